@@ -1,0 +1,33 @@
+"""What a person reads while a command runs: everything here goes to stderr.
+
+stdout is for results only, so that ``--json`` output can be piped.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+def say(message: str) -> None:
+    """Print one line for the person at the terminal."""
+    print(message, file=sys.stderr, flush=True)
+
+
+def track(items: Iterable[T], *, description: str, total: int | None = None) -> Iterator[T]:
+    """Yield ``items`` with a progress bar and the time left on stderr.
+
+    Nothing is drawn where stderr is no terminal, so logs stay readable.
+    """
+    if not sys.stderr.isatty():
+        yield from items
+        return
+    from rich.console import Console
+    from rich.progress import track as rich_track
+
+    yield from rich_track(
+        items, description=description, total=total, console=Console(stderr=True), transient=True
+    )

@@ -1,0 +1,1 @@
+"""The parts a Video Mobile-Former is built of; see each file for its equation and source."""

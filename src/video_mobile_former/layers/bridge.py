@@ -1,0 +1,154 @@
+"""The two-way bridge: cross-attention between local features and global tokens.
+
+Source: Mobile-Former (arXiv 2108.05895, section 3.1). The heavy side, the local features, is never
+projected: that is what keeps the bridges cheap. In time the tokens stay one set for the whole clip
+and attend over all T·H·W places.
+
+Both bridges are plain matrix products without a transposed copy of the features. In the ``volume``
+form, and in ``frames`` kept in plain layout, the heads are batched products. In ``frames`` kept
+channels-last the features already are rows (B, T·H·W, C), and the heads are put on the diagonal of
+one product: at two heads and few tokens the zeros cost less than splitting the rows would.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class MobileToFormer(nn.Module):
+    """Tokens gather from all places: queries are tokens, keys and values the features themselves.
+
+    Args:
+        token_dim: Token width D.
+        channels: Feature channels C, a multiple of ``num_heads``.
+        num_heads: Heads h; the scale is ``(C/h)^-1/2``.
+    """
+
+    def __init__(self, token_dim: int, channels: int, num_heads: int = 2):
+        super().__init__()
+        self.num_heads = num_heads
+        self.query = nn.Linear(token_dim, channels)
+        self.gate = nn.Linear(token_dim, channels)
+        self.output = nn.Linear(channels, token_dim)
+        self.norm = nn.LayerNorm(token_dim)
+
+    def forward(self, tokens: Tensor, x: Tensor, num_frames: int) -> tuple[Tensor, Tensor]:
+        """Compute what the tokens gather.
+
+        Args:
+            tokens: (B, M, D).
+            x: Local features, (B, C, T, H, W) or (B·T, C, H, W).
+            num_frames: T.
+
+        Returns:
+            The residual for the tokens (B, M, D), to be added and normalised with ``norm``, and
+            the attention (B, h, M, T·H·W), which sums to one over places.
+        """
+        gate = 2 * F.hardsigmoid(self.gate(tokens))
+        channels = gate.shape[-1]
+        scale = (channels // self.num_heads) ** -0.5
+        query = self.query(tokens) * scale
+        if as_rows(x):
+            rows = features_to_rows(x, num_frames)  # (B, L, C)
+            scores = spread_heads(query, self.num_heads) @ rows.transpose(1, 2)  # (B, h·M, L)
+            attention = scores.softmax(dim=-1)
+            gathered = collect_heads(attention @ rows, self.num_heads)  # (B, M, C)
+            attention = attention.unflatten(1, (self.num_heads, -1))
+        else:
+            heads = features_to_heads(x, num_frames, self.num_heads)  # (B, h, C/h, L)
+            query = query.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)  # (B, h, M, C/h)
+            attention = (query @ heads).softmax(dim=-1)  # (B, h, M, L)
+            gathered = attention @ heads.transpose(2, 3)  # (B, h, M, C/h)
+            gathered = gathered.transpose(1, 2).flatten(2)  # (B, M, C)
+        return self.output(gathered * gate), attention
+
+
+class FormerToMobile(nn.Module):
+    """Places read from the tokens: queries are the features, keys and values come from tokens.
+
+    Args:
+        token_dim: Token width D.
+        channels: Feature channels C, a multiple of ``num_heads``.
+        num_heads: Heads h; the scale is ``(C/h)^-1/2``.
+    """
+
+    def __init__(self, token_dim: int, channels: int, num_heads: int = 2):
+        super().__init__()
+        self.num_heads = num_heads
+        self.key = nn.Linear(token_dim, channels)
+        self.value = nn.Linear(token_dim, channels)
+
+    def forward(self, x: Tensor, tokens: Tensor, num_frames: int) -> tuple[Tensor, Tensor]:
+        """Compute what the places read.
+
+        Args:
+            x: Local features, (B, C, T, H, W) or (B·T, C, H, W).
+            tokens: (B, M, D).
+            num_frames: T.
+
+        Returns:
+            The residual for the features, of the shape of ``x``, and the attention
+            (B, h, M, T·H·W), which sums to one over tokens.
+        """
+        key, value = self.key(tokens), self.value(tokens)
+        key = key * (key.shape[-1] // self.num_heads) ** -0.5
+        h = self.num_heads
+        if as_rows(x):
+            rows = features_to_rows(x, num_frames)  # (B, L, C)
+            scores = rows @ spread_heads(key, h).transpose(1, 2)  # (B, L, h·M)
+            attention = scores.unflatten(-1, (h, -1)).softmax(dim=-1)  # (B, L, h, M)
+            read = attention.flatten(2) @ spread_heads(value, h)  # (B, L, C)
+            residual = read.view(x.shape[0], x.shape[2], x.shape[3], -1).permute(0, 3, 1, 2)
+            return residual, attention.permute(0, 2, 3, 1)
+        heads = features_to_heads(x, num_frames, h)  # (B, h, C/h, L)
+        key = key.unflatten(-1, (h, -1)).transpose(1, 2)  # (B, h, M, C/h)
+        value = value.unflatten(-1, (h, -1)).permute(0, 2, 3, 1)  # (B, h, C/h, M)
+        attention = (key @ heads).softmax(dim=2)  # (B, h, M, L)
+        return heads_to_features(value @ attention, x, num_frames), attention
+
+
+def as_rows(x: Tensor) -> bool:
+    """Whether ``x`` is stored channels-last, (B·T, C, H, W) with C innermost."""
+    return x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
+
+
+def features_to_rows(x: Tensor, num_frames: int) -> Tensor:
+    """View channels-last (B·T, C, H, W) as rows (B, T·H·W, C) without a copy."""
+    n, c, h, w = x.shape
+    return x.permute(0, 2, 3, 1).reshape(n // num_frames, num_frames * h * w, c)
+
+
+def features_to_heads(x: Tensor, num_frames: int, num_heads: int) -> Tensor:
+    """Bring features to (B, h, C/h, L), L = T·H·W: a view for (B, C, T, H, W)."""
+    if x.dim() == 4:
+        n, c = x.shape[:2]
+        x = x.reshape(n // num_frames, num_frames, c, -1).transpose(1, 2)
+    return x.reshape(x.shape[0], num_heads, x.shape[1] // num_heads, -1)
+
+
+def heads_to_features(heads: Tensor, like: Tensor, num_frames: int) -> Tensor:
+    """Undo :func:`features_to_heads` for a tensor shaped as ``like``."""
+    if like.dim() == 5:
+        return heads.reshape(like.shape)
+    n, c = like.shape[:2]
+    frames_last = heads.reshape(n // num_frames, c, num_frames, -1)
+    return frames_last.transpose(1, 2).reshape(like.shape)
+
+
+def spread_heads(tokens: Tensor, num_heads: int) -> Tensor:
+    """Put per-token vectors (B, M, C) on a block diagonal (B, h·M, C), one block a head."""
+    b, m, c = tokens.shape
+    blocks = torch.eye(num_heads, dtype=tokens.dtype, device=tokens.device)
+    mask = blocks.repeat_interleave(c // num_heads, dim=1)  # (h, C)
+    return (tokens.unsqueeze(1) * mask.view(1, num_heads, 1, c)).reshape(b, num_heads * m, c)
+
+
+def collect_heads(blocks: Tensor, num_heads: int) -> Tensor:
+    """Take the diagonal blocks of (B, h·M, C) and join them to (B, M, C)."""
+    b, hm, c = blocks.shape
+    size = c // num_heads
+    split = blocks.view(b, num_heads, hm // num_heads, c)
+    parts = [split[:, i, :, i * size : (i + 1) * size] for i in range(num_heads)]
+    return torch.cat(parts, dim=-1)

@@ -1,0 +1,290 @@
+"""Convolutions whose parameters have one shape and whose graph has two forms.
+
+Which form runs is seen from the rank of the input:
+
+- ``volume``: x is (B, C, T, H, W) and convolutions are ``conv3d``;
+- ``frames``: x is (B·T, C, H, W), time folded into the batch, nothing above rank 4. A temporal
+  kernel becomes one 2-D convolution per time step of the kernel and a sum of shifted results,
+  because mobile runtimes (ExecuTorch/XNNPACK, LiteRT) have no depthwise ``conv3d``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+TemporalConvKind = Literal["3d", "2plus1d"]
+
+
+class BatchNorm(_BatchNorm):
+    """Batch normalisation over all but the channel axis, for rank 4 and 5 alike."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.dim() not in (4, 5):
+            raise ValueError(f"expected a tensor of rank 4 or 5, got shape {tuple(input.shape)}")
+
+
+class SpatialConv(nn.Module):
+    """``1×k×k`` convolution without bias (a bias appears when BatchNorm is folded in).
+
+    Args:
+        in_channels: Input channels.
+        out_channels: Output channels.
+        kernel_size: Height and width k of the kernel, odd.
+        stride: Spatial stride.
+        groups: Groups; ``in_channels`` groups make it depthwise.
+    """
+
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, stride: int, groups: int
+    ):
+        super().__init__()
+        self.stride, self.groups, self.padding = stride, groups, kernel_size // 2
+        self.weight = nn.Parameter(
+            torch.empty(out_channels, in_channels // groups, kernel_size, kernel_size)
+        )
+        self.bias: nn.Parameter | None = None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weights that keep the variance of their input."""
+        lecun_normal_(self.weight)
+
+    def forward(self, x: Tensor, num_frames: int) -> Tensor:
+        """Convolve every frame alone."""
+        s, p = self.stride, self.padding
+        if x.dim() == 5:
+            return F.conv3d(
+                x, self.weight.unsqueeze(2), self.bias, (1, s, s), (0, p, p), groups=self.groups
+            )
+        return F.conv2d(x, self.weight, self.bias, s, p, groups=self.groups)
+
+
+class SpatiotemporalConv(nn.Module):
+    """``kt×k×k`` convolution of stride 1; parameters as of ``Conv3d``, (C_out, C_in/g, kt, k, k).
+
+    Args:
+        in_channels: Input channels.
+        out_channels: Output channels.
+        kernel_size: Height and width k of the kernel, odd.
+        temporal_kernel: Length kt of the kernel in time, odd.
+        groups: Groups; ``in_channels`` groups make it depthwise.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        temporal_kernel: int,
+        groups: int,
+    ):
+        super().__init__()
+        self.groups, self.padding = groups, (temporal_kernel // 2, kernel_size // 2)
+        self.weight = nn.Parameter(
+            torch.empty(
+                out_channels, in_channels // groups, temporal_kernel, kernel_size, kernel_size
+            )
+        )
+        self.bias: nn.Parameter | None = None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weights that keep the variance of their input."""
+        lecun_normal_(self.weight)
+
+    def forward(self, x: Tensor, num_frames: int) -> Tensor:
+        """Convolve in space and time, zeros beyond both ends of the clip."""
+        time, space = self.padding
+        if x.dim() == 5:
+            return F.conv3d(x, self.weight, self.bias, 1, (time, space, space), groups=self.groups)
+        steps = [
+            # The bias belongs to the sum, so only the centre step carries it.
+            F.conv2d(x, w, self.bias if k == time else None, 1, space, groups=self.groups)
+            for k, w in enumerate(self.weight.unbind(dim=2))
+        ]
+        return sum_shifted(steps, num_frames)
+
+
+class TemporalConv(nn.Module):
+    """Depthwise ``kt×1×1`` convolution of stride 1, parameters (C, 1, kt, 1, 1).
+
+    Args:
+        channels: Channels C.
+        temporal_kernel: Length kt of the kernel in time, odd.
+    """
+
+    def __init__(self, channels: int, temporal_kernel: int):
+        super().__init__()
+        self.padding = temporal_kernel // 2
+        self.weight = nn.Parameter(torch.empty(channels, 1, temporal_kernel, 1, 1))
+        self.bias: nn.Parameter | None = None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw weights that keep the variance of their input."""
+        lecun_normal_(self.weight)
+
+    def forward(self, x: Tensor, num_frames: int) -> Tensor:
+        """Convolve in time, zeros beyond both ends of the clip."""
+        if x.dim() == 5:
+            groups = self.weight.shape[0]
+            return F.conv3d(x, self.weight, self.bias, 1, (self.padding, 0, 0), groups=groups)
+        steps = [x * w.view(1, -1, 1, 1) for w in self.weight.unbind(dim=2)]
+        if self.bias is not None:
+            steps[self.padding] = steps[self.padding] + self.bias.view(1, -1, 1, 1)
+        return sum_shifted(steps, num_frames)
+
+
+def sum_shifted(steps: list[Tensor], num_frames: int) -> Tensor:
+    """Add up ``steps[k]``, each (B·T, C, H, W), step k taken from ``k − centre`` frames later.
+
+    Frames beyond either end of a clip count as zero; clips do not mix.
+    """
+    first = steps[0]
+    centre = len(steps) // 2
+    channels_last = first.is_contiguous(memory_format=torch.channels_last)
+    rows = [fold_pixels(step, num_frames, channels_last) for step in steps]
+    total = rows[centre]
+    for k, row in enumerate(rows):
+        shift = k - centre
+        if shift == 0 or abs(shift) >= num_frames:
+            continue
+        kept = row[:, shift:] if shift > 0 else row[:, :shift]
+        total = total + F.pad(kept, (0, 0, max(-shift, 0), max(shift, 0)))
+    n, c, h, w = first.shape
+    if channels_last:
+        return total.view(n, h, w, c).permute(0, 3, 1, 2)
+    return total.view(n, c, h, w)
+
+
+def fold_pixels(x: Tensor, num_frames: int, channels_last: bool) -> Tensor:
+    """View (B·T, C, H, W) as (B, T, C·H·W) in memory order, without a copy."""
+    n = x.shape[0]
+    if channels_last:
+        x = x.permute(0, 2, 3, 1)
+    return x.reshape(n // num_frames, num_frames, -1)
+
+
+class ConvNorm(nn.Module):
+    """A convolution, in space or in space and time, and its BatchNorm.
+
+    Args:
+        in_channels: Input channels.
+        out_channels: Output channels.
+        kernel_size: Height and width of the kernel, odd.
+        stride: Spatial stride.
+        groups: Groups.
+        temporal_kernel: Length in time, odd; 1 leaves the convolution 2-D.
+        temporal_conv: ``"3d"`` is the full kernel, ``"2plus1d"`` the spatial kernel followed by a
+            depthwise temporal one with nothing in between.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 1,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        temporal_kernel: int = 1,
+        temporal_conv: TemporalConvKind = "3d",
+    ):
+        super().__init__()
+        self.temporal: TemporalConv | None = None
+        self.conv: SpatialConv | SpatiotemporalConv
+        if temporal_kernel > 1 and temporal_conv == "3d":
+            self.conv = SpatiotemporalConv(
+                in_channels, out_channels, kernel_size, temporal_kernel, groups
+            )
+        else:
+            self.conv = SpatialConv(in_channels, out_channels, kernel_size, stride, groups)
+            if temporal_kernel > 1:
+                self.temporal = TemporalConv(out_channels, temporal_kernel)
+        self.norm: nn.Module = BatchNorm(out_channels)
+
+    def forward(self, x: Tensor, num_frames: int) -> Tensor:
+        """Apply to (B, C, T, H, W) or (B·T, C, H, W)."""
+        x = self.conv(x, num_frames)
+        if self.temporal is not None:
+            x = self.temporal(x, num_frames)
+        return self.norm(x)
+
+    def start_temporal_delta(self) -> None:
+        """Zero every temporal kernel but its centre, so that each frame is seen alone at first."""
+        if self.temporal is not None:
+            _delta_(self.temporal.weight, torch.ones_like(self.temporal.weight[:, :, 0]))
+        elif isinstance(self.conv, SpatiotemporalConv):
+            fresh = torch.empty_like(self.conv.weight[:, :, 0])
+            lecun_normal_(fresh)
+            _delta_(self.conv.weight, fresh)
+
+    @torch.no_grad()
+    def fold_norm(self) -> None:
+        """Fold the BatchNorm of inference mode into the last convolution before it."""
+        norm = self.norm
+        if not isinstance(norm, BatchNorm):
+            return
+        last = self.temporal or self.conv
+        scale, shift = norm_as_affine(norm)
+        weight = last.weight.double() * scale.view(-1, *[1] * (last.weight.dim() - 1))
+        last.weight.copy_(weight)
+        last.bias = nn.Parameter(shift.to(last.weight.dtype), requires_grad=False)
+        self.norm = nn.Identity()
+
+
+def norm_as_affine(norm: _BatchNorm) -> tuple[Tensor, Tensor]:
+    """Scale and shift, float64 of shape (C,), that a BatchNorm applies in inference mode."""
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    scale = norm.weight.double() / torch.sqrt(norm.running_var.double() + norm.eps)
+    return scale, norm.bias.double() - norm.running_mean.double() * scale
+
+
+@torch.no_grad()
+def lecun_normal_(weight: Tensor) -> None:
+    """Draw normal weights of variance 1 / fan in, so that outputs vary as much as inputs.
+
+    BatchNorm takes the scale away in training; with this one an untrained network in eval mode
+    also gives logits of moderate size, in every variant.
+    """
+    weight.normal_(std=math.prod(weight.shape[1:]) ** -0.5)
+
+
+@torch.no_grad()
+def _delta_(weight: Tensor, centre: Tensor) -> None:
+    weight.zero_()
+    weight[:, :, weight.shape[2] // 2] = centre
+
+
+def channel_shuffle(x: Tensor, groups: int) -> Tensor:
+    """Deal the channels of ``groups`` equal groups out in turn (ShuffleNet, arXiv 1707.01083)."""
+    if groups == 1:
+        return x
+    shape = x.shape
+    # Pixels are folded so that no tensor has more than four axes.
+    folded = x.reshape(shape[0], groups, shape[1] // groups, -1).transpose(1, 2)
+    shuffled = folded.reshape(shape)
+    if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
+        return shuffled.contiguous(memory_format=torch.channels_last)
+    return shuffled
+
+
+def drop_path(x: Tensor, rate: float, training: bool, num_frames: int) -> Tensor:
+    """Stochastic depth: zero a residual for whole clips and scale up the others.
+
+    Source: arXiv 1603.09382. ``x`` is a token (B, M, D) or feature tensor in either form; all
+    frames of a clip share their fate.
+    """
+    if not training or rate == 0.0:
+        return x
+    repeats = num_frames if x.dim() == 4 else 1
+    keep = torch.rand(x.shape[0] // repeats, device=x.device) >= rate
+    scale = keep.to(x.dtype) / (1.0 - rate)
+    return x * scale.repeat_interleave(repeats).view(-1, *[1] * (x.dim() - 1))

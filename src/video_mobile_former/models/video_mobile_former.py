@@ -1,0 +1,367 @@
+"""Video Mobile-Former: a light 3-D CNN and a few global tokens, joined by a two-way bridge.
+
+Papers: *Video Mobile-Former: Video Recognition with Efficient Global Spatial-temporal Modeling*
+(arXiv 2208.12257); its 2-D parent *Mobile-Former: Bridging MobileNet and Transformer*
+(arXiv 2108.05895).
+
+What is whose:
+
+- From the video paper (its abstract; no code was published): two parallel paths, a handful of
+  tokens for the *whole* clip, a bridge in every block, no self-attention over patches, and the
+  budgets of 0.5 to 6 G multiply-accumulates.
+- From the 2-D parent, exactly: blocks, tables, dynamic ReLU, bridges, head. The weights of its
+  public release load (see ``mobile_former.py``) and give its logits.
+- Decided here, because it concerns time and the abstract leaves it open: a temporal kernel on
+  every stride-1 depthwise convolution of Mobile and Downsample blocks and one in the stem, no
+  temporal stride, tokens attending over all T·H·W places. Each is a constructor argument.
+
+Axes: B clips, T frames, C channels, H, W pixels, M tokens, D token width, h heads.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from typing import Any, Literal, NamedTuple, overload
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ..clip import ClipSpec
+from ..errors import UserError
+from ..layers.bridge import MobileToFormer
+from ..layers.conv import ConvNorm, TemporalConvKind, channel_shuffle, norm_as_affine
+from .block import Block, checkpointed
+from .checkpoint import CheckpointMixin
+
+Form = Literal["volume", "frames", "auto"]
+MIN_SIZE = 32
+
+
+class BlockRow(NamedTuple):
+    """One block of the table; rows are plain data so that they can be stored as JSON."""
+
+    kind: Literal["lite", "mobile", "down"]
+    expand: int
+    """Expansion e of the input channels (lite, mobile), or multiplier e1 (down)."""
+    channels: int
+    """Output channels."""
+    stride: int = 1
+    """Spatial stride."""
+    expand2: int = 0
+    """Multiplier e2 of the second depthwise convolution (down only)."""
+
+
+class VideoMobileFormer(CheckpointMixin, nn.Module):
+    """Video Mobile-Former classifier.
+
+    Args:
+        blocks: Rows of the table, see :class:`BlockRow`; sequences of five values will do.
+        stem_channels: Output channels of the stem.
+        num_classes: Number of logits.
+        num_tokens: Global tokens M for the whole clip; 0 leaves the light 3-D CNN alone (no
+            Former, no bridges, ReLU6 in place of dynamic ReLU).
+        token_dim: Token width D.
+        groups: Groups of pointwise convolutions; outputs are shuffled where it exceeds 1.
+        head_dim: Width F of the last hidden layer.
+        num_frames: T of the native clip. Any T runs; this one is what the cost is stated for.
+        crop_size: Height and width in pixels of the native clip. Any H, W of at least 32 run and
+            need not be multiples of 32.
+        temporal_kernel: Odd length of the depthwise kernels in time; 1 sees each frame alone.
+        stem_temporal_kernel: Odd length of the stem's depthwise kernel in time; 1 leaves it out.
+        temporal_conv: ``"3d"`` is the full kernel, ``"2plus1d"`` a spatial depthwise kernel
+            followed by a temporal one.
+        temporal_init: ``"random"`` draws whole kernels; ``"delta"`` starts with each frame seen
+            alone (all weight at the centre of every temporal kernel).
+        form: Graph form: ``"volume"`` (Conv3d on (B, C, T, H, W)), ``"frames"`` (nothing above
+            rank 4) or ``"auto"``, the faster one as measured in ``benchmarks/forms.py``. All
+            forms share one state dict and agree within 1e-5.
+        drop_rate: Dropout before the last linear layer, in [0, 1).
+        drop_path_rate: Stochastic depth of the last block, in [0, 1), rising linearly from 0.
+
+    Raises:
+        UserError: If an argument is out of range; the message names it.
+    """
+
+    def __init__(
+        self,
+        *,
+        blocks: Sequence[Sequence[Any]],
+        stem_channels: int,
+        num_classes: int = 400,
+        num_tokens: int = 6,
+        token_dim: int = 192,
+        groups: int = 1,
+        head_dim: int = 1920,
+        num_frames: int = 16,
+        crop_size: int = 224,
+        temporal_kernel: int = 3,
+        stem_temporal_kernel: int = 3,
+        temporal_conv: TemporalConvKind = "3d",
+        temporal_init: Literal["random", "delta"] = "random",
+        form: Form = "auto",
+        drop_rate: float = 0.0,
+        drop_path_rate: float = 0.0,
+    ):
+        nn.Module.__init__(self)
+        rows = tuple(BlockRow(*row) for row in blocks)
+        self.architecture: dict[str, Any] = {
+            "blocks": [list(row) for row in rows],
+            "stem_channels": stem_channels,
+            "num_classes": num_classes,
+            "num_tokens": num_tokens,
+            "token_dim": token_dim,
+            "groups": groups,
+            "head_dim": head_dim,
+            "num_frames": num_frames,
+            "crop_size": crop_size,
+            "temporal_kernel": temporal_kernel,
+            "stem_temporal_kernel": stem_temporal_kernel,
+            "temporal_conv": temporal_conv,
+            "temporal_init": temporal_init,
+            "form": form,
+            "drop_rate": drop_rate,
+            "drop_path_rate": drop_path_rate,
+        }
+        _check_arguments(self.architecture)
+        self.num_classes, self.num_tokens, self.drop_rate = num_classes, num_tokens, drop_rate
+        self.form: Form = form
+        self.groups = groups
+        self.gradient_checkpointing = False
+        self.fused = False
+        self.clip = ClipSpec(
+            num_frames=num_frames,
+            crop_size=crop_size,
+            resize_size=max(crop_size, round(crop_size * 256 / 224)),
+        )
+        self.class_names: tuple[str, ...] | None = None
+        self.info: dict[str, Any] = {}
+
+        width = token_dim if num_tokens else None
+        self.tokens = nn.Parameter(torch.empty(num_tokens, token_dim)) if num_tokens else None
+        self.stem = ConvNorm(
+            3,
+            stem_channels,
+            3,
+            stride=2,
+            temporal_kernel=stem_temporal_kernel,
+            temporal_conv="2plus1d",
+        )
+        self.blocks = nn.ModuleList()
+        channels = stem_channels
+        for i, row in enumerate(rows):
+            self.blocks.append(
+                Block(
+                    channels,
+                    *row,
+                    groups=groups,
+                    token_dim=width,
+                    temporal_kernel=temporal_kernel,
+                    temporal_conv=temporal_conv,
+                    drop_path_rate=drop_path_rate * i / max(len(rows) - 1, 1),
+                )
+            )
+            channels = row.channels
+        self.head_bridge = MobileToFormer(token_dim, channels) if num_tokens else None
+        pooled = 6 * channels
+        self.head_conv = ConvNorm(channels, pooled, groups=groups)
+        self.head_linear = nn.Linear(pooled + (width or 0), head_dim)
+        self.head_norm: nn.Module = nn.BatchNorm1d(head_dim)
+        self.classifier = nn.Linear(head_dim, num_classes)
+        self._reset_parameters(temporal_init)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Classify clips.
+
+        Args:
+            x: Normalised RGB, (B, 3, T, H, W), T at least 1, H and W at least 32.
+
+        Returns:
+            Logits (B, num_classes).
+
+        Raises:
+            UserError: If the shape does not fit.
+        """
+        local, tokens, num_frames, _ = self._trunk(x, with_attention=False)
+        return self._head(local, tokens, num_frames)
+
+    @overload
+    def forward_features(
+        self, x: Tensor, *, return_attention: Literal[False] = False
+    ) -> tuple[Tensor, Tensor | None]: ...
+
+    @overload
+    def forward_features(
+        self, x: Tensor, *, return_attention: Literal[True]
+    ) -> tuple[Tensor, Tensor | None, list[dict[str, Tensor]]]: ...
+
+    def forward_features(
+        self, x: Tensor, *, return_attention: bool = False
+    ) -> tuple[Tensor, Tensor | None] | tuple[Tensor, Tensor | None, list[dict[str, Tensor]]]:
+        """Compute what the classifier sees before pooling.
+
+        Args:
+            x: Normalised RGB, (B, 3, T, H, W).
+            return_attention: Also return the attention of both bridges.
+
+        Returns:
+            Local features (B, C, T, H', W'), the tokens (B, M, D) after the head's bridge (None
+            without tokens) and, on request, one dict per block that has bridges, in order, with
+            ``block`` (its index, a scalar tensor), ``mobile_to_former`` (B, h, M, T, H', W'),
+            which sums to one over places, and ``former_to_mobile`` of the same form at the block's
+            output size, which sums to one over the M tokens. The head's bridge closes the list
+            with ``block`` = −1 and no ``former_to_mobile``.
+        """
+        local, tokens, num_frames, maps = self._trunk(x, with_attention=return_attention)
+        if local.dim() == 4:
+            local = local.unflatten(0, (-1, num_frames)).transpose(1, 2)
+        return (local, tokens, maps) if return_attention else (local, tokens)
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of matrices that weight decay should leave alone (norms and biases aside)."""
+        return {"tokens"} if self.num_tokens else set()
+
+    def set_gradient_checkpointing(self, enabled: bool = True) -> None:
+        """Recompute each stage in the backward pass instead of storing it (arXiv 1604.06174).
+
+        Running statistics of BatchNorm are updated once, as without it.
+        """
+        self.gradient_checkpointing = enabled
+
+    def set_form(self, form: Form) -> None:
+        """Choose the graph form; weights stay as they are."""
+        if form not in ("volume", "frames", "auto"):
+            raise UserError(f"form must be 'volume', 'frames' or 'auto', not {form!r}")
+        self.form = self.architecture["form"] = form
+
+    @torch.no_grad()
+    def fuse(self) -> VideoMobileFormer:
+        """Return a copy for inference with every BatchNorm folded into the layer before it.
+
+        The copy is in eval mode, needs no gradients, and agrees with the original in eval mode
+        within 1e-5; it cannot be trained or saved as a checkpoint.
+        """
+        model = copy.deepcopy(self).eval().requires_grad_(False)
+        for module in model.modules():
+            if isinstance(module, ConvNorm):
+                module.fold_norm()
+        if isinstance(model.head_norm, nn.BatchNorm1d):
+            scale, shift = norm_as_affine(model.head_norm)
+            linear = model.head_linear
+            linear.bias.copy_(linear.bias.double() * scale + shift)
+            linear.weight.copy_(linear.weight.double() * scale[:, None])
+            model.head_norm = nn.Identity()
+        model.fused = True
+        return model
+
+    def train(self, mode: bool = True) -> VideoMobileFormer:
+        """Set training mode; a fused copy refuses it."""
+        if mode and self.fused:
+            raise UserError("a fused model is for inference only; train the model it came from")
+        return super().train(mode)
+
+    def _trunk(
+        self, x: Tensor, *, with_attention: bool
+    ) -> tuple[Tensor, Tensor | None, int, list[dict[str, Tensor]]]:
+        if x.dim() != 5 or x.shape[1] != 3 or x.shape[2] < 1 or min(x.shape[3:]) < MIN_SIZE:
+            raise UserError(
+                f"a clip must be (B, 3, T, H, W) with T at least 1 and H, W at least {MIN_SIZE} "
+                f"pixels, not {tuple(x.shape)}"
+            )
+        batch, _, num_frames = x.shape[:3]
+        if resolve_form(self.form, x.device.type, self.training) == "frames":
+            x = x.transpose(1, 2).flatten(0, 1)
+            x = x.contiguous(memory_format=torch.channels_last)
+        x = F.relu6(self.stem(x, num_frames))
+        tokens = None if self.tokens is None else self.tokens.unsqueeze(0).expand(batch, -1, -1)
+        maps: list[dict[str, Tensor]] = []
+        if with_attention:
+            for i, block in enumerate(self._rows()):
+                x, tokens, found = block.forward_with_attention(x, tokens, num_frames)
+                if found:
+                    maps.append({"block": torch.tensor(i), **found})
+        elif self.gradient_checkpointing and self.training and torch.is_grad_enabled():
+            for stage in self._stages():
+                x, tokens = checkpointed(stage, x, tokens, num_frames)
+        else:
+            for block in self._rows():
+                x, tokens = block(x, tokens, num_frames)
+        if self.head_bridge is not None:
+            assert tokens is not None
+            residual, attention = self.head_bridge(tokens, x, num_frames)
+            tokens = self.head_bridge.norm(tokens + residual)
+            if with_attention:
+                shape = (num_frames, *x.shape[-2:])
+                found = {"mobile_to_former": attention.unflatten(-1, shape)}
+                maps.append({"block": torch.tensor(-1), **found})
+        return x, tokens, num_frames, maps
+
+    def _head(self, x: Tensor, tokens: Tensor | None, num_frames: int) -> Tensor:
+        x = self.head_conv(channel_shuffle(x, self.groups), num_frames)
+        x = F.relu(x)
+        if x.dim() == 5:
+            pooled = x.mean(dim=(2, 3, 4))
+        else:
+            pooled = x.mean(dim=(2, 3)).unflatten(0, (-1, num_frames)).mean(dim=1)
+        pooled = F.hardswish(pooled)
+        if tokens is not None:
+            pooled = torch.cat([pooled, tokens[:, 0]], dim=1)
+        hidden = F.hardswish(self.head_norm(self.head_linear(pooled)))
+        return self.classifier(F.dropout(hidden, self.drop_rate, self.training))
+
+    def _rows(self) -> Iterator[Block]:
+        for block in self.blocks:
+            assert isinstance(block, Block)
+            yield block
+
+    def _stages(self) -> list[list[Block]]:
+        """Blocks grouped by the size of their output, a downsampling block opening a stage."""
+        stages: list[list[Block]] = []
+        for block in self._rows():
+            if not stages or block.kind == "down":
+                stages.append([])
+            stages[-1].append(block)
+        return stages
+
+    def _reset_parameters(self, temporal_init: str) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.zeros_(module.bias)
+            elif isinstance(module, ConvNorm) and temporal_init == "delta":
+                module.start_temporal_delta()
+        nn.init.normal_(self.classifier.weight, std=0.01)
+        if self.tokens is not None:
+            nn.init.normal_(self.tokens)
+
+
+def resolve_form(form: Form, device_type: str, training: bool) -> Literal["volume", "frames"]:
+    """The graph form that ``form`` stands for on a device; figures in ``docs/lab-notes.md``."""
+    if form != "auto":
+        return form
+    return "frames"
+
+
+def _check_arguments(values: dict[str, Any]) -> None:
+    """Name the first argument that is out of range."""
+    for name in ("stem_channels", "num_classes", "token_dim", "groups", "head_dim", "num_frames"):
+        if not isinstance(values[name], int) or values[name] < 1:
+            raise UserError(f"{name} must be a whole number of at least 1, not {values[name]!r}")
+    if not isinstance(values["num_tokens"], int) or values["num_tokens"] < 0:
+        raise UserError(f"num_tokens must be 0 or more, not {values['num_tokens']!r}")
+    for name in ("temporal_kernel", "stem_temporal_kernel"):
+        if not isinstance(values[name], int) or values[name] < 1 or values[name] % 2 == 0:
+            raise UserError(f"{name} must be an odd number of at least 1, not {values[name]!r}")
+    choices = {
+        "temporal_conv": ("3d", "2plus1d"),
+        "temporal_init": ("random", "delta"),
+        "form": ("volume", "frames", "auto"),
+    }
+    for name, allowed in choices.items():
+        if values[name] not in allowed:
+            raise UserError(f"{name} must be one of {', '.join(allowed)}, not {values[name]!r}")
+    for name in ("drop_rate", "drop_path_rate"):
+        if not 0 <= values[name] < 1:
+            raise UserError(f"{name} must lie in [0, 1), not {values[name]!r}")
+    if values["crop_size"] < MIN_SIZE:
+        raise UserError(f"crop_size must be at least {MIN_SIZE}, not {values['crop_size']!r}")
