@@ -10,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .conv import may_overwrite
+
 
 class DynamicReLU(nn.Module):
     """``y = max(a·x, b·x)`` with slopes computed per clip and channel from the first token.
@@ -36,6 +38,8 @@ class DynamicReLU(nn.Module):
         # max(a·x, b·x) = low·x + (high − low)·relu(x): two passes over x instead of three.
         high, low = torch.maximum(a, b), torch.minimum(a, b)
         low, rise = per_channel(low, x, num_frames), per_channel(high - low, x, num_frames)
+        if may_overwrite():
+            return F.relu(x).mul_(rise).addcmul_(x, low)
         return torch.addcmul(x * low, F.relu(x), rise)
 
 

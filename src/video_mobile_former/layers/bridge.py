@@ -97,11 +97,11 @@ class FormerToMobile(nn.Module):
         h = self.num_heads
         if as_rows(x):
             rows = features_to_rows(x, num_frames)  # (B, L, C)
-            scores = rows @ spread_heads(key, h).transpose(1, 2)  # (B, L, h·M)
-            attention = scores.unflatten(-1, (h, -1)).softmax(dim=-1)  # (B, L, h, M)
-            read = attention.flatten(2) @ spread_heads(value, h)  # (B, L, C)
+            scores = spread_heads(key, h) @ rows.transpose(1, 2)  # (B, h·M, L)
+            attention = scores.unflatten(1, (h, -1)).softmax(dim=2)  # (B, h, M, L)
+            read = attention.flatten(1, 2).transpose(1, 2) @ spread_heads(value, h)  # (B, L, C)
             residual = read.view(x.shape[0], x.shape[2], x.shape[3], -1).permute(0, 3, 1, 2)
-            return residual, attention.permute(0, 2, 3, 1)
+            return residual, attention
         heads = features_to_heads(x, num_frames, h)  # (B, h, C/h, L)
         key = key.unflatten(-1, (h, -1)).transpose(1, 2)  # (B, h, M, C/h)
         value = value.unflatten(-1, (h, -1)).permute(0, 2, 3, 1)  # (B, h, C/h, M)

@@ -151,16 +151,28 @@ def sum_shifted(steps: list[Tensor], num_frames: int) -> Tensor:
     channels_last = first.is_contiguous(memory_format=torch.channels_last)
     rows = [fold_pixels(step, num_frames, channels_last) for step in steps]
     total = rows[centre]
+    in_place = may_overwrite()
     for k, row in enumerate(rows):
         shift = k - centre
         if shift == 0 or abs(shift) >= num_frames:
             continue
         kept = row[:, shift:] if shift > 0 else row[:, :shift]
-        total = total + F.pad(kept, (0, 0, max(-shift, 0), max(shift, 0)))
+        if in_place:
+            (total[:, :-shift] if shift > 0 else total[:, -shift:]).add_(kept)
+        else:
+            total = total + F.pad(kept, (0, 0, max(-shift, 0), max(shift, 0)))
     n, c, h, w = first.shape
     if channels_last:
         return total.view(n, h, w, c).permute(0, 3, 1, 2)
     return total.view(n, c, h, w)
+
+
+def may_overwrite() -> bool:
+    """Whether a tensor made a moment ago may be changed in place: no autograd, no tracing.
+
+    In place saves passes over memory; exporters would turn it into scatter operations.
+    """
+    return not torch.is_grad_enabled() and not torch.compiler.is_compiling()
 
 
 def fold_pixels(x: Tensor, num_frames: int, channels_last: bool) -> Tensor:
@@ -267,13 +279,13 @@ def channel_shuffle(x: Tensor, groups: int) -> Tensor:
     """Deal the channels of ``groups`` equal groups out in turn (ShuffleNet, arXiv 1707.01083)."""
     if groups == 1:
         return x
-    shape = x.shape
+    n, c = x.shape[:2]
     # Pixels are folded so that no tensor has more than four axes.
-    folded = x.reshape(shape[0], groups, shape[1] // groups, -1).transpose(1, 2)
-    shuffled = folded.reshape(shape)
     if x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last):
-        return shuffled.contiguous(memory_format=torch.channels_last)
-    return shuffled
+        rows = x.permute(0, 2, 3, 1)
+        dealt = rows.reshape(n, -1, groups, c // groups).transpose(2, 3)
+        return dealt.reshape(rows.shape).permute(0, 3, 1, 2)
+    return x.reshape(n, groups, c // groups, -1).transpose(1, 2).reshape(x.shape)
 
 
 def drop_path(x: Tensor, rate: float, training: bool, num_frames: int) -> Tensor:
