@@ -26,8 +26,11 @@ def track(items: Iterable[T], *, description: str, total: int | None = None) -> 
         yield from items
         return
     from rich.console import Console
-    from rich.progress import track as rich_track
+    from rich.progress import Progress
 
-    yield from rich_track(
-        items, description=description, total=total, console=Console(stderr=True), transient=True
-    )
+    # Rich catches prints to draw them above its bar; where stdout is a file or pipe, what is
+    # printed is a result and must go there.
+    with Progress(
+        console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty()
+    ) as progress:
+        yield from progress.track(items, total=total, description=description)

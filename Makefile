@@ -1,0 +1,51 @@
+# Everything a fresh machine needs is python3 with venv and a package index.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+JOBS ?= auto
+CODE := src tests benchmarks
+
+.PHONY: help install demo test test-slow coverage check format clean
+
+help:
+	@echo "make demo       train on drawn clips, evaluate, predict: three minutes on two cores"
+	@echo "make test       the tests, about two minutes on two cores"
+	@echo "make test-slow  the slow tests as well"
+	@echo "make coverage   all tests, and how much of src they reach (at least 90 %)"
+	@echo "make check      format, lint, types, spelling, import directions"
+	@echo "make format     mend what format and lint can mend"
+
+install: $(INSTALLED)
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/vmf demo
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -n $(JOBS)
+
+test-slow: $(INSTALLED)
+	$(BIN)/python -m pytest -n $(JOBS) -m 'not gpu'
+
+coverage: $(INSTALLED)
+	$(BIN)/python -m pytest -n $(JOBS) -m 'not gpu' --cov --cov-report=term-missing:skip-covered \
+		--cov-fail-under=90
+
+check: $(INSTALLED)
+	$(BIN)/ruff format --check $(CODE)
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/pyright
+	$(BIN)/codespell
+	$(BIN)/lint-imports
+
+format: $(INSTALLED)
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
+
+clean:
+	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache

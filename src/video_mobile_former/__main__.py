@@ -1,0 +1,7 @@
+"""``python -m video_mobile_former`` is ``vmf``."""
+
+import sys
+
+from .cli import main
+
+sys.exit(main())

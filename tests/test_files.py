@@ -1,0 +1,99 @@
+"""Files appear whole or not at all; errors that users meet are one line."""
+
+from __future__ import annotations
+
+import errno
+import pickle
+from pathlib import Path
+
+import pytest
+
+from video_mobile_former.clip import ClipSpec
+from video_mobile_former.errors import UserError, VideoError
+from video_mobile_former.files import atomic_folder, atomic_path, write_json
+from video_mobile_former.optional import require
+
+
+def test_a_file_takes_its_place_only_when_done(tmp_path: Path) -> None:
+    target = tmp_path / "new" / "report.json"
+    with atomic_path(target) as path:
+        path.write_text("one")
+        assert not target.exists()
+        assert path.suffix == ".json"
+    assert target.read_text() == "one"
+    with pytest.raises(RuntimeError), atomic_path(target) as path:  # noqa: PT012 - the block fails
+        path.write_text("two")
+        raise RuntimeError
+    assert target.read_text() == "one"
+    assert [p.name for p in target.parent.iterdir()] == ["report.json"]
+
+
+def test_a_folder_takes_its_place_only_when_done(tmp_path: Path) -> None:
+    target = tmp_path / "checkpoint"
+    for text in ("one", "two"):
+        with atomic_folder(target) as folder:
+            (folder / "file").write_text(text)
+        assert (target / "file").read_text() == text
+    with pytest.raises(RuntimeError), atomic_folder(target) as folder:  # noqa: PT012 - it fails
+        (folder / "file").write_text("three")
+        raise RuntimeError
+    assert (target / "file").read_text() == "two"
+    assert [p.name for p in tmp_path.iterdir()] == ["checkpoint"]
+
+
+def test_a_full_disk_is_a_user_error(tmp_path: Path) -> None:
+    full = OSError(errno.ENOSPC, "No space left on device")
+    refused = r"cannot write .*a\.json: No space left"
+    with pytest.raises(UserError, match=refused), atomic_path(tmp_path / "a.json"):
+        raise full
+    with pytest.raises(UserError, match="unchanged"), atomic_folder(tmp_path / "b"):
+        raise full
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "taken").write_text("a file where a folder should be")
+    with pytest.raises(UserError, match="cannot write"):
+        write_json(tmp_path / "taken" / "x.json", {})
+
+
+def test_nan_is_no_json(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "a.json", {"x": float("nan")})
+
+
+def test_video_errors_cross_processes() -> None:
+    error = pickle.loads(pickle.dumps(VideoError("a.mp4", "no video stream")))  # noqa: S301 - ours
+    assert (str(error), error.path, error.reason) == (
+        "a.mp4: no video stream",
+        "a.mp4",
+        "no video stream",
+    )
+
+
+def test_missing_extras_say_what_to_install() -> None:
+    with pytest.raises(
+        UserError, match=r"reports needs nowhere_to_be_found: pip install '.*\[x\]'"
+    ):
+        require("nowhere_to_be_found.part", extra="x", purpose="reports")
+    assert require("json", extra="x", purpose="tests").loads("1") == 1
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"num_frames": 0}, "clip.num_frames must be a whole number"),
+        ({"num_frames": True}, "clip.num_frames must be a whole number"),
+        ({"sampling": "random"}, "clip.sampling must be"),
+        ({"stride_fps": 0}, "clip.stride_fps must be above 0"),
+        ({"resize_size": 100}, "must not be below"),
+        ({"std": (1, 1, 0)}, "clip.std must be three numbers"),
+        ({"frames": 8}, "unknown keys"),
+    ],
+)
+def test_clip_spec_names_what_is_wrong(values: dict[str, object], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        ClipSpec.from_dict(values)
+
+
+def test_clip_spec_round_trip() -> None:
+    spec = ClipSpec(num_frames=8, sampling="dense", stride=2, crop_size=112, resize_size=128)
+    assert ClipSpec.from_dict(spec.to_dict()) == spec
+    assert spec.stride_seconds == pytest.approx(2 / 30)
