@@ -1,0 +1,255 @@
+"""Measuring a model on labelled clips."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from ..console import say
+from ..data.dataset import ClipDataset
+from ..data.index import ClipIndex
+from ..data.loader import make_loader
+from ..errors import DataError
+from ..inference.scorer import (
+    Average,
+    Precision,
+    Scorer,
+    at_least_one,
+    clip_spec,
+    describe_device,
+    named_classes,
+)
+from ..optional import require
+from ..profiling.cost import count_macs, count_parameters
+from ..version import __version__
+from .metrics import compute_metrics
+from .result import ClipResult, Cost, Evaluation, Method
+from .views import Scores, check_frozen_frame, score_clips
+
+
+def evaluate(
+    model: nn.Module,
+    index: ClipIndex,
+    *,
+    split: str | None = None,
+    num_views: int = 1,
+    num_crops: int = 1,
+    batch_size: int = 8,
+    num_workers: int | None = None,
+    device: str | torch.device = "auto",
+    precision: Precision = "32",
+    freeze_frames: int | None = None,
+    average: Average = "probabilities",
+    model_name: str = "",
+) -> Evaluation:
+    """Measure accuracy and cost of a model.
+
+    Args:
+        model: Maps (B, 3, T, H, W) to logits; carries ``clip`` and, where they are known,
+            ``class_names``. It is not changed, and need not be in eval mode.
+        index: The labelled clips, with their classes in the order of the model's.
+        split: ``"train"``, ``"val"`` or ``"test"``; None takes every clip of ``index``.
+        num_views: Clips in time per video, at least 1.
+        num_crops: Crops of each, at least 1.
+        batch_size: Videos per batch; also the largest number of views in one forward pass.
+        num_workers: Processes that decode; None takes the usable cores, at most 8.
+        device: ``"auto"`` or a name torch knows.
+        precision: ``"32"``, or ``"bf16"`` for bfloat16 autocast.
+        freeze_frames: Position k in [0, T): every frame of a clip is replaced by its k-th sampled
+            one. What is then still recognised is recognised without motion.
+        average: Over views: ``"probabilities"`` or ``"logits"``.
+        model_name: Name or folder of the model, for the report.
+
+    Returns:
+        Metrics, cost, method and the result of every clip.
+
+    Raises:
+        DataError: If the classes do not fit the model's or the split has no clips.
+        VideoError: If a file cannot be read; nothing is measured then.
+        UserError: If an argument is out of range.
+    """
+    # Better now than after an hour of scoring.
+    require("torchmetrics", extra="train", purpose="evaluation")
+    spec = clip_spec(model)
+    for name, value in (
+        ("num_views", num_views),
+        ("num_crops", num_crops),
+        ("batch_size", batch_size),
+    ):
+        at_least_one(name, value)
+    check_frozen_frame(freeze_frames, spec.num_frames)
+    if split is not None:
+        index = index.split(split)
+    if not index.clips:
+        raise DataError(f"{index.source}: there are no clips to evaluate")
+    names = named_classes(model)
+    if names is not None:
+        check_classes(index.class_names, names, index.source)
+    for warning in (note for note in _data_notes(index) if note.startswith("Training")):
+        say(warning)
+
+    scorer = Scorer(
+        model, device=device, precision=precision, average=average, views_at_once=batch_size
+    )
+    dataset = ClipDataset(index, spec, train=False, num_views=num_views, num_crops=num_crops)
+    loader = make_loader(dataset, batch_size=batch_size, num_workers=num_workers)
+    scores = score_clips(
+        scorer, loader, index, freeze_frames=freeze_frames, num_batches=len(loader)
+    )
+    method = Method(
+        model=model_name or type(model).__name__,
+        data=index.source,
+        split=_split_name(index),
+        num_clips=len(index),
+        clip=spec,
+        num_views=num_views,
+        num_crops=num_crops,
+        average=average,
+        precision=precision,
+        freeze_frames=freeze_frames,
+        num_held=scores.num_held,
+        class_order_checked=names is not None,
+        training_seed=_training_seed(model),
+        device=describe_device(scorer.device),
+        versions=_versions(),
+        date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
+        seconds=round(scores.seconds, 3),
+    )
+    shape = (1, 3, spec.num_frames, spec.crop_size, spec.crop_size)
+    return Evaluation(
+        metrics=compute_metrics(scores.probabilities, scores.labels, index.class_names),
+        cost=Cost(
+            parameters=count_parameters(model),
+            macs_per_view=count_macs(model, shape),
+            num_views=num_views,
+            num_crops=num_crops,
+        ),
+        method=method,
+        clips=tuple(_clip_results(scores, index)),
+        notes=tuple(_notes(method, index)),
+    )
+
+
+def check_classes(found: Sequence[str], expected: Sequence[str], source: str) -> None:
+    """Refuse data whose classes are not those of the model, in the same order.
+
+    Args:
+        found: Class names of the data.
+        expected: Class names of the model.
+        source: Where the data comes from.
+
+    Raises:
+        DataError: Names the first position that differs and both names.
+    """
+    if tuple(found) == tuple(expected):
+        return
+    shorter = min(len(found), len(expected))
+    first = next((i for i in range(shorter) if found[i] != expected[i]), shorter)
+    here = repr(found[first]) if first < len(found) else "nothing"
+    there = repr(expected[first]) if first < len(expected) else "nothing"
+    counts = (
+        f"{len(found)} classes where the model has {len(expected)}"
+        if len(found) != len(expected)
+        else "its classes in another order than the model"
+        if set(found) == set(expected)
+        else "other classes than the model"
+    )
+    raise DataError(
+        f"{source}: the data has {counts}; first difference at position {first} (from 0): "
+        f"{here} in the data, {there} in the model; load the data with the model's class list"
+    )
+
+
+def _split_name(index: ClipIndex) -> str | None:
+    splits = index.splits()
+    only = next(iter(splits), None)
+    return only if len(splits) == 1 and splits[only or ""] == len(index) else None
+
+
+def _data_notes(index: ClipIndex) -> list[str]:
+    notes = []
+    splits = index.splits()
+    if "train" in splits:
+        notes.append(
+            f"Training clips are among those measured ({splits['train']} of {len(index)}): this is "
+            "no accuracy on unseen data."
+        )
+    empty = sum(1 for count in index.counts() if count == 0)
+    if empty:
+        notes.append(
+            f"{empty} of {len(index.class_names)} classes have no clip here; the mean per-class "
+            "accuracy is over the others."
+        )
+    groups = {clip.group for clip in index.clips if clip.group is not None}
+    if groups and len(groups) < len(index):
+        notes.append(
+            f"The {len(index)} clips come from {len(groups)} groups (scenes, people). Clips of one "
+            "group are not independent, so the true uncertainty is larger than the interval says."
+        )
+    return notes
+
+
+def _notes(method: Method, index: ClipIndex) -> list[str]:
+    notes = []
+    if method.freeze_frames is not None:
+        notes.append(
+            f"Frozen clips: every frame was replaced by sampled frame {method.freeze_frames} (from "
+            "0), so nothing moved. This tells what is recognised without motion; it is not the "
+            "accuracy of the model."
+        )
+    notes += _data_notes(index)
+    if not method.class_order_checked:
+        notes.append(
+            "The model does not know the names of its classes: that their order is that of the "
+            "data could not be checked."
+        )
+    if method.num_held:
+        notes.append(
+            f"{method.num_held} of {method.num_clips} videos are shorter than a clip of the model; "
+            "their last frame was held."
+        )
+    return notes
+
+
+def _clip_results(scores: Scores, index: ClipIndex) -> list[ClipResult]:
+    predicted = scores.probabilities.argmax(dim=1)  # as the metrics take it, also on ties
+    pair = torch.stack([predicted, scores.labels], dim=1)
+    values = scores.probabilities.gather(1, pair).tolist()
+    rows = zip(index.clips, predicted.tolist(), values, strict=True)
+    return [
+        ClipResult(
+            name=clip.name or clip.path,
+            true=index.class_names[clip.label],
+            predicted=index.class_names[number],
+            score=round(score, 6),
+            true_score=round(true_score, 6),
+            correct=number == clip.label,
+            start_seconds=clip.start_seconds,
+            end_seconds=clip.end_seconds,
+        )
+        for clip, number, (score, true_score) in rows
+    ]
+
+
+def _training_seed(model: nn.Module) -> int | None:
+    """What the checkpoint tells of its training: the seed is part of the recipe."""
+    info: Any = getattr(model, "info", None)
+    for key in ("training", "recipe", "seed"):
+        info = info.get(key) if isinstance(info, dict) else None
+    return info if isinstance(info, int) else None
+
+
+def _versions() -> dict[str, str]:
+    import av
+
+    return {
+        "video-mobile-former": __version__,
+        "torch": torch.__version__,
+        "av": av.__version__,
+        "python": platform.python_version(),
+    }

@@ -1,0 +1,178 @@
+"""How right a classifier is: overall, class by class, and where it errs."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..errors import DataError
+from ..optional import require
+
+TOP5_CLASSES = 6
+"""Fewest classes for which "among the first five" says anything."""
+
+
+@dataclass(frozen=True)
+class ClassResult:
+    """How one class fared."""
+
+    name: str
+    clips: int
+    """Clips of this class."""
+    correct: int
+    """Those of them that were recognised."""
+    predicted: int
+    """Clips, of whatever class, that were taken for this one."""
+    accuracy: float | None
+    """correct / clips; None where the data has no clip of this class."""
+    precision: float | None
+    """correct / predicted; None where no clip was taken for this class."""
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """A class that is taken for another."""
+
+    true: str
+    predicted: str
+    clips: int
+    share: float
+    """Of the clips of the true class."""
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """Accuracies are shares in [0, 1]."""
+
+    num_clips: int
+    num_correct: int
+    top1: float
+    top1_interval: tuple[float, float]
+    """Wilson's 95 % interval: what test sets of this size can tell."""
+    top5: float | None
+    """None for five classes or fewer."""
+    mean_class_accuracy: float
+    """Mean of the accuracies of the classes that have clips."""
+    majority_share: float
+    """Accuracy of always answering the commonest class of this data."""
+    per_class: tuple[ClassResult, ...]
+    """In the order of the class names."""
+    confusion_matrix: tuple[tuple[int, ...], ...]
+    """Clips; rows are true classes, columns predicted ones."""
+
+    def worst_confusions(self, count: int = 10) -> list[Confusion]:
+        """The most frequent errors, most clips first, then the largest share of the true class."""
+        pairs = [
+            Confusion(row.name, self.per_class[j].name, clips, clips / row.clips)
+            for i, row in enumerate(self.per_class)
+            for j, clips in enumerate(self.confusion_matrix[i])
+            if clips and i != j
+        ]
+        return sorted(pairs, key=lambda pair: (-pair.clips, -pair.share))[:count]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            **dataclasses.asdict(self),
+            "worst_confusions": [dataclasses.asdict(pair) for pair in self.worst_confusions()],
+        }
+
+
+def wilson_interval(correct: int, total: int, z: float = 1.959963984540054) -> tuple[float, float]:
+    """Wilson's score interval of a share (Wilson 1927, doi:10.1080/01621459.1927.10502953).
+
+    Args:
+        correct: Successes, 0 to ``total``.
+        total: Trials, at least 1.
+        z: Quantile of the normal distribution; the default is for 95 %.
+
+    Returns:
+        Lower and upper bound in [0, 1].
+    """
+    if not 0 <= correct <= total or total < 1:
+        raise ValueError(f"{correct} of {total} is no share")
+    share = correct / total
+    centre = share + z * z / (2 * total)
+    spread = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    scale = 1 + z * z / total
+    # The bounds are exact at both ends; rounding must not say otherwise.
+    low = 0.0 if correct == 0 else max(0.0, (centre - spread) / scale)
+    high = 1.0 if correct == total else min(1.0, (centre + spread) / scale)
+    return low, high
+
+
+def compute_metrics(probabilities: Tensor, labels: Tensor, class_names: Sequence[str]) -> Metrics:
+    """Compare scores with labels.
+
+    Args:
+        probabilities: ``(N, K)`` float, one row for each clip.
+        labels: ``(N,)`` int64 in [0, K).
+        class_names: The K names.
+
+    Returns:
+        The accuracies and the confusion matrix. The class of a clip is its most probable one, of
+        equals the first.
+
+    Raises:
+        DataError: If there are no clips.
+        UserError: If torchmetrics is not installed.
+    """
+    num_clips, num_classes = probabilities.shape
+    if num_clips == 0:
+        raise DataError("there are no clips to evaluate")
+    if len(class_names) != num_classes or labels.shape != (num_clips,):
+        raise ValueError(
+            f"{len(class_names)} names and labels {tuple(labels.shape)} for {num_classes} classes "
+            f"and {num_clips} clips"
+        )
+    matrix = _confusion_matrix(probabilities.argmax(dim=1), labels, num_classes)
+    per_class = tuple(_class_result(name, matrix, i) for i, name in enumerate(class_names))
+    accuracies = [row.accuracy for row in per_class if row.accuracy is not None]
+    correct = sum(row.correct for row in per_class)
+    return Metrics(
+        num_clips=num_clips,
+        num_correct=correct,
+        top1=correct / num_clips,
+        top1_interval=wilson_interval(correct, num_clips),
+        top5=_top5(probabilities, labels) if num_classes >= TOP5_CLASSES else None,
+        mean_class_accuracy=sum(accuracies) / len(accuracies),
+        majority_share=max(row.clips for row in per_class) / num_clips,
+        per_class=per_class,
+        confusion_matrix=tuple(tuple(row) for row in matrix.tolist()),
+    )
+
+
+def _confusion_matrix(predicted: Tensor, labels: Tensor, num_classes: int) -> Tensor:
+    if num_classes == 1:  # which torchmetrics refuses
+        return torch.tensor([[len(labels)]])
+    metrics = require("torchmetrics.functional.classification", extra="train", purpose="evaluation")
+    return metrics.multiclass_confusion_matrix(predicted, labels, num_classes)
+
+
+def _top5(probabilities: Tensor, labels: Tensor) -> float:
+    metrics = require("torchmetrics.functional.classification", extra="train", purpose="evaluation")
+    # torchmetrics' own default is the mean over classes; top-5 counts clips.
+    return float(
+        metrics.multiclass_accuracy(
+            probabilities, labels, probabilities.shape[1], average="micro", top_k=5
+        )
+    )
+
+
+def _class_result(name: str, matrix: Tensor, i: int) -> ClassResult:
+    correct, clips = int(matrix[i, i]), int(matrix[i].sum())
+    predicted = int(matrix[:, i].sum())
+    return ClassResult(
+        name=name,
+        clips=clips,
+        correct=correct,
+        predicted=predicted,
+        accuracy=correct / clips if clips else None,
+        precision=correct / predicted if predicted else None,
+    )

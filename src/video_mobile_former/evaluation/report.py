@@ -1,0 +1,199 @@
+"""The report of an evaluation: ``report.json``, ``confusion.png`` and a page that needs neither."""
+
+from __future__ import annotations
+
+import base64
+import importlib.resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..files import atomic_path, write_json, write_text
+from ..inference.text import encodable, printable
+from ..optional import require
+from .confusion import confusion_png
+from .metrics import TOP5_CLASSES
+from .result import ClipResult, Evaluation, Method, giga, percent
+
+if TYPE_CHECKING:
+    from .metrics import ClassResult
+
+JSON_NAME, PICTURE_NAME, PAGE_NAME = "report.json", "confusion.png", "report.html"
+
+_MOST_WRONG_CLIPS = 200
+"""Wrong clips listed on the page; the JSON has them all."""
+_MANY_CLASSES = 24
+"""Classes from which the picture is shown in full width."""
+
+
+def write_report(evaluation: Evaluation, folder: Path) -> Path:
+    """Write the three files, each all or nothing.
+
+    Args:
+        evaluation: What to report.
+        folder: Created where it is missing.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        UserError: If a file cannot be written, or jinja2 or matplotlib is not installed.
+    """
+    picture = confusion_png(evaluation.metrics.confusion_matrix, evaluation.class_names)
+    page = render_page(evaluation, picture)
+    write_json(folder / JSON_NAME, evaluation.to_dict())
+    with atomic_path(folder / PICTURE_NAME) as temporary:
+        temporary.write_bytes(picture)
+    write_text(folder / PAGE_NAME, page)
+    return folder / PAGE_NAME
+
+
+def render_page(evaluation: Evaluation, picture: bytes) -> str:
+    """Render the self-contained page.
+
+    Args:
+        evaluation: What to report. Names and paths in it may hold any text; they are escaped.
+        picture: The confusion matrix as a PNG file.
+
+    Returns:
+        HTML without any reference to another file or host.
+
+    Raises:
+        UserError: If jinja2 is not installed.
+    """
+    jinja2 = require("jinja2", extra="train", purpose="the report")
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["text"] = _text
+    template = importlib.resources.files("video_mobile_former.evaluation").joinpath(
+        "report.html.jinja"
+    )
+    return environment.from_string(template.read_text(encoding="utf-8")).render(
+        **_content(evaluation),
+        picture=base64.b64encode(picture).decode("ascii"),
+        picture_width=round(_png_width(picture) * 0.62),
+    )
+
+
+def _content(evaluation: Evaluation) -> dict[str, Any]:
+    metrics, cost, method = evaluation.metrics, evaluation.cost, evaluation.method
+    wrong = evaluation.wrong_clips()
+    low, high = metrics.top1_interval
+    crops = f" × {cost.num_crops} crops" if cost.num_crops > 1 else ""
+    return {
+        "model": method.model,
+        "data": method.data,
+        "split": method.split,
+        "num_clips": metrics.num_clips,
+        "num_classes": len(metrics.per_class),
+        "date": method.date[:10],
+        "notes": evaluation.notes,
+        "top1": percent(metrics.top1),
+        "correct": f"{metrics.num_correct} of {metrics.num_clips} clips",
+        "interval": f"{100 * low:.1f} – {100 * high:.1f} %",
+        "scale": {
+            "low": f"{100 * low:.2f}",
+            "width": f"{100 * (high - low):.2f}",
+            "point": f"{100 * metrics.top1:.2f}",
+            "majority": f"{100 * metrics.majority_share:.2f}",
+        },
+        "total_macs": giga(cost.total_macs),
+        "views": f"{cost.num_views} view{'s' if cost.num_views > 1 else ''}{crops}",
+        "macs_per_view": giga(cost.macs_per_view),
+        "parameters": giga(cost.parameters),
+        "top5": None if metrics.top5 is None else percent(metrics.top5),
+        "top5_classes": TOP5_CLASSES,
+        "mean_class_accuracy": percent(metrics.mean_class_accuracy),
+        "majority": percent(metrics.majority_share),
+        "method": list(_method_rows(method, cost.total_views)),
+        "classes": [_class_row(row) for row in _weakest_first(metrics.per_class)],
+        "confusions": [
+            {"true": c.true, "predicted": c.predicted, "clips": c.clips, "share": percent(c.share)}
+            for c in metrics.worst_confusions()
+        ],
+        "wrong": [_clip_row(clip) for clip in wrong[:_MOST_WRONG_CLIPS]],
+        "num_wrong": len(wrong),
+        "wide_picture": len(metrics.per_class) > _MANY_CLASSES,
+        "json_name": JSON_NAME,
+    }
+
+
+def _method_rows(method: Method, total_views: int) -> list[tuple[str, str]]:
+    clip = method.clip
+    sampling = (
+        f"uniform: one frame from each of {clip.num_frames} equal segments"
+        if clip.sampling == "uniform"
+        else f"dense: {clip.num_frames} frames, {clip.stride_seconds:.3g} s apart"
+    )
+    if method.freeze_frames is not None:
+        sampling += f"; all replaced by frame {method.freeze_frames} (from 0)"
+    averaging = {
+        "probabilities": "mean of the views' probabilities (softmax before the mean)",
+        "logits": "softmax of the mean of the views' logits (softmax after the mean)",
+    }[method.average]
+    if total_views == 1:
+        averaging = "none: one view"
+    held = f", {method.num_held} of them held on their last frame" if method.num_held else ""
+    seed = "none needed: evaluation draws nothing at random"
+    if method.training_seed is not None:
+        seed += f"; training used {method.training_seed}"
+    return [
+        ("Data", method.data),
+        ("Split", method.split or "all clips of the data"),
+        ("Clips", str(method.num_clips) + held),
+        ("Frames", sampling),
+        ("Views", f"{method.num_views} in time × {method.num_crops} in space"),
+        ("Size", f"short side {clip.resize_size}, crop {clip.crop_size} × {clip.crop_size} pixels"),
+        ("Averaging", averaging),
+        ("Precision", {"32": "float32", "bf16": "bfloat16 autocast"}[method.precision]),
+        (
+            "Class order",
+            "the same in data and model: checked"
+            if method.class_order_checked
+            else "not checked: the model has no class names",
+        ),
+        ("Device", method.device),
+        ("Time", f"{method.seconds:.1f} s, decoding included"),
+        ("Versions", ", ".join(f"{name} {version}" for name, version in method.versions.items())),
+        ("Seed", seed),
+        ("Date", method.date[:16].replace("T", " ") + " UTC"),
+    ]
+
+
+def _weakest_first(rows: tuple[ClassResult, ...]) -> list[ClassResult]:
+    return sorted(rows, key=lambda r: (r.accuracy is None, r.accuracy or 0.0, -r.clips))
+
+
+def _class_row(row: ClassResult) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "clips": row.clips,
+        "correct": row.correct,
+        "accuracy": percent(row.accuracy),
+        "bar": f"{100 * (row.accuracy or 0.0):.1f}",
+        "precision": percent(row.precision),
+    }
+
+
+def _clip_row(clip: ClipResult) -> dict[str, Any]:
+    name = clip.name
+    if clip.start_seconds is not None or clip.end_seconds is not None:
+        end = "end" if clip.end_seconds is None else f"{clip.end_seconds:g} s"
+        name += f" ({clip.start_seconds or 0:g} s – {end})"
+    return {
+        "name": name,
+        "true": clip.true,
+        "predicted": clip.predicted,
+        "score": f"{clip.score:.3f}",
+        "true_score": f"{clip.true_score:.3f}",
+    }
+
+
+def _png_width(picture: bytes) -> int:
+    # The header chunk comes first: length, "IHDR", width, height.
+    return int.from_bytes(picture[16:20], "big")
+
+
+def _text(value: str) -> str:
+    """Untrusted text on the page: control characters shown as escapes, then escaped by jinja2."""
+    return printable(encodable(value))

@@ -1,0 +1,198 @@
+"""What an evaluation found, what it cost and how it was measured."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..clip import ClipSpec
+from ..inference.text import encodable
+from .metrics import Metrics
+
+REPORT_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ClipResult:
+    """What became of one clip."""
+
+    name: str
+    """Its path as written in the data."""
+    true: str
+    predicted: str
+    score: float
+    """Probability of the predicted class, averaged over views."""
+    true_score: float
+    """Probability of the true class."""
+    correct: bool
+    start_seconds: float | None
+    """Begin and end of the part of the file, where the data names one."""
+    end_seconds: float | None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Multiply-accumulates (MACs), which this field's papers call FLOPs."""
+
+    parameters: int
+    macs_per_view: int
+    num_views: int
+    """Clips in time."""
+    num_crops: int
+    """Crops of each."""
+
+    @property
+    def total_views(self) -> int:
+        """Forward passes for one video."""
+        return self.num_views * self.num_crops
+
+    @property
+    def total_macs(self) -> int:
+        """For one video, all views together."""
+        return self.macs_per_view * self.total_views
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            **dataclasses.asdict(self),
+            "total_views": self.total_views,
+            "total_macs": self.total_macs,
+        }
+
+
+@dataclass(frozen=True)
+class Method:
+    """How it was measured."""
+
+    model: str
+    """Name or folder of the model."""
+    data: str
+    """Folder or list of the clips."""
+    split: str | None
+    """None where all clips of the data were taken."""
+    num_clips: int
+    clip: ClipSpec
+    num_views: int
+    num_crops: int
+    average: str
+    precision: str
+    freeze_frames: int | None
+    num_held: int
+    """Clips shorter than the model's, whose last frame was held."""
+    class_order_checked: bool
+    training_seed: int | None
+    """Seed of the training run, where the checkpoint tells it; evaluation draws nothing."""
+    device: str
+    versions: dict[str, str]
+    date: str
+    """ISO 8601, UTC."""
+    seconds: float
+    """For all clips, decoding included."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {**dataclasses.asdict(self), "clip": self.clip.to_dict()}
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The outcome of :func:`.evaluate`."""
+
+    metrics: Metrics
+    cost: Cost
+    method: Method
+    clips: tuple[ClipResult, ...]
+    notes: tuple[str, ...]
+    """What a reader must know to judge the numbers, one sentence each."""
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """In the order of the logits."""
+        return tuple(row.name for row in self.metrics.per_class)
+
+    def wrong_clips(self) -> list[ClipResult]:
+        """Those not recognised, the most confident errors first."""
+        return sorted((c for c in self.clips if not c.correct), key=lambda c: -c.score)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON, without NaN and with text that UTF-8 can hold."""
+        value = {
+            "format": REPORT_FORMAT,
+            "metrics": self.metrics.to_dict(),
+            "cost": self.cost.to_dict(),
+            "method": self.method.to_dict(),
+            "notes": list(self.notes),
+            "clips": [dataclasses.asdict(clip) for clip in self.clips],
+        }
+        return _plain(value)
+
+    def summary(self) -> str:
+        """The headline for a terminal, a few lines of at most 80 columns where names allow."""
+        return "\n".join(_summary_lines(self))
+
+    def write(self, folder: str | Path) -> Path:
+        """Write ``report.json``, ``confusion.png`` and ``report.html``, each all or nothing.
+
+        Args:
+            folder: Created where it is missing; other files in it are left alone.
+
+        Returns:
+            The path of ``report.html``.
+
+        Raises:
+            UserError: If it cannot be written, or jinja2 or matplotlib is missing.
+        """
+        # Here, because the report is written from this class.
+        from .report import write_report
+
+        return write_report(self, Path(folder))
+
+
+def percent(share: float | None) -> str:
+    """``"75.3 %"``, or a dash for None."""
+    return "–" if share is None else f"{100 * share:.1f} %"
+
+
+def giga(macs: int) -> str:
+    """MACs with three significant digits and a unit, for example ``"425 M"``."""
+    for unit, factor in (("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3)):
+        # Rounding may carry into the next unit: 999.9 M is 1.00 G.
+        if macs >= 0.9995 * factor:
+            value = macs / factor
+            digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
+            return f"{value:.{digits}f} {unit}"
+    return str(macs)
+
+
+def _summary_lines(evaluation: Evaluation) -> Iterator[str]:
+    metrics, cost = evaluation.metrics, evaluation.cost
+    low, high = metrics.top1_interval
+    top5 = percent(metrics.top5) if metrics.top5 is not None else "not given (5 classes or fewer)"
+    crops = f" × {cost.num_crops} crops" if cost.num_crops > 1 else ""
+    views = f"{cost.num_views} view{'s' if cost.num_views > 1 else ''}{crops}"
+    yield (
+        f"top-1            {percent(metrics.top1)}   ({metrics.num_correct} of "
+        f"{metrics.num_clips} clips; 95 % interval {100 * low:.1f}–{100 * high:.1f} %)"
+    )
+    yield f"top-5            {top5}"
+    yield f"mean per class   {percent(metrics.mean_class_accuracy)}"
+    yield f"commonest class  {percent(metrics.majority_share)}   (always answering it)"
+    yield (
+        f"cost             {giga(cost.total_macs)} MACs per video "
+        f"({views} of {giga(cost.macs_per_view)}), {giga(cost.parameters)} parameters"
+    )
+    for note in evaluation.notes:
+        yield f"note: {note}"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str):
+        return encodable(value)
+    if isinstance(value, dict):
+        return {_plain(key): _plain(entry) for key, entry in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(entry) for entry in value]
+    return value

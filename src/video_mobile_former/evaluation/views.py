@@ -1,0 +1,121 @@
+"""Scoring every clip of a data set by a model, all views of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..console import track
+from ..data.dataset import Batch
+from ..data.index import ClipIndex
+from ..errors import CheckpointError, UserError, VideoError
+from ..inference.scorer import Scorer
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a model said about the clips of an index, in their order."""
+
+    probabilities: Tensor
+    """``(N, K)`` float32, averaged over views."""
+    labels: Tensor
+    """``(N,)`` int64."""
+    num_held: int
+    """Clips shorter than the model's, whose last frame was held."""
+    seconds: float
+    """From the first file opened to the last score, decoding included."""
+
+
+def score_clips(
+    scorer: Scorer,
+    batches: Iterable[Batch],
+    index: ClipIndex,
+    *,
+    freeze_frames: int | None = None,
+    num_batches: int | None = None,
+) -> Scores:
+    """Score all clips; the first one that cannot be read ends it.
+
+    Args:
+        scorer: The model.
+        batches: Those of a loader over ``index``, in its order.
+        index: The clips, for messages.
+        freeze_frames: Position k in [0, T): every frame of a clip is replaced by its k-th one, so
+            that nothing moves; None leaves clips as they are.
+        num_batches: For the progress bar.
+
+    Returns:
+        Probabilities and labels.
+
+    Raises:
+        VideoError: If a file cannot be read; names it and the reason.
+        CheckpointError: If the model has another number of classes than the index, or gives
+            scores that are not finite.
+    """
+    check_frozen_frame(freeze_frames, scorer.clip.num_frames)
+    probabilities: list[Tensor] = []
+    labels: list[Tensor] = []
+    num_held = 0
+    start = time.perf_counter()
+    for batch in track(batches, description="evaluate", total=num_batches):
+        for failure in batch["failures"]:
+            raise VideoError(failure.path, failure.reason)
+        clips = batch["clips"]
+        if freeze_frames is not None:
+            clips = freeze(clips, freeze_frames)
+        scores = scorer(clips)
+        _check_scores(scores, batch, index)
+        probabilities.append(scores)
+        labels.append(batch["labels"])
+        num_held += len(batch["held"])
+    return Scores(
+        probabilities=torch.cat(probabilities),
+        labels=torch.cat(labels),
+        num_held=num_held,
+        seconds=time.perf_counter() - start,
+    )
+
+
+def freeze(clips: Tensor, k: int) -> Tensor:
+    """Replace every frame by the k-th one.
+
+    Args:
+        clips: ``(..., 3, T, H, W)``.
+        k: In [0, T).
+
+    Returns:
+        The same shape; a view that takes no memory.
+    """
+    return clips[..., k : k + 1, :, :].expand_as(clips)
+
+
+def check_frozen_frame(freeze_frames: int | None, num_frames: int) -> None:
+    """Refuse a frame that a clip does not have.
+
+    Raises:
+        UserError: If it is out of range.
+    """
+    if freeze_frames is not None and not 0 <= freeze_frames < num_frames:
+        raise UserError(
+            f"freeze_frames must lie between 0 and {num_frames - 1} for clips of {num_frames} "
+            f"frames, not {freeze_frames}"
+        )
+
+
+def _check_scores(scores: Tensor, batch: Batch, index: ClipIndex) -> None:
+    if scores.shape[1] != len(index.class_names):
+        raise CheckpointError(
+            f"the model has {scores.shape[1]} classes, {index.source} has "
+            f"{len(index.class_names)}: they do not belong together"
+        )
+    bad = (~scores.isfinite().all(dim=1)).nonzero().flatten().tolist()
+    if bad:
+        clip = index.clips[int(batch["indices"][bad[0]])]
+        raise CheckpointError(
+            f"the model's scores for {clip.name or clip.path} are not finite: its weights are "
+            "damaged or training diverged"
+        )

@@ -1,0 +1,244 @@
+"""What a model says about video files, one after the other or many at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..data.dataset import ClipDataset
+from ..data.index import Clip, ClipIndex
+from ..data.loader import default_workers, make_loader
+from ..data.sampling import is_short, views
+from ..data.transforms import EvalTransform
+from ..errors import UserError, VideoError
+from .scorer import Average, Precision, Scorer, at_least_one, named_classes
+from .text import encodable
+
+_FEW_FILES = 32
+"""Below this starting worker processes (seconds) costs more time than they save."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The most probable classes of one video."""
+
+    path: str
+    """As it was given; empty for a tensor."""
+    labels: tuple[str, ...]
+    """Class names, most probable first."""
+    scores: tuple[float, ...]
+    """Their probabilities in [0, 1], averaged over views."""
+    classes: tuple[int, ...]
+    """Their positions among the logits."""
+    num_frames: int
+    """Frames that were looked at, all views together."""
+    held: bool = False
+    """The video is shorter than one clip of the model, so its last frame was repeated."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; scores to six decimals."""
+        ranked = zip(self.labels, self.classes, self.scores, strict=True)
+        return {
+            "path": encodable(self.path),
+            "predictions": [
+                {"label": label, "class": number, "score": round(score, 6)}
+                for label, number, score in ranked
+            ],
+            "num_frames": self.num_frames,
+            "held": self.held,
+        }
+
+
+@dataclass(frozen=True)
+class PredictionFailure:
+    """A file nothing could be said about."""
+
+    path: str
+    reason: str
+    """One phrase."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {"path": encodable(self.path), "error": encodable(self.reason)}
+
+
+class Predictor:
+    """Recognises actions in video files with one model.
+
+    Args:
+        model: Carries ``clip`` and, where its classes have names, ``class_names``; not changed.
+        device: ``"auto"`` or a name torch knows.
+        num_views: Clips per video, spread over its length, whose probabilities are averaged.
+        num_crops: Crops per clip: 1 is the centre, 3 adds both ends of the long side.
+        precision: ``"32"``, or ``"bf16"`` for bfloat16 autocast.
+        average: ``"probabilities"`` or ``"logits"``.
+
+    Raises:
+        UserError: If an argument is out of range or the device is absent.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        device: str | torch.device = "auto",
+        num_views: int = 1,
+        num_crops: int = 1,
+        precision: Precision = "32",
+        average: Average = "probabilities",
+    ):
+        at_least_one("num_views", num_views)
+        at_least_one("num_crops", num_crops)
+        self.scorer = Scorer(model, device=device, precision=precision, average=average)
+        self.class_names = named_classes(model)
+        self.num_views = num_views
+        self.num_crops = num_crops
+
+    def predict(
+        self, source: str | Path | Tensor, *, top_k: int = 5, frame_rate: float | None = None
+    ) -> Prediction:
+        """Recognise one video.
+
+        Args:
+            source: A file, or its frames as ``(T, 3, H, W)`` uint8 RGB of any T and size.
+            top_k: Classes to return, at least 1; all of them where there are fewer.
+            frame_rate: Frames per second of a tensor; matters to dense sampling only, where None
+                stands for the rate that the model's stride is counted in.
+
+        Returns:
+            The classes, most probable first.
+
+        Raises:
+            VideoError: If the file cannot be read.
+            UserError: If the tensor is no clip or ``top_k`` is out of range.
+        """
+        at_least_one("top_k", top_k)
+        if isinstance(source, Tensor):
+            clips, held = self._views_of(source, frame_rate)
+            result = self._results(clips[None], [""], [held], top_k)[0]
+            if isinstance(result, PredictionFailure):
+                raise UserError(result.reason)
+            return result
+        result = next(self.predict_many([source], top_k=top_k, num_workers=0))
+        if isinstance(result, PredictionFailure):
+            raise VideoError(result.path, result.reason)
+        return result
+
+    def predict_many(
+        self,
+        paths: Sequence[str | Path],
+        *,
+        top_k: int = 5,
+        num_workers: int | None = None,
+        batch_size: int | None = None,
+    ) -> Iterator[Prediction | PredictionFailure]:
+        """Recognise many videos; a bad file is reported in its place and the others go on.
+
+        Args:
+            paths: Files, see :func:`~.sources.expand_sources`.
+            top_k: Classes per file, at least 1.
+            num_workers: Processes that decode; 0 decodes here, None decides by the number of files
+                and cores.
+            batch_size: Files in one forward pass; None takes 1 on a CPU, so that results come one
+                by one, else 8.
+
+        Yields:
+            One result for each path, in the order of ``paths``.
+
+        Raises:
+            UserError: If an argument is out of range.
+        """
+        at_least_one("top_k", top_k)
+        if batch_size is None:
+            batch_size = 1 if self.scorer.device.type == "cpu" else 8
+        at_least_one("batch_size", batch_size)
+        if num_workers is None:
+            num_workers = default_workers() if len(paths) >= _FEW_FILES else 0
+        if not paths:
+            return iter(())
+        return self._run([str(path) for path in paths], top_k, num_workers, batch_size)
+
+    def _run(
+        self, paths: list[str], top_k: int, num_workers: int, batch_size: int
+    ) -> Iterator[Prediction | PredictionFailure]:
+        clips = tuple(Clip(path=str(Path(path).absolute()), label=0, name=path) for path in paths)
+        dataset = ClipDataset(
+            ClipIndex(clips=clips, class_names=("",), source="the given files"),
+            self.scorer.clip,
+            train=False,
+            num_views=self.num_views,
+            num_crops=self.num_crops,
+        )
+        workers = min(num_workers, -(-len(paths) // batch_size))
+        for batch in make_loader(dataset, batch_size=batch_size, num_workers=workers):
+            found: dict[int, Prediction | PredictionFailure] = {
+                failure.index: PredictionFailure(paths[failure.index], failure.reason)
+                for failure in batch["failures"]
+            }
+            positions = batch["indices"].tolist()
+            if positions:
+                held = [position in batch["held"] for position in positions]
+                names = [paths[position] for position in positions]
+                results = self._results(batch["clips"], names, held, top_k)
+                found.update(zip(positions, results, strict=True))
+            for position in sorted(found):
+                yield found[position]
+
+    def _results(
+        self, clips: Tensor, names: list[str], held: list[bool], top_k: int
+    ) -> list[Prediction | PredictionFailure]:
+        """Score ``(B, V, 3, T, H, W)`` uint8: one result for each of the B videos."""
+        probabilities = self.scorer(clips)
+        if self.class_names is not None and len(self.class_names) != probabilities.shape[1]:
+            raise UserError(
+                f"the model has {len(self.class_names)} class names for "
+                f"{probabilities.shape[1]} classes"
+            )
+        best = probabilities.topk(min(top_k, probabilities.shape[1]), dim=1)
+        results: list[Prediction | PredictionFailure] = []
+        rows = zip(names, held, best.values.tolist(), best.indices.tolist(), strict=True)
+        for name, short, scores, classes in rows:
+            if not np.isfinite(scores).all():
+                results.append(PredictionFailure(name, "the model's scores are not finite"))
+                continue
+            results.append(
+                Prediction(
+                    path=name,
+                    labels=tuple(self._label(number) for number in classes),
+                    scores=tuple(scores),
+                    classes=tuple(classes),
+                    num_frames=clips.shape[1] // self.num_crops * clips.shape[3],
+                    held=short,
+                )
+            )
+        return results
+
+    def _label(self, number: int) -> str:
+        return f"class {number}" if self.class_names is None else self.class_names[number]
+
+    def _views_of(self, frames: Tensor, frame_rate: float | None) -> tuple[Tensor, bool]:
+        """Views ``(V, 3, T, H, W)`` of a video that is already decoded."""
+        if frames.dtype != torch.uint8 or frames.dim() != 4 or frames.shape[1] != 3:
+            raise UserError(
+                "a clip must be uint8 of shape (T, 3, H, W), "
+                f"not {str(frames.dtype).removeprefix('torch.')} {tuple(frames.shape)}"
+            )
+        if frames.numel() == 0:
+            raise UserError(f"a clip must hold at least one picture, not {tuple(frames.shape)}")
+        spec = self.scorer.clip
+        rate = spec.stride_fps if frame_rate is None else frame_rate
+        if not rate > 0:
+            raise UserError(f"frame_rate must be above 0, not {frame_rate}")
+        times = np.arange(len(frames)) / rate
+        transform = EvalTransform(spec, self.num_crops)
+        crops = [
+            transform(frames[torch.from_numpy(chosen)].cpu())
+            for chosen in views(times, spec, self.num_views)
+        ]
+        return torch.cat(crops).transpose(1, 2), is_short(times, spec)

@@ -1,0 +1,175 @@
+"""From uint8 clips to class probabilities: the one path that evaluation and prediction share."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import os
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from ..clip import ClipSpec
+from ..data.transforms import normalize
+from ..errors import UserError
+
+Precision = Literal["32", "bf16"]
+Average = Literal["probabilities", "logits"]
+
+
+class Scorer:
+    """A model ready for inference: fused, on its device, averaging over the views of a video.
+
+    The model that was passed in is not changed.
+
+    Args:
+        model: Maps normalised (B, 3, T, H, W) to logits; carries ``clip`` and, where its classes
+            have names, ``class_names``. Its ``fuse()`` is used where it has one.
+        device: ``"auto"`` (CUDA, then Apple's MPS, then the CPU) or a name torch knows.
+        precision: ``"32"``, or ``"bf16"`` for bfloat16 autocast.
+        average: What is averaged over views: ``"probabilities"`` (softmax before the mean) or
+            ``"logits"`` (softmax after it).
+        views_at_once: Largest number of views in one forward pass, so that many views of a video
+            need no more memory than one.
+
+    Raises:
+        UserError: If an argument is unknown or the device is absent.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        device: str | torch.device = "auto",
+        precision: Precision = "32",
+        average: Average = "probabilities",
+        views_at_once: int = 8,
+    ):
+        _one_of("precision", precision, get_args(Precision))
+        _one_of("average", average, get_args(Average))
+        at_least_one("views_at_once", views_at_once)
+        self.device = resolve_device(device)
+        self.clip = clip_spec(model)
+        self.precision: Precision = precision
+        self.average: Average = average
+        self.views_at_once = views_at_once
+        self.model = _inference_copy(model).to(self.device)
+
+    @torch.inference_mode()
+    def __call__(self, clips: Tensor) -> Tensor:
+        """Score the views of several videos.
+
+        Args:
+            clips: ``(B, V, 3, T, H, W)`` uint8.
+
+        Returns:
+            ``(B, K)`` float32 probabilities on the CPU, averaged over the V views.
+        """
+        batch, num_views = clips.shape[:2]
+        logits = torch.cat(
+            [self._forward(part) for part in clips.flatten(0, 1).split(self.views_at_once)]
+        )
+        per_view = logits.unflatten(0, (batch, num_views))
+        if self.average == "logits":
+            return per_view.mean(dim=1).softmax(dim=-1).cpu()
+        return per_view.softmax(dim=-1).mean(dim=1).cpu()
+
+    def _forward(self, clips: Tensor) -> Tensor:
+        inputs = normalize(clips.to(self.device, non_blocking=True), self.clip)
+        autocast = (
+            torch.autocast(self.device.type, dtype=torch.bfloat16)
+            if self.precision == "bf16"
+            else contextlib.nullcontext()
+        )
+        with autocast:
+            logits = self.model(inputs)
+        return logits.float()
+
+
+def clip_spec(model: nn.Module) -> ClipSpec:
+    """What ``model`` eats.
+
+    Raises:
+        UserError: If the model does not say.
+    """
+    clip = getattr(model, "clip", None)
+    if not isinstance(clip, ClipSpec):
+        raise UserError(f"{type(model).__name__} has no ClipSpec in its attribute 'clip'")
+    return clip
+
+
+def named_classes(model: nn.Module) -> tuple[str, ...] | None:
+    """Names of the logits of ``model`` in order; None where they are not known."""
+    names: Sequence[str] | None = getattr(model, "class_names", None)
+    return None if names is None else tuple(names)
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """The device that ``"auto"`` or a name stands for.
+
+    Raises:
+        UserError: If torch knows no such device or it is absent here.
+    """
+    if device == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+    except RuntimeError as error:
+        raise UserError(f"device must be 'auto', 'cpu', 'cuda', …, not {device!r}") from error
+    absent = found.type == "cuda" and (
+        not torch.cuda.is_available() or (found.index or 0) >= torch.cuda.device_count()
+    )
+    if absent or (found.type == "mps" and not torch.backends.mps.is_available()):
+        raise UserError(f"device {str(device)!r} is not available here; use 'auto' or 'cpu'")
+    return found
+
+
+def describe_device(device: torch.device) -> str:
+    """Name the hardware behind a device, for reports."""
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)} ({device})"
+    name = _processor_name()
+    if device.type == "cpu":
+        threads = torch.get_num_threads()
+        return f"{name}, {threads} thread{'s' if threads > 1 else ''}"
+    return f"{name} ({device})"
+
+
+def at_least_one(name: str, value: int) -> None:
+    """Refuse a count below 1, naming it.
+
+    Raises:
+        UserError: If it is.
+    """
+    if value < 1:
+        raise UserError(f"{name} must be at least 1, not {value}")
+
+
+def _processor_name() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name" and value.strip():
+                return value.strip()
+    return platform.processor() or platform.machine() or os.name
+
+
+def _inference_copy(model: nn.Module) -> nn.Module:
+    fuse = getattr(model, "fuse", None)
+    if callable(fuse) and not getattr(model, "fused", False):
+        fused = fuse()
+        assert isinstance(fused, nn.Module)
+        return fused
+    return copy.deepcopy(model).eval().requires_grad_(False)
+
+
+def _one_of(name: str, value: str, allowed: Sequence[str]) -> None:
+    if value not in allowed:
+        raise UserError(f"{name} must be one of {', '.join(allowed)}, not {value!r}")

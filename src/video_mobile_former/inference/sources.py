@@ -1,0 +1,110 @@
+"""From what a person names on the command line to a list of video files."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from ..data.listing import VIDEO_SUFFIXES
+from ..errors import DataError
+
+_WILDCARDS = re.compile(r"[*?\[]")
+
+
+def expand_sources(sources: str | Path | Sequence[str | Path]) -> list[Path]:
+    """Find the video files that files, folders and glob patterns stand for.
+
+    A file is taken whatever its ending. A folder gives the videos (by ending) in it and below it,
+    hidden ones left out. A pattern gives what a shell would make of it, ``**`` included, and the
+    folders among its matches are searched like any folder.
+
+    Args:
+        sources: One of them, or several; they keep their order.
+
+    Returns:
+        Paths as they were written, those of one source in natural order (``clip2`` before
+        ``clip10``), each file once.
+
+    Raises:
+        DataError: If a source matches nothing or cannot be read; the message names it.
+    """
+    listed = [sources] if isinstance(sources, (str, Path)) else list(sources)
+    if not listed:
+        raise DataError("name at least one video file, folder or pattern")
+    found: dict[str, Path] = {}
+    for source in listed:
+        for path in _expand(source):
+            # The first way of writing a path is the one that is shown.
+            found.setdefault(os.path.abspath(path), path)  # noqa: PTH100 - keeps symbolic links
+    return list(found.values())
+
+
+def natural_key(path: str | Path) -> list[tuple[tuple[int, int, str], ...]]:
+    """Sort key in which numbers count by their value, folder by folder."""
+    return [_natural(part) for part in Path(path).parts]
+
+
+def _natural(text: str) -> tuple[tuple[int, int, str], ...]:
+    # Text and numbers alternate, text first, so the same kinds always meet. `isdecimal` and the
+    # ASCII flag agree on what a number is; the text itself decides between 1 and 01.
+    parts = re.split(r"([0-9]+)", text)
+    keys = [
+        (0, int(p), p) if p.isdecimal() and p.isascii() else (1, 0, p.casefold()) for p in parts
+    ]
+    return (*keys, (1, 0, text))
+
+
+def _expand(source: str | Path) -> list[Path]:
+    text = str(source)
+    path = Path(source)
+    if not text:
+        raise DataError("a source is empty; name a video file, folder or pattern")
+    if not path.exists() and text.startswith("~"):
+        path = path.expanduser()
+    if path.is_dir():
+        videos = _below(path)
+        if not videos:
+            raise DataError(f"{path}: no video files in this folder or below it")
+        return videos
+    if path.exists():
+        return [path]
+    if _WILDCARDS.search(text):
+        return _matches(str(path))
+    raise DataError(f"{path}: no such file or folder")
+
+
+def _matches(pattern: str) -> list[Path]:
+    found: list[Path] = []
+    for match in map(Path, glob.glob(pattern, recursive=True)):  # noqa: PTH207 - absolute patterns
+        found += _below(match) if match.is_dir() else [match]
+    if not found:
+        raise DataError(f"{pattern}: no video file matches this pattern")
+    return _sorted(found)
+
+
+def _below(folder: Path) -> list[Path]:
+    return _sorted(path for path in _walk(folder) if path.suffix.lower() in VIDEO_SUFFIXES)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    """All visible files below a folder; linked folders are followed, each once."""
+
+    def refuse(error: OSError) -> None:
+        raise DataError(f"{error.filename}: {error.strerror}") from error
+
+    seen: set[str] = set()
+    for root, folders, files in os.walk(folder, followlinks=True, onerror=refuse):
+        seen.add(os.path.realpath(root))
+        folders[:] = [
+            name
+            for name in folders
+            if not name.startswith(".") and os.path.realpath(Path(root, name)) not in seen
+        ]
+        yield from (Path(root, name) for name in files if not name.startswith("."))
+
+
+def _sorted(paths: Iterable[Path]) -> list[Path]:
+    return sorted(paths, key=natural_key)

@@ -1,0 +1,76 @@
+"""Fitting file names and labels, which may hold anything, into terminals and files."""
+
+from __future__ import annotations
+
+from rich.cells import cell_len, chop_cells, set_cell_size
+
+_ELLIPSIS = "…"
+
+
+def encodable(text: str) -> str:
+    """Make text writable as UTF-8: bytes of file names that are not become ``\\udcxx``."""
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def printable(text: str) -> str:
+    """Make text safe on a terminal and one line long: what cannot be printed is escaped.
+
+    File names may hold line ends, and control sequences that would move the cursor or worse.
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+        for char in text
+    )
+
+
+def shorten_middle(text: str, width: int) -> str:
+    """Cut the middle out of a long text, so that begin and end of a path stay readable.
+
+    Args:
+        text: One line.
+        width: Terminal columns, at least 1; wide characters count two.
+    """
+    if cell_len(text) <= width:
+        return text
+    head = (width - 1) // 3
+    tail = width - 1 - head
+    start = len(text)
+    while start and cell_len(text[start - 1 :]) <= tail:
+        start -= 1
+    return set_cell_size(text, head).rstrip() + _ELLIPSIS + text[start:]
+
+
+def shorten_end(text: str, width: int) -> str:
+    """Cut the end off a long text.
+
+    Args:
+        text: One line.
+        width: Terminal columns, at least 1; wide characters count two.
+    """
+    if cell_len(text) <= width:
+        return text
+    return set_cell_size(text, width - 1).rstrip() + _ELLIPSIS
+
+
+def pad(text: str, width: int) -> str:
+    """Fill up with spaces to ``width`` terminal columns."""
+    return text + " " * max(0, width - cell_len(text))
+
+
+def wrap(text: str, width: int) -> list[str]:
+    """Break a text into lines at spaces, and inside words that are too long.
+
+    Args:
+        text: One line.
+        width: Terminal columns, at least 2; wide characters count two.
+    """
+    lines = [""]
+    for word in text.split():
+        if lines[-1] and cell_len(lines[-1]) + 1 + cell_len(word) <= width:
+            lines[-1] += " " + word
+            continue
+        parts = [word] if cell_len(word) <= width else chop_cells(word, width)
+        lines += parts
+    return lines[1:] if len(lines) > 1 else lines

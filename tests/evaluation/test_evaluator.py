@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from video_mobile_former import create_model
+from video_mobile_former.data.index import ClipIndex
+from video_mobile_former.errors import DataError, UserError, VideoError
+from video_mobile_former.evaluation import Evaluation, check_classes, evaluate
+
+MOTIONS = ("falling", "rising")
+
+
+def test_accuracy_and_every_clip(evaluation: Evaluation) -> None:
+    assert evaluation.metrics.num_correct == 5
+    assert evaluation.metrics.confusion_matrix == ((3, 0), (1, 2))
+    assert [clip.correct for clip in evaluation.clips] == [True] * 5 + [False]
+    wrong = evaluation.wrong_clips()
+    assert [(c.name, c.true, c.predicted) for c in wrong] == [("5.mp4", "rising", "falling")]
+    assert wrong[0].score > 0.5 > wrong[0].true_score
+    assert wrong[0].score + wrong[0].true_score == pytest.approx(1, abs=1e-5)
+    assert evaluation.class_names == MOTIONS
+
+
+def test_how_it_was_measured(evaluation: Evaluation) -> None:
+    method = evaluation.method
+    assert (method.model, method.data, method.split) == ("runs/x/best", "motions.csv", "test")
+    assert (method.num_clips, method.num_held) == (6, 0)
+    assert method.class_order_checked
+    assert method.versions["torch"] == torch.__version__
+    assert evaluation.notes == ()
+
+
+def test_cost_is_that_of_all_views(motion_index: ClipIndex, motion_model: Callable) -> None:
+    model = motion_model(MOTIONS, sampling="dense", stride=1, stride_fps=10.0)
+    found = evaluate(
+        model, motion_index, num_views=2, num_crops=3, num_workers=0, device="cpu", batch_size=4
+    )
+    # One Linear(1, 2): two multiply-accumulates and four parameters.
+    assert found.cost.macs_per_view == 2
+    assert found.cost.total_views == 6
+    assert found.cost.total_macs == 12
+    assert found.cost.parameters == 4
+    assert found.metrics.num_correct == 5
+
+
+def test_frozen_clips_are_at_chance_and_it_is_said(
+    motion_index: ClipIndex, motion_model: Callable
+) -> None:
+    found = evaluate(
+        motion_model(MOTIONS), motion_index, freeze_frames=2, num_workers=0, device="cpu"
+    )
+    assert found.metrics.confusion_matrix == ((3, 0), (3, 0))
+    assert found.method.freeze_frames == 2
+    assert "every frame was replaced by sampled frame 2" in found.notes[0]
+
+
+def test_the_model_is_not_changed(motion_index: ClipIndex, motion_model: Callable) -> None:
+    model = motion_model(MOTIONS).train()
+    evaluate(model, motion_index, num_workers=0, device="cpu")
+    assert model.training
+    assert model.linear.weight.requires_grad
+
+
+def with_splits(index: ClipIndex, *splits: str | None) -> ClipIndex:
+    clips = (dataclasses.replace(c, split=s) for c, s in zip(index.clips, splits, strict=True))
+    return dataclasses.replace(index, clips=tuple(clips))
+
+
+def test_a_split_is_chosen_and_unseen_clips_are_told_from_seen_ones(
+    motion_index: ClipIndex, motion_model: Callable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    index = with_splits(motion_index, "train", "train", "test", "test", "test", "val")
+    found = evaluate(motion_model(MOTIONS), index, split="test", num_workers=0, device="cpu")
+    assert (found.method.split, found.method.num_clips) == ("test", 3)
+    assert found.notes == ()
+    assert capsys.readouterr().err == ""
+    found = evaluate(motion_model(MOTIONS), index, num_workers=0, device="cpu")
+    assert (found.method.split, found.method.num_clips) == (None, 6)
+    assert "Training clips are among those measured (2 of 6)" in found.notes[0]
+    assert "Training clips" in capsys.readouterr().err
+    with pytest.raises(DataError, match="no split 'dev'"):
+        evaluate(
+            motion_model(MOTIONS), with_splits(index, *["test"] * 6), split="dev", num_workers=0
+        )
+
+
+def test_what_a_reader_must_know_is_noted(
+    motion_index: ClipIndex, motion_model: Callable, tmp_path: Path
+) -> None:
+    clips = tuple(
+        dataclasses.replace(clip, group=f"scene {i // 2}", label=0)
+        for i, clip in enumerate(motion_index.clips[:4])
+    )
+    index = dataclasses.replace(motion_index, clips=clips)
+    found = evaluate(motion_model(None, num_frames=8), index, num_workers=0, device="cpu")
+    text = "\n".join(found.notes)
+    assert "The 4 clips come from 2 groups" in text
+    assert "1 of 2 classes have no clip" in text
+    assert "does not know the names of its classes" in text
+    assert "4 of 4 videos are shorter than a clip" in text
+    assert not found.method.class_order_checked
+    assert found.metrics.per_class[1].accuracy is None
+
+
+def test_the_seed_of_the_training_is_told(motion_index: ClipIndex, motion_model: Callable) -> None:
+    model = motion_model(MOTIONS)
+    model.info = {"training": {"recipe": {"seed": 7}}}
+    assert evaluate(model, motion_index, num_workers=0, device="cpu").method.training_seed == 7
+    model.info = {"training": None}
+    assert evaluate(model, motion_index, num_workers=0, device="cpu").method.training_seed is None
+
+
+@pytest.mark.parametrize(
+    ("found", "expected", "message"),
+    [
+        ("abx", "abc", "other classes than the model; first difference at position 2"),
+        ("bac", "abc", "its classes in another order than the model; .* position 0 .*'b' in the "),
+        ("ab", "abc", "2 classes where the model has 3; .* position 2 .*nothing in .*'c' in the"),
+        ("axbc", "abc", "4 classes where the model has 3; .* position 1 .*'x' in .*'b' in the mod"),
+    ],
+)
+def test_classes_must_be_those_of_the_model(found: str, expected: str, message: str) -> None:
+    with pytest.raises(DataError, match=rf"^clips\.csv: the data has {message}"):
+        check_classes(tuple(found), tuple(expected), "clips.csv")
+    check_classes(list(expected), tuple(expected), "clips.csv")
+
+
+def test_class_order_is_checked_before_anything_is_read(
+    motion_index: ClipIndex, motion_model: Callable
+) -> None:
+    with pytest.raises(DataError, match="position 0"):
+        evaluate(motion_model(MOTIONS[::-1]), motion_index, num_workers=0)
+
+
+def test_a_bad_file_stops_it_with_name_and_reason(
+    motion_index: ClipIndex, motion_model: Callable, tmp_path: Path
+) -> None:
+    text = tmp_path / "text.mp4"
+    text.write_text("no video")
+    clip = dataclasses.replace(motion_index.clips[3], path=str(text), name="text.mp4")
+    index = dataclasses.replace(motion_index, clips=(*motion_index.clips[:3], clip))
+    with pytest.raises(VideoError, match=r"^text\.mp4: "):
+        evaluate(motion_model(MOTIONS), index, num_workers=0, device="cpu")
+
+
+@pytest.mark.parametrize("name", ["num_views", "num_crops", "batch_size"])
+def test_counts_start_at_one(motion_index: ClipIndex, motion_model: Callable, name: str) -> None:
+    counts: dict[str, Any] = {name: 0}
+    with pytest.raises(UserError, match=f"{name} must be at least 1, not 0"):
+        evaluate(motion_model(MOTIONS), motion_index, **counts)
+
+
+def test_no_clips_are_refused(motion_index: ClipIndex, motion_model: Callable) -> None:
+    with pytest.raises(DataError, match="no clips to evaluate"):
+        evaluate(motion_model(MOTIONS), dataclasses.replace(motion_index, clips=()))
+
+
+def test_the_real_model(motion_index: ClipIndex, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = create_model("vmf_500m", num_classes=2, num_frames=4, crop_size=32)
+    model.class_names = MOTIONS
+    found = evaluate(model, motion_index, num_views=2, num_workers=0, device="cpu")
+    assert found.cost.parameters == sum(p.numel() for p in model.parameters())
+    assert found.cost.total_macs == 2 * found.cost.macs_per_view > 10**6
+    assert len(found.clips) == 6
+    assert all(0.5 <= clip.score <= 1 for clip in found.clips)
+    assert found.write(tmp_path / "report").is_file()

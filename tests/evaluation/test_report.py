@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import base64
+import dataclasses
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from video_mobile_former.data.index import ClipIndex
+from video_mobile_former.errors import UserError
+from video_mobile_former.evaluation import Evaluation
+from video_mobile_former.evaluation.report import render_page
+from video_mobile_former.evaluation.result import giga, percent
+
+NASTY = "<script>alert('x')</script> & \"q\" \x1b[31m \u202egnp \udcff"
+
+
+class Page(HTMLParser):
+    """Collects the tags, attributes and text of a page."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def nasty(evaluation: Evaluation) -> Evaluation:
+    """The same evaluation with hostile text wherever text comes from outside."""
+    rows = tuple(
+        dataclasses.replace(row, name=f"{NASTY} {i}")
+        for i, row in enumerate(evaluation.metrics.per_class)
+    )
+    clips = tuple(
+        dataclasses.replace(clip, name=NASTY, true=NASTY, predicted=NASTY)
+        for clip in evaluation.clips
+    )
+    return dataclasses.replace(
+        evaluation,
+        metrics=dataclasses.replace(evaluation.metrics, per_class=rows),
+        method=dataclasses.replace(
+            evaluation.method, model=NASTY, data=NASTY, split=NASTY, device=NASTY
+        ),
+        clips=clips,
+        notes=(NASTY,),
+    )
+
+
+def test_three_files_that_agree(evaluation: Evaluation, tmp_path: Path) -> None:
+    page = evaluation.write(tmp_path / "new" / "report")
+    folder = page.parent
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "confusion.png",
+        "report.html",
+        "report.json",
+    ]
+    picture = (folder / "confusion.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert base64.b64encode(picture).decode() in page.read_text(encoding="utf-8")
+
+    def refuse(constant: str) -> None:
+        raise AssertionError(f"{constant} is no JSON")
+
+    value = json.loads((folder / "report.json").read_text("utf-8"), parse_constant=refuse)
+    assert value == json.loads(json.dumps(evaluation.to_dict()))
+    assert value["metrics"]["confusion_matrix"] == [[3, 0], [1, 2]]
+    assert value["metrics"]["top1"] == pytest.approx(5 / 6)
+    assert value["cost"]["total_macs"] == value["cost"]["macs_per_view"] == 2
+    assert value["method"]["clip"]["num_frames"] == 4
+    assert [clip["correct"] for clip in value["clips"]] == [True] * 5 + [False]
+
+
+def test_the_page_says_what_matters(evaluation: Evaluation) -> None:
+    text = Page(render_page(evaluation, b"")).text
+    for wanted in (
+        "83.3 %",
+        "5 of 6 clips",
+        "43.6 – 97.0 %",  # Wilson's interval of 5 in 6
+        "MACs",
+        "1 view",
+        "motions.csv",
+        "uniform: one frame from each of 4 equal segments",
+        "none: one view",
+        "given from 6 classes; here are 2",
+        "falling",
+        "5.mp4",
+        "checked",
+        "evaluation draws nothing at random",
+        "torch",
+    ):
+        assert wanted in text, wanted
+
+
+def test_the_page_is_self_contained_and_text_in_it_is_only_text(evaluation: Evaluation) -> None:
+    source = render_page(nasty(evaluation), b"picture")
+    source.encode("utf-8")
+    assert "\x1b" not in source
+    assert "\u202e" not in source
+    page = Page(source)
+    assert "<script>alert('x')</script> & \"q\" \\x1b[31m" in page.text
+    for tag, attributes in page.tags:
+        assert tag not in ("script", "link", "iframe", "object", "base", "form")
+        for name, value in attributes.items():
+            assert not name.startswith("on")
+            if name in ("src", "href"):
+                assert (value or "").startswith("data:image/png;base64,")
+    assert "url(" not in source
+    assert "@import" not in source
+    policy = next(a["content"] for t, a in page.tags if t == "meta" and "http-equiv" in a)
+    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+def test_hostile_text_can_be_written(evaluation: Evaluation, tmp_path: Path) -> None:
+    page = nasty(evaluation).write(tmp_path)
+    value = json.loads((page.parent / "report.json").read_text(encoding="utf-8"))
+    assert value["method"]["model"] == NASTY.replace("\udcff", "\\udcff")
+
+
+def test_classes_are_sorted_from_the_weakest(evaluation: Evaluation) -> None:
+    text = Page(render_page(evaluation, b"")).text
+    table = text[text.index("Weakest first") :]
+    assert table.index("rising") < table.index("falling")
+
+
+def test_without_errors_it_says_so(evaluation: Evaluation) -> None:
+    perfect = dataclasses.replace(
+        evaluation,
+        clips=evaluation.clips[:5],
+        metrics=dataclasses.replace(evaluation.metrics, confusion_matrix=((3, 0), (0, 2))),
+    )
+    assert Page(render_page(perfect, b"")).text.count("None: every clip was recognised.") == 2
+
+
+def test_a_long_list_of_wrong_clips_is_cut_and_said(evaluation: Evaluation) -> None:
+    wrong = evaluation.wrong_clips()[0]
+    many = dataclasses.replace(
+        evaluation,
+        clips=tuple(dataclasses.replace(wrong, name=f"wrong{i}.mp4") for i in range(201)),
+    )
+    text = Page(render_page(many, b"")).text
+    assert "the first 200 are shown, all are in report.json" in text
+    assert "wrong199.mp4" in text
+    assert "wrong200.mp4" not in text
+
+
+def test_parts_of_files_and_other_ways_of_measuring_are_told(evaluation: Evaluation) -> None:
+    method = dataclasses.replace(
+        evaluation.method,
+        split=None,
+        average="logits",
+        precision="bf16",
+        freeze_frames=1,
+        num_held=2,
+        training_seed=7,
+        class_order_checked=False,
+        num_views=2,
+        clip=dataclasses.replace(evaluation.method.clip, sampling="dense", stride=2),
+    )
+    clip = dataclasses.replace(evaluation.clips[-1], start_seconds=1.5, end_seconds=None)
+    changed = dataclasses.replace(
+        evaluation,
+        method=method,
+        cost=dataclasses.replace(evaluation.cost, num_views=2, num_crops=3),
+        clips=(clip,),
+    )
+    text = Page(render_page(changed, b"")).text
+    for wanted in (
+        "all clips of the data",
+        "softmax after the mean",
+        "bfloat16 autocast",
+        "all replaced by frame 1 (from 0)",
+        "2 of them held on their last frame",
+        "training used 7",
+        "not checked",
+        "dense: 4 frames, 0.0667 s apart",
+        "2 views × 3 crops",
+        "5.mp4 (1.5 s – end)",
+    ):
+        assert wanted in text, wanted
+
+
+def test_a_failure_leaves_the_old_report_whole(
+    evaluation: Evaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = evaluation.write(tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(self: Path, target: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(UserError, match="No space left on device"):
+        nasty(evaluation).write(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert page.is_file()
+
+
+def test_summary_for_a_terminal(evaluation: Evaluation, motion_index: ClipIndex) -> None:
+    lines = evaluation.summary().splitlines()
+    assert lines[0] == "top-1            83.3 %   (5 of 6 clips; 95 % interval 43.6–97.0 %)"
+    assert "not given" in lines[1]
+    assert "2 MACs per video (1 view of 2), 4 parameters" in lines[-1]
+    assert max(map(len, lines)) <= 80
+
+
+@pytest.mark.parametrize(
+    ("macs", "text"),
+    [
+        (0, "0"),
+        (999, "999"),
+        (1000, "1.00 k"),
+        (424_582_144, "425 M"),
+        (322_975_744, "323 M"),
+        (99_949_999, "99.9 M"),
+        (999_600_000, "1.00 G"),
+        (1_544_552_192, "1.54 G"),
+        (12_000_000_000_000, "12.0 T"),
+    ],
+)
+def test_large_numbers_have_three_digits(macs: int, text: str) -> None:
+    assert giga(macs) == text
+
+
+def test_percent() -> None:
+    assert percent(0.75) == "75.0 %"
+    assert percent(None) == "–"

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from video_mobile_former.data.dataset import Batch, ClipFailure
+from video_mobile_former.data.index import Clip, ClipIndex
+from video_mobile_former.errors import CheckpointError, UserError, VideoError
+from video_mobile_former.evaluation.views import freeze, score_clips
+from video_mobile_former.inference.scorer import Scorer
+
+
+def ramp(step: int) -> torch.Tensor:
+    """``(1, 3, 4, 32, 32)`` uint8: brightness changes by ``step`` from frame to frame."""
+    levels = (120 + step * torch.arange(4)).to(torch.uint8)
+    return levels[None, None, :, None, None].expand(1, 3, 4, 32, 32)
+
+
+def batch(first: int, *steps: int, failures: list[ClipFailure] | None = None) -> Batch:
+    return Batch(
+        clips=torch.stack([ramp(step) for step in steps]),
+        labels=torch.tensor([int(step > 0) for step in steps]),
+        indices=torch.arange(first, first + len(steps)),
+        failures=failures or [],
+        held=[first],
+    )
+
+
+INDEX = ClipIndex(
+    clips=tuple(Clip(path=f"/data/{i}.mp4", label=0, name=f"{i}.mp4") for i in range(3)),
+    class_names=("falling", "rising"),
+    source="clips.csv",
+)
+
+
+def test_all_clips_are_scored_in_order(motion_model: Callable) -> None:
+    scorer = Scorer(motion_model(INDEX.class_names), device="cpu")
+    found = score_clips(scorer, [batch(0, 20, -20), batch(2, 10)], INDEX)
+    assert found.probabilities.argmax(1).tolist() == [1, 0, 1]
+    assert found.labels.tolist() == [1, 0, 1]
+    assert found.num_held == 2
+    assert found.seconds > 0
+
+
+@pytest.mark.parametrize("k", [0, 3])
+def test_frozen_clips_have_no_motion_left(motion_model: Callable, k: int) -> None:
+    clips = torch.arange(4, dtype=torch.uint8)[:, None, None].expand(2, 1, 3, 4, 5, 6)
+    frozen = freeze(clips, k)
+    assert frozen.shape == clips.shape
+    assert frozen.unique().tolist() == [k]
+    scorer = Scorer(motion_model(INDEX.class_names), device="cpu")
+    found = score_clips(scorer, [batch(0, 20, -20, 10)], INDEX, freeze_frames=k)
+    assert found.probabilities.argmax(1).tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("k", [-1, 4])
+def test_a_frame_that_is_not_there_is_refused(motion_model: Callable, k: int) -> None:
+    scorer = Scorer(motion_model(INDEX.class_names), device="cpu")
+    with pytest.raises(UserError, match=f"between 0 and 3 for clips of 4 frames, not {k}"):
+        score_clips(scorer, [batch(0, 1)], INDEX, freeze_frames=k)
+
+
+def test_a_bad_file_stops_it(motion_model: Callable) -> None:
+    bad = batch(0, 20, failures=[ClipFailure(1, "1.mp4", "no video stream")])
+    scorer = Scorer(motion_model(INDEX.class_names), device="cpu")
+    with pytest.raises(VideoError) as error:
+        score_clips(scorer, [bad], INDEX)
+    assert (error.value.path, error.value.reason) == ("1.mp4", "no video stream")
+
+
+def test_a_head_of_another_size_is_refused(motion_model: Callable) -> None:
+    scorer = Scorer(motion_model(None, num_classes=3), device="cpu")
+    with pytest.raises(CheckpointError, match=r"3 classes, clips\.csv has 2"):
+        score_clips(scorer, [batch(0, 20)], INDEX)
+
+
+def test_scores_that_are_no_numbers_are_refused_with_the_clip(motion_model: Callable) -> None:
+    model = motion_model(INDEX.class_names)
+    model.linear.weight.data.fill_(float("inf"))
+    with pytest.raises(CheckpointError, match=r"scores for 0\.mp4 are not finite"):
+        score_clips(Scorer(model, device="cpu"), [batch(0, 20)], INDEX)
