@@ -1,0 +1,277 @@
+"""The main road through the command line, and every error a user will make on it."""
+
+from __future__ import annotations
+
+import csv
+import errno
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import wave
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from video_mobile_former.cli import main
+from video_mobile_former.data.synthetic import write_dataset
+from video_mobile_former.models import checkpoint, create_model
+
+TRAIN = [
+    "--clip.num_frames=4",
+    "--clip.crop_size=32",
+    "--train.epochs=1",
+    "--train.batch_size=8",
+    "--train.accelerator=cpu",
+    "--data.num_workers=0",
+    "--model=vmf_500m",
+]
+
+
+@pytest.fixture(scope="session")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A CSV of 16 training, 8 validation and 8 test clips."""
+    folder = tmp_path_factory.mktemp("cli") / "clips"
+    return write_dataset(
+        folder, clips_per_class={"train": 2, "val": 1, "test": 1}, size=40, num_frames=6
+    )
+
+
+@pytest.fixture(scope="session")
+def trained(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run made by `vmf train`."""
+    out = tmp_path_factory.mktemp("cli-run") / "run"
+    assert main(["train", "--data", str(clips), "--out", str(out), *TRAIN]) == 0
+    return out
+
+
+def one_error(capsys: pytest.CaptureFixture[str], argv: list[str]) -> str:
+    """Run a command that must fail as users should see it: one line, status 2."""
+    capsys.readouterr()
+    assert main(argv) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    last = captured.err.strip().splitlines()[-1]
+    assert last.startswith("vmf: error: ")
+    assert "Traceback" not in captured.err
+    return last
+
+
+def test_evaluate_then_predict(
+    trained: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    best = str(trained / "best")
+    report = tmp_path / "report"
+    argv = ["evaluate", best, "--data", str(clips), "--num_workers", "0", "--out", str(report)]
+    assert main([*argv, "--json"]) == 0
+    captured = capsys.readouterr()
+    result = json.loads(captured.out)
+    assert result["method"]["split"] == "test"
+    assert result["metrics"]["num_clips"] == 8
+    cost = result["cost"]
+    assert cost["total_macs"] == cost["macs_per_view"] * cost["num_views"] * cost["num_crops"]
+    assert {p.name for p in report.iterdir()} == {"report.json", "report.html", "confusion.png"}
+    assert main([*argv, "--split", "val", "--freeze_frame", "0"]) == 0
+    assert "MACs per video" in capsys.readouterr().out
+
+    good, bad = clips.parent / "test" / "zoom_in" / "0000.mp4", tmp_path / "bad.mp4"
+    bad.write_text("no video")
+    table = tmp_path / "out.csv"
+    argv = ["predict", "--top_k", "3", "--num_workers", "0", best]
+    assert main([*argv, str(good), str(bad), "--json", "--csv", str(table)]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert (found["num_files"], found["num_failed"]) == (2, 1)
+    assert len(found["results"][0]["predictions"]) == 3
+    assert "not a video" in found["results"][1]["error"]
+    rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
+    assert [row["rank"] for row in rows] == ["1", "2", "3", ""]
+    assert main([*argv, str(clips.parent / "test" / "zoom_out")]) == 0
+    out = capsys.readouterr().out
+    assert max(map(len, out.splitlines())) <= 80
+
+
+def test_train_tells_json_what_it_left(
+    clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "run"
+    argv = ["train", "--data", str(clips), "--out", str(out), *TRAIN, "--json"]
+    assert main(argv) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert Path(result["last"], "model.safetensors").is_file()
+    assert result["epochs"] == 1
+    assert main(argv) == 0  # finished: says so and tells the same
+    captured = capsys.readouterr()
+    assert "finished" in captured.err
+    assert json.loads(captured.out) == result
+
+
+def test_fine_tuning_replaces_the_head_and_says_so(
+    trained: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = list(csv.DictReader(clips.read_text(encoding="utf-8").splitlines()))
+    two = clips.parent / "two.csv"
+    with two.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows(row for row in rows if row["label"].startswith("zoom"))
+    argv = ["train", "--data", str(two), "--out", str(tmp_path / "run"), *TRAIN]
+    argv[-1] = f"--model={trained / 'best'}"
+    assert main([*argv, "--train.batch_size=4"]) == 0
+    assert "head" in capsys.readouterr().err
+    config = json.loads((tmp_path / "run" / "best" / "config.json").read_text())
+    assert config["class_names"] == ["zoom_in", "zoom_out"]
+
+
+def test_data_that_is_wrong(
+    trained: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    best, out = str(trained / "best"), str(tmp_path / "run")
+
+    def train(data: Path, *more: str) -> str:
+        return one_error(capsys, ["train", "--data", str(data), "--out", out, *TRAIN, *more])
+
+    assert "no such" in train(tmp_path / "absent")
+    source = clips.parent / "train" / "zoom_in" / "0000.mp4"
+    folder = tmp_path / "folder"
+    for name in ("a", "b"):
+        (folder / name).mkdir(parents=True)
+    shutil.copy(source, folder / "a")
+    assert "b" in train(folder)
+    table = tmp_path / "clips.csv"
+    table.write_text("file,class\nx.mp4,a\n")
+    assert "path" in train(table)
+    table.write_text(f"path,label\n{source},jmp\n")
+    labels = tmp_path / "labels.txt"
+    labels.write_text("jump\nrun\n")
+    assert "'jump'" in train(table, "--data.label_file", str(labels))
+    assert not Path(out).exists()
+
+    table.write_text(f"path,label\n{source},jmp\n")
+    assert "jmp" in one_error(capsys, ["evaluate", best, "--data", str(table)])
+    order = tmp_path / "order.txt"
+    names = json.loads((trained / "best" / "config.json").read_text())["class_names"]
+    order.write_text("\n".join(names[::-1]))
+    argv = ["evaluate", best, "--data", str(clips), "--label_file", str(order)]
+    assert "first difference at position 0" in one_error(capsys, argv)
+    assert "test" in one_error(capsys, ["evaluate", best, "--data", str(clips), "--split", "tset"])
+
+
+def test_files_that_are_no_video(
+    trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    best = str(trained / "best")
+    text = tmp_path / "text.mp4"
+    text.write_text("hello\n" * 100)
+    sound = tmp_path / "sound.wav"
+    with wave.open(str(sound), "wb") as file:
+        file.setparams((1, 2, 8000, 8000, "NONE", ""))
+        file.writeframes(b"\0\0" * 8000)
+    assert main(["predict", best, str(text), str(sound), "--num_workers", "0"]) == 1
+    captured = capsys.readouterr()
+    assert "2 of 2 files could not be read" in captured.err
+    assert "no video stream" in captured.err
+    table = tmp_path / "clips.csv"
+    table.write_text("path,label\ntext.mp4,zoom_in\n")
+    argv = ["evaluate", best, "--data", str(table), "--num_workers", "0"]
+    assert "text.mp4: not a video" in one_error(capsys, argv)
+    assert "absent.mp4" in one_error(capsys, ["predict", best, str(tmp_path / "absent.mp4")])
+
+
+def test_checkpoints_that_are_wrong(
+    trained: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clip = str(clips.parent / "test" / "zoom_in" / "0000.mp4")
+    assert "no config.json" in one_error(capsys, ["predict", str(tmp_path), clip])
+    broken = tmp_path / "broken"
+    shutil.copytree(trained / "best", broken)
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    assert "truncated" in one_error(capsys, ["predict", str(broken), clip])
+    assert "untrained" in one_error(capsys, ["predict", "vmf_500m", clip])
+
+
+def test_recipes_that_are_wrong(
+    clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = ["train", "--data", str(clips), "--out", str(tmp_path / "run")]
+    assert "did you mean --optim.lr" in one_error(capsys, [*base, "--optim.lrr", "1"])
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("optim:\n  learning_rte: 1\n")
+    assert "recipe.yaml" in one_error(capsys, [*base, str(recipe)])
+    assert "optim.lr" in one_error(capsys, [*base, "--optim.lr", "fast"])
+    assert "did you mean 'vmf_500m'" in one_error(capsys, [*base, "--model", "vmf_500"])
+
+
+def test_a_full_disk_loses_nothing(
+    trained: Path,
+    clips: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(state: Any, path: Path, **kwargs: Any) -> None:
+        Path(path).write_bytes(b"half")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(checkpoint, "save_file", full)
+    out = tmp_path / "run"
+    line = one_error(capsys, ["train", "--data", str(clips), "--out", str(out), *TRAIN])
+    assert "No space left on device" in line
+    assert not list(out.rglob("model.safetensors"))
+    monkeypatch.undo()
+    assert main(["train", "--data", str(clips), "--out", str(out), *TRAIN]) == 0
+
+
+def test_ctrl_c_leaves_a_state_that_resumes(clips: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    argv = [sys.executable, "-m", "video_mobile_former", "train", "--data", str(clips)]
+    argv += ["--out", str(out), *TRAIN, "--train.epochs=500"]
+    with subprocess.Popen(argv, stderr=subprocess.PIPE, text=True) as process:
+        state = out / "state" / "state.pt"
+        deadline = time.monotonic() + 120
+        while not state.exists() and time.monotonic() < deadline:
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "Traceback" not in err
+    assert "the same command continues" in err.strip().splitlines()[-1]
+    assert state.exists()
+
+
+def test_wrong_words_and_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "invalid choice: 'trian'" in one_error(capsys, ["trian"])
+    assert "--num_view" in one_error(capsys, ["predict", "x", "y", "--num_view", "2"])
+    for argv in (["--help"], ["predict", "--help"], ["train", "--help"], ["--version"]):
+        with pytest.raises(SystemExit) as ended:
+            main(argv)
+        assert ended.value.code == 0
+        assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+
+
+def test_a_reader_that_stops_reading_is_no_error() -> None:
+    command = f"{sys.executable} -m video_mobile_former models 500m | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert "Traceback" not in done.stderr
+    assert "Exception" not in done.stderr
+
+
+def test_import_is_light() -> None:
+    # What takes its time or may be absent is imported only where it is used.
+    code = (
+        "import sys, video_mobile_former; "
+        "print([m for m in ('av', 'lightning', 'matplotlib', 'jinja2', 'torchmetrics', 'yaml', "
+        "'jsonargparse', 'onnx') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    heavy = json.loads(done.stdout.replace("'", '"'))
+    assert [name for name in heavy if name != "yaml"] == []  # huggingface_hub brings yaml
+
+
+def test_a_model_of_the_registry_is_not_a_checkpoint_by_accident(tmp_path: Path) -> None:
+    folder = tmp_path / "vmf_500m"
+    create_model("vmf_500m", 2).save_pretrained(folder)
+    assert main(["predict", str(folder), str(folder)]) == 2  # a folder without videos
