@@ -1,0 +1,1 @@
+"""From video files to clips: index, decoding, sampling, transforms, batches."""

@@ -1,0 +1,119 @@
+"""Which clips make which batch: seeded, balanced on request, shared among processes, resumable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from torch.utils.data import Sampler
+
+from ..errors import DataError
+
+
+class ClipBatchSampler(Sampler[list[tuple[int, int]]]):
+    """Yields batches of ``(epoch, clip)``, one epoch for each ``iter()``.
+
+    The order depends on (seed, epoch) alone. The batches of all processes of one step together
+    are a run of ``batch_size × world_size`` clips of that order, so every process has the same
+    number of batches of the same sizes. The last, smaller step is dropped (``drop_last``), or
+    filled to a multiple of ``world_size`` from the begin of the order.
+
+    Args:
+        labels: ``(N,)`` label of every clip.
+        batch_size: Clips per batch and process, at least 1.
+        shuffle: A new order each epoch; False keeps the order of the index.
+        seed: Of the order.
+        class_balanced: Every class gives as many clips to an epoch (to within one), the clips of a
+            class in turn; N clips an epoch as otherwise.
+        drop_last: Leave out the smaller batch at the end of an epoch; ignored where it is the only
+            one.
+        rank: Number of this process, from 0.
+        world_size: Number of processes.
+    """
+
+    def __init__(
+        self,
+        labels: np.ndarray,
+        batch_size: int,
+        *,
+        shuffle: bool = True,
+        seed: int = 0,
+        class_balanced: bool = False,
+        drop_last: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+    ):
+        if batch_size < 1:
+            raise DataError(f"batch_size must be at least 1, not {batch_size}")
+        if not 0 <= rank < world_size:
+            raise ValueError(f"rank {rank} is not one of {world_size} processes")
+        self._labels = np.asarray(labels, dtype=np.int64)
+        if len(self._labels) == 0:
+            raise DataError("there are no clips to make batches of")
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+        self.seed = seed
+        self.class_balanced = class_balanced
+        self.drop_last = drop_last
+        self.rank = rank
+        self.world_size = world_size
+        self.epoch = 0
+        self.batch = 0
+        """First batch that the next ``iter()`` yields; 0 again once an epoch is through."""
+
+    def __len__(self) -> int:
+        """Batches of a whole epoch, also when a resumed one has fewer left."""
+        step = self.batch_size * self.world_size
+        whole = len(self._labels) // step
+        rest = len(self._labels) % step
+        return whole if (self.drop_last and whole) or not rest else whole + 1
+
+    def start_at(self, epoch: int, batch: int = 0) -> None:
+        """Let the next ``iter()`` begin at this batch of this epoch."""
+        # Having seen the last batch of an epoch is to stand before the first of the next.
+        self.epoch = epoch + batch // len(self)
+        self.batch = batch % len(self)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Move to an epoch; a position within that same epoch is kept."""
+        if epoch != self.epoch:
+            self.start_at(epoch)
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the next ``iter()`` begins."""
+        return {"epoch": self.epoch, "batch": self.batch}
+
+    def load_state_dict(self, state: dict[str, int]) -> None:
+        """Go back to where :meth:`state_dict` was taken."""
+        self.start_at(state["epoch"], state["batch"])
+
+    def order(self, epoch: int) -> np.ndarray:
+        """The ``(N,)`` clips of an epoch in order, for all processes together."""
+        count = len(self._labels)
+        rng = np.random.default_rng([self.seed, epoch])
+        if self.class_balanced:
+            order = self._balanced(epoch, rng)
+            return rng.permutation(order) if self.shuffle else order
+        return rng.permutation(count) if self.shuffle else np.arange(count)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        epoch, first = self.epoch, self.batch
+        order = self.order(epoch)
+        step = self.batch_size * self.world_size
+        for k in range(first, len(self)):
+            clips = order[k * step : (k + 1) * step]
+            lacking = -len(clips) % self.world_size
+            clips = np.concatenate([clips, np.resize(order, lacking)])
+            yield [(epoch, int(clip)) for clip in clips[self.rank :: self.world_size]]
+
+    def _balanced(self, epoch: int, rng: np.random.Generator) -> np.ndarray:
+        count = len(self._labels)
+        classes = np.unique(self._labels)
+        share = np.full(len(classes), count // len(classes))
+        share[rng.permutation(len(classes))[: count % len(classes)]] += 1
+        chosen = []
+        for label, wanted in zip(classes, share, strict=True):
+            clips = np.flatnonzero(self._labels == label)
+            turns = [rng.permutation(clips) for _ in range(-(-wanted // len(clips)))]
+            chosen.append(np.concatenate(turns)[:wanted] if wanted else clips[:0])
+        return np.concatenate(chosen)

@@ -1,0 +1,165 @@
+"""Clips ready for a model: decode, sample, transform; and how several make a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TypedDict
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from ..clip import ClipSpec
+from ..errors import VideoError
+from . import sampling
+from .decode import VideoReader
+from .index import Clip, ClipIndex
+from .transforms import EvalTransform, TrainTransform, Transform
+
+
+class ClipSample(TypedDict):
+    """One item of a data set."""
+
+    clip: Tensor
+    """``(V, 3, T, H, W)`` uint8; V = 1 in training, else views × crops, view by view."""
+    label: int
+    index: int
+    """Position in ``ClipIndex.clips``."""
+    held: bool
+    """The video is shorter than the clip, so its last frame is held."""
+
+
+@dataclass(frozen=True)
+class ClipFailure:
+    """Stands for a clip that cannot be read; a value, so that worker processes live on."""
+
+    index: int
+    """Position in ``ClipIndex.clips``."""
+    path: str
+    """The file as written in the data."""
+    reason: str
+    """One phrase."""
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.reason}"
+
+
+class Batch(TypedDict):
+    """Several items of a data set, without those that failed."""
+
+    clips: Tensor
+    """``(B, V, 3, T, H, W)`` uint8; B is 0 where every clip failed."""
+    labels: Tensor
+    """``(B,)`` int64."""
+    indices: Tensor
+    """``(B,)`` int64 positions in ``ClipIndex.clips``."""
+    failures: list[ClipFailure]
+    held: list[int]
+    """Positions of the clips whose last frame is held."""
+
+
+class ClipDataset(Dataset[ClipSample | ClipFailure]):
+    """The clips of an index as uint8 tensors.
+
+    ``dataset[i]`` is ``dataset[0, i]``; ``dataset[epoch, i]`` depends on (seed, epoch, i) alone,
+    whichever process asks.
+
+    Args:
+        index: Clips and labels.
+        spec: What the model eats.
+        train: Random sampling and transform; otherwise centred views.
+        transform: In place of ``TrainTransform(spec)`` or ``EvalTransform(spec, num_crops)``.
+        seed: Of all random choices.
+        num_views: Clips per video when not training, at least 1.
+        num_crops: Crops per view when not training, at least 1.
+    """
+
+    def __init__(
+        self,
+        index: ClipIndex,
+        spec: ClipSpec,
+        *,
+        train: bool,
+        transform: Transform | None = None,
+        seed: int = 0,
+        num_views: int = 1,
+        num_crops: int = 1,
+    ):
+        if num_views < 1 or num_crops < 1:
+            raise ValueError(f"num_views ({num_views}) and num_crops ({num_crops}) start at 1")
+        if train and (num_views, num_crops) != (1, 1):
+            raise ValueError("training takes one view and one crop of each clip")
+        if transform is None:
+            transform = TrainTransform(spec) if train else EvalTransform(spec, num_crops)
+        self.index = index
+        self.spec = spec
+        self.train = train
+        self.transform: Transform = transform
+        self.seed = seed
+        self.num_views = num_views
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @property
+    def labels(self) -> np.ndarray:
+        """``(N,)`` int64 label of every clip."""
+        return np.array([clip.label for clip in self.index.clips], dtype=np.int64)
+
+    def __getitem__(self, key: int | tuple[int, int]) -> ClipSample | ClipFailure:
+        epoch, i = key if isinstance(key, tuple) else (0, key)
+        if not 0 <= i < len(self):
+            raise IndexError(f"clip {i} of {len(self)}")
+        clip = self.index.clips[i]
+        try:
+            frames, held = self._read(clip, self._generator(epoch, i))
+        except VideoError as error:
+            return ClipFailure(index=i, path=clip.name or clip.path, reason=error.reason)
+        return ClipSample(clip=frames, label=clip.label, index=i, held=held)
+
+    def _read(self, clip: Clip, generator: torch.Generator) -> tuple[Tensor, bool]:
+        with VideoReader(clip.path) as reader:
+            times = reader.timestamps(clip.start_seconds, clip.end_seconds)
+            if len(times) == 0:
+                raise VideoError(clip.path, _empty_part(clip, reader))
+            if self.train:
+                views = [sampling.sample(times, self.spec, generator)]
+            else:
+                views = sampling.views(times, self.spec, self.num_views)
+            frames = reader.frames(
+                times[np.concatenate(views)],
+                self.transform.decode_size,
+                enlarge=self.transform.enlarge,
+            )
+        out = [self.transform(view, generator) for view in frames.split(self.spec.num_frames)]
+        # Each is (T, 3, S, S) or (crops, T, 3, S, S).
+        stacked = torch.cat([view if view.dim() == 5 else view[None] for view in out])
+        return stacked.transpose(1, 2).contiguous(), sampling.is_short(times, self.spec)
+
+    def _generator(self, epoch: int, i: int) -> torch.Generator:
+        # SeedSequence mixes the three numbers well; neighbouring seeds give unrelated streams.
+        state = np.random.SeedSequence([self.seed, epoch, i]).generate_state(2, np.uint32)
+        return torch.Generator().manual_seed(int(state[0]) << 31 ^ int(state[1]))
+
+
+def collate(items: Sequence[ClipSample | ClipFailure]) -> Batch:
+    """Stack the items that could be read and list those that could not."""
+    good = [item for item in items if not isinstance(item, ClipFailure)]
+    return Batch(
+        clips=torch.stack([item["clip"] for item in good])
+        if good
+        else torch.empty((0, 0, 3, 0, 0, 0), dtype=torch.uint8),
+        labels=torch.tensor([item["label"] for item in good], dtype=torch.int64),
+        indices=torch.tensor([item["index"] for item in good], dtype=torch.int64),
+        failures=[item for item in items if isinstance(item, ClipFailure)],
+        held=[item["index"] for item in good if item["held"]],
+    )
+
+
+def _empty_part(clip: Clip, reader: VideoReader) -> str:
+    begin = clip.start_seconds or 0.0
+    end = "its end" if clip.end_seconds is None else f"{clip.end_seconds:g} s"
+    times = reader.timestamps()
+    return f"no frames from {begin:g} s to {end}; the last one appears at {times[-1]:.2f} s"

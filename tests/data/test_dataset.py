@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from video_files import read_number, write_video
+
+from video_mobile_former.clip import ClipSpec
+from video_mobile_former.data.dataset import ClipDataset, ClipFailure, ClipSample, collate
+from video_mobile_former.data.index import Clip, ClipIndex
+from video_mobile_former.data.transforms import TrainTransform
+
+SPEC = ClipSpec(num_frames=4, crop_size=48, resize_size=56)
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory: pytest.TempPathFactory) -> ClipIndex:
+    root = tmp_path_factory.mktemp("clips")
+    clips = [
+        Clip(str(write_video(root / f"{i}.mp4", count)), label=i % 2, name=f"{i}.mp4")
+        for i, count in enumerate((40, 30, 3, 50))
+    ]
+    text = root / "text.mp4"
+    text.write_text("no video " * 100)
+    clips.append(Clip(str(text), label=0, name="text.mp4"))
+    clips.append(Clip(clips[3].path, label=1, name="3.mp4", start_seconds=0.5, end_seconds=1.0))
+    clips.append(Clip(clips[3].path, label=1, name="3.mp4", start_seconds=5.0, end_seconds=6.0))
+    return ClipIndex(tuple(clips), ("a", "b"), "clips")
+
+
+def good(item: ClipSample | ClipFailure) -> ClipSample:
+    assert not isinstance(item, ClipFailure), item
+    return item
+
+
+def shown(sample: ClipSample) -> list[int]:
+    """Numbers of the frames of the first view; the crop must show the whole width."""
+    return [read_number(p.permute(1, 2, 0).numpy()) for p in sample["clip"][0].transpose(0, 1)]
+
+
+class WholeFrame:
+    """A transform that leaves the picture as it is."""
+
+    decode_size = 64
+    enlarge = True
+
+    def __call__(self, clip: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
+        return clip
+
+
+def test_training_item(index: ClipIndex):
+    dataset = ClipDataset(index, SPEC, train=True)
+    sample = good(dataset[3])
+    assert sample["clip"].shape == (1, 3, 4, 48, 48)
+    assert sample["clip"].dtype == torch.uint8
+    assert sample["clip"].is_contiguous()
+    assert (sample["label"], sample["index"], sample["held"]) == (1, 3, False)
+
+
+def test_items_depend_on_seed_epoch_and_clip_alone(index: ClipIndex):
+    transform = TrainTransform(SPEC, color_jitter=0.3)
+
+    def item(seed: int, epoch: int, i: int) -> bytes:
+        dataset = ClipDataset(index, SPEC, train=True, transform=transform, seed=seed)
+        torch.manual_seed(int(torch.randint(1000, ())))
+        np.random.seed(torch.initial_seed() % 1000)
+        return good(dataset[epoch, i])["clip"].numpy().tobytes()
+
+    drawn = {(s, e, i): item(s, e, i) for s in (0, 1) for e in (0, 1) for i in (0, 1)}
+    assert len(set(drawn.values())) == 8
+    assert all(item(*key) == value for key, value in drawn.items())
+    dataset = ClipDataset(index, SPEC, train=True, transform=transform)
+    assert good(dataset[1])["clip"].numpy().tobytes() == drawn[0, 0, 1]
+
+
+def test_right_frames_in_order(index: ClipIndex):
+    dataset = ClipDataset(index, SPEC, train=False, transform=WholeFrame())
+    assert shown(good(dataset[0])) == [5, 15, 25, 35]
+    assert shown(good(dataset[5])) == [15 + n for n in (1, 5, 9, 13)]
+    assert shown(good(dataset[2])) == [0, 1, 2, 2]
+    assert good(dataset[2])["held"]
+    dense = ClipSpec(num_frames=4, crop_size=48, resize_size=56, sampling="dense", stride=5)
+    dataset = ClipDataset(index, dense, train=False, transform=WholeFrame(), num_views=2)
+    sample = good(dataset[0])
+    assert sample["clip"].shape == (2, 3, 4, 64, 96)
+    assert shown(sample) == [0, 5, 10, 15]
+
+
+def test_random_frames_in_order(index: ClipIndex):
+    dataset = ClipDataset(index, SPEC, train=True, transform=WholeFrame())
+    seen = [shown(good(dataset[epoch, 0])) for epoch in range(12)]
+    assert all(10 * k <= n < 10 * k + 10 for clip in seen for k, n in enumerate(clip))
+    assert len({tuple(clip) for clip in seen}) > 6
+
+
+def test_views_and_crops(index: ClipIndex):
+    dataset = ClipDataset(index, SPEC, train=False, num_views=2, num_crops=3)
+    both = good(dataset[0])["clip"]
+    assert both.shape == (6, 3, 4, 48, 48)
+    single = good(ClipDataset(index, SPEC, train=False, num_views=2)[0])["clip"]
+    assert single.shape == (2, 3, 4, 48, 48)
+    # Crops of a view lie together, the centre in the middle.
+    assert torch.equal(both[[1, 4]], single)
+
+
+def test_failures_are_values(index: ClipIndex):
+    dataset = ClipDataset(index, SPEC, train=False)
+    failure = dataset[4]
+    assert isinstance(failure, ClipFailure)
+    assert (failure.index, failure.path) == (4, "text.mp4")
+    assert str(failure).startswith("text.mp4: not a video file")
+    late = dataset[6]
+    assert isinstance(late, ClipFailure)
+    assert late.reason == "no frames from 5 s to 6 s; the last one appears at 1.63 s"
+    # Failures cross from worker processes.
+    assert pickle.loads(pickle.dumps(failure)) == failure  # noqa: S301 (our own bytes)
+
+
+def test_a_file_that_vanishes_is_a_failure(tmp_path: Path):
+    path = write_video(tmp_path / "a.mp4", 5)
+    index = ClipIndex((Clip(str(path), 0, name="a.mp4"),), ("a",), "clips")
+    dataset = ClipDataset(index, SPEC, train=False)
+    good(dataset[0])
+    path.unlink()
+    assert dataset[0] == ClipFailure(0, "a.mp4", "no such file")
+
+
+def test_collate(index: ClipIndex):
+    dataset = ClipDataset(index, SPEC, train=False)
+    batch = collate([dataset[i] for i in (2, 4, 1)])
+    assert batch["clips"].shape == (2, 1, 3, 4, 48, 48)
+    assert batch["labels"].tolist() == [0, 1]
+    assert batch["labels"].dtype == torch.int64
+    assert batch["indices"].tolist() == [2, 1]
+    assert [failure.path for failure in batch["failures"]] == ["text.mp4"]
+    assert batch["held"] == [2]
+    nothing = collate([dataset[4], dataset[6]])
+    assert nothing["clips"].shape[0] == len(nothing["labels"]) == len(nothing["indices"]) == 0
+    assert len(nothing["failures"]) == 2
+
+
+def test_wrong_arguments(index: ClipIndex):
+    with pytest.raises(ValueError, match="start at 1"):
+        ClipDataset(index, SPEC, train=False, num_views=0)
+    with pytest.raises(ValueError, match="one view and one crop"):
+        ClipDataset(index, SPEC, train=True, num_crops=3)
+    with pytest.raises(IndexError, match="clip 7 of 7"):
+        ClipDataset(index, SPEC, train=False)[7]
+
+
+def test_labels(index: ClipIndex):
+    assert ClipDataset(index, SPEC, train=False).labels.tolist() == [0, 1, 0, 1, 0, 1, 1]
