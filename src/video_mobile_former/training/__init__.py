@@ -1,0 +1,1 @@
+"""Training: recipes, and `fit`, which follows one."""

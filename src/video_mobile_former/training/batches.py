@@ -1,0 +1,51 @@
+"""Batches for the trainer, from where the run is, with clear words when their source dies."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from ..data.dataset import Batch
+from ..data.loader import ClipLoader
+from ..errors import UserError
+from .interrupt import StopRequest, StopTraining
+from .position import Position
+
+
+class EpochBatches:
+    """The batches that are left of an epoch, anew at every ``iter()``.
+
+    It has no length on purpose: Lightning would ask once and hold a resumed, shorter epoch to it.
+
+    Args:
+        loader: All training clips of this process.
+        position: Moved by the run; says which epoch, and its first batch.
+        stop: See :func:`guarded`.
+    """
+
+    def __init__(self, loader: ClipLoader, position: Position, stop: StopRequest):
+        self._loader, self._position, self._stop = loader, position, stop
+
+    def __iter__(self) -> Iterator[Batch]:
+        self._loader.batch_sampler.start_at(self._position.epoch, self._position.batch)
+        yield from guarded(self._loader, self._stop)
+
+
+def guarded(batches: Iterable[Batch], stop: StopRequest) -> Iterator[Batch]:
+    """Yield batches; a data worker that ends becomes a wish to stop, or one clear line.
+
+    Raises:
+        StopTraining: If a stop was asked for: SIGTERM to a whole process group ends the workers
+            before the trainer looks.
+        UserError: Otherwise.
+    """
+    try:
+        yield from batches
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        if stop.requested:
+            raise StopTraining from error
+        raise UserError(
+            "a process that reads video ended unexpectedly: out of memory, or a script that "
+            "trains without `if __name__ == '__main__':`; try a lower --data.num_workers"
+        ) from error

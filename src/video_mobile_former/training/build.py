@@ -1,0 +1,176 @@
+"""From a recipe to the things it names: the clips to train and validate on, and the model."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from ..clip import ClipSpec
+from ..console import say
+from ..data.index import ClipIndex, load_index, split_index
+from ..errors import CheckpointError, DataError, RecipeError
+from ..models.checkpoint import load_weights, read_config
+from ..models.mobile_former import load_mobile_former
+from ..models.registry import create_model, list_models, load_checkpoint
+from ..models.video_mobile_former import VideoMobileFormer
+from .recipe_fields import ClipRecipe, DataRecipe, ModelRecipe, Recipe
+
+_HEAD = "classifier."
+
+
+def build_indexes(recipe: Recipe) -> tuple[ClipIndex, ClipIndex | None]:
+    """Find the clips to train and to validate on.
+
+    Returns:
+        The training clips and, unless the recipe wants none, the validation clips. The order of
+        classes is that of the checkpoint to fine-tune from where the names are the same ones.
+
+    Raises:
+        DataError: If the data cannot be read or divided as asked.
+        RecipeError: If no data is named.
+    """
+    data = recipe.data
+    if data.path is None:
+        raise RecipeError("data.path is missing: say where the clips are, --data DATA")
+    index = load_index(data.path, label_file=data.label_file)
+    start = _start_folder(recipe.model)
+    if start is not None and data.label_file is None:
+        names = read_config(start)["class_names"] or []
+        if set(names) == set(index.class_names):
+            index = load_index(data.path, class_names=names)
+    train, val = _divide(index, data, recipe.seed)
+    absent = [name for name, n in zip(train.class_names, train.counts(), strict=True) if not n]
+    if absent:
+        say(f"{train.source}: no clip to train on for {', '.join(absent)}")
+    if len(train) < 2:
+        raise DataError(f"{train.source}: {len(train)} clip to train on; at least 2 are needed")
+    return train, val
+
+
+def _divide(index: ClipIndex, data: DataRecipe, seed: int) -> tuple[ClipIndex, ClipIndex | None]:
+    present = index.splits()
+    train = index.split(data.train_split) if present else index
+    if data.val_path is not None:
+        other = load_index(data.val_path, class_names=index.class_names)
+        return train, other.split(data.val_split) if data.val_split in other.splits() else other
+    if data.val_split in present:
+        return train, index.split(data.val_split)
+    if data.val_fraction == 0:
+        return train, None
+    rest, held = split_index(train, data.val_fraction, seed)
+    say(
+        f"{index.source}: no split {data.val_split!r}; {len(held)} of {len(train)} clips are held "
+        "out for validation"
+    )
+    return rest, held
+
+
+def fingerprint(*indexes: ClipIndex | None) -> str:
+    """A short text that changes when the clips, their labels or the classes do."""
+    digest = hashlib.sha256()
+    for index in indexes:
+        digest.update(repr(index and index.class_names).encode())
+        for clip in index.clips if index else ():
+            row = (clip.name, clip.label, clip.start_seconds, clip.end_seconds)
+            digest.update(repr(row).encode())
+    return digest.hexdigest()[:16]
+
+
+def build_model(recipe: Recipe, class_names: tuple[str, ...]) -> VideoMobileFormer:
+    """Make the model a recipe starts from, in training mode, with the clip it asks for.
+
+    Args:
+        recipe: Its ``seed`` decides the fresh weights, whatever torch's random state is.
+        class_names: Names of the logits in order.
+
+    Raises:
+        UserError: If the name, the checkpoint or an override does not fit.
+    """
+    clip = recipe.clip
+    overrides = {
+        field.name: getattr(recipe.model, field.name)
+        for field in dataclasses.fields(ModelRecipe)
+        if field.name not in ("name", "weights") and getattr(recipe.model, field.name) is not None
+    }
+    overrides |= {
+        name: value
+        for name, value in (("num_frames", clip.num_frames), ("crop_size", clip.crop_size))
+        if value is not None
+    }
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        model = _start(recipe.model, class_names, overrides)
+    model.clip = adapt_clip(model.clip, clip)
+    model.class_names = class_names
+    model.info = {}
+    return model.train()
+
+
+def adapt_clip(clip: ClipSpec, recipe: ClipRecipe) -> ClipSpec:
+    """The model's clip with what the recipe sets in its place.
+
+    Raises:
+        UserError: If the result makes no sense; the message names the field.
+    """
+    changes = {k: v for k, v in dataclasses.asdict(recipe).items() if v is not None}
+    if "crop_size" in changes and "resize_size" not in changes:
+        changes["resize_size"] = max(changes["crop_size"], round(changes["crop_size"] * 8 / 7))
+    return dataclasses.replace(clip, **changes)
+
+
+def _start(
+    recipe: ModelRecipe, class_names: tuple[str, ...], overrides: dict[str, Any]
+) -> VideoMobileFormer:
+    folder = _start_folder(recipe)
+    if folder is not None:
+        if recipe.weights is not None:
+            raise RecipeError("model.weights goes with a variant's name, not with a folder")
+        return _start_from_folder(folder, class_names, overrides)
+    if recipe.weights is not None:
+        model = load_mobile_former(
+            recipe.weights, recipe.name, num_classes=len(class_names), **overrides
+        )
+        say(f"{recipe.weights}: weights taken over, with a new head for {len(class_names)} classes")
+        return model
+    return create_model(recipe.name, len(class_names), **overrides)
+
+
+def _start_folder(recipe: ModelRecipe) -> Path | None:
+    """The checkpoint folder to fine-tune from, if ``model.name`` is one."""
+    if recipe.name in list_models() and not Path(recipe.name, "config.json").exists():
+        return None
+    if Path(recipe.name).exists() or "/" in recipe.name:
+        return Path(recipe.name)
+    return None
+
+
+def _start_from_folder(
+    folder: Path, class_names: tuple[str, ...], overrides: dict[str, Any]
+) -> VideoMobileFormer:
+    old = load_checkpoint(folder)
+    arguments = {**old.architecture, **overrides, "num_classes": len(class_names)}
+    strange = sorted(set(overrides) - set(old.architecture))
+    if strange:
+        raise RecipeError(f"model.{strange[0]}: the model in {folder} has no such argument")
+    model = type(old)(**arguments)
+    state = dict(old.state_dict())
+    if old.class_names == class_names:
+        say(f"{folder}: all weights taken over; the classes are the same")
+    else:
+        own = model.state_dict()
+        state |= {key: own[key] for key in own if key.startswith(_HEAD)}
+        before = "unnamed" if old.class_names is None else f"{len(old.class_names)} other"
+        say(
+            f"{folder}: weights taken over but for the head, which is new: "
+            f"its classes are {before}, the data has {len(class_names)}"
+        )
+    try:
+        load_weights(model, state, folder)
+    except CheckpointError as error:
+        raise RecipeError(f"model: the checkpoint cannot take these overrides: {error}") from error
+    model.clip = dataclasses.replace(old.clip)
+    return model

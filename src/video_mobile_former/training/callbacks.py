@@ -1,0 +1,298 @@
+"""The bookkeeper of a run: logs, validation, checkpoints and the state to resume from."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import lightning.pytorch as pl
+import torch.distributed as dist
+
+from ..data.dataset import Batch
+from ..data.loader import ClipLoader
+from ..errors import DataError, UserError
+from .batches import guarded
+from .interrupt import StopTraining
+from .logs import MetricsFile, RunLogs
+from .position import Position, Totals
+from .progress import Progress, in_words
+from .run_folder import RunFolder
+from .task import VideoTask
+from .validate import Measured, measure
+
+
+class Keeper(pl.Callback):
+    """Keeps the records of a run and brings a resumed one back to where it was.
+
+    Args:
+        run: The folder.
+        make_loaders: From this process's rank and the number of processes, the training clips and,
+            None to train without, the validation clips of this process.
+        data: Fingerprint of the clips, which must not change within a run.
+        info: What every checkpoint says about its training.
+        progress: Where a person is told.
+    """
+
+    def __init__(
+        self,
+        run: RunFolder,
+        *,
+        make_loaders: Callable[[int, int], tuple[ClipLoader, Iterable[Batch] | None]],
+        data: str,
+        info: dict[str, Any],
+        progress: Progress,
+    ):
+        self.run = run
+        self.make_loaders = make_loaders
+        self.val_batches: Iterable[Batch] | None = None
+        self.data = data
+        self.info = info
+        self.progress = progress
+        self.best: dict[str, Any] | None = None
+        self.latest: dict[str, Any] | None = None
+        self._logs: RunLogs | None = None
+        self._precision_state: dict[str, Any] = {}
+        self._metrics_size = 0
+        self._began = time.monotonic()
+        self._last_saved = time.monotonic()
+        self._step_saved = 0
+        self._unsaved = False
+
+    # --- beginning ------------------------------------------------------------------------------
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Open the data of this process and bring the task to the saved state, if there is one."""
+        task = _task(pl_module)
+        loader, self.val_batches = self.make_loaders(trainer.global_rank, trainer.world_size)
+        task.use_loader(loader)
+        if not self.run.state.exists():
+            return
+        state = self.run.load_state()
+        if state["data"] != self.data:
+            raise DataError(
+                f"{self.run.path}: the clips are not those the run began with (files, labels or "
+                "classes changed); --overwrite true starts it anew"
+            )
+        task.model.load_state_dict(state["model"])
+        if task.average is not None:
+            task.average.load_state_dict(state["average"])
+        task.optimizer_state = state["optimizer"]
+        task.position = Position(**state["position"])
+        task.totals = Totals(**state["totals"])
+        task.first_step = self._step_saved = task.position.step
+        self.best, self.latest = state["best"], state["latest"]
+        self._precision_state, self._metrics_size = state["precision"], state["metrics_size"]
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Move what Lightning does not know of to the device, and cut the logs to the state."""
+        task = _task(pl_module)
+        if task.average is not None:
+            task.average.to(task.device)
+        if self._precision_state:
+            trainer.precision_plugin.load_state_dict(self._precision_state)
+        leader = trainer.is_global_zero
+        file = MetricsFile(self.run.metrics, self._metrics_size) if leader else None
+        self._logs = RunLogs(file, trainer.loggers)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Take the signals back from Lightning, and finish an epoch stopped in its validation."""
+        task = _task(pl_module)
+        task.stop.listen()
+        self._began = self._last_saved = time.monotonic()
+        assert task.loader is not None
+        total = task.recipe.train.epochs * len(task.loader)
+        self.progress.start(self._batches_done(task), total)
+        if task.position.unmeasured:
+            self._finish_epoch(trainer, task)
+
+    # --- while it runs --------------------------------------------------------------------------
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Count the batch; log and save when it is time."""
+        task = _task(pl_module)
+        rate = task.current_rate()
+        stepped = task.advance()
+        # While gradients are summed there is nothing to save: the state does not hold them.
+        self._unsaved = stepped
+        at = task.position
+        self.progress.update(
+            self._batches_done(task), f"epoch {at.epoch + 1}/{task.recipe.train.epochs}"
+        )
+        if stepped and at.step % task.recipe.train.log_every_n_steps == 0:
+            self._log_step(task, rate)
+        assert task.loader is not None
+        # The last batch is followed by the epoch's own save.
+        if stepped and at.batch < len(task.loader):
+            if self._is_time_to_save(trainer, task):
+                self._save(trainer, task)
+            if task.stop_agreed:
+                raise StopTraining
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Save when training is asked to stop."""
+        if isinstance(exception, StopTraining) and self._unsaved:
+            self._save(trainer, _task(pl_module))
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Log the epoch, measure, save."""
+        task = _task(pl_module)
+        at, totals = task.position, task.totals
+        at.epoch, at.batch, at.unmeasured = at.epoch + 1, 0, True
+        mean = max(totals.clips, 1)
+        row = {"loss": totals.loss / mean, "top1": totals.correct / mean}
+        counts = {"clips": totals.clips, "failed": totals.failed}
+        self._log(task, "train", {**row, **counts})
+        if totals.failed:
+            self.progress.line(
+                f"epoch {at.epoch}: {totals.failed} clips could not be read and were left out: "
+                f"{task.named_failures()}"
+            )
+        self._finish_epoch(trainer, task)
+
+    def _finish_epoch(self, trainer: pl.Trainer, task: VideoTask) -> None:
+        """Everything after the training part of an epoch; done again if stopped within."""
+        at = task.position
+        mean = max(task.totals.clips, 1)
+        words = [f"epoch {at.epoch}/{task.recipe.train.epochs}"]
+        words.append(f"loss {task.totals.loss / mean:.3f}")
+        is_best = False
+        if self.val_batches is not None:
+            measured = self._measure(trainer, task)
+            is_best = measured.better_than(self.best)
+            self.latest = measured.to_dict() | {"epoch": at.epoch}
+            self.best = self.latest if is_best else self.best
+            assert self.best is not None
+            words.append(f"validation top-1 {measured.top1:.1%} (best {self.best['top1']:.1%})")
+        if trainer.is_global_zero:
+            self._save_checkpoints(task, is_best)
+        at.unmeasured, task.totals = False, Totals()
+        self._save(trainer, task)
+        finished = at.epoch >= task.recipe.train.epochs
+        left = self.progress.time_left(self._batches_done(task))
+        words.append(in_words(at.seconds) + (f", {left} left" if left and not finished else ""))
+        self.progress.line(" · ".join(words))
+        if finished:
+            trainer.strategy.barrier("saved")  # the others read the result that the first wrote
+            trainer.should_stop = True
+        elif self._stop_wanted(trainer, task):
+            raise StopTraining
+
+    def _measure(self, trainer: pl.Trainer, task: VideoTask) -> Measured:
+        assert self.val_batches is not None
+        if trainer.world_size > 1:
+            # Every process keeps its own BatchNorm statistics; those of the first one count.
+            for buffer in task.result.buffers():
+                dist.broadcast(buffer, 0)
+        measured = measure(
+            task.result,
+            guarded(self.val_batches, task.stop),
+            num_classes=task.model.num_classes,
+            device=task.device,
+            autocast=trainer.precision_plugin.forward_context,
+            world_size=trainer.world_size,
+            stop=lambda: task.stop.requested,
+        )
+        if measured.failed:
+            total = measured.failed + measured.clips
+            what = f"{measured.failed} of {total} validation clips cannot be read"
+            names = "; ".join(measured.failures)
+            if measured.failed > total / 2:
+                raise DataError(f"{what}: {names}")
+            self.progress.line(f"epoch {task.position.epoch}: {what}: {names}")
+        if not math.isfinite(measured.loss):
+            raise UserError(
+                f"epoch {task.position.epoch}: the validation loss is {measured.loss}; "
+                f"try a lower --optim.lr (now {task.recipe.optim.lr:g})"
+            )
+        row = {key: getattr(measured, key) for key in ("top1", "top5", "mean_class", "loss")}
+        self._log(task, "val", {**row, "clips": measured.clips, "failed": measured.failed})
+        return measured
+
+    # --- records --------------------------------------------------------------------------------
+
+    def _log_step(self, task: VideoTask, rate: float) -> None:
+        clips, loss, correct = task.totals.recent
+        task.totals.recent = [0.0, 0.0, 0.0]
+        if clips:
+            row = {"lr": rate, "loss": loss / clips, "top1": correct / clips, "clips": int(clips)}
+            self._log(task, "step", {**row, "grad_norm": task.grad_norm})
+
+    def _log(self, task: VideoTask, row: str, values: dict[str, Any]) -> None:
+        self._count_seconds(task.position)
+        assert self._logs is not None
+        self._logs.write(row, task.position, values)
+
+    def _save_checkpoints(self, task: VideoTask, is_best: bool) -> None:
+        at, model = task.position, task.result
+        training = {**self.info, "epoch": at.epoch, "step": at.step, "seconds": round(at.seconds)}
+        model.info = {"training": training}
+        if self.latest is not None:
+            model.info["measured"] = {"validation": self.latest}
+        model.save_pretrained(self.run.last)
+        if is_best:
+            model.save_pretrained(self.run.best)
+
+    def _save(self, trainer: pl.Trainer, task: VideoTask) -> None:
+        """Save the state; everything it does not hold was written before."""
+        at = task.position
+        self._count_seconds(at)
+        self._last_saved, self._step_saved, self._unsaved = time.monotonic(), at.step, False
+        if not trainer.is_global_zero:
+            return
+        assert self._logs is not None
+        self.run.save_state(
+            {
+                "data": self.data,
+                "finished": at.epoch >= task.recipe.train.epochs and not at.unmeasured,
+                "position": dataclasses.asdict(at),
+                "totals": dataclasses.asdict(task.totals),
+                "best": self.best,
+                "latest": self.latest,
+                "metrics_size": self._logs.size(),
+                "model": task.model.state_dict(),
+                "average": None if task.average is None else task.average.state_dict(),
+                "optimizer": trainer.optimizers[0].state_dict(),
+                "precision": trainer.precision_plugin.state_dict(),
+            }
+        )
+
+    def _is_time_to_save(self, trainer: pl.Trainer, task: VideoTask) -> bool:
+        every = task.recipe.train.checkpoint_every_n_steps
+        if every is not None and task.position.step - self._step_saved >= every:
+            return True
+        minutes = task.recipe.train.checkpoint_every_minutes
+        late = minutes is not None and time.monotonic() - self._last_saved > 60 * minutes
+        # Only the first process writes, so that its clock alone decides.
+        return late and trainer.is_global_zero
+
+    def _stop_wanted(self, trainer: pl.Trainer, task: VideoTask) -> bool:
+        wanted = task.stop.requested or task.stop_agreed
+        if trainer.world_size > 1:
+            return trainer.strategy.reduce_boolean_decision(wanted, all=False)
+        return wanted
+
+    def _count_seconds(self, at: Position) -> None:
+        now = time.monotonic()
+        at.seconds += now - self._began
+        self._began = now
+
+    def _batches_done(self, task: VideoTask) -> int:
+        assert task.loader is not None
+        return task.position.epoch * len(task.loader) + task.position.batch
+
+
+def _task(module: pl.LightningModule) -> VideoTask:
+    assert isinstance(module, VideoTask)
+    return module

@@ -1,0 +1,295 @@
+"""``fit``: train a model by a recipe, resumably."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import io
+import logging
+import platform
+import re
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..clip import ClipSpec
+from ..console import say
+from ..data.dataset import Batch, ClipDataset
+from ..data.index import ClipIndex
+from ..data.loader import ClipLoader, make_loader
+from ..data.transforms import TrainTransform
+from ..errors import RecipeError, UserError
+from ..models.video_mobile_former import VideoMobileFormer
+from ..optional import require
+from ..version import __version__
+from .build import build_indexes, build_model, fingerprint
+from .interrupt import StopRequest, StopTraining, TrainingInterrupted
+from .recipe import Recipe, recipe_to_dict
+from .run_folder import RunFolder
+
+if TYPE_CHECKING:
+    import lightning.pytorch as pl
+    from lightning.pytorch.loggers import Logger
+
+_PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+
+_LIGHTNING_WARNS = (
+    # Its own use of torch's pytree, as of Lightning 2.6 with torch 2.13.
+    (r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning),
+    # DDP on gradients of 1×1 kernels, whose strides differ only along axes of size 1.
+    (r"Grad strides do not match bucket view strides", UserWarning),
+)
+"""Warnings about Lightning's insides or choices made on purpose, by their beginning."""
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What a finished training run left behind."""
+
+    out: Path
+    """The folder of the run."""
+    best: Path | None
+    """Checkpoint folder with the best validation accuracy; None without validation."""
+    last: Path
+    """Checkpoint folder after the last epoch."""
+    best_measured: dict[str, Any] | None
+    """Validation accuracy of ``best`` and the epoch it is of."""
+    last_measured: dict[str, Any] | None
+    """Validation accuracy of ``last``."""
+    epochs: int
+    """Epochs trained."""
+    step: int
+    """Optimiser steps taken."""
+    seconds: float
+    """Time taken, over all starts."""
+    is_main: bool = True
+    """False in all but the first of several processes, which should print nothing."""
+
+
+def fit(recipe: Recipe, *, loggers: Sequence[Logger] = ()) -> FitResult:
+    """Train by a recipe, or continue where the same recipe was stopped.
+
+    Everything is written under ``recipe.out``, see :class:`~.run_folder.RunFolder`.
+
+    Args:
+        recipe: What to do; see :mod:`.recipe_fields`.
+        loggers: Lightning loggers to tell the metrics to, besides the CSV file and TensorBoard.
+
+    Returns:
+        Where the checkpoints are and how good they are.
+
+    Raises:
+        UserError: If the recipe, the data, the loss or the disk does not allow to go on.
+        TrainingInterrupted: After Ctrl-C or SIGTERM, when the state is saved.
+    """
+    require("lightning", extra="train", purpose="training")
+    require("tensorboard", extra="train", purpose="training")
+    from lightning.pytorch.utilities import rank_zero_only
+
+    if recipe.out is None:
+        raise RecipeError("out is missing: say where results go, --out runs/NAME")
+    run = RunFolder(recipe.out)
+    leader = getattr(rank_zero_only, "rank", 0) in (0, None)
+    with contextlib.nullcontext() if leader else contextlib.redirect_stderr(io.StringIO()):
+        # Of several processes one is enough to say what was found.
+        train, val = build_indexes(recipe)
+        model = build_model(recipe, train.class_names)
+    if leader:
+        # Only now, when all that could be wrong is known to be right, is the folder touched.
+        found = run.prepare(recipe)
+        if found == "finished":
+            say(f"{run.path}: this run is finished; --overwrite true trains it anew")
+            return _result(run)
+        _say_begin(recipe, run, model, train, val, resumed=found == "unfinished")
+    try:
+        with StopRequest() as stop, _quiet_lightning():
+            _train(recipe, run, model, train, val, stop, loggers, leader)
+    except (StopTraining, KeyboardInterrupt) as error:
+        if leader:
+            say(f"stopped; the same command continues {run.path} from its saved state")
+        raise TrainingInterrupted from error
+    except UserError as error:
+        if leader:
+            raise
+        raise SystemExit(2) from error  # the first process says it
+    return dataclasses.replace(_result(run), is_main=leader)
+
+
+def _train(
+    recipe: Recipe,
+    run: RunFolder,
+    model: VideoMobileFormer,
+    train: ClipIndex,
+    val: ClipIndex | None,
+    stop: StopRequest,
+    loggers: Sequence[Logger],
+    leader: bool,
+) -> None:
+    from .callbacks import Keeper
+    from .progress import Progress
+    from .task import VideoTask
+
+    task = VideoTask(model, recipe, stop)
+    keeper = Keeper(
+        run,
+        make_loaders=functools.partial(_make_loaders, recipe, model.clip, train, val),
+        data=fingerprint(train, val),
+        info=_training_info(recipe, train),
+        progress=Progress(visible=leader),
+    )
+    if recipe.train.compile:
+        model.compile()
+    try:
+        _trainer(recipe, run, keeper, loggers).fit(task)
+    except SystemExit as error:
+        # Lightning's answer to a second Ctrl-C and to a SIGTERM that came while it started.
+        if stop.requested:
+            raise StopTraining from error
+        raise
+    finally:
+        keeper.progress.stop()
+
+
+def _trainer(
+    recipe: Recipe, run: RunFolder, keeper: pl.Callback, loggers: Sequence[Logger]
+) -> pl.Trainer:
+    import lightning.pytorch as pl
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    train = recipe.train
+    step = run.load_state(tensors=False)["position"]["step"] if run.state.exists() else None
+    board = TensorBoardLogger(
+        run.path,
+        name=run.tensorboard.name,
+        version="",
+        default_hp_metric=False,
+        # Curves forget what a killed run logged after its last saved state.
+        purge_step=None if step is None else step + 1,
+    )
+    if step is None:
+        board.log_hyperparams(recipe_to_dict(recipe))
+    several = train.devices * train.nodes > 1
+    return pl.Trainer(
+        accelerator=train.accelerator,
+        devices=train.devices,
+        num_nodes=train.nodes,
+        strategy="ddp" if several else "auto",
+        precision=_PRECISIONS[train.precision],  # pyright: ignore[reportArgumentType] - a literal
+        accumulate_grad_batches=train.accumulate,
+        max_epochs=-1,  # the keeper says when it is enough: a resumed run has fewer to go
+        logger=[board, *loggers],
+        callbacks=[keeper],
+        default_root_dir=run.path,
+        limit_val_batches=0,
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+
+
+def _make_loaders(
+    recipe: Recipe, spec: ClipSpec, train: ClipIndex, val: ClipIndex | None, rank: int, world: int
+) -> tuple[ClipLoader, Iterable[Batch] | None]:
+    """The training and validation clips of one process of ``world``."""
+    data = recipe.data
+    transform = TrainTransform(spec, **dataclasses.asdict(recipe.augment))
+    train_loader = make_loader(
+        ClipDataset(train, spec, train=True, transform=transform, seed=recipe.seed),
+        batch_size=recipe.train.batch_size,
+        num_workers=data.num_workers,
+        class_balanced=data.class_balanced,
+        rank=rank,
+        world_size=world,
+    )
+    if val is None:
+        return train_loader, None
+    mine = dataclasses.replace(val, clips=val.clips[rank::world])
+    if not mine.clips:  # more processes than clips: still one of those that measure together
+        return train_loader, ()
+    val_loader = make_loader(
+        ClipDataset(mine, spec, train=False),
+        batch_size=recipe.train.batch_size,
+        num_workers=min(data.num_workers, len(mine)),
+    )
+    return train_loader, val_loader
+
+
+def _result(run: RunFolder) -> FitResult:
+    state = run.load_state(tensors=False)
+    return FitResult(
+        out=run.path,
+        best=run.best if state["best"] else None,
+        last=run.last,
+        best_measured=state["best"],
+        last_measured=state["latest"],
+        epochs=state["position"]["epoch"],
+        step=state["position"]["step"],
+        seconds=state["position"]["seconds"],
+    )
+
+
+def _training_info(recipe: Recipe, train: ClipIndex) -> dict[str, Any]:
+    """What a checkpoint says about how it was made, as JSON data."""
+    cuda = torch.cuda.is_available() and recipe.train.accelerator in ("auto", "gpu")
+    return {
+        "date": date.today().isoformat(),
+        "clips": len(train),
+        "device": torch.cuda.get_device_name() if cuda else platform.machine(),
+        "versions": {
+            "video-mobile-former": __version__,
+            "python": platform.python_version(),
+            "torch": str(torch.__version__),
+        },
+        "recipe": recipe_to_dict(recipe),
+    }
+
+
+def _say_begin(
+    recipe: Recipe,
+    run: RunFolder,
+    model: VideoMobileFormer,
+    train: ClipIndex,
+    val: ClipIndex | None,
+    *,
+    resumed: bool,
+) -> None:
+    clip = model.clip
+    say(
+        f"{recipe.model.name} on {len(train)} clips of {len(train.class_names)} classes"
+        f" ({len(val) if val else 'none'} for validation), {clip.num_frames}×{clip.crop_size}²,"
+        f" {recipe.train.epochs} epochs, into {run.path}"
+    )
+    words = {word for name in train.class_names for word in re.split(r"[\W_]+", name.lower())}
+    if recipe.augment.horizontal_flip and {"left", "right"} <= words:
+        say("classes tell left from right: consider --augment.horizontal_flip false")
+    if resumed:
+        at = run.load_state(tensors=False)["position"]
+        if at["unmeasured"]:
+            say(f"resuming at the validation of epoch {at['epoch']}")
+        else:
+            say(f"resuming at epoch {at['epoch'] + 1}, batch {at['batch'] + 1}")
+
+
+@contextlib.contextmanager
+def _quiet_lightning() -> Iterator[None]:
+    """Keep Lightning's advice to itself; its errors stay."""
+    names = ("lightning.pytorch", "lightning.fabric", "lightning")
+    levels = {name: logging.getLogger(name).level for name in names}
+    for name in names:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            for message, category in _LIGHTNING_WARNS:
+                warnings.filterwarnings("ignore", message, category)
+            yield
+    finally:
+        for name, level in levels.items():
+            logging.getLogger(name).setLevel(level)

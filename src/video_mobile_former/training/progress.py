@@ -1,0 +1,90 @@
+"""What a person sees of a training run: a bar with the time left, or one line an epoch."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+from ..console import say
+
+
+class Progress:
+    """Says how far training is, on stderr.
+
+    Args:
+        visible: False says nothing at all (all processes but the first).
+    """
+
+    def __init__(self, *, visible: bool = True):
+        self._visible = visible
+        self._total = 0
+        self._first = 0
+        self._began = 0.0
+        self._bar: Any = None
+        self._task: Any = None
+
+    def start(self, batches_done: int, total: int) -> None:
+        """Begin to count time; on a terminal, show a bar.
+
+        Args:
+            batches_done: Batches trained on before this start.
+            total: Batches of the whole run.
+        """
+        self._total = total
+        self._first, self._began = batches_done, time.monotonic()
+        if not self._visible or not sys.stderr.isatty():
+            return
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+        from rich.progress import Progress as Bar
+
+        self._bar = Bar(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(elapsed_when_finished=True),
+            console=Console(stderr=True),
+            transient=True,
+            speed_estimate_period=300.0,
+        )
+        self._task = self._bar.add_task("train", total=total, completed=batches_done)
+        self._bar.start()
+
+    def update(self, batches_done: int, text: str) -> None:
+        """Move the bar."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=batches_done, description=text)
+
+    def line(self, text: str) -> None:
+        """Print a line; it stays, above the bar if there is one."""
+        if not self._visible:
+            return
+        if self._bar is not None:
+            self._bar.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        else:
+            say(text)
+
+    def time_left(self, batches_done: int) -> str:
+        """Time to the end of the run at the mean speed since :meth:`start`."""
+        done = batches_done - self._first
+        if done <= 0:
+            return ""
+        elapsed = time.monotonic() - self._began
+        return in_words(elapsed / done * (self._total - batches_done))
+
+    def stop(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
+def in_words(seconds: float) -> str:
+    """A time in the unit a person would use: ``48 s``, ``12 min``, ``3 h 20 min``."""
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    if minutes < 100:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60:02d} min"

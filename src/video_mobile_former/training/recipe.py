@@ -1,0 +1,255 @@
+"""Reading and writing recipes: YAML files and command-line options, with errors that help.
+
+Keys are the dotted names of the fields in :mod:`.recipe_fields`. jsonargparse judges the types;
+the keys are judged here, because a misspelt one should come back with the nearest known one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import RecipeError
+from ..files import write_text
+from .recipe_fields import (
+    AugmentRecipe,
+    ClipRecipe,
+    DataRecipe,
+    ModelRecipe,
+    OptimRecipe,
+    Recipe,
+    TrainRecipe,
+)
+from .recipe_keys import default, expected, help_text, known_key, known_section, sections
+from .recipe_keys import types_by_key as types
+
+__all__ = [
+    "AugmentRecipe",
+    "ClipRecipe",
+    "DataRecipe",
+    "ModelRecipe",
+    "OptimRecipe",
+    "Recipe",
+    "TrainRecipe",
+    "load_recipe",
+    "recipe_differences",
+    "recipe_from_cli",
+    "recipe_from_dict",
+    "recipe_to_dict",
+    "save_recipe",
+]
+
+_ABOUT_THE_CALL = ("resume", "overwrite")
+"""Fields about one start of the command, not about the run: never written to a file."""
+
+
+def load_recipe(path: str | Path) -> Recipe:
+    """Read a YAML recipe.
+
+    Args:
+        path: The file; keys that it leaves out keep their defaults.
+
+    Raises:
+        RecipeError: If it is missing, is no YAML mapping, or has a key or value that is wrong.
+    """
+    return _build(_read_file(path), str(path))
+
+
+def recipe_from_dict(values: Mapping[str, Any], source: str = "recipe") -> Recipe:
+    """Build a recipe from nested or dotted plain values.
+
+    Args:
+        values: For example ``{"optim": {"lr": 1e-3}, "seed": 1}``.
+        source: Where they came from, to begin error messages.
+
+    Raises:
+        RecipeError: If a key is unknown or a value has the wrong type or range.
+    """
+    return _build(_flatten(values, source), source)
+
+
+def recipe_from_cli(argv: Sequence[str], prog: str = "vmf train") -> Recipe:
+    """Build a recipe from the words after ``vmf train``: at most one YAML file, and options.
+
+    Args:
+        argv: For example ``["folder_small.yaml", "--data", "clips.csv", "--optim.lr", "1e-3"]``.
+            Options win over the file, the last of two equal options over the first.
+        prog: The command's name in the help.
+
+    Raises:
+        RecipeError: If an option is unknown, has no value, or its value is wrong.
+        SystemExit: With status 0, after printing the help, if ``-h`` or ``--help`` is there.
+    """
+    if any(word in ("-h", "--help") for word in argv):
+        print(help_text(prog))
+        raise SystemExit(0)
+    files, options = _split_words(argv)
+    if len(files) > 1:
+        raise RecipeError(f"one recipe file at most, not {len(files)}: {', '.join(files)}")
+    values = _read_file(files[0]) if files else {}
+    for name, text in options:
+        key = known_key(name, "command line", option=True)
+        if text is None and types()[key] is not bool:
+            raise RecipeError(f"command line: --{name} needs a value: {expected(key)}")
+        values[key] = _typed(key, "true" if text is None else text, f"command line: --{name}")
+    return _build(values, " and ".join([*files, "command line"]))
+
+
+def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
+    """Plain nested values of every field that belongs to the run, for YAML and JSON."""
+    plain = dataclasses.asdict(recipe, dict_factory=_plain)
+    return {key: value for key, value in plain.items() if key not in _ABOUT_THE_CALL}
+
+
+def save_recipe(recipe: Recipe, path: str | Path) -> None:
+    """Write every field, defaults included, as YAML that :func:`load_recipe` reads back."""
+    import yaml
+
+    write_text(path, yaml.safe_dump(recipe_to_dict(recipe), sort_keys=False, allow_unicode=True))
+
+
+def recipe_differences(one: Recipe, other: Recipe) -> dict[str, tuple[Any, Any]]:
+    """The fields of the run in which two recipes differ, as ``{"optim.lr": (1e-3, 2e-3)}``."""
+    keys = [key for key in types() if key not in _ABOUT_THE_CALL]
+    pairs = {key: (_value(one, key), _value(other, key)) for key in keys}
+    return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
+
+
+def _value(recipe: Recipe, key: str) -> Any:
+    return functools.reduce(getattr, key.split("."), recipe)
+
+
+def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in items}
+
+
+def _split_words(argv: Sequence[str]) -> tuple[list[str], list[tuple[str, str | None]]]:
+    """Recipe files, and options without their dashes, each with its value if one follows."""
+    files: list[str] = []
+    options: list[tuple[str, str | None]] = []
+    words = list(argv)
+    while words:
+        word = words.pop(0)
+        if word.startswith("--"):
+            name, equals, text = word[2:].partition("=")
+            if not equals:
+                text = words.pop(0) if words and not words[0].startswith("--") else None
+            options.append((name, text))
+        elif word.startswith("-"):
+            raise RecipeError(f"command line: unknown option {word}; options begin with --")
+        else:
+            files.append(word)
+    for file in files:
+        if not file.endswith((".yaml", ".yml")):
+            raise RecipeError(f"command line: {file!r} is neither an option nor a .yaml recipe")
+    return files, options
+
+
+def _read_file(path: str | Path) -> dict[str, Any]:
+    """The checked values of a YAML file under their dotted keys."""
+    import yaml
+
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise RecipeError(f"cannot read the recipe {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path} is no UTF-8 text and so no recipe") from error
+    try:
+        # A SafeLoader underneath: it builds plain data only.
+        values = yaml.load(text, Loader=_loader())  # noqa: S506
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        reason = getattr(error, "problem", None) or "not YAML"
+        raise RecipeError(f"{path}{where}: {reason}") from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise RecipeError(f"{path} must hold keys and values, not a {type(values).__name__}")
+    return _flatten(values, str(path))
+
+
+@functools.cache
+def _loader() -> type:
+    """PyYAML's SafeLoader that reads 1e-3 as a number and refuses a key given twice."""
+    import yaml
+
+    class Loader(yaml.SafeLoader):
+        """SafeLoader with numbers as in YAML 1.2."""
+
+    def mapping(loader: yaml.SafeLoader, node: yaml.MappingNode) -> dict[Any, Any]:
+        seen: set[str] = set()
+        for key, _ in node.value:
+            if key.value in seen:
+                raise yaml.MarkedYAMLError(
+                    problem=f"the key {key.value} is given twice", problem_mark=key.start_mark
+                )
+            seen.add(key.value)
+        return loader.construct_mapping(node, deep=True)
+
+    Loader.add_constructor("tag:yaml.org,2002:map", mapping)
+    number = re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9]*)?[eE][-+]?[0-9]+$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:float", number, list("-+0123456789"))
+    return Loader
+
+
+def _flatten(values: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """Dotted keys and values of the right type from nested ones."""
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            known_section(str(name), source)
+            inner = {f"{name}.{leaf}": content for leaf, content in value.items()}
+        elif value is None and name in sections():
+            continue  # a section whose every line is commented out
+        else:
+            inner = {str(name): value}
+        for key, content in inner.items():
+            full = known_key(key, source)
+            flat[full] = _typed(full, content, f"{source}: {key}")
+    return flat
+
+
+@functools.cache
+def _parser() -> Any:
+    """A jsonargparse parser that knows every field; it judges and converts single values."""
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(exit_on_error=False)
+    for key, hint in types().items():
+        parser.add_argument(f"--{key}", type=hint, default=default(key))
+    return parser
+
+
+def _typed(key: str, value: Any, shown: str) -> Any:
+    """The value converted to its field's type, or an error that says where it stands."""
+    from jsonargparse import ArgumentError
+
+    try:
+        parsed = _parser().parse_object({key: value}, defaults=False)
+    except (ArgumentError, TypeError) as error:
+        raise RecipeError(f"{shown} must be {expected(key)}, not {value!r}") from error
+    return parsed[key]
+
+
+def _build(values: Mapping[str, Any], source: str) -> Recipe:
+    """The recipe of checked values under dotted keys; ranges are judged by the dataclasses."""
+    top: dict[str, Any] = {}
+    inner: dict[str, dict[str, Any]] = {}
+    for key, value in values.items():
+        name, _, leaf = key.rpartition(".")
+        if name:
+            inner.setdefault(name, {})[leaf] = value
+        else:
+            top[leaf] = value
+    try:
+        for name, fields in inner.items():
+            top[name] = sections()[name](**fields)
+        return Recipe(**top)
+    except RecipeError as error:
+        raise RecipeError(f"{source}: {error}") from error

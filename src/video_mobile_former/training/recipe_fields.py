@@ -1,0 +1,231 @@
+"""The fields of a training recipe: frozen dataclasses, two levels deep.
+
+A YAML recipe and the options of ``vmf train`` use exactly these names; the text under each field is
+its ``--help``. The defaults are what works on a few hundred clips of two to ten seconds.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from ..errors import RecipeError
+
+
+@dataclass(frozen=True)
+class ModelRecipe:
+    """Which network is trained, and from where it starts."""
+
+    name: str = "vmf_500m"
+    """A name listed by `vmf models`, or a checkpoint folder to fine-tune from."""
+    weights: str | None = None
+    """A file of the public 2-D Mobile-Former release (.pth, .pth.tar, .safetensors) to start from;
+    `name` is then the video variant that extends it."""
+    temporal_conv: Literal["3d", "2plus1d"] | None = None
+    """Temporal kernel form; null = the variant's own, as for every null below."""
+    temporal_kernel: int | None = None
+    """Frames seen by each temporal convolution, odd."""
+    stem_temporal_kernel: int | None = None
+    """Frames seen by the temporal convolution of the stem, odd."""
+    num_tokens: int | None = None
+    """Global tokens; 0 = the light 3-D CNN alone."""
+    drop_rate: float | None = None
+    """Dropout before the last layer, 0 to below 1."""
+    drop_path_rate: float | None = None
+    """Stochastic depth: chance of leaving out a residual in the last block, 0 to below 1."""
+    form: Literal["auto", "volume", "frames"] | None = None
+    """Graph form: the same weights and results at another speed."""
+
+    def __post_init__(self) -> None:
+        _require(self, "model", "name", bool(self.name), "a model name or a checkpoint folder")
+        for name in ("temporal_kernel", "stem_temporal_kernel"):
+            value = getattr(self, name)
+            _require(self, "model", name, value is None or (value > 0 and value % 2), "odd")
+        _require(self, "model", "num_tokens", (self.num_tokens or 0) >= 0, "at least 0")
+        for name in ("drop_rate", "drop_path_rate"):
+            _require(self, "model", name, 0 <= (getattr(self, name) or 0) < 1, "0 to below 1")
+
+
+@dataclass(frozen=True)
+class DataRecipe:
+    """Where clips and labels come from."""
+
+    path: str | None = None
+    """A folder of class folders, or a CSV/TSV file with the columns path and label."""
+    val_path: str | None = None
+    """Validation clips in a place of their own, in the same form; null = part of `path`."""
+    label_file: str | None = None
+    """Class names in order, one a line; null = the names found, sorted."""
+    train_split: str = "train"
+    """Split to train on, where the index has splits."""
+    val_split: str = "val"
+    """Split to validate on, where the index has it."""
+    val_fraction: float = 0.15
+    """Share held out for validation where the index has no such split, stratified by class, groups
+    kept together; 0 = train without validation."""
+    num_workers: int = 2
+    """Processes that read video; 0 = read in the training process."""
+    class_balanced: bool = False
+    """Draw every class equally often, however many clips it has."""
+
+    def __post_init__(self) -> None:
+        ok = math.isfinite(self.val_fraction) and 0 <= self.val_fraction <= 0.9
+        _require(self, "data", "val_fraction", ok, "0 to 0.9")
+        _require(self, "data", "num_workers", self.num_workers >= 0, "at least 0")
+
+
+@dataclass(frozen=True)
+class ClipRecipe:
+    """What is cut from a video for the model; null = as the model was made for."""
+
+    num_frames: int | None = None
+    """Frames in one clip."""
+    sampling: Literal["uniform", "dense"] | None = None
+    """uniform: one frame from each of T equal segments of the whole clip (trimmed actions);
+    dense: T frames in a row, `stride` apart (long videos)."""
+    stride: int | None = None
+    """Dense only: step between frames, counted in frames of a 30 fps video."""
+    resize_size: int | None = None
+    """Short side in pixels before the test-time crop; null beside a crop_size = 8/7 of it."""
+    crop_size: int | None = None
+    """Height and width in pixels that the model sees."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_frames", "stride", "resize_size", "crop_size"):
+            value = getattr(self, name)
+            _require(self, "clip", name, value is None or value >= 1, "at least 1")
+
+
+@dataclass(frozen=True)
+class AugmentRecipe:
+    """Random changes to training clips, the same for all frames of a clip."""
+
+    scale: tuple[float, float] = (0.4, 1.0)
+    """Smallest and largest share of the picture's area that a random crop takes."""
+    ratio: tuple[float, float] = (0.75, 1.3333)
+    """Smallest and largest width by height of a random crop."""
+    horizontal_flip: bool = True
+    """Mirror half of the clips; set false where left and right tell classes apart."""
+    color_jitter: float = 0.3
+    """Strength of changes to brightness, contrast and saturation, 0 to 1."""
+
+    def __post_init__(self) -> None:
+        low, high = self.scale
+        _require(self, "augment", "scale", 0 < low <= high <= 1, "two rising numbers in (0, 1]")
+        low, high = self.ratio
+        ok = 0 < low <= high < math.inf
+        _require(self, "augment", "ratio", ok, "two rising numbers above 0")
+        _require(self, "augment", "color_jitter", 0 <= self.color_jitter <= 1, "0 to 1")
+
+
+@dataclass(frozen=True)
+class OptimRecipe:
+    """AdamW, its learning rate over time, and the loss."""
+
+    lr: float = 1e-3
+    """Highest learning rate, for one optimiser step whatever the batch size."""
+    min_lr: float = 1e-6
+    """Learning rate at the end of the schedule."""
+    warmup_epochs: float = 3.0
+    """Epochs of linear rise from 0 to `lr`, counted in steps; may be a fraction."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """What follows the rise."""
+    weight_decay: float = 0.05
+    """Decay of matrices and kernels; norms, biases and tokens have none."""
+    betas: tuple[float, float] = (0.9, 0.999)
+    """Decay of AdamW's two running averages."""
+    gradient_clip: float | None = 1.0
+    """Largest norm of the whole gradient; null = no limit."""
+    label_smoothing: float = 0.1
+    """Share of the target spread evenly over all classes, 0 to below 1."""
+
+    def __post_init__(self) -> None:
+        _require(self, "optim", "lr", 0 < self.lr < math.inf, "above 0")
+        ok = 0 <= self.min_lr <= self.lr
+        _require(self, "optim", "min_lr", ok, f"between 0 and optim.lr ({self.lr})")
+        _require(self, "optim", "warmup_epochs", 0 <= self.warmup_epochs < math.inf, "at least 0")
+        _require(self, "optim", "weight_decay", 0 <= self.weight_decay < math.inf, "at least 0")
+        _require(self, "optim", "betas", all(0 <= b < 1 for b in self.betas), "0 to below 1")
+        clip = self.gradient_clip
+        _require(self, "optim", "gradient_clip", clip is None or clip > 0, "above 0, or null")
+        ok = 0 <= self.label_smoothing < 1
+        _require(self, "optim", "label_smoothing", ok, "0 to below 1")
+
+
+@dataclass(frozen=True)
+class TrainRecipe:
+    """How long, on what, and what is kept."""
+
+    epochs: int = 60
+    """Passes over the training clips."""
+    batch_size: int = 16
+    """Clips in one forward pass of one process."""
+    accumulate: int = 1
+    """Batches whose gradients are summed for one optimiser step."""
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    """Arithmetic of forward and backward; bf16 and fp16 keep the weights in fp32."""
+    ema_decay: float | None = 0.999
+    """Decay of the running average of the weights, which is what is evaluated and saved; it rises
+    to this value over the first steps. null = save the weights themselves."""
+    accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
+    """Kind of device."""
+    devices: int = 1
+    """Devices of one machine; above 1, one process each (DDP)."""
+    nodes: int = 1
+    """Machines; above 1, start the command with torchrun on each."""
+    compile: bool = False
+    """Compile the model with torch.compile before the first step."""
+    log_every_n_steps: int = 10
+    """Optimiser steps between two `step` rows of the logs."""
+    checkpoint_every_n_steps: int | None = None
+    """Also save the state to resume from every so many optimiser steps."""
+    checkpoint_every_minutes: float | None = 10.0
+    """Also save the state to resume from when so many minutes passed since the last time."""
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "accumulate", "devices", "nodes", "log_every_n_steps"):
+            _require(self, "train", name, getattr(self, name) >= 1, "at least 1")
+        # A single clip has no batch statistics.
+        _require(self, "train", "batch_size", self.batch_size >= 2, "at least 2")
+        decay = self.ema_decay
+        _require(self, "train", "ema_decay", decay is None or 0 <= decay < 1, "0 to below 1")
+        for name in ("checkpoint_every_n_steps", "checkpoint_every_minutes"):
+            value = getattr(self, name)
+            _require(self, "train", name, value is None or value > 0, "above 0, or null")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what a training run computes and where it is kept."""
+
+    out: str | None = None
+    """Folder for the checkpoints, logs and the state to resume from."""
+    seed: int = 0
+    """Seed of the weights, the order of clips, their random changes and dropout."""
+    resume: bool = True
+    """Continue an unfinished run found in `out`; false = refuse to touch one."""
+    overwrite: bool = False
+    """Delete a run found in `out` and start anew."""
+    model: ModelRecipe = field(default_factory=ModelRecipe)
+    """The network."""
+    data: DataRecipe = field(default_factory=DataRecipe)
+    """The clips."""
+    clip: ClipRecipe = field(default_factory=ClipRecipe)
+    """What is cut from a video."""
+    augment: AugmentRecipe = field(default_factory=AugmentRecipe)
+    """Random changes to training clips."""
+    optim: OptimRecipe = field(default_factory=OptimRecipe)
+    """Optimiser, learning rate and loss."""
+    train: TrainRecipe = field(default_factory=TrainRecipe)
+    """Length, device and what is kept."""
+
+    def __post_init__(self) -> None:
+        _require(self, "", "seed", 0 <= self.seed < 2**32, "0 to 4294967295")
+
+
+def _require(section: Any, prefix: str, name: str, ok: Any, expected: str) -> None:
+    """Refuse a value out of range, naming its key."""
+    if not ok:
+        key = f"{prefix}.{name}" if prefix else name
+        raise RecipeError(f"{key} must be {expected}, not {getattr(section, name)!r}")

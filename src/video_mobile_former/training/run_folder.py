@@ -1,0 +1,128 @@
+"""The folder of one training run: what lies where, what a restart may continue, and its state.
+
+::
+
+    best/  last/      checkpoint folders
+    recipe.yaml       every field of the recipe
+    metrics.csv       tensorboard/
+    state/            what resuming needs
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import RecipeError, UserError
+from .recipe import Recipe, load_recipe, recipe_differences, save_recipe
+from .state_file import read_state, write_state
+
+_FREE_TO_CHANGE = (
+    "out",
+    "data.num_workers",
+    "train.checkpoint_every_n_steps",
+    "train.checkpoint_every_minutes",
+)
+"""Fields that may differ when a run is continued: they do not change what it computes."""
+
+
+class RunFolder:
+    """Paths and state of one training run.
+
+    Args:
+        path: The folder; it need not exist.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self.best = self.path / "best"
+        self.last = self.path / "last"
+        self.recipe = self.path / "recipe.yaml"
+        self.metrics = self.path / "metrics.csv"
+        self.tensorboard = self.path / "tensorboard"
+        self.state = self.path / "state" / "state.safetensors"
+
+    def prepare(self, recipe: Recipe) -> Literal["new", "unfinished", "finished"]:
+        """Look at what the folder holds and make it ready for ``recipe``.
+
+        Returns:
+            ``"new"`` (the folder now holds nothing but the recipe), or that the same run is there,
+            unfinished or finished.
+
+        Raises:
+            RecipeError: If another run is there, or the recipe forbids touching one.
+            UserError: If the folder cannot be written.
+        """
+        if self.path.exists() and not self.path.is_dir():
+            raise RecipeError(f"out: {self.path} is a file, not a folder")
+        if self.recipe.exists() and not recipe.overwrite:
+            if not recipe.resume:
+                raise RecipeError(
+                    f"out: {self.path} already holds a run; take another folder, or "
+                    "--overwrite true to delete it"
+                )
+            self._check_same(recipe)
+            self._tidy()
+            if not self.state.exists():
+                self._clear()  # stopped before its first state was saved
+                save_recipe(recipe, self.recipe)
+                return "new"
+            return "finished" if self.load_state(tensors=False)["finished"] else "unfinished"
+        self._clear()
+        save_recipe(recipe, self.recipe)
+        return "new"
+
+    def save_state(self, state: dict[str, Any]) -> None:
+        """Write the state, all or nothing.
+
+        Raises:
+            UserError: If it cannot be written; the state saved before is then still there.
+        """
+        write_state(self.state, state)
+
+    def load_state(self, *, tensors: bool = True) -> dict[str, Any]:
+        """Read the state, on request without its tensors.
+
+        Raises:
+            UserError: If it is broken or of another version.
+        """
+        try:
+            return read_state(self.state, tensors=tensors)
+        except UserError as error:
+            raise UserError(f"{error}; --overwrite true starts the run anew") from error
+
+    def _check_same(self, recipe: Recipe) -> None:
+        differences = recipe_differences(load_recipe(self.recipe), recipe)
+        for key in _FREE_TO_CHANGE:
+            differences.pop(key, None)
+        if differences:
+            shown = ", ".join(f"{key} was {a!r}, now {b!r}" for key, (a, b) in differences.items())
+            raise RecipeError(
+                f"out: {self.path} holds a run with another recipe: {shown}; take another folder, "
+                "the old values, or --overwrite true to delete the run"
+            )
+
+    def _tidy(self) -> None:
+        """Mend what a kill in the middle of replacing a folder leaves behind."""
+        for target in (self.best, self.last, self.state):
+            old = target.with_name(f".{target.name}-old")
+            if old.exists() and not target.exists():
+                old.rename(target)
+            for left in target.parent.glob(f".{target.stem}-*"):
+                if left.is_dir():
+                    shutil.rmtree(left, ignore_errors=True)
+                else:
+                    left.unlink(missing_ok=True)
+
+    def _clear(self) -> None:
+        """Delete what a run writes, and nothing else that may lie in the folder."""
+        self._tidy()
+        try:
+            for path in (self.state.parent, self.best, self.last, self.tensorboard):
+                if path.exists():
+                    shutil.rmtree(path)
+            for path in (self.metrics, self.recipe):
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            raise UserError(f"cannot clear {self.path}: {error.strerror}") from error

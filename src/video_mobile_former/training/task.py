@@ -1,0 +1,229 @@
+"""The Lightning module: one training step, and the exact place in the run that it has reached.
+
+Resuming does not use Lightning's own checkpoints: their loop counters know several kinds of
+interrupted epoch, none of which promises the same loss curve. Instead the place in the run is
+three numbers of our own (epoch, batch, optimiser step), everything random is a function of them
+and the seed, and a resumed run is a fresh trainer that starts counting from there.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, cast
+
+import lightning.pytorch as pl
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from ..data.dataset import Batch, ClipDataset
+from ..data.index import ClipIndex
+from ..data.loader import ClipLoader
+from ..data.transforms import normalize
+from ..errors import DataError, UserError
+from .batches import EpochBatches
+from .ema import WeightAverage
+from .interrupt import StopRequest
+from .losses import classification_loss, zero_loss
+from .optim import build_optimizer, learning_rate
+from .position import Position, Totals
+from .recipe_fields import Recipe
+
+MAX_EMPTY_BATCHES = 20
+_NAMES_KEPT = 3
+
+
+class VideoTask(pl.LightningModule):
+    """Trains a video classifier.
+
+    Args:
+        model: A model with a ``clip``, in training mode.
+        recipe: Optimiser, loss and seed.
+        stop: Whether somebody asked to save and stop.
+    """
+
+    def __init__(self, model: Any, recipe: Recipe, stop: StopRequest):
+        super().__init__()
+        self.model: Any = model
+        self.recipe = recipe
+        self.stop = stop
+        self.position = Position()
+        self.totals = Totals()
+        self.first_step = 0
+        self.steps_per_epoch = 1
+        self.loader: ClipLoader | None = None
+        self.stop_agreed = False
+        self.grad_norm = math.nan
+        self.optimizer_state: dict[str, Any] | None = None
+        decay = recipe.train.ema_decay
+        # Inside a list Lightning does not see the average: DDP need not exchange it every step.
+        self._average = [] if decay is None else [WeightAverage(model, decay)]
+
+    @property
+    def average(self) -> WeightAverage | None:
+        """The running average of the weights, if the recipe wants one."""
+        return self._average[0] if self._average else None
+
+    @property
+    def result(self) -> Any:
+        """The model that is evaluated and saved."""
+        return self._average[0].model if self._average else self.model
+
+    def use_loader(self, loader: ClipLoader) -> None:
+        """Take the training clips of this process."""
+        self.loader = loader
+        self.steps_per_epoch = math.ceil(len(loader) / self.recipe.train.accumulate)
+
+    def train_dataloader(self) -> Any:
+        """Batches from the current position to the end of its epoch."""
+        assert self.loader is not None
+        return EpochBatches(self.loader, self.position, self.stop)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW, with its running averages where the run is resumed."""
+        optimizer = build_optimizer(self.model, self.recipe.optim)
+        if self.optimizer_state is not None:
+            optimizer.load_state_dict(self.optimizer_state)
+            self.optimizer_state = None
+        return optimizer
+
+    def transfer_batch_to_device(
+        self, batch: Any, device: torch.device, dataloader_idx: int
+    ) -> dict[str, Any]:
+        """Move the tensors; the rest of a batch is a few Python values."""
+        return {
+            key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+            for key, value in batch.items()
+        }
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Make dropout and stochastic depth a function of the place in the run."""
+        at, rank = self.position, self.global_rank
+        mixed = np.random.SeedSequence([self.recipe.seed, at.epoch, at.batch, rank])
+        torch.manual_seed(int(mixed.generate_state(1, np.uint64)[0]) >> 1)
+        rate = self.current_rate()
+        for group in cast("torch.optim.Optimizer", self.optimizers(False)).param_groups:
+            group["lr"] = rate
+
+    def current_rate(self) -> float:
+        """Learning rate of the next optimiser step."""
+        return learning_rate(
+            self.position.step,
+            self.recipe.optim,
+            steps_per_epoch=self.steps_per_epoch,
+            epochs=self.recipe.train.epochs,
+        )
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        """Give the loss of one batch and count it.
+
+        Raises:
+            UserError: If the loss is not finite, or too many clips cannot be read.
+        """
+        labels = batch["labels"]
+        count, correct = len(labels), 0
+        if count < 2:  # one clip has no batch statistics
+            loss = zero_loss(self.model.parameters())
+            count = 0
+        else:
+            clips = normalize(batch["clips"].flatten(0, 1), self.model.clip)
+            logits = self.model(clips)
+            smoothing = self.recipe.optim.label_smoothing
+            loss = classification_loss(logits, labels, label_smoothing=smoothing)
+            correct = int((logits.argmax(1) == labels).sum())
+        self._count(batch, count, loss.item() if count else 0.0, correct)
+        return loss
+
+    def _count(self, batch: Batch, count: int, loss: float, correct: int) -> None:
+        """Add a batch to the totals; all processes learn of it and decide alike."""
+        finite = math.isfinite(loss)
+        failures = batch["failures"]
+        numbers = [count, loss * count if finite else 0.0, correct, len(failures)]
+        numbers += [float(self.stop.requested), float(not finite)]
+        if self.trainer.world_size > 1:
+            shared = torch.tensor(numbers, dtype=torch.float64, device=self.device)
+            dist.all_reduce(shared)
+            numbers = shared.tolist()
+        if numbers[5]:
+            raise self._not_finite(batch, loss)
+        self.totals.add(int(numbers[0]), numbers[1], int(numbers[2]), int(numbers[3]))
+        self.totals.failures += [str(f) for f in failures]
+        del self.totals.failures[_NAMES_KEPT:]
+        self.stop_agreed = bool(numbers[4])
+        self._refuse_failures()
+
+    def _refuse_failures(self) -> None:
+        """Stop where most clips cannot be read: training on the rest would be a surprise."""
+        totals = self.totals
+        assert self.loader is not None
+        clips = self.recipe.train.batch_size * len(self.loader) * self.trainer.world_size
+        if totals.failed > clips / 2:
+            what = f"{totals.failed} of {clips} clips of an epoch cannot be read"
+        elif totals.empty_in_a_row >= MAX_EMPTY_BATCHES:
+            what = f"{MAX_EMPTY_BATCHES} batches in a row hold fewer than two readable clips"
+        else:
+            return
+        raise DataError(f"{self._index().source}: {what}: {self.named_failures()}")
+
+    def _index(self) -> ClipIndex:
+        assert self.loader is not None
+        dataset = self.loader.dataset
+        assert isinstance(dataset, ClipDataset)
+        return dataset.index
+
+    def named_failures(self) -> str:
+        """The first unreadable clips of the epoch with their reasons."""
+        totals = self.totals
+        more = totals.failed - len(totals.failures)
+        return "; ".join(totals.failures) + (f"; and {more} more" if more > 0 else "")
+
+    def _not_finite(self, batch: Batch, loss: float) -> UserError:
+        step = self.position.step + 1
+        if math.isfinite(loss):
+            return UserError(f"step {step}: the loss of another process is not finite")
+        all_clips = self._index().clips
+        names = [all_clips[i].name or all_clips[i].path for i in batch["indices"].tolist()]
+        return UserError(f"step {step}: the loss is {loss} on {', '.join(names)}; {self._advice()}")
+
+    def _advice(self) -> str:
+        optim, train = self.recipe.optim, self.recipe.train
+        advice = [f"try a lower --optim.lr (now {optim.lr:g})", "a longer --optim.warmup_epochs"]
+        if optim.gradient_clip is None:
+            advice.append("--optim.gradient_clip 1")
+        if train.precision != "fp32":
+            advice.append("--train.precision fp32")
+        return ", ".join(advice)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the norm of the whole gradient and refuse one that is not finite."""
+        limit = self.recipe.optim.gradient_clip
+        parameters = [p for p in self.model.parameters() if p.grad is not None]
+        norm = nn.utils.clip_grad_norm_(parameters, math.inf if limit is None else limit)
+        self.grad_norm = norm.item()
+        # With fp16 the scaler expects overflows: it skips the step and lowers its scale.
+        if not math.isfinite(self.grad_norm) and self.recipe.train.precision != "fp16":
+            raise UserError(
+                f"step {self.position.step + 1}: the gradient's norm is {self.grad_norm}; "
+                + self._advice()
+            )
+
+    def advance(self) -> bool:
+        """Move past the batch just trained on.
+
+        Returns:
+            Whether an optimiser step was taken, so that nothing but the weights is to be saved.
+        """
+        at = self.position
+        at.batch += 1
+        step = self.first_step + self.trainer.global_step
+        stepped = step > at.step
+        at.step = step
+        if stepped and self.average is not None:
+            self.average.update(self.model)
+        return stepped

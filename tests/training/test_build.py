@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from video_mobile_former.clip import ClipSpec
+from video_mobile_former.data.synthetic import MOTIONS
+from video_mobile_former.errors import CheckpointError, DataError, RecipeError, UserError
+from video_mobile_former.models.registry import create_model, load_checkpoint
+from video_mobile_former.training.build import (
+    adapt_clip,
+    build_indexes,
+    build_model,
+    fingerprint,
+)
+from video_mobile_former.training.recipe import ClipRecipe, Recipe
+
+Make = Callable[..., Recipe]
+
+
+def _list(path: Path, source: Path, *, keep: Callable[[dict[str, str]], bool], **columns: str):
+    """Copy some rows of a list beside it; ``columns`` rename labels or drop a column ("")."""
+    with source.open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if keep(row)]
+    for row in rows:
+        row["path"] = str(source.parent / row["path"])
+        for name, value in columns.items():
+            row[name] = value.format(**row)
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+def test_the_data_s_own_splits(small_recipe: Make) -> None:
+    train, val = build_indexes(small_recipe())
+    assert len(train) == 24
+    assert val is not None
+    assert len(val) == 8
+    assert train.class_names == val.class_names == MOTIONS
+
+
+def test_without_a_val_split_a_share_is_held_out_by_groups(
+    small_recipe: Make, clips_csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = _list(tmp_path / "a.csv", clips_csv, keep=lambda row: row["split"] == "train")
+    train, val = build_indexes(small_recipe(data__path=str(path), data__val_fraction=0.34))
+    assert val is not None
+    assert (len(train), len(val)) == (16, 8)
+    assert not {c.group for c in train.clips} & {c.group for c in val.clips}
+    assert "8 of 24 clips are held out for validation" in capsys.readouterr().err
+    again = build_indexes(small_recipe(data__path=str(path), data__val_fraction=0.34))
+    assert again == (train, val)
+
+
+def test_without_any_split_all_clips_are_divided(
+    small_recipe: Make, clips_csv: Path, tmp_path: Path
+) -> None:
+    path = _list(tmp_path / "a.csv", clips_csv, keep=lambda row: True, split="", group="")
+    train, val = build_indexes(small_recipe(data__path=str(path), data__val_fraction=0.25))
+    assert val is not None
+    assert (len(train), len(val)) == (24, 8)
+    assert build_indexes(small_recipe(data__path=str(path), data__val_fraction=0.0))[1] is None
+
+
+def test_the_test_split_is_never_touched(
+    small_recipe: Make, clips_csv: Path, tmp_path: Path
+) -> None:
+    path = _list(tmp_path / "a.csv", clips_csv, keep=lambda row: True)
+    path.write_text(path.read_text().replace(",val,", ",test,"))
+    train, val = build_indexes(small_recipe(data__path=str(path), data__val_fraction=0.34))
+    assert val is not None
+    assert {c.split for c in (*train.clips, *val.clips)} == {"train"}
+
+
+def test_validation_clips_in_a_place_of_their_own(
+    small_recipe: Make, clips_csv: Path, tmp_path: Path
+) -> None:
+    path = _list(tmp_path / "v.csv", clips_csv, keep=lambda r: r["split"] == "val", split="")
+    train, val = build_indexes(small_recipe(data__val_path=str(path)))
+    assert val is not None
+    assert (len(train), len(val)) == (24, 8)
+    other = _list(tmp_path / "w.csv", clips_csv, keep=lambda r: True, label="x{label}")
+    with pytest.raises(DataError, match="not in the class list"):
+        build_indexes(small_recipe(data__val_path=str(other)))
+
+
+def test_missing_data_and_missing_split(small_recipe: Make) -> None:
+    with pytest.raises(RecipeError, match=r"data\.path is missing"):
+        build_indexes(small_recipe(data__path=None))
+    with pytest.raises(DataError, match="no split 'dev2'"):
+        build_indexes(small_recipe(data__train_split="dev2"))
+
+
+def test_fingerprint_sees_clips_labels_and_classes(small_recipe: Make, tmp_path: Path) -> None:
+    train, val = build_indexes(small_recipe())
+    assert val is not None
+    assert fingerprint(train, val) == fingerprint(train, val)
+    different = {fingerprint(train, val), fingerprint(train, None), fingerprint(val, train)}
+    assert len(different) == 3
+
+
+def test_model_with_overrides_and_clip(small_recipe: Make) -> None:
+    recipe = small_recipe(
+        model__num_tokens=0, model__temporal_conv="2plus1d", model__drop_path_rate=0.1
+    )
+    model = build_model(recipe, ("a", "b", "c"))
+    assert model.training
+    assert model.architecture["num_tokens"] == 0
+    assert model.architecture["temporal_conv"] == "2plus1d"
+    assert model.architecture["drop_path_rate"] == 0.1
+    assert model.class_names == ("a", "b", "c")
+    assert (model.clip.num_frames, model.clip.crop_size, model.clip.resize_size) == (4, 32, 37)
+    assert model.architecture["num_frames"] == 4
+
+
+def test_the_seed_alone_decides_fresh_weights(small_recipe: Make) -> None:
+    torch.manual_seed(1)
+    one = build_model(small_recipe(), MOTIONS)
+    after = torch.rand(1)
+    torch.manual_seed(2)
+    two = build_model(small_recipe(), MOTIONS)
+    other = build_model(small_recipe(seed=5), MOTIONS)
+    assert torch.equal(one.head_linear.weight, two.head_linear.weight)
+    assert not torch.equal(one.head_linear.weight, other.head_linear.weight)
+    torch.manual_seed(1)
+    assert torch.equal(torch.rand(1), after)
+
+
+def test_clip_of_a_recipe() -> None:
+    spec = ClipSpec(num_frames=20, mean=(0.1, 0.2, 0.3))
+    assert adapt_clip(spec, ClipRecipe()) == spec
+    changed = adapt_clip(spec, ClipRecipe(sampling="dense", stride=2, crop_size=112))
+    assert (changed.sampling, changed.stride, changed.num_frames) == ("dense", 2, 20)
+    assert (changed.crop_size, changed.resize_size, changed.mean) == (112, 128, (0.1, 0.2, 0.3))
+    with pytest.raises(UserError, match=r"clip\.resize_size"):
+        adapt_clip(spec, ClipRecipe(crop_size=112, resize_size=100))
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    torch.manual_seed(3)
+    model = create_model("vmf_500m", 3, num_frames=6, crop_size=48, num_tokens=2)
+    model.class_names = ("a", "b", "c")
+    model.save_pretrained(tmp_path / "start")
+    return tmp_path / "start"
+
+
+def _weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
+    return {k: v.clone() for k, v in model.state_dict().items()}
+
+
+def test_fine_tuning_with_the_same_classes_keeps_everything(
+    small_recipe: Make, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = small_recipe(
+        model__name=str(checkpoint),
+        model__drop_rate=0.2,
+        clip__num_frames=None,
+        clip__crop_size=None,
+    )
+    model = build_model(recipe, ("a", "b", "c"))
+    old = load_checkpoint(checkpoint)
+    for key, value in _weights(old).items():
+        assert torch.equal(model.state_dict()[key], value)
+    assert model.architecture["drop_rate"] == 0.2
+    assert model.clip == old.clip
+    assert "all weights taken over" in capsys.readouterr().err
+
+
+def test_fine_tuning_with_other_classes_replaces_the_head(
+    small_recipe: Make, checkpoint: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = build_model(small_recipe(model__name=str(checkpoint)), ("a", "b", "c", "d"))
+    old = _weights(load_checkpoint(checkpoint))
+    assert model.classifier.weight.shape[0] == 4
+    for key, value in model.state_dict().items():
+        if not key.startswith("classifier."):
+            assert torch.equal(value, old[key])
+    assert "head, which is new" in capsys.readouterr().err
+    # As many classes with other names: also a new head, or their meanings would be mixed up.
+    same_size = build_model(small_recipe(model__name=str(checkpoint)), ("a", "b", "x"))
+    assert not torch.equal(same_size.classifier.weight, old["classifier.weight"])
+
+
+def test_a_checkpoint_s_class_order_is_kept(
+    small_recipe: Make, clips_csv: Path, tmp_path: Path
+) -> None:
+    model = create_model("vmf_500m", 8)
+    model.class_names = tuple(reversed(MOTIONS))
+    model.save_pretrained(tmp_path / "start")
+    train, _ = build_indexes(small_recipe(model__name=str(tmp_path / "start")))
+    assert train.class_names == tuple(reversed(MOTIONS))
+
+
+def test_what_a_checkpoint_cannot_be(small_recipe: Make, checkpoint: Path) -> None:
+    recipe = small_recipe(model__name=str(checkpoint), model__num_tokens=5)
+    with pytest.raises(RecipeError, match="cannot take these overrides"):
+        build_model(recipe, ("a", "b", "c"))
+    recipe = small_recipe(model__name=str(checkpoint), model__weights="x.pth")
+    with pytest.raises(RecipeError, match="goes with a variant's name"):
+        build_model(recipe, ("a", "b", "c"))
+    with pytest.raises(CheckpointError, match="no checkpoint folder"):
+        build_model(small_recipe(model__name="runs/none/best"), ("a", "b"))
+    with pytest.raises(UserError, match="did you mean 'vmf_500m'"):
+        build_model(small_recipe(model__name="vmf_500"), ("a", "b"))
+
+
+def test_starting_from_the_2d_release(
+    small_recipe: Make, shared_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from safetensors.torch import load_file
+
+    weights = shared_data / "parity" / "mobile_former_26m.safetensors"
+    model = build_model(small_recipe(model__weights=str(weights)), ("a", "b", "c"))
+    tokens = load_file(weights)["tokens.weight"]
+    assert model.tokens is not None
+    torch.testing.assert_close(model.tokens.detach(), tokens.view_as(model.tokens))
+    assert model.classifier.out_features == 3
+    assert "new head for 3 classes" in capsys.readouterr().err

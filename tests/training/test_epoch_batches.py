@@ -1,0 +1,46 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from video_mobile_former.clip import ClipSpec
+from video_mobile_former.data.dataset import ClipDataset
+from video_mobile_former.data.index import load_index
+from video_mobile_former.data.loader import make_loader
+from video_mobile_former.errors import UserError
+from video_mobile_former.training.batches import EpochBatches, guarded
+from video_mobile_former.training.interrupt import StopRequest, StopTraining
+from video_mobile_former.training.position import Position
+
+
+def test_batches_go_on_from_the_position(clips_csv: Path) -> None:
+    spec = ClipSpec(num_frames=2, crop_size=32, resize_size=32)
+    index = load_index(clips_csv).split("train")
+    loader = make_loader(ClipDataset(index, spec, train=True), batch_size=8, num_workers=0)
+    at = Position()
+    batches = EpochBatches(loader, at, StopRequest())
+    whole = [b["indices"].tolist() for b in batches]
+    assert len(whole) == 3
+    at.batch = 2
+    assert [b["indices"].tolist() for b in batches] == whole[2:]
+    at.epoch, at.batch = 1, 0
+    again = [b["indices"].tolist() for b in batches]
+    assert sorted(i for b in again for i in b) == sorted(i for b in whole for i in b)
+    assert again != whole
+
+
+def test_a_dead_data_worker_is_one_clear_line_or_a_stop() -> None:
+    def dies(text: str) -> Any:
+        yield 1
+        raise RuntimeError(text)
+
+    stop = StopRequest()
+    with pytest.raises(UserError, match="num_workers"):
+        list(guarded(dies("DataLoader worker (pid 7) exited unexpectedly"), stop))
+    with pytest.raises(RuntimeError, match="something else"):
+        list(guarded(dies("something else"), stop))
+    stop.requested = True
+    with pytest.raises(StopTraining):
+        list(guarded(dies("DataLoader worker (pid 7) is killed by signal: Terminated"), stop))

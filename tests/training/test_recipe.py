@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from video_mobile_former.errors import RecipeError
+from video_mobile_former.training.recipe import (
+    OptimRecipe,
+    Recipe,
+    load_recipe,
+    recipe_differences,
+    recipe_from_cli,
+    recipe_from_dict,
+    recipe_to_dict,
+    save_recipe,
+)
+from video_mobile_former.training.recipe_keys import (
+    default,
+    docs,
+    expected,
+    help_text,
+    sections,
+    types_by_key,
+)
+
+
+def test_defaults_without_any_word() -> None:
+    assert recipe_from_cli([]) == Recipe()
+    assert recipe_from_dict({}) == Recipe()
+
+
+def test_options_are_fields() -> None:
+    line = (
+        "--data clips --model=vmf_1g --optim.lr 2e-3 --train.epochs 30 --augment.scale [0.3,1] "
+        "--optim.gradient_clip null --clip.stride 2 --out runs/x --seed 7 --overwrite "
+        "--data.class_balanced"
+    )
+    recipe = recipe_from_cli(line.split())
+    assert recipe.data.path == "clips"
+    assert recipe.model.name == "vmf_1g"
+    assert recipe.optim == OptimRecipe(lr=2e-3, gradient_clip=None)
+    assert recipe.train.epochs == 30
+    assert recipe.augment.scale == (0.3, 1.0)
+    assert recipe.clip.stride == 2
+    assert (recipe.out, recipe.seed, recipe.overwrite) == ("runs/x", 7, True)
+    assert recipe.data.class_balanced
+    assert recipe_from_cli(["--data.class_balanced", "false"]) == Recipe()
+
+
+def test_options_win_over_the_file_and_the_last_option_over_the_first(tmp_path: Path) -> None:
+    file = tmp_path / "r.yaml"
+    file.write_text("model: vmf_1g\noptim:\n  lr: 1e-2\n  weight_decay: 0.1\n")
+    recipe = recipe_from_cli([str(file), "--optim.lr", "3", "--optim.lr=4e-3"])
+    assert recipe.optim == OptimRecipe(lr=4e-3, weight_decay=0.1)
+    assert recipe.model.name == "vmf_1g"
+    assert load_recipe(file).optim.lr == 1e-2  # YAML 1.1 would read 1e-2 as text
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--optim.lrr", "1"], "unknown option --optim.lrr; did you mean --optim.lr?"),
+        (["--optim.l", "1"], "unknown option --optim.l; did you mean --optim.lr?"),
+        (["--lr", "1"], "did you mean --optim.lr?"),
+        (["--train.batch-size", "8"], "did you mean --train.batch_size?"),
+        (["--optim.batch_size", "8"], "did you mean --train.batch_size?"),
+        (["--dat", "x"], "did you mean --data?"),
+        (["--zzzzzz", "1"], "--help"),
+        (["--optim.lr"], "--optim.lr needs a value: a number"),
+        (["--optim.lr", "--seed", "1"], "--optim.lr needs a value"),
+        (["--optim.lr", "fast"], "--optim.lr must be a number, not 'fast'"),
+        (["--train.epochs", "2.5"], "--train.epochs must be a whole number, not '2.5'"),
+        (["--train.precision", "int8"], "one of fp32, bf16, fp16"),
+        (["--optim.betas", "0.9"], "--optim.betas must be 2 numbers in a list"),
+        (["--model.num_tokens", "-1"], "model.num_tokens must be at least 0, not -1"),
+        (["-x"], "options begin with --"),
+        (["clips"], "'clips' is neither an option nor a .yaml recipe"),
+        (["a.yaml", "b.yaml"], "one recipe file at most"),
+        (["missing.yaml"], "cannot read the recipe missing.yaml"),
+    ],
+)
+def test_wrong_words(words: list[str], message: str) -> None:
+    with pytest.raises(RecipeError) as error:
+        recipe_from_cli(words)
+    assert message in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("optim:\n  lrr: 1", "unknown key optim.lrr; did you mean optim.lr?"),
+        ("optimm:\n  lr: 1", "unknown section optimm; did you mean optim?"),
+        ("lr: 1", "did you mean optim.lr?"),
+        ("optim:\n  lr: fast", "optim.lr must be a number, not 'fast'"),
+        ("optim:\n  lr: true", "optim.lr must be a number, not True"),
+        ("optim:\n  lr: {a: 1}", "optim.lr must be a number"),
+        ("train:\n  epochs: 1.5", "train.epochs must be a whole number, not 1.5"),
+        ("seed:\n  a: 1", "seed must be a whole number, not a section"),
+        ("optim: 3", "unknown key optim"),
+        ("optim:\n  lr: 1\n  lr: 2", "line 3: the key lr is given twice"),
+        ("optim: [", "line"),
+        ("- a\n- b", "must hold keys and values"),
+        ("data:\n  val_fraction: 1.5", "data.val_fraction must be 0 to 0.9, not 1.5"),
+        ("!!python/object/apply:os.system ['true']", "line 1"),
+    ],
+)
+def test_wrong_files(text: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "wrong.yaml"
+    file.write_text(text)
+    with pytest.raises(RecipeError) as error:
+        load_recipe(file)
+    assert str(file) in str(error.value)
+    assert message in str(error.value)
+
+
+def test_unreadable_files(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RecipeError, match="no UTF-8"):
+        load_recipe(tmp_path / "r.yaml")
+    (tmp_path / "empty.yaml").write_text("# nothing\n")
+    assert load_recipe(tmp_path / "empty.yaml") == Recipe()
+    (tmp_path / "hollow.yaml").write_text("optim:\n  # lr: 1\n")
+    assert load_recipe(tmp_path / "hollow.yaml") == Recipe()
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("optim.lr", 0.0),
+        ("optim.lr", float("inf")),
+        ("optim.lr", float("nan")),
+        ("optim.min_lr", 1.0),
+        ("optim.betas", [0.9, 1.0]),
+        ("optim.gradient_clip", 0.0),
+        ("optim.label_smoothing", 1.0),
+        ("optim.warmup_epochs", -1.0),
+        ("train.epochs", 0),
+        ("train.batch_size", 1),
+        ("train.accumulate", 0),
+        ("train.ema_decay", 1.0),
+        ("train.checkpoint_every_minutes", 0.0),
+        ("augment.scale", [0.0, 1.0]),
+        ("augment.scale", [0.9, 0.5]),
+        ("augment.ratio", [0.0, 1.0]),
+        ("augment.color_jitter", 2.0),
+        ("clip.num_frames", 0),
+        ("data.num_workers", -1),
+        ("model.name", ""),
+        ("model.temporal_kernel", 2),
+        ("model.drop_rate", 1.0),
+        ("seed", -1),
+    ],
+)
+def test_values_out_of_range_name_their_key(key: str, value: Any) -> None:
+    with pytest.raises(RecipeError, match=f"{key} must be "):
+        recipe_from_dict({key: value})
+
+
+_VALUES = {
+    "optim.lr": st.floats(1e-5, 1.0),
+    "optim.betas": st.tuples(st.floats(0, 0.99), st.floats(0, 0.99)),
+    "optim.gradient_clip": st.none() | st.floats(0.1, 10),
+    "train.epochs": st.integers(1, 500),
+    "train.precision": st.sampled_from(["fp32", "bf16", "fp16"]),
+    "data.path": st.none() | st.text(st.characters(codec="utf-8", exclude_categories=["C"])),
+    "data.class_balanced": st.booleans(),
+    "clip.sampling": st.sampled_from([None, "uniform", "dense"]),
+    "seed": st.integers(0, 2**32 - 1),
+}
+
+
+@settings(deadline=None, max_examples=60)
+@given(values=st.fixed_dictionaries({}, optional=_VALUES))
+def test_saved_recipe_reads_back_equal(
+    values: dict[str, Any], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    recipe = recipe_from_dict(values)
+    file = tmp_path_factory.mktemp("recipe") / "r.yaml"
+    save_recipe(recipe, file)
+    assert load_recipe(file) == recipe
+    assert recipe_from_dict(recipe_to_dict(recipe)) == recipe
+    changed = {key for key in values if recipe_from_dict({key: values[key]}) != Recipe()}
+    assert set(recipe_differences(recipe, Recipe())) == changed
+
+
+def test_how_a_run_is_started_is_not_part_of_it(tmp_path: Path) -> None:
+    recipe = recipe_from_cli(["--overwrite", "--resume", "false"])
+    save_recipe(recipe, tmp_path / "r.yaml")
+    assert load_recipe(tmp_path / "r.yaml") == Recipe()
+    assert recipe_differences(recipe, Recipe()) == {}
+
+
+def test_differences_name_keys_and_both_values() -> None:
+    one, two = recipe_from_dict({"optim.lr": 0.1}), recipe_from_dict({"seed": 3})
+    assert recipe_differences(one, two) == {"optim.lr": (0.1, 1e-3), "seed": (0, 3)}
+
+
+def test_help_shows_every_field_in_80_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stop:
+        recipe_from_cli(["--data", "x", "--help"])
+    assert stop.value.code == 0
+    shown = capsys.readouterr().out
+    assert shown.strip() == help_text("vmf train").strip()
+    assert max(map(len, shown.splitlines())) <= 80
+    flat = " ".join(shown.split())
+    for key in types_by_key():
+        assert f"--{key} " in shown
+        name, _, leaf = key.rpartition(".")
+        text = docs(sections().get(name, Recipe))[leaf]
+        assert len(text) > 10, f"{key} has no docstring"
+        assert text in flat
+        assert expected(key)
+    assert "Default: 0.001." in flat
+    assert default("optim.lr") == 1e-3
+
+
+def test_recipes_are_frozen() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        Recipe().seed = 1  # type: ignore[misc]  # the point of the test
+
+
+def test_reading_a_recipe_does_not_import_lightning() -> None:
+    code = (
+        "import sys, video_mobile_former.training.recipe as r; r.recipe_from_cli(['--seed', '1']);"
+        "assert 'lightning' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+
+from video_mobile_former.data.dataset import Batch, ClipDataset, ClipFailure
+from video_mobile_former.data.loader import make_loader
+from video_mobile_former.errors import DataError, UserError
+from video_mobile_former.training.build import build_indexes, build_model
+from video_mobile_former.training.interrupt import StopRequest
+from video_mobile_former.training.recipe import Recipe
+from video_mobile_former.training.task import MAX_EMPTY_BATCHES, VideoTask
+
+Make = Callable[..., Recipe]
+
+
+class _Trainer:
+    """What a task asks its trainer for."""
+
+    world_size = 1
+    global_rank = 0
+    global_step = 0
+
+
+@pytest.fixture
+def task(small_recipe: Make) -> VideoTask:
+    recipe = small_recipe()
+    train, _ = build_indexes(recipe)
+    model = build_model(recipe, train.class_names)
+    made = VideoTask(model, recipe, StopRequest())
+    dataset = ClipDataset(train, model.clip, train=True, seed=recipe.seed)
+    made.use_loader(make_loader(dataset, batch_size=8, num_workers=0))
+    made._trainer = _Trainer()  # type: ignore[assignment]  # Lightning wants a whole one
+    return made
+
+
+def _batch(count: int, failed: int = 0) -> Batch:
+    return Batch(
+        clips=torch.randint(0, 256, (count, 1, 3, 4, 32, 32), dtype=torch.uint8),
+        labels=torch.arange(count) % 8,
+        indices=torch.arange(count),
+        failures=[ClipFailure(i, f"bad{i}.mp4", "no video") for i in range(failed)],
+        held=[],
+    )
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_batch_without_statistics_moves_nothing(task: VideoTask, count: int) -> None:
+    before = {k: v.clone() for k, v in task.model.state_dict().items()}
+    loss = task.training_step(_batch(count, failed=3), 0)
+    loss.backward()
+    assert loss.item() == 0
+    grads = [p.grad for p in task.model.parameters()]
+    assert all(g is not None and not g.any() for g in grads)
+    assert all(torch.equal(v, before[k]) for k, v in task.model.state_dict().items())
+    assert (task.totals.clips, task.totals.failed) == (0, 3)
+    assert task.totals.failures[0] == "bad0.mp4: no video"
+
+
+def test_empty_batches_do_not_go_on_for_ever(task: VideoTask) -> None:
+    for _ in range(MAX_EMPTY_BATCHES - 1):
+        task.training_step(_batch(1), 0)
+    with pytest.raises(DataError, match="20 batches in a row"):
+        task.training_step(_batch(1), 0)
+
+
+def test_a_stop_is_seen_in_the_step(task: VideoTask) -> None:
+    task.training_step(_batch(2), 0)
+    assert not task.stop_agreed
+    task.stop.requested = True
+    task.training_step(_batch(2), 0)
+    assert task.stop_agreed
+
+
+def test_randomness_depends_on_the_place_alone(
+    task: VideoTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    optimizer = torch.optim.SGD(task.model.parameters(), lr=1)
+    monkeypatch.setattr(task, "optimizers", lambda _: optimizer)
+    drawn = {}
+    for epoch, batch in [(0, 0), (0, 1), (1, 0), (0, 0)]:
+        task.position.epoch, task.position.batch = epoch, batch
+        task.on_train_batch_start(None, 0)
+        value = torch.rand(()).item()
+        assert drawn.setdefault((epoch, batch), value) == value
+    assert len(set(drawn.values())) == 3
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(1e-3 / 3)
+
+
+def test_seeds_of_processes_differ(task: VideoTask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task, "optimizers", lambda _: torch.optim.SGD(task.parameters(), lr=1))
+    drawn = []
+    for rank in (0, 1):
+        monkeypatch.setattr(_Trainer, "global_rank", rank)
+        task.on_train_batch_start(None, 0)
+        drawn.append(torch.rand(()).item())
+    assert drawn[0] != drawn[1]
+
+
+def test_a_gradient_that_is_not_finite_stops(task: VideoTask) -> None:
+    optimizer = torch.optim.SGD(task.model.parameters(), lr=1)
+    first = next(p for p in task.model.parameters() if p.ndim > 1)
+    first.grad = torch.full_like(first, 3.0)
+    task.configure_gradient_clipping(optimizer)
+    assert task.grad_norm == pytest.approx(3.0 * np.sqrt(first.numel()), rel=1e-5)
+    assert first.grad.norm().item() == pytest.approx(1.0, rel=1e-4)
+    first.grad[0] = torch.inf
+    with pytest.raises(UserError, match=r"step 1: the gradient's norm is .*lower --optim\.lr"):
+        task.configure_gradient_clipping(optimizer)
+
+
+def test_the_average_is_no_part_of_the_module(task: VideoTask) -> None:
+    assert task.average is not None
+    own = {id(p) for p in task.parameters()}
+    assert not any(id(p) in own for p in task.average.model.parameters())
+    assert task.result is task.average.model
