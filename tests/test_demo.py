@@ -20,8 +20,9 @@ def test_the_recipe_is_the_one_in_the_folder() -> None:
     assert set(recipe_differences(written, used)) == {"data.path", "out"}
 
 
-def test_demo_runs_again_after_being_finished(tmp_path: Path) -> None:
-    for _ in range(2):
+@pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_demo_runs_and_runs_again(tmp_path: Path, times: int) -> None:
+    for _ in range(times):
         result = run_demo(tmp_path / "demo", scenes=FEW, epochs=1)
         assert result.num_clips == 8
         assert result.chance == 1 / 8
@@ -31,6 +32,7 @@ def test_demo_runs_again_after_being_finished(tmp_path: Path) -> None:
         assert json.loads((tmp_path / "demo" / "demo.json").read_text()) == result.to_dict()
 
 
+@pytest.mark.slow
 def test_an_unfinished_demo_with_other_settings_is_begun_anew(tmp_path: Path) -> None:
     run_demo(tmp_path, scenes=FEW, epochs=1)
     (tmp_path / "demo.json").unlink()  # as if the call had been stopped

@@ -173,6 +173,8 @@ def _train(words: list[str]) -> int:
     from .training.fit import fit
 
     result = fit(recipe)
+    if not result.is_main:
+        return 0  # one of several processes tells the outcome
     if as_json:
         _print_json(dataclasses.asdict(result))
     else:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
-import textwrap
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -157,53 +158,92 @@ def test_workers_resume(index: ClipIndex, two_epochs: list[tuple]):
     assert [content(batch) for _ in range(2) for batch in resumed] == two_epochs[2:]
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT to a process group")
-def test_ctrl_c_is_quiet(index: ClipIndex, tmp_path: Path):
-    clips = [clip.path for clip in index.clips if "text" not in clip.path]
+# A program that trains for ever, in its own process group.
+ENDLESS = """
+import sys
+from video_mobile_former.clip import ClipSpec
+from video_mobile_former.data.dataset import ClipDataset
+from video_mobile_former.data.index import Clip, ClipIndex
+from video_mobile_former.data.loader import make_loader
+
+def main():
+    clips = tuple(Clip(path, 0) for path in sys.argv[1:] * 50)
+    spec = ClipSpec(num_frames=4, crop_size=32, resize_size=40)
+    dataset = ClipDataset(ClipIndex(clips, ("a",), "clips"), spec, train=True)
+    loader = make_loader(dataset, batch_size=2, num_workers=2)
+    while True:
+        for batch in loader:
+            print(*(worker.pid for worker in loader._iterator._workers), flush=True)
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("interrupted")
+"""
+
+
+@pytest.fixture
+def endless(index: ClipIndex, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """The running program and the numbers of its worker processes."""
     script = tmp_path / "script.py"
-    script.write_text(
-        textwrap.dedent(
-            f"""
-            import sys
-            from video_mobile_former.clip import ClipSpec
-            from video_mobile_former.data.dataset import ClipDataset
-            from video_mobile_former.data.index import Clip, ClipIndex
-            from video_mobile_former.data.loader import make_loader
-
-            def main():
-                clips = tuple(Clip(path, 0) for path in {clips!r} * 50)
-                spec = ClipSpec(num_frames=4, crop_size=32, resize_size=40)
-                dataset = ClipDataset(ClipIndex(clips, ("a",), "clips"), spec, train=True)
-                loader = make_loader(dataset, batch_size=2, num_workers=2)
-                print("ready", flush=True)
-                while True:
-                    for batch in loader:
-                        print("batch", flush=True)
-
-            if __name__ == "__main__":
-                try:
-                    main()
-                except KeyboardInterrupt:
-                    sys.exit("interrupted")
-            """
-        )
-    )
+    script.write_text(ENDLESS)
+    paths = [clip.path for clip in index.clips if "text" not in clip.path]
     process = subprocess.Popen(
-        [sys.executable, str(script)],
+        [sys.executable, str(script), *paths],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
     )
-    assert process.stdout is not None
-    lines = iter(process.stdout.readline, "")
-    assert next(lines) == "ready\n"
-    assert next(lines) == "batch\n"
+    try:
+        assert process.stdout is not None
+        yield process, [int(pid) for pid in process.stdout.readline().split()]
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    status = Path(f"/proc/{pid}/stat")
+    # One that ended may be on the list until somebody asks for its result.
+    return not (status.exists() and status.read_text().rsplit(")", 1)[1].split()[0] == "Z")
+
+
+def wait_for_the_end_of(pids: list[int]) -> None:
+    deadline = time.monotonic() + 30
+    while any(is_running(pid) for pid in pids):
+        assert time.monotonic() < deadline, "workers are still running"
+        time.sleep(0.05)
+
+
+posix = pytest.mark.skipif(os.name != "posix", reason="sends signals")
+
+
+@pytest.mark.slow
+@posix
+def test_ctrl_c_is_quiet(endless: tuple[subprocess.Popen[str], list[int]]):
+    process, workers = endless
+    assert len(workers) == 2
     os.killpg(process.pid, signal.SIGINT)
-    begin = time.monotonic()
     _, errors = process.communicate(timeout=60)
-    assert time.monotonic() - begin < 30
     assert process.returncode == 1
     assert "Traceback" not in errors
     assert "interrupted" in errors
+    wait_for_the_end_of(workers)
+
+
+@pytest.mark.slow
+@posix
+def test_workers_do_not_outlive_a_killed_program(
+    endless: tuple[subprocess.Popen[str], list[int]],
+):
+    process, workers = endless
+    assert all(is_running(pid) for pid in workers)
+    process.kill()
+    wait_for_the_end_of(workers)

@@ -62,7 +62,7 @@ def _draw_sprite(generator: torch.Generator) -> Tensor:
     """Draw the picture of one shape: (4, P, P), RGB and opacity."""
     axis = (torch.arange(_SPRITE) + 0.5) / _SPRITE * 2 - 1
     y, x = torch.meshgrid(axis, axis, indexing="ij")
-    # Squashed, so that no outline looks the same after less than half a turn.
+    # Squashed and bladed, so that outlines have sides and corners that are seen to move.
     x = x / _uniform(0.6, 0.8, generator)
     radius, angle = torch.hypot(x, y), torch.atan2(y, x)
     edge = _outline(angle, generator)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -137,16 +137,23 @@ def write_csv(path: str | Path, results: Iterable[Result]) -> None:
         atomic_path(path) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as stream,
     ):
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["path", "rank", "label", "score", "error"])
+        plain = csv.writer(stream, lineterminator="\n")
+        # Python before 3.13 leaves a lone carriage return bare, which then reads as a new line.
+        quoted = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        plain.writerow(["path", "rank", "label", "score", "error"])
         for result in results:
-            name = encodable(result.path)
-            if isinstance(result, PredictionFailure):
-                writer.writerow([name, "", "", "", encodable(result.reason)])
-                continue
-            ranked = zip(result.labels, result.scores, strict=True)
-            for rank, (label, score) in enumerate(ranked, start=1):
-                writer.writerow([name, rank, encodable(label), f"{score:.6f}", ""])
+            for row in _csv_rows(result):
+                (quoted if any("\r" in cell for cell in row) else plain).writerow(row)
+
+
+def _csv_rows(result: Result) -> Iterator[list[str]]:
+    name = encodable(result.path)
+    if isinstance(result, PredictionFailure):
+        yield [name, "", "", "", encodable(result.reason)]
+        return
+    ranked = zip(result.labels, result.scores, strict=True)
+    for rank, (label, score) in enumerate(ranked, start=1):
+        yield [name, str(rank), encodable(label), f"{score:.6f}", ""]
 
 
 def exit_status(results: Iterable[Result]) -> int:

@@ -174,8 +174,6 @@ class TrainRecipe:
     """Devices of one machine; above 1, one process each (DDP)."""
     nodes: int = 1
     """Machines; above 1, start the command with torchrun on each."""
-    compile: bool = False
-    """Compile the model with torch.compile before the first step."""
     log_every_n_steps: int = 10
     """Optimiser steps between two `step` rows of the logs."""
     checkpoint_every_n_steps: int | None = None
