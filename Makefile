@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 JOBS ?= auto
-CODE := src tests benchmarks
+CODE := src tests benchmarks examples
 
 .PHONY: help install demo test test-slow coverage check format clean
 
