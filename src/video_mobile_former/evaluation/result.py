@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,7 +186,9 @@ def _summary_lines(evaluation: Evaluation) -> Iterator[str]:
         f"({views} of {giga(cost.macs_per_view)}), {giga(cost.parameters)} parameters"
     )
     for note in evaluation.notes:
-        yield f"note: {note}"
+        yield from textwrap.wrap(
+            f"note: {note}", 80, subsequent_indent=" " * 6, break_long_words=False
+        )
 
 
 def _plain(value: Any) -> Any:
