@@ -29,12 +29,13 @@ pixel by pixel, and :func:`write_dataset` uses that: every scene is shown in all
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import io
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -135,14 +136,26 @@ def write_dataset(
     ]
     _make_room(folder, parameters)
     missing = [row for row in rows if not (folder / row[0]).exists()]
-    for path, motion, _, group in track(missing, description="drawing clips"):
-        clip = render_clip(
-            motion, num_frames=num_frames, size=size, generator=_generator(seed, group)
-        )
-        with atomic_path(folder / path) as temporary:
-            write_video(temporary, clip, fps=fps)
+    with _one_thread():
+        for path, motion, _, group in track(missing, description="drawing clips"):
+            clip = render_clip(
+                motion, num_frames=num_frames, size=size, generator=_generator(seed, group)
+            )
+            with atomic_path(folder / path) as temporary:
+                write_video(temporary, clip, fps=fps)
     # Last of all: a folder with an index is complete.
     return _write_index(folder / "clips.csv", rows)
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Draw on one core: pictures are so small that threads would mostly wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def write_video(path: str | Path, clip: Tensor, *, fps: int) -> None:
