@@ -161,7 +161,7 @@ def _read_file(path: str | Path) -> dict[str, Any]:
         raise RecipeError(f"{path} is no UTF-8 text and so no recipe") from error
     try:
         # A SafeLoader underneath: it builds plain data only.
-        values = yaml.load(text, Loader=_loader())  # noqa: S506
+        values = yaml.load(text, Loader=_loader())  # noqa: S506 - a SafeLoader
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f", line {mark.line + 1}" if mark else ""
