@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .console import say
+from .data_commands import add_data_commands, add_source_options, source_of
 from .errors import UserError
 from .version import __version__
 
@@ -82,10 +83,8 @@ def _parser() -> Parser:
     evaluate.add_argument(
         "--data", required=True, help="folder of class folders, or CSV with path,label"
     )
+    add_source_options(evaluate)
     evaluate.add_argument("--split", help="split to measure; default: test, else val, else all")
-    evaluate.add_argument(
-        "--label_file", help="class names, one per line; must agree with the checkpoint's order"
-    )
     evaluate.add_argument("--out", help="folder of the report; default: beside the checkpoint")
     _add_views(evaluate)
     evaluate.add_argument("--batch_size", type=int, default=8, help="clips at once (default: 8)")
@@ -106,6 +105,9 @@ def _parser() -> Parser:
     predict.add_argument("--csv", metavar="FILE", help="also write path,rank,label,score,error")
     _add_views(predict)
     _add_run_options(predict)
+
+    data = _command(commands, "data", _models, "check clips, prepare them for speed, pack them")
+    add_data_commands(data.add_subparsers(title="commands", metavar="COMMAND", required=True))
 
     demo = _command(commands, "demo", _demo, "train on drawn clips and report, in three minutes")
     demo.add_argument("--out", default="demo", help="folder for clips, run and report")
@@ -199,7 +201,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     model = _load(args.model)
     # Labels are names: with the checkpoint's own list they cannot end up in another order.
     names = None if args.label_file else model.class_names
-    index = load_index(args.data, class_names=names, label_file=args.label_file)
+    index = load_index(source_of(args), class_names=names)
     split = args.split or _default_split(index)
     result = evaluate(
         model,

@@ -7,7 +7,9 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from video_mobile_former.data.index import Clip, ClipIndex, load_index, split_index
+from video_mobile_former.data.division import split_index
+from video_mobile_former.data.index import Clip, ClipIndex, load_index
+from video_mobile_former.data.source import DataSource
 from video_mobile_former.errors import DataError
 
 
@@ -32,7 +34,9 @@ def test_classes_are_sorted_names(tmp_path: Path):
 def test_label_file_keeps_its_order(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     labels = tmp_path / "labels.txt"
     labels.write_bytes("﻿walk\r\n\r\nfly\r\njump\r\n".encode())
-    index = load_index(folder(tmp_path / "data", walk=1, jump=1), label_file=labels)
+    index = load_index(
+        DataSource(str(folder(tmp_path / "data", walk=1, jump=1)), label_file=str(labels))
+    )
     assert index.class_names == ("walk", "fly", "jump")
     assert index.counts() == (1, 0, 1)
     assert "1 of 3 classes have no clip: fly" in capsys.readouterr().err
@@ -72,7 +76,10 @@ def test_label_errors_name_the_line(tmp_path: Path):
 )
 def test_bad_class_lists(tmp_path: Path, kwargs: dict, message: str):
     with pytest.raises(DataError, match=message):
-        load_index(folder(tmp_path, a=1), **kwargs)
+        load_index(
+            DataSource(str(folder(tmp_path, a=1)), label_file=kwargs.get("label_file")),
+            class_names=kwargs.get("class_names"),
+        )
 
 
 def test_missing_source(tmp_path: Path):
@@ -187,7 +194,7 @@ def test_groups_of_one_class_come_close_to_the_share(sizes: list[list[int]], fra
 
 def test_split_depends_on_the_seed():
     index = make_index([(i % 2, None) for i in range(40)], 2)
-    parts = {split_index(index, 0.3, seed)[1].clips for seed in range(5)}
+    parts = {tuple(split_index(index, 0.3, seed)[1].clips) for seed in range(5)}
     assert len(parts) == 5
 
 

@@ -4,8 +4,19 @@ from pathlib import Path
 
 import pytest
 
-from video_mobile_former.data.listing import read_folder, read_list
+from video_mobile_former.data.listing import folder_rows, list_rows, present, without_repetitions
+from video_mobile_former.data.source import DataSource, Faults, Row
 from video_mobile_former.errors import DataError
+
+
+def read_folder(root: Path) -> list[Row]:
+    return list(folder_rows(DataSource(str(root)), Faults()))
+
+
+def read_list(path: Path) -> list[Row]:
+    source, faults = DataSource(str(path)), Faults()
+    rows = without_repetitions(list_rows(source, faults), faults)
+    return list(present(rows, source, faults, may_lack=False))
 
 
 def touch(root: Path, *names: str) -> Path:

@@ -106,7 +106,7 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
     @property
     def labels(self) -> np.ndarray:
         """``(N,)`` int64 label of every clip."""
-        return np.array([clip.label for clip in self.index.clips], dtype=np.int64)
+        return self.index.table.label.astype(np.int64)
 
     def __getitem__(self, key: int | tuple[int, int]) -> ClipSample | ClipFailure:
         epoch, i = key if isinstance(key, tuple) else (0, key)

@@ -11,7 +11,9 @@ import torch
 
 from ..clip import ClipSpec
 from ..console import say
-from ..data.index import ClipIndex, load_index, split_index
+from ..data.division import split_index
+from ..data.index import ClipIndex, load_index
+from ..data.source import DataSource
 from ..errors import CheckpointError, DataError, RecipeError
 from ..models.checkpoint import load_weights, read_config
 from ..models.mobile_former import load_mobile_former
@@ -36,12 +38,13 @@ def build_indexes(recipe: Recipe) -> tuple[ClipIndex, ClipIndex | None]:
     data = recipe.data
     if data.path is None:
         raise RecipeError("data.path is missing: say where the clips are, --data DATA")
-    index = load_index(data.path, label_file=data.label_file)
+    source = data_source(data, data.path)
+    index = load_index(source)
     start = _start_folder(recipe.model)
     if start is not None and data.label_file is None:
         names = read_config(start)["class_names"] or []
         if set(names) == set(index.class_names):
-            index = load_index(data.path, class_names=names)
+            index = load_index(source, class_names=names)
     train, val = _divide(index, data, recipe.seed)
     absent = [name for name, n in zip(train.class_names, train.counts(), strict=True) if not n]
     if absent:
@@ -51,11 +54,23 @@ def build_indexes(recipe: Recipe) -> tuple[ClipIndex, ClipIndex | None]:
     return train, val
 
 
+def data_source(data: DataRecipe, path: str) -> DataSource:
+    """What a recipe names as data."""
+    return DataSource(
+        path,
+        format=data.format,
+        annotations=data.annotations,
+        root=data.root,
+        label_file=data.label_file,
+    )
+
+
 def _divide(index: ClipIndex, data: DataRecipe, seed: int) -> tuple[ClipIndex, ClipIndex | None]:
     present = index.splits()
     train = index.split(data.train_split) if present else index
     if data.val_path is not None:
-        other = load_index(data.val_path, class_names=index.class_names)
+        source = DataSource(data.val_path, format=data.format, root=data.root)
+        other = load_index(source, class_names=index.class_names)
         return train, other.split(data.val_split) if data.val_split in other.splits() else other
     if data.val_split in present:
         return train, index.split(data.val_split)

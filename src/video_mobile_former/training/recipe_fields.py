@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
-from ..errors import RecipeError
+from .data_fields import AugmentRecipe, ClipRecipe, DataRecipe, DecodeRecipe
+from .require import require
 
 
 @dataclass(frozen=True)
@@ -38,85 +39,13 @@ class ModelRecipe:
     """Graph form: the same weights and results at another speed."""
 
     def __post_init__(self) -> None:
-        _require(self, "model", "name", bool(self.name), "a model name or a checkpoint folder")
+        require(self, "model", "name", bool(self.name), "a model name or a checkpoint folder")
         for name in ("temporal_kernel", "stem_temporal_kernel"):
             value = getattr(self, name)
-            _require(self, "model", name, value is None or (value > 0 and value % 2), "odd")
-        _require(self, "model", "num_tokens", (self.num_tokens or 0) >= 0, "at least 0")
+            require(self, "model", name, value is None or (value > 0 and value % 2), "odd")
+        require(self, "model", "num_tokens", (self.num_tokens or 0) >= 0, "at least 0")
         for name in ("drop_rate", "drop_path_rate"):
-            _require(self, "model", name, 0 <= (getattr(self, name) or 0) < 1, "0 to below 1")
-
-
-@dataclass(frozen=True)
-class DataRecipe:
-    """Where clips and labels come from."""
-
-    path: str | None = None
-    """A folder of class folders, or a CSV/TSV file with the columns path and label."""
-    val_path: str | None = None
-    """Validation clips in a place of their own, in the same form; null = part of `path`."""
-    label_file: str | None = None
-    """Class names in order, one a line; null = the names found, sorted."""
-    train_split: str = "train"
-    """Split to train on, where the index has splits."""
-    val_split: str = "val"
-    """Split to validate on, where the index has it."""
-    val_fraction: float = 0.15
-    """Share held out for validation where the index has no such split, stratified by class, groups
-    kept together; 0 = train without validation."""
-    num_workers: int = 2
-    """Processes that read video; 0 = read in the training process."""
-    class_balanced: bool = False
-    """Draw every class equally often, however many clips it has."""
-
-    def __post_init__(self) -> None:
-        ok = math.isfinite(self.val_fraction) and 0 <= self.val_fraction <= 0.9
-        _require(self, "data", "val_fraction", ok, "0 to 0.9")
-        _require(self, "data", "num_workers", self.num_workers >= 0, "at least 0")
-
-
-@dataclass(frozen=True)
-class ClipRecipe:
-    """What is cut from a video for the model; null = as the model was made for."""
-
-    num_frames: int | None = None
-    """Frames in one clip."""
-    sampling: Literal["uniform", "dense"] | None = None
-    """uniform: one frame from each of T equal segments of the whole clip (trimmed actions);
-    dense: T frames in a row, `stride` apart (long videos)."""
-    stride: int | None = None
-    """Dense only: step between frames, counted in frames of a 30 fps video."""
-    resize_size: int | None = None
-    """Short side in pixels before the test-time crop; null beside a crop_size = 8/7 of it."""
-    crop_size: int | None = None
-    """Height and width in pixels that the model sees."""
-
-    def __post_init__(self) -> None:
-        for name in ("num_frames", "stride", "resize_size", "crop_size"):
-            value = getattr(self, name)
-            _require(self, "clip", name, value is None or value >= 1, "at least 1")
-
-
-@dataclass(frozen=True)
-class AugmentRecipe:
-    """Random changes to training clips, the same for all frames of a clip."""
-
-    scale: tuple[float, float] = (0.4, 1.0)
-    """Smallest and largest share of the picture's area that a random crop takes."""
-    ratio: tuple[float, float] = (0.75, 1.3333)
-    """Smallest and largest width by height of a random crop."""
-    horizontal_flip: bool = True
-    """Mirror half of the clips; set false where left and right tell classes apart."""
-    color_jitter: float = 0.3
-    """Strength of changes to brightness, contrast and saturation, 0 to 1."""
-
-    def __post_init__(self) -> None:
-        low, high = self.scale
-        _require(self, "augment", "scale", 0 < low <= high <= 1, "two rising numbers in (0, 1]")
-        low, high = self.ratio
-        ok = 0 < low <= high < math.inf
-        _require(self, "augment", "ratio", ok, "two rising numbers above 0")
-        _require(self, "augment", "color_jitter", 0 <= self.color_jitter <= 1, "0 to 1")
+            require(self, "model", name, 0 <= (getattr(self, name) or 0) < 1, "0 to below 1")
 
 
 @dataclass(frozen=True)
@@ -141,16 +70,16 @@ class OptimRecipe:
     """Share of the target spread evenly over all classes, 0 to below 1."""
 
     def __post_init__(self) -> None:
-        _require(self, "optim", "lr", 0 < self.lr < math.inf, "above 0")
+        require(self, "optim", "lr", 0 < self.lr < math.inf, "above 0")
         ok = 0 <= self.min_lr <= self.lr
-        _require(self, "optim", "min_lr", ok, f"between 0 and optim.lr ({self.lr})")
-        _require(self, "optim", "warmup_epochs", 0 <= self.warmup_epochs < math.inf, "at least 0")
-        _require(self, "optim", "weight_decay", 0 <= self.weight_decay < math.inf, "at least 0")
-        _require(self, "optim", "betas", all(0 <= b < 1 for b in self.betas), "0 to below 1")
+        require(self, "optim", "min_lr", ok, f"between 0 and optim.lr ({self.lr})")
+        require(self, "optim", "warmup_epochs", 0 <= self.warmup_epochs < math.inf, "at least 0")
+        require(self, "optim", "weight_decay", 0 <= self.weight_decay < math.inf, "at least 0")
+        require(self, "optim", "betas", all(0 <= b < 1 for b in self.betas), "0 to below 1")
         clip = self.gradient_clip
-        _require(self, "optim", "gradient_clip", clip is None or clip > 0, "above 0, or null")
+        require(self, "optim", "gradient_clip", clip is None or clip > 0, "above 0, or null")
         ok = 0 <= self.label_smoothing < 1
-        _require(self, "optim", "label_smoothing", ok, "0 to below 1")
+        require(self, "optim", "label_smoothing", ok, "0 to below 1")
 
 
 @dataclass(frozen=True)
@@ -183,14 +112,14 @@ class TrainRecipe:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "accumulate", "devices", "nodes", "log_every_n_steps"):
-            _require(self, "train", name, getattr(self, name) >= 1, "at least 1")
+            require(self, "train", name, getattr(self, name) >= 1, "at least 1")
         # A single clip has no batch statistics.
-        _require(self, "train", "batch_size", self.batch_size >= 2, "at least 2")
+        require(self, "train", "batch_size", self.batch_size >= 2, "at least 2")
         decay = self.ema_decay
-        _require(self, "train", "ema_decay", decay is None or 0 <= decay < 1, "0 to below 1")
+        require(self, "train", "ema_decay", decay is None or 0 <= decay < 1, "0 to below 1")
         for name in ("checkpoint_every_n_steps", "checkpoint_every_minutes"):
             value = getattr(self, name)
-            _require(self, "train", name, value is None or value > 0, "above 0, or null")
+            require(self, "train", name, value is None or value > 0, "above 0, or null")
 
 
 @dataclass(frozen=True)
@@ -209,6 +138,8 @@ class Recipe:
     """The network."""
     data: DataRecipe = field(default_factory=DataRecipe)
     """The clips."""
+    decode: DecodeRecipe = field(default_factory=DecodeRecipe)
+    """How video files are read."""
     clip: ClipRecipe = field(default_factory=ClipRecipe)
     """What is cut from a video."""
     augment: AugmentRecipe = field(default_factory=AugmentRecipe)
@@ -219,11 +150,4 @@ class Recipe:
     """Length, device and what is kept."""
 
     def __post_init__(self) -> None:
-        _require(self, "", "seed", 0 <= self.seed < 2**32, "0 to 4294967295")
-
-
-def _require(section: Any, prefix: str, name: str, ok: Any, expected: str) -> None:
-    """Refuse a value out of range, naming its key."""
-    if not ok:
-        key = f"{prefix}.{name}" if prefix else name
-        raise RecipeError(f"{key} must be {expected}, not {getattr(section, name)!r}")
+        require(self, "", "seed", 0 <= self.seed < 2**32, "0 to 4294967295")

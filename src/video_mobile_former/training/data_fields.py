@@ -1,0 +1,112 @@
+"""The fields of a training recipe that concern clips: where they are, how they are read, changes.
+
+See :mod:`.recipe_fields` for the rest.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from .require import require
+
+
+@dataclass(frozen=True)
+class DataRecipe:
+    """Where clips and labels come from."""
+
+    path: str | None = None
+    """A folder of class folders, a CSV/TSV file with the columns path and label, or for a `format`
+    of its own the folder of the videos or the list."""
+    format: str = "auto"
+    """How the data names its clips and labels; auto = a folder of class folders, or a CSV/TSV."""
+    annotations: str | None = None
+    """The list file of the format, or the folder in which its list files lie; null = `path`."""
+    root: str | None = None
+    """The folder that the paths of a list are relative to; null = `path` if that is a folder, else
+    the folder of the list."""
+    quarantine: str | None = None
+    """A text file of clips to leave out, one path a line, as `vmf data check` writes it; null = the
+    one that it left for this data in the current folder, if there is one."""
+    val_path: str | None = None
+    """Validation clips in a place of their own, in the same form; null = part of `path`."""
+    label_file: str | None = None
+    """Class names in order, one a line; null = the names found, sorted."""
+    train_split: str = "train"
+    """Split to train on, where the index has splits."""
+    val_split: str = "val"
+    """Split to validate on, where the index has it."""
+    val_fraction: float = 0.15
+    """Share held out for validation where the index has no such split, stratified by class, groups
+    kept together; 0 = train without validation."""
+    num_workers: int = 2
+    """Processes that read video; 0 = read in the training process."""
+    class_balanced: bool = False
+    """Draw every class equally often, however many clips it has."""
+
+    def __post_init__(self) -> None:
+        ok = math.isfinite(self.val_fraction) and 0 <= self.val_fraction <= 0.9
+        require(self, "data", "val_fraction", ok, "0 to 0.9")
+        require(self, "data", "num_workers", self.num_workers >= 0, "at least 0")
+
+
+@dataclass(frozen=True)
+class DecodeRecipe:
+    """How video files are read, and when one is given up."""
+
+    backend: Literal["pyav", "torchcodec"] = "pyav"
+    """Library that decodes."""
+    timeout_seconds: float = 30.0
+    """Longest time for one clip; a file that takes longer counts as unreadable."""
+    memory_limit_mb: float = 2048.0
+    """Most memory that reading one clip may take; a file that needs more counts as unreadable."""
+
+    def __post_init__(self) -> None:
+        for name in ("timeout_seconds", "memory_limit_mb"):
+            value = getattr(self, name)
+            require(self, "decode", name, 0 < value < math.inf, "above 0")
+
+
+@dataclass(frozen=True)
+class ClipRecipe:
+    """What is cut from a video for the model; null = as the model was made for."""
+
+    num_frames: int | None = None
+    """Frames in one clip."""
+    sampling: Literal["uniform", "dense"] | None = None
+    """uniform: one frame from each of T equal segments of the whole clip (trimmed actions);
+    dense: T frames in a row, `stride` apart (long videos)."""
+    stride: int | None = None
+    """Dense only: step between frames, counted in frames of a 30 fps video."""
+    resize_size: int | None = None
+    """Short side in pixels before the test-time crop; null beside a crop_size = 8/7 of it."""
+    crop_size: int | None = None
+    """Height and width in pixels that the model sees."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_frames", "stride", "resize_size", "crop_size"):
+            value = getattr(self, name)
+            require(self, "clip", name, value is None or value >= 1, "at least 1")
+
+
+@dataclass(frozen=True)
+class AugmentRecipe:
+    """Random changes to training clips, the same for all frames of a clip."""
+
+    scale: tuple[float, float] = (0.4, 1.0)
+    """Smallest and largest share of the picture's area that a random crop takes."""
+    ratio: tuple[float, float] = (0.75, 1.3333)
+    """Smallest and largest width by height of a random crop."""
+    horizontal_flip: bool = True
+    """Mirror half of the clips; set false where left and right tell classes apart."""
+    color_jitter: float = 0.3
+    """Strength of changes to brightness, contrast and saturation, 0 to 1."""
+
+    def __post_init__(self) -> None:
+        low, high = self.scale
+        require(self, "augment", "scale", 0 < low <= high <= 1, "two rising numbers in (0, 1]")
+        low, high = self.ratio
+        ok = 0 < low <= high < math.inf
+        require(self, "augment", "ratio", ok, "two rising numbers above 0")
+        require(self, "augment", "color_jitter", 0 <= self.color_jitter <= 1, "0 to 1")
