@@ -1,7 +1,4 @@
-"""Cropping, flipping and colouring clips in plain torch on uint8, the same for all frames.
-
-Nothing draws from a global random state: the random transform takes its generator.
-"""
+"""What happens to the frames of a clip between the decoder and a batch, in training and testing."""
 
 from __future__ import annotations
 
@@ -9,13 +6,11 @@ import math
 from typing import Protocol
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from ..clip import ClipSpec
-
-# ITU-R BT.601 luma, as in PIL and in the usual colour jitter.
-_LUMA = (0.299, 0.587, 0.114)
+from ...clip import ClipSpec
+from .color import apply_color, color_matrix
+from .geometry import random_crop, resize
 
 
 class Transform(Protocol):
@@ -100,7 +95,7 @@ class TrainTransform:
         top, left, height, width = random_crop(
             clip.shape[-2], clip.shape[-1], self.scale, self.ratio, generator
         )
-        clip = _resize(clip[..., top : top + height, left : left + width], size, size)
+        clip = resize(clip[..., top : top + height, left : left + width], size, size)
         clip = clip.contiguous()
         if self.horizontal_flip and draw[0] < 0.5:
             clip = clip.flip(-1)
@@ -150,7 +145,7 @@ class EvalTransform:
         if min(height, width) != short:
             scale = short / min(height, width)
             height, width = (max(short, round(side * scale)) for side in (height, width))
-            clip = _resize(clip, height, width)
+            clip = resize(clip, height, width)
         places = [0.5] if self.crops == 1 else [i / (self.crops - 1) for i in range(self.crops)]
         out = []
         for place in places:
@@ -159,122 +154,3 @@ class EvalTransform:
             top, left = round((height - size) * down), round((width - size) * right)
             out.append(clip[..., top : top + size, left : left + size])
         return torch.stack(out)
-
-
-def normalize(clip: Tensor, spec: ClipSpec, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Turn uint8 pixels into what the model was trained on.
-
-    Args:
-        clip: ``(..., 3, T, H, W)`` uint8 RGB, on any device.
-        spec: Mean and standard deviation.
-        dtype: Of the result.
-
-    Returns:
-        Same shape and device, ``(clip / 255 - mean) / std``.
-    """
-    mean = torch.tensor(spec.mean, dtype=torch.float32, device=clip.device)[:, None, None, None]
-    std = torch.tensor(spec.std, dtype=torch.float32, device=clip.device)[:, None, None, None]
-    # One multiplication and one subtraction, in place on the only copy that is made.
-    return clip.to(torch.float32).mul_(1 / (255 * std)).sub_(mean / std).to(dtype)
-
-
-def random_crop(
-    height: int,
-    width: int,
-    scale: tuple[float, float],
-    ratio: tuple[float, float],
-    generator: torch.Generator,
-) -> tuple[int, int, int, int]:
-    """Draw a rectangle of random area and proportions inside a frame.
-
-    Args:
-        height: Of the frame in pixels.
-        width: Of the frame in pixels.
-        scale: Smallest and largest area as a share of the frame.
-        ratio: Smallest and largest width over height.
-        generator: Source of the choices.
-
-    Returns:
-        ``(top, left, height, width)`` in pixels; the largest fitting centred rectangle where ten
-        draws do not fit.
-    """
-    draw = torch.rand(10, 4, generator=generator, dtype=torch.float64).tolist()
-    low, high = math.log(ratio[0]), math.log(ratio[1])
-    for area, shape, down, right in draw:
-        pixels = height * width * (scale[0] + (scale[1] - scale[0]) * area)
-        aspect = math.exp(low + (high - low) * shape)
-        h, w = round(math.sqrt(pixels / aspect)), round(math.sqrt(pixels * aspect))
-        if 0 < h <= height and 0 < w <= width:
-            return int(down * (height - h + 1)), int(right * (width - w + 1)), h, w
-    aspect = min(max(width / height, ratio[0]), ratio[1])
-    h, w = min(height, max(1, round(width / aspect))), min(width, max(1, round(height * aspect)))
-    return (height - h) // 2, (width - w) // 2, h, w
-
-
-def color_matrix(
-    clip: Tensor, brightness: float, contrast: float, saturation: float, hue: float
-) -> tuple[Tensor, Tensor]:
-    """Compose brightness, contrast, saturation and hue, in this order, to one affine map of RGB.
-
-    Args:
-        clip: ``(T, 3, H, W)`` uint8; contrast turns about its mean luma.
-        brightness: Factor.
-        contrast: Factor.
-        saturation: Factor; 0 is grey.
-        hue: Turn as a share of the whole circle.
-
-    Returns:
-        ``(3, 3)`` matrix and ``(3,)`` offset for pixels in 0…255, float32.
-    """
-    luma = torch.tensor(_LUMA, dtype=torch.float64)
-    # Every fourth pixel of every second frame tells the mean well enough.
-    mean = clip[::2, :, ::4, ::4].to(torch.float64).mean(dim=(0, 2, 3)) @ luma
-    matrix = torch.eye(3, dtype=torch.float64) * (brightness * contrast)
-    offset = ((1 - contrast) * brightness * mean).expand(3)
-    mix = torch.eye(3, dtype=torch.float64) * saturation + (1 - saturation) * luma.expand(3, 3)
-    if hue:
-        mix = _hue_rotation(hue) @ mix
-    return (mix @ matrix).float(), (mix @ offset).float()
-
-
-def apply_color(clip: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
-    """Map the colours of a clip.
-
-    Args:
-        clip: ``(T, 3, H, W)`` uint8, contiguous.
-        matrix: ``(3, 3)`` float32.
-        offset: ``(3,)`` float32 in 0…255.
-
-    Returns:
-        A new clip, clamped and rounded.
-    """
-    out = torch.empty_like(clip, memory_format=torch.contiguous_format)
-    bias = (offset + 0.5)[:, None]  # the conversion to uint8 truncates
-    for source, target in zip(clip, out, strict=True):
-        # Frame by frame the intermediate floats stay in the cache: twice as fast as all at once.
-        pixels = torch.addmm(bias, matrix, source.reshape(3, -1).float())
-        target.copy_(pixels.clamp_(0, 255).view_as(target))
-    return out
-
-
-def _hue_rotation(turn: float) -> Tensor:
-    """Rotation of the chroma plane of YIQ: keeps luma."""
-    to_yiq = torch.tensor(
-        [_LUMA, (0.596, -0.274, -0.322), (0.211, -0.523, 0.312)], dtype=torch.float64
-    )
-    cos, sin = math.cos(2 * math.pi * turn), math.sin(2 * math.pi * turn)
-    rotate = torch.tensor([[1, 0, 0], [0, cos, -sin], [0, sin, cos]], dtype=torch.float64)
-    return torch.linalg.inv(to_yiq) @ rotate @ to_yiq
-
-
-def _resize(clip: Tensor, height: int, width: int) -> Tensor:
-    if clip.shape[-2:] == (height, width):
-        return clip
-    # Antialiasing costs no more than plain bilinear on uint8, and the kernel is twice as fast on
-    # channels-last storage, which is how the decoder stores clips.
-    return F.interpolate(
-        clip.contiguous(memory_format=torch.channels_last),
-        size=(height, width),
-        mode="bilinear",
-        antialias=True,
-    )

@@ -1,0 +1,19 @@
+"""Changing clips in plain torch on uint8, the same for all frames.
+
+Nothing draws from a global random state: what is random takes its generator.
+"""
+
+from .color import apply_color, color_matrix, normalize
+from .geometry import random_crop, resize
+from .pipeline import EvalTransform, TrainTransform, Transform
+
+__all__ = [
+    "EvalTransform",
+    "TrainTransform",
+    "Transform",
+    "apply_color",
+    "color_matrix",
+    "normalize",
+    "random_crop",
+    "resize",
+]
