@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..files import atomic_path, write_json, write_text
-from ..inference.text import encodable, printable
 from ..optional import require
+from ..text import encodable, printable
 from .confusion import confusion_png
 from .metrics import TOP5_CLASSES
 from .result import ClipResult, Evaluation, Method, giga, percent

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..clip import ClipSpec
-from ..inference.text import encodable
+from ..text import encodable
 from .metrics import Metrics
 
 REPORT_FORMAT = 1

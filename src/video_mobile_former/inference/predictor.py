@@ -17,8 +17,8 @@ from ..data.loader import default_workers, make_loader
 from ..data.sampling import is_short, views
 from ..data.transforms import EvalTransform
 from ..errors import UserError, VideoError
+from ..text import encodable
 from .scorer import Average, Precision, Scorer, at_least_one, named_classes
-from .text import encodable
 
 _FEW_FILES = 32
 """Below this starting worker processes (seconds) costs more time than they save."""

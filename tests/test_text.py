@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from video_mobile_former.inference.text import (
+from video_mobile_former.text import (
     encodable,
     pad,
     printable,
