@@ -45,15 +45,46 @@ def color_matrix(
     Returns:
         ``(3, 3)`` matrix and ``(3,)`` offset for pixels in 0…255, float32.
     """
+    factors = torch.tensor([[brightness, contrast, saturation, hue]], dtype=torch.float64)
+    matrices, offsets = color_matrices(clip[None], factors)
+    return matrices[0], offsets[0]
+
+
+def color_matrices(clips: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
+    """Compose the map of :func:`color_matrix` for each clip of a batch.
+
+    Args:
+        clips: ``(B, T, 3, H, W)`` uint8 on any device.
+        factors: ``(B, 4)`` float64 on the CPU: brightness, contrast, saturation, hue.
+
+    Returns:
+        ``(B, 3, 3)`` matrices and ``(B, 3)`` offsets, float32 on the CPU.
+    """
+    brightness, contrast, saturation, hue = (column[:, None] for column in factors.unbind(1))
     luma = torch.tensor(_LUMA, dtype=torch.float64)
+    one = torch.eye(3, dtype=torch.float64)
     # Every fourth pixel of every second frame tells the mean well enough.
-    mean = clip[::2, :, ::4, ::4].to(torch.float64).mean(dim=(0, 2, 3)) @ luma
-    matrix = torch.eye(3, dtype=torch.float64) * (brightness * contrast)
-    offset = ((1 - contrast) * brightness * mean).expand(3)
-    mix = torch.eye(3, dtype=torch.float64) * saturation + (1 - saturation) * luma.expand(3, 3)
-    if hue:
-        mix = _hue_rotation(hue) @ mix
-    return (mix @ matrix).float(), (mix @ offset).float()
+    mean = mean_luma(clips[:, ::2, :, ::4, ::4])[:, None]
+    matrix = one * (brightness * contrast)[..., None]
+    offset = ((1 - contrast) * brightness * mean).expand(-1, 3)
+    mix = one * saturation[..., None] + (1 - saturation)[..., None] * luma
+    if hue.any():
+        mix = _hue_rotations(hue[:, 0]) @ mix
+    return (mix @ matrix).float(), (mix @ offset[..., None])[..., 0].float()
+
+
+def mean_luma(clips: Tensor) -> Tensor:
+    """Mean luma of each clip.
+
+    Args:
+        clips: ``(B, T, 3, H, W)`` uint8 on any device.
+
+    Returns:
+        ``(B,)`` float64 in 0…255 on the CPU, the same on every device: the sums are whole numbers.
+    """
+    sums = clips.sum((1, 3, 4), dtype=torch.int64).cpu()
+    pixels = clips.shape[1] * clips.shape[3] * clips.shape[4]
+    return (sums.double() / pixels) @ torch.tensor(_LUMA, dtype=torch.float64)
 
 
 def apply_color(clip: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
@@ -76,11 +107,44 @@ def apply_color(clip: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
     return out
 
 
-def _hue_rotation(turn: float) -> Tensor:
-    """Rotation of the chroma plane of YIQ: keeps luma."""
+def apply_colors(clips: Tensor, matrices: Tensor, offsets: Tensor) -> Tensor:
+    """Map the colours of each clip of a batch.
+
+    Args:
+        clips: ``(B, T, 3, H, W)`` uint8 on any device.
+        matrices: ``(B, 3, 3)`` float32 on the CPU.
+        offsets: ``(B, 3)`` float32 on the CPU, in 0…255.
+
+    Returns:
+        New clips, clamped and rounded; on another device than a CPU a value that lies between two
+        may be rounded the other way.
+    """
+    if clips.device.type == "cpu":
+        each = zip(clips, matrices, offsets, strict=True)
+        return torch.stack([apply_color(clip, matrix, offset) for clip, matrix, offset in each])
+    return weigh_channels(clips, matrices, offsets)
+
+
+def weigh_channels(clips: Tensor, matrices: Tensor, offsets: Tensor) -> Tensor:
+    """:func:`apply_colors` as whole-batch operations, none of them a matrix product.
+
+    Those may be computed in TF32, which keeps 10 bits.
+    """
+    red, green, blue = clips.float().split(1, dim=2)
+    weight = matrices.to(clips.device)[:, None, :, :, None, None]
+    pixels = (offsets.to(clips.device) + 0.5)[:, None, :, None, None] + weight[..., 0, :, :] * red
+    pixels.addcmul_(weight[..., 1, :, :], green).addcmul_(weight[..., 2, :, :], blue)
+    return pixels.clamp_(0, 255).to(torch.uint8)
+
+
+def _hue_rotations(turns: Tensor) -> Tensor:
+    """``(B, 3, 3)`` rotations of the chroma plane of YIQ, which keep luma."""
     to_yiq = torch.tensor(
         [_LUMA, (0.596, -0.274, -0.322), (0.211, -0.523, 0.312)], dtype=torch.float64
     )
-    cos, sin = math.cos(2 * math.pi * turn), math.sin(2 * math.pi * turn)
-    rotate = torch.tensor([[1, 0, 0], [0, cos, -sin], [0, sin, cos]], dtype=torch.float64)
+    cos, sin = torch.cos(2 * math.pi * turns), torch.sin(2 * math.pi * turns)
+    rotate = torch.zeros(len(turns), 3, 3, dtype=torch.float64)
+    rotate[:, 0, 0] = 1
+    rotate[:, 1, 1] = rotate[:, 2, 2] = cos
+    rotate[:, 2, 1], rotate[:, 1, 2] = sin, -sin
     return torch.linalg.inv(to_yiq) @ rotate @ to_yiq

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from ...clip import ClipSpec
-from .color import apply_color, color_matrix
+from .augmentation import Augmentation, augment
 from .geometry import random_crop, resize
+from .parameters import AugmentParameters
 
 
 class Transform(Protocol):
@@ -32,7 +33,7 @@ class Transform(Protocol):
 
 
 class TrainTransform:
-    """Random resized crop, horizontal flip and colour jitter, drawn once for a clip.
+    """Random resized crop, horizontal flip and changes of colour, drawn once for a clip.
 
     Args:
         spec: Size of the crop.
@@ -41,6 +42,11 @@ class TrainTransform:
         horizontal_flip: Mirror half of the clips; False where left and right mean something.
         color_jitter: Brightness, contrast and saturation are scaled by up to 1 ± this; in [0, 1].
         hue: Largest turn of the hue, as a share of the whole circle, in [0, 0.5].
+        grayscale_probability: Chance that a clip loses its colours.
+        randaugment_ops: Operations of RandAugment drawn for a clip.
+        randaugment_magnitude: Their strength, 0 to 10.
+        randaugment_probability: Chance that a drawn operation is done.
+        erase_probability: Chance that a box of the clip is replaced by noise.
     """
 
     enlarge = False
@@ -54,21 +60,29 @@ class TrainTransform:
         horizontal_flip: bool = True,
         color_jitter: float = 0.0,
         hue: float = 0.0,
+        grayscale_probability: float = 0.0,
+        randaugment_ops: int = 0,
+        randaugment_magnitude: float = 7.0,
+        randaugment_probability: float = 0.5,
+        erase_probability: float = 0.0,
     ):
         if not 0 < scale[0] <= scale[1] <= 1:
             raise ValueError(f"scale must be two rising shares in (0, 1], not {scale}")
         if not 0 < ratio[0] <= ratio[1]:
             raise ValueError(f"ratio must be two rising numbers above 0, not {ratio}")
-        if not 0 <= color_jitter <= 1:
-            raise ValueError(f"color_jitter must lie in [0, 1], not {color_jitter}")
-        if not 0 <= hue <= 0.5:
-            raise ValueError(f"hue must lie in [0, 0.5], not {hue}")
         self.spec = spec
         self.scale = scale
         self.ratio = ratio
         self.horizontal_flip = horizontal_flip
-        self.color_jitter = color_jitter
-        self.hue = hue
+        self.augmentation = Augmentation(
+            color_jitter=color_jitter,
+            hue=hue,
+            grayscale_probability=grayscale_probability,
+            randaugment_ops=randaugment_ops,
+            randaugment_magnitude=randaugment_magnitude,
+            randaugment_probability=randaugment_probability,
+            erase_probability=erase_probability,
+        )
 
     @property
     def decode_size(self) -> int:
@@ -90,22 +104,29 @@ class TrainTransform:
         Returns:
             ``(T, 3, S, S)`` uint8 with S = ``spec.crop_size``.
         """
+        return augment(*self.crop(clip, generator))
+
+    def crop(self, clip: Tensor, generator: torch.Generator) -> tuple[Tensor, AugmentParameters]:
+        """Crop and flip one clip, and draw the rest without doing it.
+
+        ``augment`` of the two, here or later in a batch on a device, is what calling the transform
+        gives.
+
+        Args:
+            clip: ``(T, 3, H, W)`` uint8; channels-last storage is twice as fast.
+            generator: Source of all random choices.
+
+        Returns:
+            ``(T, 3, S, S)`` uint8 with S = ``spec.crop_size``, and what to do with it.
+        """
         size = self.spec.crop_size
-        draw = torch.rand(5, generator=generator, dtype=torch.float64).tolist()
+        flip = torch.rand((), generator=generator, dtype=torch.float64) < 0.5
+        parameters = self.augmentation.draw(generator, size, size)
         top, left, height, width = random_crop(
             clip.shape[-2], clip.shape[-1], self.scale, self.ratio, generator
         )
-        clip = resize(clip[..., top : top + height, left : left + width], size, size)
-        clip = clip.contiguous()
-        if self.horizontal_flip and draw[0] < 0.5:
-            clip = clip.flip(-1)
-        if self.color_jitter > 0 or self.hue > 0:
-            brightness, contrast, saturation = (
-                1 + self.color_jitter * (2 * u - 1) for u in draw[1:4]
-            )
-            hue = self.hue * (2 * draw[4] - 1)
-            clip = apply_color(clip, *color_matrix(clip, brightness, contrast, saturation, hue))
-        return clip
+        clip = resize(clip[..., top : top + height, left : left + width], size, size).contiguous()
+        return (clip.flip(-1) if self.horizontal_flip and flip else clip), parameters
 
 
 class EvalTransform:

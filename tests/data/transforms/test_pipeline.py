@@ -14,6 +14,7 @@ from video_mobile_former.data.transforms import (
     EvalTransform,
     TrainTransform,
     apply_color,
+    augment,
     color_matrix,
     normalize,
     random_crop,
@@ -114,6 +115,21 @@ def test_flip_has_a_switch():
     }
     assert rises[False] == 60
     assert 18 < rises[True] < 42
+
+
+def test_cropping_now_and_the_rest_later():
+    transform = TrainTransform(
+        SPEC,
+        color_jitter=0.4,
+        hue=0.1,
+        grayscale_probability=0.3,
+        randaugment_ops=2,
+        erase_probability=0.5,
+    )
+    clip = noise()
+    for seed in range(6):
+        cropped, parameters = transform.crop(clip, rng(seed))
+        assert torch.equal(augment(cropped, parameters), transform(clip, rng(seed)))
 
 
 def test_identity_crop_returns_the_pixels():
