@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import importlib.resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..files import atomic_path, write_json, write_text
-from ..optional import require
-from ..text import encodable, printable
+from ..page import render
 from .confusion import confusion_png
 from .metrics import TOP5_CLASSES
 from .result import ClipResult, Evaluation, Method, giga, percent
@@ -60,15 +58,8 @@ def render_page(evaluation: Evaluation, picture: bytes) -> str:
     Raises:
         UserError: If jinja2 is not installed.
     """
-    jinja2 = require("jinja2", extra="train", purpose="the report")
-    environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    environment.filters["text"] = _text
-    template = importlib.resources.files("video_mobile_former.evaluation").joinpath(
-        "report.html.jinja"
-    )
-    return environment.from_string(template.read_text(encoding="utf-8")).render(
+    return render(
+        "evaluation/report.html.jinja",
         **_content(evaluation),
         picture=base64.b64encode(picture).decode("ascii"),
         picture_width=round(_png_width(picture) * 0.62),
@@ -192,8 +183,3 @@ def _clip_row(clip: ClipResult) -> dict[str, Any]:
 def _png_width(picture: bytes) -> int:
     # The header chunk comes first: length, "IHDR", width, height.
     return int.from_bytes(picture[16:20], "big")
-
-
-def _text(value: str) -> str:
-    """Untrusted text on the page: control characters shown as escapes, then escaped by jinja2."""
-    return printable(encodable(value))
