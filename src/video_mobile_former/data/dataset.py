@@ -120,7 +120,7 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         return ClipSample(clip=frames, label=clip.label, index=i, held=held)
 
     def _read(self, clip: Clip, generator: torch.Generator) -> tuple[Tensor, bool]:
-        with VideoReader(clip.path) as reader:
+        with VideoReader(clip.path, offset=clip.offset, size=clip.size) as reader:
             times = reader.timestamps(clip.start_seconds, clip.end_seconds)
             if len(times) == 0:
                 raise VideoError(clip.path, _empty_part(clip, reader))

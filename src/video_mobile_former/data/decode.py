@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from .extract import FrameExtractor
-from .opening import time_base, time_origin
+from .opening import read_media, time_base, time_origin
 from .packets import PacketTable, read_part, read_table
 from .picture import Converter
 
@@ -51,15 +51,19 @@ class VideoReader:
     file does not start at 0 (transport streams), its start is subtracted.
 
     Args:
-        path: A local file.
+        path: A local file or the URL of one.
+        offset: First byte of the video inside the file, where the file holds several (a tar shard).
+        size: Bytes of the video inside the file; None reads to its end.
 
     Raises:
         VideoError: If it is missing, is no video, has no picture stream or an unknown codec.
+        UserError: If the library for a kind of URL is not installed.
     """
 
-    def __init__(self, path: str | Path):
-        self.path = str(path)
-        self._source = FrameExtractor(self.path)
+    def __init__(self, path: str | Path, *, offset: int | None = None, size: int | None = None):
+        media = read_media(str(path), offset, size)
+        self.path = media.path
+        self._source = FrameExtractor(media)
         self._origin = time_origin(self._source.container, self._source.stream)
         self._base = time_base(self._source.stream)
         self._table: PacketTable | None = None
@@ -183,7 +187,7 @@ class VideoReader:
             )
         if self._table is None:
             source.rewind()
-            self._table = read_table(self.path, source.container, source.stream)
+            self._table = read_table(source.media, source.container, source.stream)
         return self._table
 
     def _ranks(self, wanted: np.ndarray) -> tuple[PacketTable, np.ndarray]:

@@ -9,7 +9,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from ..errors import VideoError
-from .opening import READ_ERRORS, open_video
+from .opening import READ_ERRORS, Media, open_video
 from .packets import PacketTable, is_end
 from .picture import Converter
 
@@ -18,15 +18,15 @@ class FrameExtractor:
     """An open video file from which frames are decoded.
 
     Args:
-        path: The file.
+        media: The file or its bytes.
 
     Raises:
         VideoError: If it cannot be opened.
     """
 
-    def __init__(self, path: str):
-        self.path = path
-        self.container, self.stream = open_video(path)
+    def __init__(self, media: Media):
+        self.media = media
+        self.container, self.stream = open_video(media)
         self._used = False
         self._interlaced = False
 
@@ -38,7 +38,7 @@ class FrameExtractor:
         """Stand at the begin; not every file can be sought to it, so it is opened again."""
         if self._used:
             self.container.close()
-            self.container, self.stream = open_video(self.path)
+            self.container, self.stream = open_video(self.media)
         self._used = True
 
     def by_time(
@@ -93,7 +93,7 @@ class FrameExtractor:
             if len(found) == len(wanted):
                 return found
         if last is None:
-            raise VideoError(self.path, "none of its frames decode")
+            raise VideoError(self.media.path, "none of its frames decode")
         # The file has fewer frames than packets, without an error: its last frame is held.
         return found + [convert(last)] * (len(wanted) - len(found))
 
@@ -180,7 +180,7 @@ class FrameExtractor:
                 return found
             previous = frame
         if previous is None:
-            raise VideoError(self.path, "none of its frames decode")
+            raise VideoError(self.media.path, "none of its frames decode")
         return found | {pts: convert(previous) for pts in waiting}
 
     def _all_frames(self, table: PacketTable) -> Iterator[VideoFrame]:
@@ -198,4 +198,4 @@ class FrameExtractor:
                     count += 1
         except READ_ERRORS as error:
             of = f"{count} of {len(table.pts)} frames" + ("" if table.whole else " of this part")
-            raise VideoError(self.path, f"damaged: {of} decode, then no more") from error
+            raise VideoError(self.media.path, f"damaged: {of} decode, then no more") from error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -15,6 +17,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from ..errors import VideoError
+from .bytes import is_url, read_bytes
 
 # Titles and the like in another encoding than UTF-8 must not make a file unreadable; from version
 # 19 on PyAV sees to that itself and no longer knows the option.
@@ -26,8 +29,35 @@ READ_ERRORS = (av.error.FFmpegError, IndexError)
 """What PyAV raises while it reads a damaged file; IndexError where the noise announces a stream."""
 
 
-def open_video(path: str) -> tuple[InputContainer, VideoStream]:
-    """Open a local file and choose its pictures.
+@dataclass(frozen=True)
+class Media:
+    """What a video is read from, as often as it is opened."""
+
+    path: str
+    """A local file; where ``content`` is given, only the name for it that people are shown."""
+    content: bytes | None = None
+    """The bytes of the video, where they do not make up a local file."""
+
+
+def read_media(path: str, offset: int | None = None, size: int | None = None) -> Media:
+    """Fetch what a path and a range stand for; a whole local file is left where it is.
+
+    Args:
+        path: A local file or a URL.
+        offset: First byte of the video inside it; None is its begin.
+        size: Bytes of the video inside it; None is all that follow.
+
+    Raises:
+        VideoError: If the bytes cannot be read.
+    """
+    if offset is None and size is None:
+        return Media(path, read_bytes(path) if is_url(path) else None)
+    content = read_bytes(path, offset or 0, size)
+    return Media(f"{path} (bytes from {offset or 0})", content)
+
+
+def open_video(media: Media) -> tuple[InputContainer, VideoStream]:
+    """Open a video and choose its pictures.
 
     Returns:
         The container, to be closed by the caller, and its first stream of moving pictures, set to
@@ -36,15 +66,21 @@ def open_video(path: str) -> tuple[InputContainer, VideoStream]:
     Raises:
         VideoError: If it is missing, is no video, has no video stream or an unknown codec.
     """
-    _check_file(path)
+    path = media.path
+    if media.content is None:
+        _check_file(path)
+        # An absolute path is never taken for the name of a protocol.
+        file = os.path.abspath(path)  # noqa: PTH100 (Path.resolve would follow links)
+        protocols = "file"
+    elif media.content:
+        file, protocols = io.BytesIO(media.content), ""
+    else:
+        raise VideoError(path, "the file is empty")
     try:
-        # An absolute path is never taken for the name of a protocol, and playlists that pose as
-        # videos cannot reach for the network. (Not as `options`: PyAV before 17 crashes on those
-        # with files whose streams show up late.)
+        # Playlists that pose as videos cannot reach for the network. (Not as `options`: PyAV before
+        # 17 crashes on those with files whose streams show up late.)
         container = av.open(
-            os.path.abspath(path),  # noqa: PTH100 (Path.resolve would follow links)
-            container_options={"protocol_whitelist": "file"},
-            **_OPEN_OPTIONS,
+            file, container_options={"protocol_whitelist": protocols}, **_OPEN_OPTIONS
         )
     except av.error.PermissionError as error:
         raise VideoError(path, "no permission to read it") from error

@@ -11,7 +11,7 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from ..errors import VideoError
-from .opening import READ_ERRORS, open_video, time_base
+from .opening import READ_ERRORS, Media, open_video, time_base
 
 _END_TOLERANCE_SECONDS = 1.0
 """How much earlier than its header says a whole file may end; durations are written carelessly."""
@@ -37,7 +37,7 @@ def is_end(packet: Packet[VideoStream]) -> bool:
     return packet.size == 0 and packet.pts is None and packet.dts is None
 
 
-def read_table(path: str, container: InputContainer, stream: VideoStream) -> PacketTable:
+def read_table(media: Media, container: InputContainer, stream: VideoStream) -> PacketTable:
     """Read the time stamps of a whole file that has just been opened.
 
     The file position is at the end afterwards.
@@ -60,20 +60,20 @@ def read_table(path: str, container: InputContainer, stream: VideoStream) -> Pac
             if packet.is_keyframe and packet.pts is not None:
                 keys.append(packet.pts)
     except READ_ERRORS as error:
-        raise VideoError(path, _cut_off(len(pts), stream)) from error
-    if _is_cut_off(path, container, stream, partial, pts):
-        raise VideoError(path, _cut_off(len(pts) - partial, stream))
+        raise VideoError(media.path, _cut_off(len(pts), stream)) from error
+    if _is_cut_off(media, container, stream, partial, pts):
+        raise VideoError(media.path, _cut_off(len(pts) - partial, stream))
     known = np.array([value for value in pts if value is not None], dtype=np.int64)
     distinct = np.unique(known)
     if not len(pts):
-        raise VideoError(path, "its video stream holds no frames")
+        raise VideoError(media.path, "its video stream holds no frames")
     # AVI stores no time stamps: FFmpeg guesses them from the order of the packets, and the guess
     # is wrong where frames are stored in another order than shown.
     guessed = container.format.name == "avi"
     complete = len(distinct) == len(pts)
     if complete and len(keys):
         return PacketTable(distinct, np.unique(np.array(keys, dtype=np.int64)), guessed, whole=True)
-    return _table_by_decoding(path)
+    return _table_by_decoding(media)
 
 
 def read_part(
@@ -119,19 +119,21 @@ def read_part(
     return PacketTable(distinct, np.unique(np.array(keys, dtype=np.int64)), False, whole=False)
 
 
-def _table_by_decoding(path: str) -> PacketTable:
+def _table_by_decoding(media: Media) -> PacketTable:
     """Decode everything once to see how many frames come out and when."""
     times: list[int | None] = []
-    container, stream = open_video(path)
+    container, stream = open_video(media)
     base, rate = time_base(stream), stream.average_rate
     try:
         with container:
             for frame in container.decode(stream):
                 times.append(frame.pts if frame.pts is not None else frame.dts)
     except READ_ERRORS as error:
-        raise VideoError(path, f"damaged: {len(times)} frames decode, then no more") from error
+        raise VideoError(
+            media.path, f"damaged: {len(times)} frames decode, then no more"
+        ) from error
     if not times:
-        raise VideoError(path, "none of its frames decode")
+        raise VideoError(media.path, "none of its frames decode")
     known = [value for value in times if value is not None]
     if len(set(known)) == len(times):
         pts = np.sort(np.array(known, dtype=np.int64))
@@ -143,7 +145,7 @@ def _table_by_decoding(path: str) -> PacketTable:
 
 
 def _is_cut_off(
-    path: str,
+    media: Media,
     container: InputContainer,
     stream: VideoStream,
     partial: bool,
@@ -165,7 +167,7 @@ def _is_cut_off(
     if last * time_base(stream) > promised:
         return False
     try:
-        with open_video(path)[0] as again:
+        with open_video(media)[0] as again:
             # Sound may go on after the pictures.
             return all(
                 (packet.pts + (packet.duration or 0)) * packet.time_base < promised
