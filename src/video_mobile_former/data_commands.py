@@ -8,6 +8,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
+from . import prepare_commands
+
 if TYPE_CHECKING:
     from .data.source import DataSource
 
@@ -35,3 +37,4 @@ def source_of(args: argparse.Namespace) -> DataSource:
 
 def add_data_commands(commands: Any) -> None:
     """Add ``check``, ``prepare`` and ``shard`` to the parser of ``vmf data``."""
+    prepare_commands.add_prepare(commands, add_source_options, source_of)

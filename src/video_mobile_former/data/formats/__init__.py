@@ -7,10 +7,12 @@ import difflib
 from ...errors import DataError
 from ..listing import folder_rows, list_rows
 from ..source import DataSource, Format
+from .prepared import PREPARED, is_prepared, prepared_format
 
 FORMATS: dict[str, Format] = {
     "folder": Format(folder_rows, "a folder of class folders"),
     "list": Format(list_rows, "a CSV or TSV with the columns path,label"),
+    "prepared": PREPARED,
 }
 """Every format under the name that ``data.format`` takes."""
 
@@ -27,6 +29,8 @@ def find_format(source: DataSource) -> Format:
         raise DataError(f"unknown data format {source.format!r}; {hint}")
     if not source.listing.exists():
         raise DataError(f"{source.listing}: no such file or folder")
+    if source.format in ("auto", "prepared") and is_prepared(source.listing):
+        return prepared_format(source.listing)
     if source.format != "auto":
         return FORMATS[source.format]
     return FORMATS["folder" if source.listing.is_dir() else "list"]

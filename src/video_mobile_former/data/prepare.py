@@ -1,0 +1,322 @@
+"""A data set in the form in which it is read fastest: short clips of H.264 with many key frames.
+
+::
+
+    clips/…/*.mp4     one file for each clip, named after it
+    clips.csv         path, label, split, group: written last, so a folder that has it is complete
+    labels.txt        class names in order
+    prepare.json      settings, versions, totals and what failed
+    prepare.jsonl     a line for each finished clip: where it came from and what it measures
+    failed.txt        what could not be prepared and why; a quarantine list
+
+Workers write into ``.partial``; this process alone moves what is sound to its place and notes it
+down. So whatever is killed, a file under ``clips`` is whole, and the same command goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import dataclasses
+import functools
+import io
+import os
+import platform
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import av
+
+from ..console import say, track
+from ..errors import DataError
+from ..files import write_text
+from ..version import __version__
+from .decode import VideoReader
+from .file_names import output_names
+from .index import ClipIndex
+from .prepared_folder import FORMAT, PreparedFolder
+from .quarantine import write_quarantine
+from .source import Fault
+from .table import Clip
+from .transcode import Prepared, PrepareSettings, transcode
+from .workers import TaskFailure, run_tasks
+
+
+@dataclass(frozen=True)
+class PrepareResult:
+    """What a run of :func:`prepare` left behind."""
+
+    out: Path
+    clips: int
+    """Prepared, now or before."""
+    reused: int
+    """Of these found finished from an earlier run."""
+    frames: int
+    seconds: float
+    """Length of all clips together."""
+    bytes_before: int
+    """Of the source files of these clips, each counted once, however many clips are cut from it."""
+    bytes_after: int
+    failures: tuple[tuple[str, str], ...]
+    """Name and reason of what could not be prepared."""
+    elapsed_seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as JSON data."""
+        failures = [{"name": name, "reason": reason} for name, reason in self.failures]
+        return {**dataclasses.asdict(self), "out": str(self.out), "failures": failures}
+
+
+@dataclass(frozen=True)
+class _Task:
+    clip: Clip
+    output: str
+    """Relative to the folder."""
+    origin: tuple[int, int] | None
+    """Bytes and time of change of the source; None where that cannot be told."""
+    partial: str
+    settings: PrepareSettings
+
+
+def prepare(
+    index: ClipIndex,
+    out: str | Path,
+    settings: PrepareSettings | None = None,
+    *,
+    num_workers: int | None = None,
+    timeout_seconds: float = 300.0,
+    overwrite: bool = False,
+    faults: Sequence[Fault] = (),
+) -> PrepareResult:
+    """Transcode every clip of an index for fast random access.
+
+    Clips that stand in ``out`` from an earlier run with the same settings are kept as long as
+    their sources have the same size and time of change.
+
+    Args:
+        index: The clips; those that are parts of a file are cut out of it.
+        out: Folder to write; new, empty or of an earlier run.
+        settings: What the clips shall be like.
+        num_workers: Processes; None takes one for each usable core.
+        timeout_seconds: A file that does not get on for so long is given up.
+        overwrite: Do everything anew, also with other settings than before.
+        faults: Rows that the index had to leave out; listed with the files that fail.
+
+    Returns:
+        Totals, and what failed.
+
+    Raises:
+        UserError: If the folder holds other things or clips of other settings, another process
+            works in it, or the system refuses to write.
+    """
+    begin = time.monotonic()
+    settings = settings or PrepareSettings()
+    _check_text(index)
+    with PreparedFolder(out).opened(
+        {"format": FORMAT, "settings": dataclasses.asdict(settings)}, overwrite=overwrite
+    ) as folder:
+        tasks = _plan(index, folder, settings)
+        records = {
+            task.output: record
+            for task in tasks
+            if (record := folder.record(task.output)) and _is_of(record, task)
+        }
+        reused = len(records)
+        if reused:
+            say(f"{folder.path}: {reused} of {len(tasks)} clips are done from before")
+        todo = [task for task in tasks if task.output not in records]
+        failed: dict[str, str] = {}
+        for task, result in _work(todo, num_workers or usable_cores(), timeout_seconds):
+            if isinstance(result, TaskFailure):
+                failed[task.output] = result.reason
+                continue
+            record = _record(task, result)
+            folder.publish(Path(task.partial), record)
+            records[task.output] = record
+        failures = [(fault.name or fault.where, fault.text) for fault in faults]
+        failures += [
+            (task.clip.name or task.clip.path, failed[task.output])
+            for task in tasks
+            if task.output in failed
+        ]
+        result = PrepareResult(
+            out=folder.path,
+            clips=len(records),
+            reused=reused,
+            frames=sum(record["frames"] for record in records.values()),
+            seconds=round(sum(record["seconds"] for record in records.values()), 3),
+            bytes_before=_bytes_before(task for task in tasks if task.output in records),
+            bytes_after=sum(record["bytes"] for record in records.values()),
+            failures=tuple(failures),
+            elapsed_seconds=round(time.monotonic() - begin, 2),
+        )
+        _finish(folder, index, tasks, records, settings, result)
+    return result
+
+
+def usable_cores() -> int:
+    """Number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _check_text(index: ClipIndex) -> None:
+    for name in index.class_names:
+        try:
+            name.encode()
+        except UnicodeEncodeError as error:
+            raise DataError(
+                f"{index.source}: the class name {name!r} is not UTF-8; rename it"
+            ) from error
+
+
+# What is to be done -------------------------------------------------------------------------
+
+
+def _plan(index: ClipIndex, folder: PreparedFolder, settings: PrepareSettings) -> list[_Task]:
+    names = output_names(index.clips, ".mp4")
+    origin = functools.cache(_origin)
+    return [
+        _Task(
+            clip=clip,
+            output=f"clips/{name}",
+            origin=origin(clip.path) if clip.size is None else (clip.size, 0),
+            # The number of the process keeps apart what two runs leave behind.
+            partial=str(folder.partial / f"{os.getpid()}-{number}.mp4"),
+            settings=settings,
+        )
+        for number, (clip, name) in enumerate(zip(index.clips, names, strict=True))
+    ]
+
+
+def _origin(path: str) -> tuple[int, int] | None:
+    try:
+        status = Path(path).stat()
+        if not Path(path).is_dir():
+            return status.st_size, status.st_mtime_ns
+        files = [file.stat() for file in Path(path).iterdir()]  # a folder of pictures
+    except (OSError, ValueError):
+        return None  # a URL, or missing: opening it will tell
+    newest = max((file.st_mtime_ns for file in files), default=status.st_mtime_ns)
+    return sum(file.st_size for file in files), newest
+
+
+def _is_of(record: dict[str, Any], task: _Task) -> bool:
+    """Whether a finished clip was made from this very source."""
+    clip = task.clip
+    return (
+        record["origin"] == (None if task.origin is None else list(task.origin))
+        and record["start_seconds"] == clip.start_seconds
+        and record["end_seconds"] == clip.end_seconds
+        and record["offset"] == clip.offset
+    )
+
+
+def _record(task: _Task, result: Prepared) -> dict[str, Any]:
+    clip = task.clip
+    return {
+        "output": task.output,
+        "name": clip.name,
+        "source": clip.path,
+        "origin": task.origin,
+        "start_seconds": clip.start_seconds,
+        "end_seconds": clip.end_seconds,
+        "offset": clip.offset,
+        **dataclasses.asdict(result),
+    }
+
+
+def _bytes_before(tasks: Iterable[_Task]) -> int:
+    sources = {(task.clip.path, task.clip.offset): task.origin for task in tasks}
+    return sum(origin[0] for origin in sources.values() if origin)
+
+
+# Doing it -----------------------------------------------------------------------------------
+
+
+def _work(
+    tasks: list[_Task], num_workers: int, timeout_seconds: float
+) -> Iterator[tuple[_Task, Prepared | TaskFailure]]:
+    if not tasks:
+        return
+    results = run_tasks(
+        _prepare_one,
+        tasks,
+        num_workers=min(num_workers, len(tasks)),
+        timeout_seconds=timeout_seconds,
+    )
+    with contextlib.closing(results):
+        yield from track(results, description="preparing", total=len(tasks))
+
+
+def _prepare_one(task: _Task, alive: Any) -> Prepared:
+    clip = task.clip
+    partial = Path(task.partial)
+    try:
+        return transcode(
+            lambda: VideoReader(clip.path),
+            partial,
+            task.settings,
+            start_seconds=clip.start_seconds,
+            end_seconds=clip.end_seconds,
+            alive=alive,
+        )
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+# The papers ---------------------------------------------------------------------------------
+
+
+def _finish(
+    folder: PreparedFolder,
+    index: ClipIndex,
+    tasks: list[_Task],
+    records: dict[str, dict[str, Any]],
+    settings: PrepareSettings,
+    result: PrepareResult,
+) -> None:
+    """Write the papers; the list last, since a folder with a list is complete."""
+    source = f"vmf data prepare {index.source!r}"
+    if result.failures:
+        write_quarantine(folder.failed, dict(result.failures), source)
+    else:
+        folder.failed.unlink(missing_ok=True)
+    write_text(folder.labels, "".join(f"{name}\n" for name in index.class_names))
+    rest = result.to_dict()
+    del rest["out"], rest["reused"]
+    folder.write_summary(
+        {
+            "format": FORMAT,
+            "state": "complete",
+            "source": str(index.source),
+            "settings": dataclasses.asdict(settings),
+            "multi_label": index.multi_label,
+            "versions": {
+                "video-mobile-former": __version__,
+                "python": platform.python_version(),
+                "av": av.__version__,
+            },
+            **rest,
+        },
+    )
+    done = [task for task in tasks if task.output in records]
+    if done:
+        write_text(folder.index, _listing(index, done))
+
+
+def _listing(index: ClipIndex, tasks: list[_Task]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("path", "label", "split", "group"))
+    for task in tasks:
+        clip = task.clip
+        labels = [clip.label] if clip.labels is None else clip.labels
+        label = "|".join(index.class_names[i] for i in labels)
+        writer.writerow((task.output, label, clip.split or "", clip.group or ""))
+    return text.getvalue()

@@ -1,0 +1,119 @@
+"""The commands ``vmf data prepare`` and ``vmf data shard``: parse, call, print."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .console import say
+
+if TYPE_CHECKING:
+    from .data.prepare import PrepareResult
+    from .data.source import DataSource
+
+EXIT_FAILED_FILES = 1
+_NAMES_SHOWN = 5
+
+
+def add_prepare(
+    commands: Any,
+    add_source: Callable[[argparse.ArgumentParser], None],
+    source_of: Callable[[argparse.Namespace], DataSource],
+) -> None:
+    """Add ``prepare`` to the commands of ``vmf data``.
+
+    Args:
+        commands: The sub-parsers of ``vmf data``.
+        add_source: Adds the options that say what data is meant.
+        source_of: Reads them.
+    """
+    summary = "transcode clips once, for fast reading of any of their frames"
+    parser = commands.add_parser("prepare", help=summary, description=summary.capitalize())
+    parser.set_defaults(run=lambda args: _prepare(args, source_of(args)))
+    parser.add_argument("data", metavar="DATA", help="the clips, as for `vmf train --data`")
+    parser.add_argument("--out", required=True, help="folder to fill; an unfinished one goes on")
+    add_source(parser)
+    # Of the settings only what the user gives is passed on: their defaults are in one place.
+    parser.add_argument(
+        "--short_side", type=int, help="pixels; smaller videos keep their size (default: 256)"
+    )
+    parser.add_argument(
+        "--gop", type=int, help="most frames from key frame to key frame, 1 to 12 (default: 8)"
+    )
+    parser.add_argument(
+        "--crf", type=float, help="x264's quality, 0 (lossless) to 51 (default: 20)"
+    )
+    parser.add_argument("--preset", help="x264's effort, ultrafast to veryslow (default: veryfast)")
+    parser.add_argument("--max_fps", type=float, help="leave out frames of faster videos")
+    parser.add_argument(
+        "--timeout_seconds",
+        type=float,
+        default=300.0,
+        help="give up a file that does not get on for so long (default: 300)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="make all clips anew")
+    parser.add_argument("--num_workers", type=int, help="processes (default: one for each core)")
+    parser.add_argument("--json", action="store_true", help="machine-readable output on stdout")
+
+
+def _prepare(args: argparse.Namespace, source: DataSource) -> int:
+    from .data.index import load_index
+    from .data.prepare import prepare
+    from .data.source import Faults
+    from .data.transcode import PrepareSettings
+
+    given = {name: getattr(args, name) for name in ("short_side", "gop", "crf", "preset")}
+    settings = PrepareSettings(
+        max_fps=args.max_fps, **{name: value for name, value in given.items() if value is not None}
+    )
+    _require_positive(args, "num_workers", "timeout_seconds")
+    faults = Faults(collect=True)
+    index = load_index(source, faults=faults)
+    try:
+        result = prepare(
+            index,
+            args.out,
+            settings,
+            num_workers=args.num_workers,
+            timeout_seconds=args.timeout_seconds,
+            overwrite=args.overwrite,
+            faults=faults.found,
+        )
+    except KeyboardInterrupt:
+        say(f"stopped; the same command goes on where {args.out} stands")
+        raise
+    if args.json:
+        print(json.dumps(result.to_dict(), indent=2))
+    else:
+        print("\n".join(_lines(result)))
+    if result.failures:
+        for name, reason in result.failures[:_NAMES_SHOWN]:
+            say(f"failed: {name}: {reason}")
+        say(f"{len(result.failures)} clips failed, see {result.out / 'failed.txt'}")
+        return EXIT_FAILED_FILES
+    return 0
+
+
+def _lines(result: PrepareResult) -> list[str]:
+    before, after = result.bytes_before / 1e6, result.bytes_after / 1e6
+    ratio = f" ({after / before:.2f} of it)" if before else ""
+    lines = [
+        f"clips   {result.clips} ({result.frames} frames, {result.seconds / 60:.1f} minutes)"
+        + (f", {result.reused} of them from before" if result.reused else ""),
+        f"size    {before:.1f} MB before, {after:.1f} MB after{ratio}",
+        f"took    {result.elapsed_seconds:.1f} s",
+    ]
+    if result.clips:
+        lines.append(f"next    vmf train --data {result.out}")
+    return lines
+
+
+def _require_positive(args: argparse.Namespace, *names: str) -> None:
+    from .errors import UserError
+
+    for name in names:
+        value = getattr(args, name)
+        if value is not None and not value > 0:
+            raise UserError(f"--{name} must be above 0, not {value}")
