@@ -258,7 +258,7 @@ def _prepare_one(task: _Task, alive: Any) -> Prepared:
     partial = Path(task.partial)
     try:
         return transcode(
-            lambda: VideoReader(clip.path),
+            lambda: VideoReader(clip.path, offset=clip.offset, size=clip.size),
             partial,
             task.settings,
             start_seconds=clip.start_seconds,
