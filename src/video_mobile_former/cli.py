@@ -254,6 +254,8 @@ def _predict(args: argparse.Namespace) -> int:
     table = PredictionTable(paths, labels=predictor.class_names)
     results = []
     if not args.json:
+        if predictor.scorer.multi_label:
+            say("several classes may hold at once: scores need not sum to 1")
         print("\n".join(table.head()))
     for result in track(found, description="predicting", total=len(paths)):
         results.append(result)
@@ -262,7 +264,10 @@ def _predict(args: argparse.Namespace) -> int:
     if args.csv:
         write_csv(args.csv, results)
     if args.json:
-        _print_json(to_json(results, model=args.model, num_views=args.num_views))
+        several = predictor.scorer.multi_label
+        _print_json(
+            to_json(results, model=args.model, num_views=args.num_views, multi_label=several)
+        )
     for line in failure_summary(results):
         say(line)
     return exit_status(results)

@@ -20,6 +20,11 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--annotations", help="list file of the format, or folder of its lists")
     parser.add_argument("--root", help="folder that the paths of a list are relative to")
     parser.add_argument("--label_file", help="class names in order, one per line")
+    parser.add_argument(
+        "--multi_label",
+        action="store_true",
+        help="a clip may have several classes, divided by | in the label column, or none",
+    )
 
 
 def source_of(args: argparse.Namespace) -> DataSource:
@@ -32,6 +37,7 @@ def source_of(args: argparse.Namespace) -> DataSource:
         annotations=args.annotations,
         root=args.root,
         label_file=args.label_file,
+        multi_label=args.multi_label,
     )
 
 

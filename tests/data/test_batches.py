@@ -162,6 +162,35 @@ def test_balanced_epochs_show_all_clips_of_a_large_class():
     assert seen == set(range(45))
 
 
+@settings(deadline=None)
+@given(
+    rows=st.lists(st.sets(st.integers(0, 4)), min_size=1, max_size=40),
+    seed=seeds,
+    epoch=st.integers(0, 9),
+)
+def test_balanced_draw_of_several_classes(rows: list[set[int]], seed: int, epoch: int):
+    targets = np.zeros((len(rows), 5), dtype=np.uint8)
+    for i, row in enumerate(rows):
+        targets[i, list(row)] = 1
+    order = ClipBatchSampler(targets, 4, seed=seed, class_balanced=True).order(epoch)
+    assert len(order) == len(rows)
+    times = Counter(order.tolist())
+    without = [i for i, row in enumerate(rows) if not row]
+    assert all(times[i] == 1 for i in without)
+    present = np.flatnonzero(targets.any(axis=0))
+    if len(present):
+        # Every class is drawn that often, and comes besides with clips drawn for another one.
+        least = (len(rows) - len(without)) // len(present)
+        assert (targets[order].sum(axis=0)[present] >= least).all()
+
+
+def test_one_class_a_clip_is_balanced_alike_in_either_form():
+    tags = np.array([0] * 9 + [1] * 3 + [2] * 4)
+    rows = np.eye(3, dtype=np.uint8)[tags]
+    orders = [ClipBatchSampler(t, 4, seed=3, class_balanced=True).order(1) for t in (tags, rows)]
+    assert orders[0].tolist() == orders[1].tolist()
+
+
 def test_wrong_arguments():
     with pytest.raises(DataError, match="batch_size must be at least 1, not 0"):
         ClipBatchSampler(labels(4), 0)

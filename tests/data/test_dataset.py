@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import pickle
 from pathlib import Path
 
@@ -153,3 +154,18 @@ def test_wrong_arguments(index: ClipIndex):
 
 def test_labels(index: ClipIndex):
     assert ClipDataset(index, SPEC, train=False).labels.tolist() == [0, 1, 0, 1, 0, 1, 1]
+
+
+def test_clips_of_several_classes(index: ClipIndex):
+    clips = [
+        dataclasses.replace(index.clips[0], labels=(2, 0), label=2),
+        dataclasses.replace(index.clips[1], labels=(), label=-1),
+        dataclasses.replace(index.clips[4], labels=(1,), label=1),
+    ]
+    dataset = ClipDataset(ClipIndex(clips, ("a", "b", "c"), "clips"), SPEC, train=False)
+    batch = collate([dataset[0], dataset[1], dataset[2]])
+    assert batch["labels"].dtype == torch.float32
+    assert batch["labels"].tolist() == [[1, 0, 1], [0, 0, 0]]
+    assert len(batch["failures"]) == 1
+    assert len(collate([dataset[2]])["labels"]) == 0
+    assert dataset.targets.tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 0]]

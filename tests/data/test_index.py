@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
@@ -117,6 +118,36 @@ def test_real_list(shared_data: Path):
     assert min(held.counts()) >= 1
 
 
+# Several classes
+
+
+def several(root: Path, *labels: str) -> ClipIndex:
+    lines = [f"{i}.mp4,{label}" for i, label in enumerate(labels)]
+    for i in range(len(labels)):
+        (root / f"{i}.mp4").touch()
+    table = root / "clips.csv"
+    table.write_text("\n".join(["path,label", *lines]))
+    return load_index(DataSource(str(table), multi_label=True))
+
+
+def test_index_of_several_classes(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    index = several(tmp_path, "run|jump", "", "walk", "run")
+    assert index.multi_label
+    assert index.class_names == ("jump", "run", "walk")
+    assert index.counts() == (1, 2, 1)
+    assert [clip.labels for clip in index.clips] == [(1, 0), (), (2,), (1,)]
+    assert index.table.targets(3).tolist() == [[1, 1, 0], [0, 0, 0], [0, 0, 1], [0, 1, 0]]
+    assert capsys.readouterr().err == ""
+    # Also where no clip happens to have more than one.
+    assert several(tmp_path, "run", "walk").multi_label
+
+
+def test_a_folder_gives_one_class_a_clip(tmp_path: Path):
+    source = DataSource(str(folder(tmp_path, run=1)), multi_label=True)
+    with pytest.raises(DataError, match="in this form of data a clip has one class"):
+        load_index(source)
+
+
 # Holding out
 
 
@@ -190,6 +221,49 @@ def test_groups_of_one_class_come_close_to_the_share(sizes: list[list[int]], fra
     for groups, out in zip(sizes, held.counts(), strict=True):
         # Never further off than the largest group is big.
         assert abs(out - sum(groups) * fraction) <= max(groups) + 1
+
+
+@settings(deadline=None)
+@given(
+    labels=st.lists(st.sets(st.integers(0, 3)), min_size=4, max_size=60),
+    fraction=st.floats(0.1, 0.5),
+    seed=st.integers(0, 100),
+)
+def test_split_of_several_classes_has_each_on_both_sides(
+    labels: list[set[int]], fraction: float, seed: int
+):
+    clips = [Clip(f"/{i}.mp4", -1, labels=tuple(some)) for i, some in enumerate(labels)]
+    index = ClipIndex(clips, ("a", "b", "c", "d"), "list")
+    counts = index.counts()
+    try:
+        rest, held = split_index(index, fraction, seed)
+    except DataError as error:
+        event("refused")
+        assert 1 in counts or "shared between classes" in str(error)  # noqa: PT017 - not raising is as good
+        return
+    event("divided")
+    assert len(rest) + len(held) == len(labels)
+    for total, left, out in zip(counts, rest.counts(), held.counts(), strict=True):
+        assert left + out == total
+        assert total == 0 or (left >= 1 and out >= 1)
+    without = [sum(clip.labels == () for clip in part.clips) for part in (rest, held)]
+    if sum(without) >= 2:
+        assert min(without) >= 1
+
+
+def test_split_of_several_classes_comes_close_to_the_share():
+    rng = np.random.default_rng(0)
+    rows = rng.random((400, 6)) < [0.5, 0.3, 0.2, 0.1, 0.1, 0.05]
+    clips = [
+        Clip(f"/{i}.mp4", -1, labels=tuple(np.flatnonzero(r).tolist())) for i, r in enumerate(rows)
+    ]
+    index = ClipIndex(clips, tuple("abcdef"), "list")
+    _, held = split_index(index, 0.2, 0)
+    for total, out in zip(index.counts(), held.counts(), strict=True):
+        assert abs(out - 0.2 * total) <= 3
+    without = int((~rows.any(axis=1)).sum())
+    assert without > 50
+    assert abs(sum(c.labels == () for c in held.clips) - 0.2 * without) <= 3
 
 
 def test_split_depends_on_the_seed():

@@ -13,8 +13,8 @@ def read_folder(root: Path) -> list[Row]:
     return list(folder_rows(DataSource(str(root)), Faults()))
 
 
-def read_list(path: Path) -> list[Row]:
-    source, faults = DataSource(str(path)), Faults()
+def read_list(path: Path, *, multi_label: bool = False) -> list[Row]:
+    source, faults = DataSource(str(path), multi_label=multi_label), Faults()
     rows = without_repetitions(list_rows(source, faults), faults)
     return list(present(rows, source, faults, may_lack=False))
 
@@ -211,3 +211,33 @@ def test_a_file_that_is_no_text(tmp_path: Path):
     path.write_bytes(b"\x00\x01\xff\xfe\x80" * 20)
     with pytest.raises(DataError, match="not a UTF-8 text file"):
         read_list(path)
+
+
+# Several classes
+
+
+def test_several_classes_of_a_clip(tmp_path: Path):
+    text = "path,label\na.mp4,run | jump\nb.mp4,\nc.mp4,run\n"
+    rows = read_list(listing(tmp_path, text, "a.mp4", "b.mp4", "c.mp4"), multi_label=True)
+    assert [row.labels for row in rows] == [("run", "jump"), (), ("run",)]
+
+
+def test_a_bar_means_nothing_where_a_clip_has_one_class(tmp_path: Path):
+    (row,) = read_list(listing(tmp_path, "path,label\na.mp4,run|jump\n"))
+    assert row.labels == ("run|jump",)
+    with pytest.raises(DataError, match=r"clips\.csv:2: label is empty"):
+        read_list(listing(tmp_path, "path,label\na.mp4,\n"))
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        ("run||jump", r"clips\.csv:2: a label is empty in 'run\|\|jump'"),
+        ("run|", "a label is empty in 'run|'"),
+        ("|", "a label is empty"),
+        ("run|jump|run", r"clips\.csv:2: label 'run' is named twice"),
+    ],
+)
+def test_wrong_lists_of_classes(tmp_path: Path, label: str, message: str):
+    with pytest.raises(DataError, match=message):
+        read_list(listing(tmp_path, f"path,label\na.mp4,{label}\n"), multi_label=True)

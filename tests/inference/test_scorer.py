@@ -36,6 +36,18 @@ def test_probabilities_are_averaged_after_or_before_softmax(brightness_model: Ca
     torch.testing.assert_close(before.sum(1), torch.ones(2))
 
 
+def test_several_classes_are_scored_each_by_itself(brightness_model: Callable) -> None:
+    model = brightness_model("dark", "light")
+    model.multi_label = True
+    clips = views([100, 250], [10, 20])
+    logits = model.eval()(normalize(clips.flatten(0, 1), model.clip)).unflatten(0, (2, 2))
+    before = Scorer(model, device="cpu")(clips)
+    after = Scorer(model, device="cpu", average="logits")(clips)
+    torch.testing.assert_close(before, logits.sigmoid().mean(1))
+    torch.testing.assert_close(after, logits.mean(1).sigmoid())
+    assert not torch.allclose(before.sum(1), torch.ones(2), atol=0.1)
+
+
 @pytest.mark.parametrize("at_once", [1, 2, 3, 100])
 def test_how_many_views_run_at_once_changes_nothing(
     brightness_model: Callable, at_once: int

@@ -120,7 +120,9 @@ def edit(folder: Path, **changes: Any) -> None:
         ({"class_names": [1, 2]}, "'class_names' must be a list of names"),
         ({"clip": {"num_frame": 4}}, "unknown keys"),
         ({"clip": {"num_frames": 0}}, "clip.num_frames must be"),
-        ({"format": 99}, "format 99"),
+        ({"format": 99}, "format 99.*reads 1 and 2"),
+        ({"multi_label": "gone"}, "'multi_label' must be true or false"),
+        ({"multi_label": 1}, "'multi_label' must be true or false"),
         ({"clip": "gone"}, "lacks clip"),
         ({"architecture": {"class": "os.system", "arguments": {}}}, "unknown architecture"),
         ({"architecture": 3}, "'architecture' must hold"),
@@ -196,3 +198,22 @@ def test_what_cannot_be_a_checkpoint_is_not_saved(model: VideoMobileFormer, tmp_
     with pytest.raises(CheckpointError, match="1 class names"):
         model.save_pretrained(tmp_path / "f")
     assert not (tmp_path / "f").exists()
+
+
+def test_several_classes_are_remembered(model: VideoMobileFormer, tmp_path: Path) -> None:
+    model.multi_label = True
+    model.save_pretrained(tmp_path / "c")
+    assert json.loads((tmp_path / "c" / "config.json").read_text())["multi_label"] is True
+    assert load_checkpoint(tmp_path / "c").multi_label is True
+    assert load_checkpoint(tmp_path / "c").fuse().multi_label is True
+    assert "2 classes, several of them at once" in (tmp_path / "c" / "README.md").read_text()
+
+
+def test_a_checkpoint_of_format_1_tells_one_class(model: VideoMobileFormer, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path / "c")
+    edit(tmp_path / "c", format=1, multi_label="gone")
+    loaded = load_checkpoint(tmp_path / "c")
+    assert loaded.multi_label is False
+    x = torch.randn(1, 3, 4, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(loaded(x), model(x))

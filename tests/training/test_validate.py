@@ -9,8 +9,11 @@ import torch
 
 from video_mobile_former.clip import ClipSpec
 from video_mobile_former.data.dataset import Batch, ClipFailure
+from video_mobile_former.errors import RecipeError
 from video_mobile_former.training.interrupt import StopTraining
-from video_mobile_former.training.validate import Measured, measure
+from video_mobile_former.training.recipe import recipe_from_dict
+from video_mobile_former.training.tally import Measured, MultiLabelTally, best_by
+from video_mobile_former.training.validate import measure
 
 
 class _Brightness(torch.nn.Module):
@@ -87,6 +90,7 @@ def test_unreadable_clips_are_counted_and_named() -> None:
     assert len(got.failures) == 3
     nothing = _measure([empty])
     assert nothing.clips == 0
+    assert nothing.top1 is not None
     assert math.isnan(nothing.top1)
 
 
@@ -116,3 +120,93 @@ def test_better_is_higher_top1_then_lower_loss() -> None:
     made = [Measured(t, 1, 1, loss, 9) for t, loss in ((0.6, 9), (0.5, 0.9), (0.5, 1.0), (0.4, 0))]
     assert [m.better_than(best) for m in made] == [True, True, False, False]
     assert made[-1].better_than(None)
+
+
+class _Several(_Brightness):
+    """The same logits, each a yes or no of its own."""
+
+    multi_label = True
+
+
+def _several_batch(levels: list[list[int]], labels: list[list[int]]) -> Batch:
+    batch = _batch(levels, [0] * len(levels))
+    batch["labels"] = torch.tensor(labels, dtype=torch.float32)
+    return batch
+
+
+def _measure_several(batches: list[Batch], classes: int) -> Measured:
+    return measure(
+        _Several(classes),
+        batches,
+        num_classes=classes,
+        device=torch.device("cpu"),
+        autocast=contextlib.nullcontext,
+    )
+
+
+def test_mean_average_precision_by_hand() -> None:
+    # Class 0 is ranked by -|v|: 0, 1, 2, 3; class 1 by -|v - 1|: 1, then 0 and 2 equal, then 3;
+    # class 2 has no clip.
+    one = _several_batch([[0], [1]], [[1, 0, 0], [0, 0, 0]])
+    two = _several_batch([[2], [3]], [[1, 1, 0], [0, 0, 0]])
+    got = _measure_several([one, _batch([], [], failed=1), two], 3)
+    assert got.map == pytest.approx(((1 + 2 / 3) / 2 + 1 / 3) / 2)
+    assert (got.map_classes, got.clips, got.failed) == (2, 4, 1)
+    assert got.top1 is got.top5 is got.mean_class is None
+    logits = torch.stack([-(torch.tensor(v) - torch.arange(3.0)).abs() for v in range(4)])
+    targets = torch.cat([one["labels"], two["labels"]])
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets)
+    assert got.loss == pytest.approx(loss.item(), abs=1e-6)
+    assert set(got.to_dict()) == {"map", "map_classes", "loss", "clips", "failed", "views"}
+
+
+def test_views_of_several_classes_are_averaged_as_probabilities() -> None:
+    got = _measure_several([_several_batch([[0, 2]], [[1, 0]])], 2)
+    views = -torch.tensor([[0.0, 1.0], [2.0, 1.0]])
+    scores = views.sigmoid().mean(0)
+    assert got.loss == pytest.approx(-(scores[0].log() + (1 - scores[1]).log()).item() / 2)
+
+
+def test_clips_without_any_class_and_no_clips() -> None:
+    got = _measure_several([_several_batch([[0]], [[0, 0]])], 2)
+    assert (got.map, got.map_classes, got.clips) == (0.0, 0, 1)
+    nothing = _measure_several([_batch([], [], failed=2)], 2)
+    assert (nothing.clips, nothing.failed) == (0, 2)
+    assert math.isnan(nothing.loss)
+
+
+def test_scores_that_are_not_finite_are_a_loss_that_is_not() -> None:
+    tally = MultiLabelTally(2)
+    tally.add(torch.tensor([[math.nan, 0.5]]), torch.tensor([[1.0, 0.0]]))
+    assert math.isnan(tally.sums()[1])
+    tally = MultiLabelTally(2)
+    tally.add(torch.tensor([[0.0, 1.0]]), torch.tensor([[1.0, 0.0]]))
+    assert math.isfinite(tally.sums()[1])
+
+
+def test_what_decides_which_is_best() -> None:
+    def by(multi_label: bool = False, **values: object) -> str:
+        return best_by(recipe_from_dict(values), multi_label=multi_label)
+
+    assert by() == "top1"
+    assert by(multi_label=True) == "map"
+    assert by(data={"class_balanced": True}) == "mean_class"
+    assert by(optim={"class_weights": "balanced"}) == "mean_class"
+    assert by(optim={"class_weights": "balanced"}, train={"best_by": "top1"}) == "top1"
+    assert by(multi_label=True, train={"best_by": "loss"}) == "loss"
+    with pytest.raises(RecipeError, match=r"train\.best_by map: the data is single-label"):
+        by(train={"best_by": "map"})
+    with pytest.raises(RecipeError, match=r"train\.best_by top1: the data is multi-label"):
+        by(multi_label=True, train={"best_by": "top1"})
+
+
+def test_better_by_other_names() -> None:
+    best = {"top1": 0.5, "mean_class": 0.5, "loss": 1.0}
+    assert Measured(0.4, 1, 0.6, 2.0, 9).better_than(best, "mean_class")
+    assert not Measured(0.6, 1, 0.4, 0.5, 9).better_than(best, "mean_class")
+    assert Measured(0.4, 1, 0.4, 0.9, 9).better_than(best, "loss")
+    assert not Measured(0.6, 1, 0.6, 1.0, 9).better_than(best, "loss")
+    several = Measured(None, None, None, 1.0, 9, map=0.5, map_classes=3)
+    assert several.better_than({"map": 0.4, "loss": 0.1}, "map")
+    assert several.better_than({"map": 0.5, "loss": 1.1}, "map")
+    assert not several.better_than({"map": 0.6, "loss": 2.0}, "map")

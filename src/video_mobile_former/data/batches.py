@@ -19,12 +19,13 @@ class ClipBatchSampler(Sampler[list[tuple[int, int]]]):
     filled to a multiple of ``world_size`` from the begin of the order.
 
     Args:
-        labels: ``(N,)`` label of every clip.
+        labels: ``(N,)`` label of every clip, or ``(N, K)`` with a 1 for every class of a clip.
         batch_size: Clips per batch and process, at least 1.
         shuffle: A new order each epoch; False keeps the order of the index.
         seed: Of the order.
         class_balanced: Every class gives as many clips to an epoch (to within one), the clips of a
-            class in turn; N clips an epoch as otherwise.
+            class in turn; N clips an epoch as otherwise. With several classes a clip takes its turn
+            in each of them; clips without a class come once an epoch as otherwise.
         drop_last: Leave out the smaller batch at the end of an epoch; ignored where it is the only
             one.
         rank: Number of this process, from 0.
@@ -47,7 +48,7 @@ class ClipBatchSampler(Sampler[list[tuple[int, int]]]):
             raise DataError(f"batch_size must be at least 1, not {batch_size}")
         if not 0 <= rank < world_size:
             raise ValueError(f"rank {rank} is not one of {world_size} processes")
-        self._labels = np.asarray(labels, dtype=np.int64)
+        self._labels = np.asarray(labels)
         if len(self._labels) == 0:
             raise DataError("there are no clips to make batches of")
         self.batch_size = batch_size
@@ -107,13 +108,23 @@ class ClipBatchSampler(Sampler[list[tuple[int, int]]]):
             yield [(epoch, int(clip)) for clip in clips[self.rank :: self.world_size]]
 
     def _balanced(self, epoch: int, rng: np.random.Generator) -> np.ndarray:
-        count = len(self._labels)
-        classes = np.unique(self._labels)
-        share = np.full(len(classes), count // len(classes))
-        share[rng.permutation(len(classes))[: count % len(classes)]] += 1
-        chosen = []
-        for label, wanted in zip(classes, share, strict=True):
-            clips = np.flatnonzero(self._labels == label)
+        members, without = self._by_class()
+        if not members:
+            return without
+        count = len(self._labels) - len(without)
+        share = np.full(len(members), count // len(members))
+        share[rng.permutation(len(members))[: count % len(members)]] += 1
+        chosen = [without]
+        for clips, wanted in zip(members, share, strict=True):
             turns = [rng.permutation(clips) for _ in range(-(-wanted // len(clips)))]
             chosen.append(np.concatenate(turns)[:wanted] if wanted else clips[:0])
         return np.concatenate(chosen)
+
+    def _by_class(self) -> tuple[list[np.ndarray], np.ndarray]:
+        """The clips of every class that has any, and those without a class."""
+        if self._labels.ndim == 1:
+            classes = np.unique(self._labels)
+            return [np.flatnonzero(self._labels == c) for c in classes], np.array([], np.int64)
+        members = [np.flatnonzero(column) for column in self._labels.T]
+        without = np.flatnonzero(~self._labels.any(axis=1))
+        return [clips for clips in members if len(clips)], without

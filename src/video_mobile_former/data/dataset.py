@@ -24,7 +24,8 @@ class ClipSample(TypedDict):
 
     clip: Tensor
     """``(V, 3, T, H, W)`` uint8; V = 1 in training, else views × crops, view by view."""
-    label: int
+    label: int | Tensor
+    """The class; of a multi-label index ``(K,)`` float32 with a 1 for every class of the clip."""
     index: int
     """Position in ``ClipIndex.clips``."""
     held: bool
@@ -52,7 +53,7 @@ class Batch(TypedDict):
     clips: Tensor
     """``(B, V, 3, T, H, W)`` uint8; B is 0 where every clip failed."""
     labels: Tensor
-    """``(B,)`` int64."""
+    """``(B,)`` int64; of a multi-label index ``(B, K)`` float32, where B is not 0."""
     indices: Tensor
     """``(B,)`` int64 positions in ``ClipIndex.clips``."""
     failures: list[ClipFailure]
@@ -105,8 +106,13 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
 
     @property
     def labels(self) -> np.ndarray:
-        """``(N,)`` int64 label of every clip."""
+        """``(N,)`` int64 label of every clip, see ``Clip.label``."""
         return self.index.table.label.astype(np.int64)
+
+    @property
+    def targets(self) -> np.ndarray:
+        """``(N, K)`` uint8: 1 for every class of a clip."""
+        return self.index.table.targets(len(self.index.class_names))
 
     def __getitem__(self, key: int | tuple[int, int]) -> ClipSample | ClipFailure:
         epoch, i = key if isinstance(key, tuple) else (0, key)
@@ -117,7 +123,14 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
             frames, held = self._read(clip, self._generator(epoch, i))
         except VideoError as error:
             return ClipFailure(index=i, path=clip.name or clip.path, reason=error.reason)
-        return ClipSample(clip=frames, label=clip.label, index=i, held=held)
+        return ClipSample(clip=frames, label=self._label(clip), index=i, held=held)
+
+    def _label(self, clip: Clip) -> int | Tensor:
+        if clip.labels is None:
+            return clip.label
+        target = torch.zeros(len(self.index.class_names))
+        target[list(clip.labels)] = 1.0
+        return target
 
     def _read(self, clip: Clip, generator: torch.Generator) -> tuple[Tensor, bool]:
         with VideoReader(clip.path, offset=clip.offset, size=clip.size) as reader:
@@ -151,11 +164,18 @@ def collate(items: Sequence[ClipSample | ClipFailure]) -> Batch:
         clips=torch.stack([item["clip"] for item in good])
         if good
         else torch.empty((0, 0, 3, 0, 0, 0), dtype=torch.uint8),
-        labels=torch.tensor([item["label"] for item in good], dtype=torch.int64),
+        labels=_stack_labels([item["label"] for item in good]),
         indices=torch.tensor([item["index"] for item in good], dtype=torch.int64),
         failures=[item for item in items if isinstance(item, ClipFailure)],
         held=[item["index"] for item in good if item["held"]],
     )
+
+
+def _stack_labels(labels: Sequence[int | Tensor]) -> Tensor:
+    rows = [label for label in labels if isinstance(label, Tensor)]
+    if rows:
+        return torch.stack(rows)
+    return torch.tensor(labels, dtype=torch.int64)
 
 
 def _empty_part(clip: Clip, reader: VideoReader) -> str:

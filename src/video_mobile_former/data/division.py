@@ -27,7 +27,8 @@ def split_index(index: ClipIndex, fraction: float, seed: int) -> tuple[ClipIndex
 
     Returns:
         The rest and the held-out part, each with the clips in their old order and with at least
-        one clip of every class that has clips.
+        one clip of every class that has clips. In a multi-label index a clip counts for each of
+        its classes.
 
     Raises:
         DataError: If a class has fewer than two groups, or the groups are shared between classes
@@ -42,7 +43,14 @@ def split_index(index: ClipIndex, fraction: float, seed: int) -> tuple[ClipIndex
     targets = index.table.targets(len(index.class_names))
     groups = [Counter(np.nonzero(targets[row])[1].tolist()) for row in rows]
     _check_groups(index, groups)
-    held = _choose_groups(groups, index.counts(), fraction, seed)
+    total = index.counts()
+    without = [int((~targets[row].any(axis=1)).sum()) for row in rows]
+    if sum(map(bool, without)) >= 2:
+        # Clips without a class are divided as if that were a class of theirs.
+        for group, clips in zip(groups, without, strict=True):
+            group.update({len(total): clips} if clips else {})
+        total = (*total, sum(without))
+    held = _choose_groups(groups, total, fraction, seed)
     if held is None:
         raise DataError(
             f"{index.source}: the groups are shared between classes so that no part can be held "

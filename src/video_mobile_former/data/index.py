@@ -121,9 +121,15 @@ def load_index(
         names = _checked_names(read_label_file(source.label_file), source.label_file)
     else:
         names = form.class_names(source)
+    multi_label = form.multi_label or source.multi_label
+    if multi_label and not (form.multi_label or form.may_be_multi_label):
+        raise DataError(
+            f"{source.listing}: in this form of data a clip has one class; multi-label clips need "
+            "a list whose label column holds their classes, divided by '|'"
+        )
     rows = without_repetitions(form.rows(source, faults), faults)
     rows = present(rows, source, faults, may_lack=form.may_lack_files)
-    return _build(rows, names, str(source.listing), faults, multi_label=form.multi_label)
+    return _build(rows, names, str(source.listing), faults, multi_label=multi_label)
 
 
 def read_label_file(path: str | Path) -> tuple[str, ...]:

@@ -120,7 +120,8 @@ def list_rows(source: DataSource, faults: Faults) -> Iterator[Row]:
 
     The delimiter (comma, tab or semicolon) is read off the header line. A byte-order mark, blank
     lines, quoted fields and Windows line ends are fine; columns that are not named above are
-    ignored.
+    ignored. With ``source.multi_label`` the classes in the label column are divided by ``|``, and
+    an empty one means that the clip has none of the classes.
 
     Raises:
         DataError: One line with the file and line number.
@@ -150,9 +151,8 @@ def list_rows(source: DataSource, faults: Faults) -> Iterator[Row]:
                 "quote fields that contain the delimiter",
             )
             continue
-        row = _row(
-            folder, path, line, dict(zip(columns, map(str.strip, fields), strict=True)), faults
-        )
+        named = dict(zip(columns, map(str.strip, fields), strict=True))
+        row = _row(folder, path, line, named, faults, multi_label=source.multi_label)
         if row is not None:
             yield row
 
@@ -191,10 +191,18 @@ def _records(path: Path, text: str) -> list[tuple[int, list[str]]]:
     return records
 
 
-def _row(folder: str, path: Path, line: int, fields: dict[str, str], faults: Faults) -> Row | None:
+def _row(
+    folder: str,
+    path: Path,
+    line: int,
+    fields: dict[str, str],
+    faults: Faults,
+    *,
+    multi_label: bool,
+) -> Row | None:
     where, name = f"{path}:{line}", fields["path"]
     for column in REQUIRED:
-        if not fields[column]:
+        if not fields[column] and not (multi_label and column == "label"):
             faults.add("malformed", where, f"{column} is empty", name)
             return None
     split = fields.get("split", "").lower()
@@ -209,6 +217,7 @@ def _row(folder: str, path: Path, line: int, fields: dict[str, str], faults: Fau
     try:
         start = _seconds("start_seconds", fields.get("start_seconds", ""))
         end = _seconds("end_seconds", fields.get("end_seconds", ""))
+        labels = _labels(fields["label"]) if multi_label else (fields["label"],)
         if end is not None and end <= (start or 0.0):
             raise ValueError(f"end_seconds {end:g} is not after start_seconds {start or 0:g}")
     except ValueError as error:
@@ -216,7 +225,7 @@ def _row(folder: str, path: Path, line: int, fields: dict[str, str], faults: Fau
         return None
     return Row(
         path=join(folder, name),
-        labels=(fields["label"],),
+        labels=labels,
         name=name,
         listing=str(path),
         line=line,
@@ -230,6 +239,17 @@ def _row(folder: str, path: Path, line: int, fields: dict[str, str], faults: Fau
 def join(folder: str, name: str) -> str:
     """The path of a file that a list names, relative to an absolute folder unless absolute."""
     return os.path.join(folder, os.path.expanduser(name))  # noqa: PTH111, PTH118 - 5 times faster
+
+
+def _labels(text: str) -> tuple[str, ...]:
+    """The classes of a clip, divided by ``|``; none where nothing is written."""
+    labels = tuple(part.strip() for part in text.split("|")) if text else ()
+    if not all(labels):
+        raise ValueError(f"a label is empty in {text!r}")
+    if len(set(labels)) < len(labels):
+        twice = next(label for label in labels if labels.count(label) > 1)
+        raise ValueError(f"label {twice!r} is named twice")
+    return labels
 
 
 def _seconds(column: str, text: str) -> float | None:

@@ -98,7 +98,7 @@ def make_loader(
         A loader of :class:`~video_mobile_former.data.dataset.Batch`.
     """
     sampler = ClipBatchSampler(
-        dataset.labels,
+        dataset.targets if class_balanced and dataset.index.multi_label else dataset.labels,
         batch_size,
         shuffle=dataset.train,
         seed=dataset.seed,

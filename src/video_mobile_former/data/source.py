@@ -24,6 +24,9 @@ class DataSource:
     """What relative paths are relative to; None is ``path`` if a folder, else the list's folder."""
     label_file: str | None = None
     """Class names in order, one a line."""
+    multi_label: bool = False
+    """A clip may have several classes or none, where the format leaves that open: in a CSV/TSV
+    those of the label column are then divided by ``|``."""
 
     @property
     def listing(self) -> Path:
@@ -121,6 +124,8 @@ class Format:
     """The classes in their official order, where the format has one."""
     multi_label: bool = False
     """A clip may have several classes, or none."""
+    may_be_multi_label: bool = False
+    """The same where ``DataSource.multi_label`` says so."""
     may_lack_files: bool = False
     """Listed files are commonly gone (deleted from where they were published): what is not there
     is left out and said instead of being an error."""

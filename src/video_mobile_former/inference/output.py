@@ -99,21 +99,26 @@ def failure_summary(results: Sequence[Result]) -> list[str]:
     ]
 
 
-def to_json(results: Sequence[Result], *, model: str = "", num_views: int = 1) -> dict[str, Any]:
+def to_json(
+    results: Sequence[Result], *, model: str = "", num_views: int = 1, multi_label: bool = False
+) -> dict[str, Any]:
     """Plain data for ``--json``.
 
     Args:
         results: What :meth:`.Predictor.predict_many` yields.
         model: Name or folder of the model, to tell outputs apart.
         num_views: Views per video.
+        multi_label: Whether the scores of a file are those of each class by itself.
 
     Returns:
-        ``model``, ``num_views``, ``num_files``, ``num_failed`` and ``results``: for each file
-        ``path`` and either ``predictions`` (``label``, ``class``, ``score``) or ``error``.
+        ``model``, ``num_views``, ``multi_label``, ``num_files``, ``num_failed`` and ``results``:
+        for each file ``path`` and either ``predictions`` (``label``, ``class``, ``score``) or
+        ``error``.
     """
     return {
         "model": encodable(model),
         "num_views": num_views,
+        "multi_label": multi_label,
         "num_files": len(results),
         "num_failed": sum(isinstance(result, PredictionFailure) for result in results),
         "results": [result.to_dict() for result in results],

@@ -33,7 +33,8 @@ class Prediction:
     labels: tuple[str, ...]
     """Class names, most probable first."""
     scores: tuple[float, ...]
-    """Their probabilities in [0, 1], averaged over views."""
+    """Their probabilities in [0, 1], averaged over views; of a multi-label model each by itself, so
+    that they need not sum to 1."""
     classes: tuple[int, ...]
     """Their positions among the logits."""
     num_frames: int

@@ -28,11 +28,12 @@ class Scorer:
 
     Args:
         model: Maps normalised (B, 3, T, H, W) to logits; carries ``clip`` and, where its classes
-            have names, ``class_names``. Its ``fuse()`` is used where it has one.
+            have names, ``class_names``; with a true ``multi_label`` each logit is a yes or no of
+            its own. Its ``fuse()`` is used where it has one.
         device: ``"auto"`` (CUDA, then Apple's MPS, then the CPU) or a name torch knows.
         precision: ``"32"``, or ``"bf16"`` for bfloat16 autocast.
-        average: What is averaged over views: ``"probabilities"`` (softmax before the mean) or
-            ``"logits"`` (softmax after it).
+        average: What is averaged over views: ``"probabilities"`` (softmax, or sigmoid of a
+            multi-label model, before the mean) or ``"logits"`` (after it).
         views_at_once: Largest number of views in one forward pass, so that many views of a video
             need no more memory than one.
 
@@ -54,6 +55,7 @@ class Scorer:
         at_least_one("views_at_once", views_at_once)
         self.device = resolve_device(device)
         self.clip = clip_spec(model)
+        self.multi_label = is_multi_label(model)
         self.precision: Precision = precision
         self.average: Average = average
         self.views_at_once = views_at_once
@@ -67,7 +69,8 @@ class Scorer:
             clips: ``(B, V, 3, T, H, W)`` uint8.
 
         Returns:
-            ``(B, K)`` float32 probabilities on the CPU, averaged over the V views.
+            ``(B, K)`` float32 probabilities on the CPU, averaged over the V views. They sum to 1,
+            but for a multi-label model, where each is that of its class to be there.
         """
         batch, num_views = clips.shape[:2]
         logits = torch.cat(
@@ -75,8 +78,8 @@ class Scorer:
         )
         per_view = logits.unflatten(0, (batch, num_views))
         if self.average == "logits":
-            return per_view.mean(dim=1).softmax(dim=-1).cpu()
-        return per_view.softmax(dim=-1).mean(dim=1).cpu()
+            return probabilities(per_view.mean(dim=1), multi_label=self.multi_label).cpu()
+        return probabilities(per_view, multi_label=self.multi_label).mean(dim=1).cpu()
 
     def _forward(self, clips: Tensor) -> Tensor:
         inputs = normalize(clips.to(self.device, non_blocking=True), self.clip)
@@ -88,6 +91,16 @@ class Scorer:
         with autocast:
             logits = self.model(inputs)
         return logits.float()
+
+
+def probabilities(logits: Tensor, *, multi_label: bool) -> Tensor:
+    """Probabilities of ``(..., K)`` logits: softmax, or sigmoid where several classes may hold."""
+    return logits.sigmoid() if multi_label else logits.softmax(dim=-1)
+
+
+def is_multi_label(model: nn.Module) -> bool:
+    """Whether each logit of ``model`` is a yes or no of its own."""
+    return bool(getattr(model, "multi_label", False))
 
 
 def clip_spec(model: nn.Module) -> ClipSpec:

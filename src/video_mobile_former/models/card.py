@@ -20,6 +20,8 @@ def render_card(config: Mapping[str, Any]) -> str:
     license_ = config.get("license")
     if license_:
         front["license"] = license_
+    # A card is also made of configurations that are not read from a file.
+    kind = ", several of them at once" if config.get("multi_label") else ""
     sampling = clip["sampling"]
     if sampling == "dense":
         sampling += f", stride {clip['stride']} at {clip['stride_fps']:g} frames per second"
@@ -28,7 +30,7 @@ def render_card(config: Mapping[str, Any]) -> str:
         yaml.safe_dump(front, sort_keys=False).strip(),
         "---",
         "",
-        f"# {config['architecture']['class']}, {arguments['num_classes']} classes",
+        f"# {config['architecture']['class']}, {arguments['num_classes']} classes{kind}",
         "",
         f"Action recognition in video: light 3-D CNN and {arguments['num_tokens']} global tokens.",
         "Method: Video Mobile-Former (arXiv 2208.12257).",

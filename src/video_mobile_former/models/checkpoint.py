@@ -28,7 +28,9 @@ if TYPE_CHECKING:
 CONFIG_NAME = "config.json"
 WEIGHTS_NAME = "model.safetensors"
 CARD_NAME = "README.md"
-CONFIG_FORMAT = 1
+CONFIG_FORMAT = 2
+"""Format 2 says whether the model is multi-label; in format 1 none is."""
+_FORMATS_READ = (1, CONFIG_FORMAT)
 
 
 class CheckpointMixin(PyTorchModelHubMixin):
@@ -43,6 +45,8 @@ class CheckpointMixin(PyTorchModelHubMixin):
     """What the model eats."""
     class_names: tuple[str, ...] | None
     """Names of the logits in order, None where they are not known."""
+    multi_label: bool
+    """Each logit is a yes or no of its own (sigmoid); otherwise one class is told (softmax)."""
     info: dict[str, Any]
     """``training`` (how it was made), ``measured`` (accuracy and how it was measured) and
     ``license`` of the weights; JSON data."""
@@ -138,6 +142,7 @@ class CheckpointMixin(PyTorchModelHubMixin):
         names = config["class_names"]
         model.class_names = None if names is None else tuple(names)
         _check_names(model.class_names, model.num_classes, folder)
+        model.multi_label = config["multi_label"]
         model.info = {k: config[k] for k in ("training", "measured", "license") if k in config}
         assert isinstance(model, nn.Module)
         load_weights(model, read_weights(folder / WEIGHTS_NAME), folder / WEIGHTS_NAME)
@@ -151,6 +156,7 @@ class CheckpointMixin(PyTorchModelHubMixin):
             "library": f"video-mobile-former {__version__}",
             "architecture": {"class": type(self).__name__, "arguments": self.architecture},
             "class_names": None if self.class_names is None else list(self.class_names),
+            "multi_label": self.multi_label,
             "clip": self.clip.to_dict(),
             **self.info,
         }
@@ -174,7 +180,7 @@ class CheckpointMixin(PyTorchModelHubMixin):
 
 
 def read_config(folder: str | Path) -> dict[str, Any]:
-    """Read and check ``config.json`` of a checkpoint folder.
+    """Read and check ``config.json`` of a checkpoint folder, as if written in the newest format.
 
     Raises:
         CheckpointError: If the folder or file is missing, is not JSON or lacks a key.
@@ -199,10 +205,15 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     ]
     if missing:
         raise CheckpointError(f"{path} lacks {', '.join(missing)}: not written by this package?")
-    if config["format"] != CONFIG_FORMAT:
+    if config["format"] not in _FORMATS_READ:
         raise CheckpointError(
-            f"{path} has format {config['format']!r}; this version reads {CONFIG_FORMAT}"
+            f"{path} has format {config['format']!r}; this version reads "
+            + " and ".join(map(str, _FORMATS_READ))
         )
+    if config["format"] == 1:
+        config["multi_label"] = False
+    if not isinstance(config.get("multi_label"), bool):
+        raise CheckpointError(f"{path}: 'multi_label' must be true or false")
     architecture, names = config["architecture"], config["class_names"]
     if not isinstance(architecture, dict) or {"class", "arguments"} - set(architecture):
         raise CheckpointError(f"{path}: 'architecture' must hold 'class' and 'arguments'")

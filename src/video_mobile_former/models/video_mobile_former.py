@@ -136,6 +136,7 @@ class VideoMobileFormer(CheckpointMixin, nn.Module):
             resize_size=max(crop_size, round(crop_size * 256 / 224)),
         )
         self.class_names: tuple[str, ...] | None = None
+        self.multi_label = False
         self.info: dict[str, Any] = {}
 
         width = token_dim if num_tokens else None

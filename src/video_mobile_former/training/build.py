@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ..clip import ClipSpec
 from ..console import say
@@ -46,6 +47,11 @@ def build_indexes(recipe: Recipe) -> tuple[ClipIndex, ClipIndex | None]:
         if set(names) == set(index.class_names):
             index = load_index(source, class_names=names)
     train, val = _divide(index, data, recipe.seed)
+    if val is not None and val.multi_label != train.multi_label:
+        raise DataError(
+            f"{val.source}: {'multi-label' if val.multi_label else 'one class a clip'}, which the "
+            f"training clips of {train.source} are not"
+        )
     absent = [name for name, n in zip(train.class_names, train.counts(), strict=True) if not n]
     if absent:
         say(f"{train.source}: no clip to train on for {', '.join(absent)}")
@@ -62,6 +68,7 @@ def data_source(data: DataRecipe, path: str) -> DataSource:
         annotations=data.annotations,
         root=data.root,
         label_file=data.label_file,
+        multi_label=data.multi_label,
     )
 
 
@@ -69,7 +76,9 @@ def _divide(index: ClipIndex, data: DataRecipe, seed: int) -> tuple[ClipIndex, C
     present = index.splits()
     train = index.split(data.train_split) if present else index
     if data.val_path is not None:
-        source = DataSource(data.val_path, format=data.format, root=data.root)
+        source = DataSource(
+            data.val_path, format=data.format, root=data.root, multi_label=data.multi_label
+        )
         other = load_index(source, class_names=index.class_names)
         return train, other.split(data.val_split) if data.val_split in other.splits() else other
     if data.val_split in present:
@@ -84,23 +93,29 @@ def _divide(index: ClipIndex, data: DataRecipe, seed: int) -> tuple[ClipIndex, C
     return rest, held
 
 
-def fingerprint(*indexes: ClipIndex | None) -> str:
-    """A short text that changes when the clips, their labels or the classes do."""
+def fingerprint(*indexes: ClipIndex | None, class_weights: Tensor | None = None) -> str:
+    """A short text that changes when the clips, their labels, the classes or their weights do."""
     digest = hashlib.sha256()
     for index in indexes:
         digest.update(repr(index and index.class_names).encode())
         for clip in index.clips if index else ():
             row = (clip.name, clip.label, clip.start_seconds, clip.end_seconds)
+            row += () if clip.labels is None else (clip.labels,)
             digest.update(repr(row).encode())
+    if class_weights is not None:
+        digest.update(repr(class_weights.tolist()).encode())
     return digest.hexdigest()[:16]
 
 
-def build_model(recipe: Recipe, class_names: tuple[str, ...]) -> VideoMobileFormer:
+def build_model(
+    recipe: Recipe, class_names: tuple[str, ...], *, multi_label: bool = False
+) -> VideoMobileFormer:
     """Make the model a recipe starts from, in training mode, with the clip it asks for.
 
     Args:
         recipe: Its ``seed`` decides the fresh weights, whatever torch's random state is.
         class_names: Names of the logits in order.
+        multi_label: Whether each logit is to be a yes or no of its own.
 
     Raises:
         UserError: If the name, the checkpoint or an override does not fit.
@@ -120,7 +135,7 @@ def build_model(recipe: Recipe, class_names: tuple[str, ...]) -> VideoMobileForm
         torch.manual_seed(recipe.seed)
         model = _start(recipe.model, class_names, overrides)
     model.clip = adapt_clip(model.clip, clip)
-    model.class_names = class_names
+    model.class_names, model.multi_label = class_names, multi_label
     model.info = {}
     return model.train()
 

@@ -20,8 +20,9 @@ from .logs import MetricsFile, RunLogs
 from .position import Position, Totals
 from .progress import Progress, in_words
 from .run_folder import RunFolder
+from .tally import BEST_NAMES, BestBy, Measured
 from .task import VideoTask
-from .validate import Measured, measure
+from .validate import measure
 
 
 class Keeper(pl.Callback):
@@ -33,6 +34,7 @@ class Keeper(pl.Callback):
             None to train without, the validation clips of this process.
         data: Fingerprint of the clips, which must not change within a run.
         info: What every checkpoint says about its training.
+        best_by: What decides which checkpoint is the best.
         progress: Where a person is told.
     """
 
@@ -43,6 +45,7 @@ class Keeper(pl.Callback):
         make_loaders: Callable[[int, int], tuple[ClipLoader, Iterable[Batch] | None]],
         data: str,
         info: dict[str, Any],
+        best_by: BestBy,
         progress: Progress,
     ):
         self.run = run
@@ -50,6 +53,7 @@ class Keeper(pl.Callback):
         self.val_batches: Iterable[Batch] | None = None
         self.data = data
         self.info = info
+        self.best_by: BestBy = best_by
         self.progress = progress
         self.best: dict[str, Any] | None = None
         self.latest: dict[str, Any] | None = None
@@ -73,8 +77,8 @@ class Keeper(pl.Callback):
         state = self.run.load_state()
         if state["data"] != self.data:
             raise DataError(
-                f"{self.run.path}: the clips are not those the run began with (files, labels or "
-                "classes changed); --overwrite true starts it anew"
+                f"{self.run.path}: the clips are not those the run began with (files, labels, "
+                "classes or their weights changed); --overwrite true starts it anew"
             )
         task.model.load_state_dict(state["model"])
         if task.average is not None:
@@ -151,7 +155,7 @@ class Keeper(pl.Callback):
         at, totals = task.position, task.totals
         at.epoch, at.batch, at.unmeasured = at.epoch + 1, 0, True
         mean = max(totals.clips, 1)
-        row = {"loss": totals.loss / mean, "top1": totals.correct / mean}
+        row = {"loss": totals.loss / mean, **_top1(task, totals.correct / mean)}
         counts = {"clips": totals.clips, "failed": totals.failed}
         self._log(task, "train", {**row, **counts})
         if totals.failed:
@@ -170,11 +174,13 @@ class Keeper(pl.Callback):
         is_best = False
         if self.val_batches is not None:
             measured = self._measure(trainer, task)
-            is_best = measured.better_than(self.best)
+            is_best = measured.better_than(self.best, self.best_by)
             self.latest = measured.to_dict() | {"epoch": at.epoch}
             self.best = self.latest if is_best else self.best
             assert self.best is not None
-            words.append(f"validation top-1 {measured.top1:.1%} (best {self.best['top1']:.1%})")
+            form = ".3f" if self.best_by == "loss" else ".1%"
+            now, best = self.latest[self.best_by], self.best[self.best_by]
+            words.append(f"validation {BEST_NAMES[self.best_by]} {now:{form}} (best {best:{form}})")
         if trainer.is_global_zero:
             self._save_checkpoints(task, is_best)
         at.unmeasured, task.totals = False, Totals()
@@ -216,8 +222,8 @@ class Keeper(pl.Callback):
                 f"epoch {task.position.epoch}: the validation loss is {measured.loss}; "
                 f"try a lower --optim.lr (now {task.recipe.optim.lr:g})"
             )
-        row = {key: getattr(measured, key) for key in ("top1", "top5", "mean_class", "loss")}
-        self._log(task, "val", {**row, "clips": measured.clips, "failed": measured.failed})
+        counts = {"clips": measured.clips, "failed": measured.failed}
+        self._log(task, "val", {**measured.scores(), **counts})
         return measured
 
     # --- records --------------------------------------------------------------------------------
@@ -226,8 +232,8 @@ class Keeper(pl.Callback):
         clips, loss, correct = task.totals.recent
         task.totals.recent = [0.0, 0.0, 0.0]
         if clips:
-            row = {"lr": rate, "loss": loss / clips, "top1": correct / clips, "clips": int(clips)}
-            self._log(task, "step", {**row, "grad_norm": task.grad_norm})
+            row = {"lr": rate, "loss": loss / clips, **_top1(task, correct / clips)}
+            self._log(task, "step", {**row, "clips": int(clips), "grad_norm": task.grad_norm})
 
     def _log(self, task: VideoTask, row: str, values: dict[str, Any]) -> None:
         self._count_seconds(task.position)
@@ -291,6 +297,11 @@ class Keeper(pl.Callback):
     def _batches_done(self, task: VideoTask) -> int:
         assert task.loader is not None
         return task.position.epoch * len(task.loader) + task.position.batch
+
+
+def _top1(task: VideoTask, share: float) -> dict[str, float]:
+    """The column of the log; there is no such thing where a clip may have several classes."""
+    return {} if task.model.multi_label else {"top1": share}
 
 
 def _task(module: pl.LightningModule) -> VideoTask:

@@ -33,6 +33,9 @@ class DataRecipe:
     """Validation clips in a place of their own, in the same form; null = part of `path`."""
     label_file: str | None = None
     """Class names in order, one a line; null = the names found, sorted."""
+    multi_label: bool = False
+    """A clip may have several classes or none: a CSV/TSV then divides those of its label column by
+    `|`. Multi-label formats do not need it."""
     train_split: str = "train"
     """Split to train on, where the index has splits."""
     val_split: str = "val"
@@ -43,7 +46,8 @@ class DataRecipe:
     num_workers: int = 2
     """Processes that read video; 0 = read in the training process."""
     class_balanced: bool = False
-    """Draw every class equally often, however many clips it has."""
+    """Draw every class equally often, however many clips it has; in multi-label data every class
+    gives equally many of the draws, and clips without a class keep their share."""
 
     def __post_init__(self) -> None:
         ok = math.isfinite(self.val_fraction) and 0 <= self.val_fraction <= 0.9

@@ -9,7 +9,6 @@ import io
 import logging
 import os
 import platform
-import re
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -30,9 +29,13 @@ from ..models.video_mobile_former import VideoMobileFormer
 from ..optional import require
 from ..version import __version__
 from .build import build_indexes, build_model, fingerprint
+from .class_weights import class_weights
 from .interrupt import StopRequest, StopTraining, TrainingInterrupted
+from .losses import loss_kind
+from .progress import say_begin
 from .recipe import Recipe, recipe_to_dict
 from .run_folder import RunFolder
+from .tally import best_by
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl
@@ -56,13 +59,13 @@ class FitResult:
     out: Path
     """The folder of the run."""
     best: Path | None
-    """Checkpoint folder with the best validation accuracy; None without validation."""
+    """Checkpoint folder that was best on validation, see ``train.best_by``; None without."""
     last: Path
     """Checkpoint folder after the last epoch."""
     best_measured: dict[str, Any] | None
-    """Validation accuracy of ``best`` and the epoch it is of."""
+    """What validation measured of ``best`` and the epoch it is of."""
     last_measured: dict[str, Any] | None
-    """Validation accuracy of ``last``."""
+    """What validation measured of ``last``."""
     epochs: int
     """Epochs trained."""
     step: int
@@ -100,17 +103,20 @@ def fit(recipe: Recipe, *, loggers: Sequence[Logger] = ()) -> FitResult:
     with contextlib.nullcontext() if leader else contextlib.redirect_stderr(io.StringIO()):
         # Of several processes one is enough to say what was found.
         train, val = build_indexes(recipe)
-        model = build_model(recipe, train.class_names)
+        weights = class_weights(recipe.optim.class_weights, train)
+        best_by(recipe, multi_label=train.multi_label)
+        loss_kind(recipe.optim.loss, multi_label=train.multi_label)
+        model = build_model(recipe, train.class_names, multi_label=train.multi_label)
     if leader:
         # Only now, when all that could be wrong is known to be right, is the folder touched.
         found = run.prepare(recipe)
         if found == "finished":
             say(f"{run.path}: this run is finished; --overwrite true trains it anew")
             return _result(run)
-        _say_begin(recipe, run, model, train, val, resumed=found == "unfinished")
+        say_begin(recipe, run, model.clip, train, val, resumed=found == "unfinished")
     try:
         with StopRequest() as stop, _quiet_lightning(), _cores_for_workers(recipe.data.num_workers):
-            _train(recipe, run, model, train, val, stop, loggers, leader)
+            _train(recipe, run, model, train, val, weights, stop, loggers, leader)
     except (StopTraining, KeyboardInterrupt) as error:
         if leader:
             say(f"stopped; the same command continues {run.path} from its saved state")
@@ -128,6 +134,7 @@ def _train(
     model: VideoMobileFormer,
     train: ClipIndex,
     val: ClipIndex | None,
+    weights: torch.Tensor | None,
     stop: StopRequest,
     loggers: Sequence[Logger],
     leader: bool,
@@ -136,12 +143,13 @@ def _train(
     from .progress import Progress
     from .task import VideoTask
 
-    task = VideoTask(model, recipe, stop)
+    task = VideoTask(model, recipe, stop, weights)
     keeper = Keeper(
         run,
         make_loaders=functools.partial(_make_loaders, recipe, model.clip, train, val),
-        data=fingerprint(train, val),
+        data=fingerprint(train, val, class_weights=weights),
         info=_training_info(recipe, train),
+        best_by=best_by(recipe, multi_label=train.multi_label),
         progress=Progress(visible=leader),
     )
     try:
@@ -249,32 +257,6 @@ def _training_info(recipe: Recipe, train: ClipIndex) -> dict[str, Any]:
         },
         "recipe": recipe_to_dict(recipe),
     }
-
-
-def _say_begin(
-    recipe: Recipe,
-    run: RunFolder,
-    model: VideoMobileFormer,
-    train: ClipIndex,
-    val: ClipIndex | None,
-    *,
-    resumed: bool,
-) -> None:
-    clip = model.clip
-    say(
-        f"{recipe.model.name} on {len(train)} clips of {len(train.class_names)} classes"
-        f" ({len(val) if val else 'none'} for validation), {clip.num_frames}×{clip.crop_size}²,"
-        f" {recipe.train.epochs} epochs, into {run.path}"
-    )
-    words = {word for name in train.class_names for word in re.split(r"[\W_]+", name.lower())}
-    if recipe.augment.horizontal_flip and {"left", "right"} <= words:
-        say("classes tell left from right: consider --augment.horizontal_flip false")
-    if resumed:
-        at = run.load_state(tensors=False)["position"]
-        if at["unmeasured"]:
-            say(f"resuming at the validation of epoch {at['epoch']}")
-        else:
-            say(f"resuming at epoch {at['epoch'] + 1}, batch {at['batch'] + 1}")
 
 
 @contextlib.contextmanager

@@ -21,13 +21,15 @@ COLUMNS = (
     "top1",
     "top5",
     "mean_class",
+    "map",
     "grad_norm",
     "clips",
     "failed",
     "seconds",
 )
 """``row`` is ``step`` (mean since the last such row of the epoch), ``train`` (an epoch's mean) or
-``val``; accuracies are shares in [0, 1]; ``seconds`` is training time since the run began."""
+``val``; accuracies are shares in [0, 1], for which multi-label data has ``map``; ``seconds`` is
+training time since the run began."""
 
 
 class MetricsFile:

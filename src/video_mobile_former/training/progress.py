@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from typing import Any
 
+from ..clip import ClipSpec
 from ..console import say
+from ..data.index import ClipIndex
+from .recipe_fields import Recipe
+from .run_folder import RunFolder
 
 
 class Progress:
@@ -88,3 +93,41 @@ def in_words(seconds: float) -> str:
     if minutes < 100:
         return f"{minutes} min"
     return f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def say_begin(
+    recipe: Recipe,
+    run: RunFolder,
+    clip: ClipSpec,
+    train: ClipIndex,
+    val: ClipIndex | None,
+    *,
+    resumed: bool,
+) -> None:
+    """Say what is about to be trained, and what may be unwanted about it."""
+    say(
+        f"{recipe.model.name} on {len(train)} clips of {len(train.class_names)} classes"
+        f" ({len(val) if val else 'none'} for validation), {clip.num_frames}×{clip.crop_size}²,"
+        f" {recipe.train.epochs} epochs, into {run.path}"
+    )
+    if train.multi_label:
+        targets = train.table.targets(len(train.class_names))
+        without = int((~targets.any(axis=1)).sum())
+        say(
+            f"multi-label: {targets.sum(dtype=int) / len(train):.2g} classes a clip"
+            + (f", {without} clips with none" if without else "")
+        )
+    if recipe.data.class_balanced and recipe.optim.class_weights == "balanced":
+        say(
+            "classes are balanced twice, in the draw and in the loss: consider only one of "
+            "--data.class_balanced and --optim.class_weights"
+        )
+    words = {word for name in train.class_names for word in re.split(r"[\W_]+", name.lower())}
+    if recipe.augment.horizontal_flip and {"left", "right"} <= words:
+        say("classes tell left from right: consider --augment.horizontal_flip false")
+    if resumed:
+        at = run.load_state(tensors=False)["position"]
+        if at["unmeasured"]:
+            say(f"resuming at the validation of epoch {at['epoch']}")
+        else:
+            say(f"resuming at epoch {at['epoch'] + 1}, batch {at['batch'] + 1}")

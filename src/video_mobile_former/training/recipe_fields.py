@@ -66,8 +66,15 @@ class OptimRecipe:
     """Decay of AdamW's two running averages."""
     gradient_clip: float | None = 1.0
     """Largest norm of the whole gradient; null = no limit."""
+    loss: Literal["auto", "cross_entropy", "bce"] = "auto"
+    """cross_entropy: one class of each clip; bce: every class by itself, yes or no; auto = bce for
+    multi-label data, else cross_entropy."""
     label_smoothing: float = 0.1
     """Share of the target spread evenly over all classes, 0 to below 1."""
+    class_weights: str = "none"
+    """How much each class counts in the loss: none = as often as it occurs; balanced = all classes
+    alike; or a CSV/TSV file with the columns class and weight. Scaled to a mean of 1 over the
+    training labels."""
 
     def __post_init__(self) -> None:
         require(self, "optim", "lr", 0 < self.lr < math.inf, "above 0")
@@ -80,6 +87,8 @@ class OptimRecipe:
         require(self, "optim", "gradient_clip", clip is None or clip > 0, "above 0, or null")
         ok = 0 <= self.label_smoothing < 1
         require(self, "optim", "label_smoothing", ok, "0 to below 1")
+        ok = bool(self.class_weights)
+        require(self, "optim", "class_weights", ok, "none, balanced or a file")
 
 
 @dataclass(frozen=True)
@@ -97,6 +106,10 @@ class TrainRecipe:
     ema_decay: float | None = 0.999
     """Decay of the running average of the weights, which is what is evaluated and saved; it rises
     to this value over the first steps. null = save the weights themselves."""
+    best_by: Literal["auto", "top1", "mean_class", "map", "loss"] = "auto"
+    """What decides on validation which checkpoint is `best`; equal ones are told apart by the loss.
+    auto = map (mean average precision) for multi-label data; mean_class where classes are
+    balanced (`data.class_balanced`, `optim.class_weights`); else top1."""
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     """Kind of device."""
     devices: int = 1

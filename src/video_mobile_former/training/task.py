@@ -25,7 +25,7 @@ from ..errors import DataError, UserError
 from .batches import EpochBatches
 from .ema import WeightAverage
 from .interrupt import StopRequest
-from .losses import classification_loss, zero_loss
+from .losses import LossKind, classification_loss, loss_kind, zero_loss
 from .optim import build_optimizer, learning_rate
 from .position import Position, Totals
 from .recipe_fields import Recipe
@@ -41,13 +41,18 @@ class VideoTask(pl.LightningModule):
         model: A model with a ``clip``, in training mode.
         recipe: Optimiser, loss and seed.
         stop: Whether somebody asked to save and stop.
+        class_weights: ``(num_classes,)`` float32; None is 1 for all.
     """
 
-    def __init__(self, model: Any, recipe: Recipe, stop: StopRequest):
+    def __init__(
+        self, model: Any, recipe: Recipe, stop: StopRequest, class_weights: Tensor | None = None
+    ):
         super().__init__()
         self.model: Any = model
         self.recipe = recipe
         self.stop = stop
+        self.loss_kind: LossKind = loss_kind(recipe.optim.loss, multi_label=model.multi_label)
+        self.register_buffer("class_weights", class_weights, persistent=False)
         self.position = Position()
         self.totals = Totals()
         self.first_step = 0
@@ -129,9 +134,15 @@ class VideoTask(pl.LightningModule):
         else:
             clips = normalize(batch["clips"].flatten(0, 1), self.model.clip)
             logits = self.model(clips)
-            smoothing = self.recipe.optim.label_smoothing
-            loss = classification_loss(logits, labels, label_smoothing=smoothing)
-            correct = int((logits.argmax(1) == labels).sum())
+            loss = classification_loss(
+                logits,
+                labels,
+                kind=self.loss_kind,
+                label_smoothing=self.recipe.optim.label_smoothing,
+                class_weights=cast("Tensor | None", self.class_weights),
+            )
+            if not self.model.multi_label:
+                correct = int((logits.argmax(1) == labels).sum())
         self._count(batch, count, loss.item() if count else 0.0, correct)
         return loss
 

@@ -11,7 +11,7 @@ from .prepared import PREPARED, is_prepared, prepared_format
 
 FORMATS: dict[str, Format] = {
     "folder": Format(folder_rows, "a folder of class folders"),
-    "list": Format(list_rows, "a CSV or TSV with the columns path,label"),
+    "list": Format(list_rows, "a CSV or TSV with the columns path,label", may_be_multi_label=True),
     "prepared": PREPARED,
 }
 """Every format under the name that ``data.format`` takes."""

@@ -47,9 +47,9 @@ def _rows(source: DataSource, faults: Faults) -> Iterator[Row]:
             f"{folder.path}: not finished, it has no {folder.index.name}; "
             "the same `vmf data prepare` command goes on"
         )
-    yield from list_rows(
-        dataclasses.replace(source, path=str(folder.index), annotations=None, root=None), faults
-    )
+    multi_label = prepared_format(source.listing).multi_label
+    listed = DataSource(str(folder.index), multi_label=multi_label)
+    yield from list_rows(listed, faults)
 
 
 def _class_names(source: DataSource) -> tuple[str, ...]:
