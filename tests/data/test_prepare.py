@@ -79,6 +79,17 @@ def test_labels_splits_groups_and_the_order_of_classes_stay(data: Path, tmp_path
     assert not [path for path in (tmp_path / "out").iterdir() if path.name == ".partial"]
 
 
+def test_several_classes_of_a_clip_stay(data: Path, tmp_path: Path):
+    table = data / "several.csv"
+    table.write_text("path,label\nsub/one.avi,walk|run\nsub/two.mkv,\n")
+    index = load_index(DataSource(str(table), multi_label=True))
+    prepare(index, tmp_path / "out", num_workers=0)
+    again = load_index(str(tmp_path / "out"))
+    assert again.multi_label
+    assert again.class_names == ("run", "walk")
+    assert [clip.labels for clip in again.clips] == [(1, 0), ()]
+
+
 def test_only_what_is_missing_or_changed_is_made_again(data: Path, tmp_path: Path):
     index, out = read(data), tmp_path / "out"
     prepare(index, out)
