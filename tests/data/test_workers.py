@@ -54,6 +54,12 @@ def test_what_hangs_is_stopped_and_what_gets_on_is_not():
     assert time.monotonic() - begin < 30
 
 
+def test_failures_tell_what_happened():
+    done = run_tasks(work, ["video", "die", "hang"], num_workers=2, timeout_seconds=2)
+    kinds = {task: r.kind for task, r in done if isinstance(r, TaskFailure)}
+    assert kinds == {"video": "failed", "die": "died", "hang": "hung"}
+
+
 def test_a_full_disk_ends_everything():
     with pytest.raises(UserError, match="No space left on device; the same command goes on"):
         run(["a", "full", *"bcdefgh"])

@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 from ..errors import UserError, VideoError
 from .loader import _context, _init_worker
@@ -34,6 +34,8 @@ class TaskFailure:
 
     reason: str
     """One phrase."""
+    kind: Literal["failed", "died", "hung"] = "failed"
+    """It raised an error, its process died, or it was stopped as it did not get on."""
 
 
 @dataclass
@@ -126,10 +128,11 @@ def _collect(workers: list[_Worker[T]], timeout: float) -> Iterator[tuple[T, Any
                 raise UserError(value)
             result = value if kind == "done" else TaskFailure(str(value))
             if kind == "died":
-                result = TaskFailure(_cause_of_death(worker.process))
+                result = TaskFailure(_cause_of_death(worker.process), "died")
         elif time.monotonic() >= worker.deadline(timeout):
             kind = "died"
-            result = TaskFailure(f"stopped: it did not get on for {timeout:g} seconds")
+            text = f"stopped: it did not get on for {timeout:g} seconds"
+            result = TaskFailure(text, "hung")
         else:
             continue
         worker.task = None
