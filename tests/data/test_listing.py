@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from video_mobile_former.data.listing import folder_rows, list_rows, present, without_repetitions
+from video_mobile_former.data.listing import folder_rows, list_rows
 from video_mobile_former.data.source import DataSource, Faults, Row
 from video_mobile_former.errors import DataError
 
@@ -14,9 +14,7 @@ def read_folder(root: Path) -> list[Row]:
 
 
 def read_list(path: Path, *, multi_label: bool = False) -> list[Row]:
-    source, faults = DataSource(str(path), multi_label=multi_label), Faults()
-    rows = without_repetitions(list_rows(source, faults), faults)
-    return list(present(rows, source, faults, may_lack=False))
+    return list(list_rows(DataSource(str(path), multi_label=multi_label), Faults()))
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -169,14 +167,6 @@ def test_quoted_line_ends_do_not_shift_line_numbers(tmp_path: Path):
             "clips.csv:2: end_seconds 2 is not after start_seconds 2",
         ),
         ("path,label,end_seconds\na.mp4,x,0\n", "end_seconds 0 is not after start_seconds 0"),
-        (
-            "path,label\na.mp4,x\nb.mp4,x\na.mp4,y\n",
-            "clips.csv:4: a.mp4 has label 'y' here and 'x' at ",
-        ),
-        (
-            "path,label,split\na.mp4,x,train\na.mp4,x,test\n",
-            "clips.csv:3: a.mp4 is in split 'test' here and in 'train' at ",
-        ),
     ],
 )
 def test_list_errors(tmp_path: Path, text: str, message: str):
@@ -185,25 +175,6 @@ def test_list_errors(tmp_path: Path, text: str, message: str):
     assert message in str(caught.value)
     assert str(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)
-
-
-def test_repeated_rows_count_once(tmp_path: Path):
-    rows = read_list(listing(tmp_path, "path,label\na.mp4,x\nb.mp4,y\na.mp4,x\n./a.mp4,x\n"))
-    assert [r.name for r in rows] == ["a.mp4", "b.mp4"]
-
-
-def test_parts_of_one_file_may_carry_different_labels(tmp_path: Path):
-    text = "path,label,start_seconds,end_seconds\na.mp4,x,0,1\na.mp4,y,1,2\n"
-    assert [r.label for r in read_list(listing(tmp_path, text))] == ["x", "y"]
-
-
-def test_missing_files_are_counted(tmp_path: Path):
-    text = "path,label\n" + "".join(f"{i}.mp4,x\n" for i in range(9)) + "a.mp4,x\n"
-    with pytest.raises(DataError) as caught:
-        read_list(listing(tmp_path, text))
-    message = str(caught.value)
-    assert "9 of 10 listed files are missing: 0.mp4 (line 2), 1.mp4 (line 3), 2.mp4" in message
-    assert f"relative paths are relative to {tmp_path}" in message
 
 
 def test_a_file_that_is_no_text(tmp_path: Path):

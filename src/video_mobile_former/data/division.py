@@ -36,19 +36,25 @@ def split_index(index: ClipIndex, fraction: float, seed: int) -> tuple[ClipIndex
     """
     if not 0 < fraction < 1:
         raise DataError(f"the share to hold out must be above 0 and below 1, not {fraction}")
-    members: dict[str, list[int]] = defaultdict(list)
-    for i, clip in enumerate(index.clips):
-        members[f"group {clip.group}" if clip.group is not None else f"clip {i}"].append(i)
+    members: dict[int, list[int]] = defaultdict(list)
+    for i, group in enumerate(index.table.group.tolist()):
+        members[group if group >= 0 else -1 - i].append(i)
     rows = list(members.values())
-    targets = index.table.targets(len(index.class_names))
-    groups = [Counter(np.nonzero(targets[row])[1].tolist()) for row in rows]
+    group_of = np.empty(len(index), dtype=np.int64)
+    for g, row in enumerate(rows):
+        group_of[row] = g
+    groups: list[Counter[int]] = [Counter() for _ in rows]
+    clips, labels = index.table.label_pairs()
+    for g, label in zip(group_of[clips].tolist(), labels.tolist(), strict=True):
+        groups[g][label] += 1
     _check_groups(index, groups)
     total = index.counts()
-    without = [int((~targets[row].any(axis=1)).sum()) for row in rows]
+    unlabelled = np.setdiff1d(np.arange(len(index)), clips)
+    without = np.bincount(group_of[unlabelled], minlength=len(rows)).tolist()
     if sum(map(bool, without)) >= 2:
         # Clips without a class are divided as if that were a class of theirs.
-        for group, clips in zip(groups, without, strict=True):
-            group.update({len(total): clips} if clips else {})
+        for group, n in zip(groups, without, strict=True):
+            group.update({len(total): n} if n else {})
         total = (*total, sum(without))
     held = _choose_groups(groups, total, fraction, seed)
     if held is None:

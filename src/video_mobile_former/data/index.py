@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -18,8 +18,10 @@ import numpy as np
 
 from ..console import say
 from ..errors import DataError
+from .columns import ColumnsBuilder
 from .formats import find_format
-from .listing import SPLIT_NAMES, present, without_repetitions
+from .listing import SPLIT_NAMES
+from .rows import present, without_repetitions
 from .source import DataSource, Faults, Row
 from .table import SPLITS, Clip, ClipTable
 
@@ -55,11 +57,8 @@ class ClipIndex:
 
         A clip of several classes counts for each of them.
         """
-        if self.multi_label:
-            counts = self.table.targets(len(self.class_names)).sum(0, dtype=np.int64)
-        else:
-            counts = np.bincount(self.table.label, minlength=len(self.class_names))
-        return tuple(int(count) for count in counts)
+        _, labels = self.table.label_pairs()
+        return tuple(np.bincount(labels, minlength=len(self.class_names)).tolist())
 
     def splits(self) -> dict[str, int]:
         """Number of clips in each split that the data names, in the order train, val, test."""
@@ -154,12 +153,29 @@ def _build(
     *,
     multi_label: bool,
 ) -> ClipIndex:
+    ids = {} if names is None else {name: i for i, name in enumerate(names)}
+    ids_of: dict[tuple[str, ...], tuple[int, ...]] = {}
+    builder = ColumnsBuilder()
+    for row in rows:
+        path, labels, name, _, _, split, group, start, end, offset, size = row
+        numbers = ids_of.get(labels)
+        if numbers is None:
+            unknown = next((label for label in labels if names and label not in ids), None)
+            if unknown is not None:
+                text = f"label {unknown!r} is not in the class list" + _hint(unknown, names or ())
+                faults.add("unknown label", row.where, text, name)
+                continue
+            numbers = tuple(ids.setdefault(label, len(ids)) for label in labels)
+            ids_of[labels] = numbers
+        several = numbers if multi_label else None
+        first = numbers[0] if numbers else -1
+        builder.add(path, name, first, split, group, start, end, several, offset, size)
     if names is None:
-        rows = list(rows)
-        names = tuple(sorted({label for row in rows for label in row.labels}))
-    position = {name: i for i, name in enumerate(names)}
-    clips = ClipTable(_clips(rows, names, position, faults, multi_label=multi_label))
-    index = ClipIndex(clips=clips, class_names=names, source=source)
+        names = tuple(sorted(ids))
+    # Classes are numbered as they come and put in order at the end, so that rows pass through.
+    order = {name: i for i, name in enumerate(names)}
+    columns = builder.build(np.array([order[name] for name in ids], dtype=np.int32))
+    index = ClipIndex(clips=ClipTable.of(columns), class_names=names, source=source)
     if not len(index):
         raise DataError(f"{source}: lists no clips" + (" that can be used" if faults.found else ""))
     without = [name for name, n in zip(names, index.counts(), strict=True) if not n]
@@ -167,35 +183,6 @@ def _build(
         shown = ", ".join(without[:5]) + (", …" if len(without) > 5 else "")
         say(f"{source}: {len(without)} of {len(names)} classes have no clip: {shown}")
     return index
-
-
-def _clips(
-    rows: Iterable[Row],
-    names: tuple[str, ...],
-    position: dict[str, int],
-    faults: Faults,
-    *,
-    multi_label: bool,
-) -> Iterator[Clip]:
-    for row in rows:
-        unknown = next((label for label in row.labels if label not in position), None)
-        if unknown is not None:
-            text = f"label {unknown!r} is not in the class list" + _hint(unknown, names)
-            faults.add("unknown label", row.where, text, row.name)
-            continue
-        labels = tuple(position[label] for label in row.labels)
-        yield Clip(
-            path=row.path,
-            label=labels[0] if labels else -1,
-            split=row.split,
-            group=row.group,
-            start_seconds=row.start_seconds,
-            end_seconds=row.end_seconds,
-            name=row.name,
-            labels=labels if multi_label else None,
-            offset=row.offset,
-            size=row.size,
-        )
 
 
 def _hint(label: str, names: Sequence[str]) -> str:

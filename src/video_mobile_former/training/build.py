@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -98,13 +100,27 @@ def fingerprint(*indexes: ClipIndex | None, class_weights: Tensor | None = None)
     digest = hashlib.sha256()
     for index in indexes:
         digest.update(repr(index and index.class_names).encode())
-        for clip in index.clips if index else ():
-            row = (clip.name, clip.label, clip.start_seconds, clip.end_seconds)
-            row += () if clip.labels is None else (clip.labels,)
+        for row in _rows_of(index) if index else ():
             digest.update(repr(row).encode())
     if class_weights is not None:
         digest.update(repr(class_weights.tolist()).encode())
     return digest.hexdigest()[:16]
+
+
+def _rows_of(index: ClipIndex) -> Iterator[tuple[object, ...]]:
+    """What training depends on of each clip, read from the columns: there may be very many."""
+    table = index.table
+    starts, ends = (
+        (None if math.isnan(value) else value for value in column.tolist())
+        for column in (table.start_seconds, table.end_seconds)
+    )
+    rows = zip(table.names(), table.label.tolist(), starts, ends, strict=True)
+    if not index.multi_label:
+        return rows
+    return (
+        row if clip.labels is None else (*row, clip.labels)
+        for row, clip in zip(rows, table, strict=True)
+    )
 
 
 def build_model(
