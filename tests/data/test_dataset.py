@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import pickle
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,8 +12,9 @@ from video_files import read_number, write_video
 
 from video_mobile_former.clip import ClipSpec
 from video_mobile_former.data.dataset import ClipDataset, ClipFailure, ClipSample, collate
+from video_mobile_former.data.decode import VideoReader
 from video_mobile_former.data.index import Clip, ClipIndex
-from video_mobile_former.data.transforms import TrainTransform
+from video_mobile_former.data.transforms import TrainTransform, augment
 
 SPEC = ClipSpec(num_frames=4, crop_size=48, resize_size=56)
 
@@ -169,3 +171,68 @@ def test_clips_of_several_classes(index: ClipIndex):
     assert len(batch["failures"]) == 1
     assert len(collate([dataset[2]])["labels"]) == 0
     assert dataset.targets.tolist() == [[1, 0, 1], [0, 0, 0], [0, 1, 0]]
+
+
+# Repeats, and changes left to the device
+
+CHANGES = TrainTransform(
+    SPEC, color_jitter=0.4, grayscale_probability=0.3, randaugment_ops=3, erase_probability=0.5
+)
+
+
+def test_repeats_decode_once(index: ClipIndex, monkeypatch: pytest.MonkeyPatch):
+    calls = []
+    read = VideoReader.frames
+
+    def frames(self: VideoReader, *args: Any, **options: Any) -> torch.Tensor:
+        calls.append(args)
+        return read(self, *args, **options)
+
+    monkeypatch.setattr(VideoReader, "frames", frames)
+    dataset = ClipDataset(index, SPEC, train=True, transform=CHANGES, repeats=3)
+    sample = good(dataset[2, 0])
+    assert len(calls) == 1
+    assert sample["clip"].shape == (3, 3, 4, 48, 48)
+    assert len({clip.numpy().tobytes() for clip in sample["clip"]}) == 3
+    # The first is what a run without repeats sees; more repeats leave the others as they are.
+    single = good(ClipDataset(index, SPEC, train=True, transform=CHANGES)[2, 0])
+    assert torch.equal(sample["clip"][:1], single["clip"])
+    more = good(ClipDataset(index, SPEC, train=True, transform=CHANGES, repeats=4)[2, 0])
+    assert torch.equal(sample["clip"], more["clip"][:3])
+
+
+def test_repeats_show_the_same_frames(index: ClipIndex):
+    dataset = ClipDataset(index, SPEC, train=True, transform=WholeFrame(), repeats=2)
+    sample = good(dataset[0, 0])
+    assert torch.equal(sample["clip"][0], sample["clip"][1])
+
+
+@pytest.mark.parametrize("repeats", [1, 2])
+def test_changes_now_or_later(index: ClipIndex, repeats: int):
+    now, later = (
+        ClipDataset(index, SPEC, train=True, transform=CHANGES, repeats=repeats, augment_later=wait)
+        for wait in (False, True)
+    )
+    batches = [collate([dataset[1, i] for i in (0, 4, 1, 3)]) for dataset in (now, later)]
+    assert "parameters" not in batches[0]
+    assert "parameters" in batches[1]
+    assert batches[1]["parameters"].color.shape == (3, repeats, 4)
+    clips = batches[1]["clips"].flatten(0, 1).transpose(1, 2)
+    done = augment(clips, batches[1]["parameters"].flatten()).transpose(1, 2)
+    assert torch.equal(done, batches[0]["clips"].flatten(0, 1))
+    assert not torch.equal(batches[0]["clips"], batches[1]["clips"])
+    assert "parameters" not in collate([later[0, 4]])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"train": True, "repeats": 0},
+        {"train": False, "repeats": 2},
+        {"train": True, "augment_later": True, "transform": WholeFrame()},
+        {"train": False, "augment_later": True},
+    ],
+)
+def test_repeats_and_later_are_for_training(index: ClipIndex, options: dict[str, Any]):
+    with pytest.raises(ValueError, match=r"repeats|augment_later"):
+        ClipDataset(index, SPEC, **options)

@@ -41,10 +41,14 @@ def _run(recipe: Recipe, folder: Path, *words: str) -> str:
 def test_the_same_loss_curve(
     small_recipe: Callable[..., Recipe], read_metrics: Read, tmp_path: Path
 ) -> None:
-    one = small_recipe(out=str(tmp_path / "one"), optim__lr=1e-4)
-    two = small_recipe(
-        out=str(tmp_path / "two"), optim__lr=1e-4, train__batch_size=4, train__devices=2
-    )
+    changes: dict[str, Any] = {
+        "optim__lr": 1e-4,
+        "augment__on": "device",
+        "augment__repeats": 2,
+        "augment__randaugment_ops": 2,
+    }
+    one = small_recipe(out=str(tmp_path / "one"), **changes)
+    two = small_recipe(out=str(tmp_path / "two"), train__batch_size=4, train__devices=2, **changes)
     _run(one, tmp_path, "--frozen-norms")
     _run(two, tmp_path, "--frozen-norms")
     rows = list(zip(read_metrics(one.out), read_metrics(two.out), strict=True))

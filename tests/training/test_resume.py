@@ -27,8 +27,17 @@ from video_mobile_former.training.task import VideoTask
 Make = Callable[..., Recipe]
 Read = Callable[[Any], list[dict[str, str]]]
 
-# Everything random is on: order, crops, colours, dropout, stochastic depth, balanced classes.
+# Everything random is on: order, crops, all changes to clips, mixes, dropout, stochastic depth,
+# balanced classes.
 HARD: dict[str, Any] = {
+    "augment__on": "device",
+    "augment__repeats": 2,
+    "augment__grayscale_probability": 0.3,
+    "augment__randaugment_ops": 2,
+    "augment__erase_probability": 0.5,
+    "augment__mixup_alpha": 0.8,
+    "augment__cutmix_alpha": 1.0,
+    "augment__cutmix_kind": "spatiotemporal",
     "model__drop_rate": 0.2,
     "model__drop_path_rate": 0.2,
     "data__class_balanced": True,

@@ -11,6 +11,7 @@ from video_mobile_former.data.loader import make_loader
 from video_mobile_former.errors import DataError, UserError
 from video_mobile_former.training.build import build_indexes, build_model
 from video_mobile_former.training.interrupt import StopRequest
+from video_mobile_former.training.mixing import Mixing
 from video_mobile_former.training.recipe import Recipe
 from video_mobile_former.training.task import MAX_EMPTY_BATCHES, VideoTask
 
@@ -117,3 +118,28 @@ def test_the_average_is_no_part_of_the_module(task: VideoTask) -> None:
     own = {id(p) for p in task.parameters()}
     assert not any(id(p) in own for p in task.average.model.parameters())
     assert task.result is task.average.model
+
+
+def test_repeats_and_mixes_are_counted_as_clips(
+    task: VideoTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two clips of each of three videos; a mixed clip counts by the class it has most of."""
+    batch = _batch(3, failed=1)
+    batch["clips"] = batch["clips"].repeat(1, 2, 1, 1, 1, 1)
+    task.mixing = Mixing(cutmix_alpha=1.0)
+    mix = task.mixing.draw([0, 0, 0, 0], (6, 3, 4, 32, 32))
+    assert mix is not None
+    labels = torch.tensor([0, 0, 1, 1, 2, 2])
+    most = labels if mix.share >= 0.5 else labels[mix.partners]
+    logits = torch.nn.functional.one_hot(most, 8).float().requires_grad_()
+    monkeypatch.setattr(task.model, "forward", lambda clips: logits)
+    loss = task.training_step(batch, 0)
+    assert (task.totals.clips, task.totals.correct, task.totals.failed) == (6, 6, 1)
+    assert task.totals.loss == pytest.approx(6 * loss.item())
+
+
+def test_one_video_in_two_forms_has_batch_statistics(task: VideoTask) -> None:
+    batch = _batch(1)
+    batch["clips"] = batch["clips"].repeat(1, 2, 1, 1, 1, 1)
+    task.training_step(batch, 0)
+    assert task.totals.clips == 2

@@ -16,14 +16,27 @@ from ..errors import VideoError
 from . import sampling
 from .decode import VideoReader
 from .index import Clip, ClipIndex
-from .transforms import EvalTransform, TrainTransform, Transform
+from .transforms import (
+    AugmentParameters,
+    EvalTransform,
+    TrainTransform,
+    Transform,
+    stack_parameters,
+)
 
 
-class ClipSample(TypedDict):
+class _ToAugment(TypedDict, total=False):
+    parameters: AugmentParameters
+    """What is left to do to the clips by ``augment``, with one more axis: ``(V, …)`` of a sample,
+    ``(B, V, …)`` of a batch; absent where nothing is."""
+
+
+class ClipSample(_ToAugment):
     """One item of a data set."""
 
     clip: Tensor
-    """``(V, 3, T, H, W)`` uint8; V = 1 in training, else views × crops, view by view."""
+    """``(V, 3, T, H, W)`` uint8; V is the number of repeats in training, else views × crops, view
+    by view."""
     label: int | Tensor
     """The class; of a multi-label index ``(K,)`` float32 with a 1 for every class of the clip."""
     index: int
@@ -47,7 +60,7 @@ class ClipFailure:
         return f"{self.path}: {self.reason}"
 
 
-class Batch(TypedDict):
+class Batch(_ToAugment):
     """Several items of a data set, without those that failed."""
 
     clips: Tensor
@@ -75,6 +88,9 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         seed: Of all random choices.
         num_views: Clips per video when not training, at least 1.
         num_crops: Crops per view when not training, at least 1.
+        repeats: Differently changed clips of the same frames in training, at least 1: a video is
+            decoded once for all of them (repeated augmentation, arXiv 1901.09335).
+        augment_later: Crop and flip only, and give the parameters of the rest along.
     """
 
     def __init__(
@@ -87,6 +103,8 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         seed: int = 0,
         num_views: int = 1,
         num_crops: int = 1,
+        repeats: int = 1,
+        augment_later: bool = False,
     ):
         if num_views < 1 or num_crops < 1:
             raise ValueError(f"num_views ({num_views}) and num_crops ({num_crops}) start at 1")
@@ -94,12 +112,18 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
             raise ValueError("training takes one view and one crop of each clip")
         if transform is None:
             transform = TrainTransform(spec) if train else EvalTransform(spec, num_crops)
+        if repeats < 1 or (repeats > 1 and not train):
+            raise ValueError(f"repeats must be at least 1, and 1 when not training, not {repeats}")
+        if augment_later and not isinstance(transform, TrainTransform):
+            raise ValueError("augment_later needs a TrainTransform, which tells what is left to do")
         self.index = index
         self.spec = spec
         self.train = train
         self.transform: Transform = transform
         self.seed = seed
         self.num_views = num_views
+        self.repeats = repeats
+        self.augment_later = augment_later
 
     def __len__(self) -> int:
         return len(self.index)
@@ -119,11 +143,13 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         if not 0 <= i < len(self):
             raise IndexError(f"clip {i} of {len(self)}")
         clip = self.index.clips[i]
+        generators = [self._generator(epoch, i, repeat) for repeat in range(self.repeats)]
         try:
-            frames, held = self._read(clip, self._generator(epoch, i))
+            views, held = self._read(clip, generators[0])
         except VideoError as error:
             return ClipFailure(index=i, path=clip.name or clip.path, reason=error.reason)
-        return ClipSample(clip=frames, label=self._label(clip), index=i, held=held)
+        frames, later = self._transformed(views, generators)
+        return ClipSample(clip=frames, label=self._label(clip), index=i, held=held, **later)
 
     def _label(self, clip: Clip) -> int | Tensor:
         if clip.labels is None:
@@ -132,7 +158,8 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         target[list(clip.labels)] = 1.0
         return target
 
-    def _read(self, clip: Clip, generator: torch.Generator) -> tuple[Tensor, bool]:
+    def _read(self, clip: Clip, generator: torch.Generator) -> tuple[Sequence[Tensor], bool]:
+        """Views, each ``(T, 3, H, W)``, and whether the last frame is held."""
         with VideoReader(clip.path, offset=clip.offset, size=clip.size) as reader:
             times = reader.timestamps(clip.start_seconds, clip.end_seconds)
             if len(times) == 0:
@@ -146,20 +173,40 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
                 self.transform.decode_size,
                 enlarge=self.transform.enlarge,
             )
-        out = [self.transform(view, generator) for view in frames.split(self.spec.num_frames)]
+        return frames.split(self.spec.num_frames), sampling.is_short(times, self.spec)
+
+    def _transformed(
+        self, views: Sequence[Tensor], generators: Sequence[torch.Generator]
+    ) -> tuple[Tensor, _ToAugment]:
+        """Clips ``(V, 3, T, S, S)`` of all views, or of the only view with each generator."""
+        if len(generators) == 1:
+            pairs = [(view, generators[0]) for view in views]
+        else:
+            pairs = [(views[0], generator) for generator in generators]
+        later: _ToAugment = {}
+        if self.augment_later and isinstance(self.transform, TrainTransform):
+            crops = [self.transform.crop(view, generator) for view, generator in pairs]
+            out = [clip for clip, _ in crops]
+            later["parameters"] = stack_parameters([parameters for _, parameters in crops])
+        else:
+            out = [self.transform(view, generator) for view, generator in pairs]
         # Each is (T, 3, S, S) or (crops, T, 3, S, S).
         stacked = torch.cat([view if view.dim() == 5 else view[None] for view in out])
-        return stacked.transpose(1, 2).contiguous(), sampling.is_short(times, self.spec)
+        return stacked.transpose(1, 2).contiguous(), later
 
-    def _generator(self, epoch: int, i: int) -> torch.Generator:
-        # SeedSequence mixes the three numbers well; neighbouring seeds give unrelated streams.
-        state = np.random.SeedSequence([self.seed, epoch, i]).generate_state(2, np.uint32)
+    def _generator(self, epoch: int, i: int, repeat: int = 0) -> torch.Generator:
+        # SeedSequence mixes the numbers well; neighbouring seeds give unrelated streams. The first
+        # repeat has the stream of a run without repeats.
+        place = [self.seed, epoch, i] + [repeat] * (repeat > 0)
+        state = np.random.SeedSequence(place).generate_state(2, np.uint32)
         return torch.Generator().manual_seed(int(state[0]) << 31 ^ int(state[1]))
 
 
 def collate(items: Sequence[ClipSample | ClipFailure]) -> Batch:
     """Stack the items that could be read and list those that could not."""
     good = [item for item in items if not isinstance(item, ClipFailure)]
+    parameters = [item["parameters"] for item in good if "parameters" in item]
+    later: _ToAugment = {"parameters": stack_parameters(parameters)} if parameters else {}
     return Batch(
         clips=torch.stack([item["clip"] for item in good])
         if good
@@ -168,6 +215,7 @@ def collate(items: Sequence[ClipSample | ClipFailure]) -> Batch:
         indices=torch.tensor([item["index"] for item in good], dtype=torch.int64),
         failures=[item for item in items if isinstance(item, ClipFailure)],
         held=[item["index"] for item in good if item["held"]],
+        **later,
     )
 
 

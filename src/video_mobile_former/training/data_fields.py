@@ -1,4 +1,4 @@
-"""The fields of a training recipe that concern clips: where they are, how they are read, changes.
+"""The fields of a training recipe that concern clips: where they are and how they are read.
 
 See :mod:`.recipe_fields` for the rest.
 """
@@ -92,25 +92,3 @@ class ClipRecipe:
         for name in ("num_frames", "stride", "resize_size", "crop_size"):
             value = getattr(self, name)
             require(self, "clip", name, value is None or value >= 1, "at least 1")
-
-
-@dataclass(frozen=True)
-class AugmentRecipe:
-    """Random changes to training clips, the same for all frames of a clip."""
-
-    scale: tuple[float, float] = (0.4, 1.0)
-    """Smallest and largest share of the picture's area that a random crop takes."""
-    ratio: tuple[float, float] = (0.75, 1.3333)
-    """Smallest and largest width by height of a random crop."""
-    horizontal_flip: bool = True
-    """Mirror half of the clips; set false where left and right tell classes apart."""
-    color_jitter: float = 0.3
-    """Strength of changes to brightness, contrast and saturation, 0 to 1."""
-
-    def __post_init__(self) -> None:
-        low, high = self.scale
-        require(self, "augment", "scale", 0 < low <= high <= 1, "two rising numbers in (0, 1]")
-        low, high = self.ratio
-        ok = 0 < low <= high < math.inf
-        require(self, "augment", "ratio", ok, "two rising numbers above 0")
-        require(self, "augment", "color_jitter", 0 <= self.color_jitter <= 1, "0 to 1")

@@ -23,13 +23,13 @@ from ..console import say
 from ..data.dataset import Batch, ClipDataset
 from ..data.index import ClipIndex
 from ..data.loader import ClipLoader, make_loader
-from ..data.transforms import TrainTransform
 from ..errors import RecipeError, UserError
 from ..models.video_mobile_former import VideoMobileFormer
 from ..optional import require
 from ..version import __version__
 from .build import build_indexes, build_model, fingerprint
 from .class_weights import class_weights
+from .inputs import train_transform
 from .interrupt import StopRequest, StopTraining, TrainingInterrupted
 from .losses import loss_kind
 from .progress import say_begin
@@ -207,9 +207,17 @@ def _make_loaders(
 ) -> tuple[ClipLoader, Iterable[Batch] | None]:
     """The training and validation clips of one process of ``world``."""
     data = recipe.data
-    transform = TrainTransform(spec, **dataclasses.asdict(recipe.augment))
+    clips = ClipDataset(
+        train,
+        spec,
+        train=True,
+        transform=train_transform(spec, recipe.augment),
+        seed=recipe.seed,
+        repeats=recipe.augment.repeats,
+        augment_later=recipe.augment.on == "device",
+    )
     train_loader = make_loader(
-        ClipDataset(train, spec, train=True, transform=transform, seed=recipe.seed),
+        clips,
         batch_size=recipe.train.batch_size,
         num_workers=data.num_workers,
         class_balanced=data.class_balanced,

@@ -16,8 +16,9 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+
+from .losses import dense_targets
 
 CutKind = Literal["spatial", "temporal", "spatiotemporal"]
 _STREAM = 1
@@ -105,9 +106,7 @@ def mix_targets(targets: Tensor, num_classes: int, mix: Mix) -> Tensor:
     Returns:
         ``(B, K)`` float32.
     """
-    if targets.dim() == 1:
-        targets = F.one_hot(targets, num_classes)
-    targets = targets.float()
+    targets = dense_targets(targets, num_classes)
     return mix.share * targets + (1 - mix.share) * targets[mix.partners.to(targets.device)]
 
 

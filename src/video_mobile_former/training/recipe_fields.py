@@ -10,7 +10,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from .data_fields import AugmentRecipe, ClipRecipe, DataRecipe, DecodeRecipe
+from .augment_fields import AugmentRecipe
+from .data_fields import ClipRecipe, DataRecipe, DecodeRecipe
 from .require import require
 
 
@@ -98,7 +99,7 @@ class TrainRecipe:
     epochs: int = 60
     """Passes over the training clips."""
     batch_size: int = 16
-    """Clips in one forward pass of one process."""
+    """Videos in one forward pass of one process; each gives augment.repeats clips."""
     accumulate: int = 1
     """Batches whose gradients are summed for one optimiser step."""
     precision: Literal["fp32", "bf16", "fp16"] = "fp32"

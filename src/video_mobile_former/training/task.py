@@ -20,10 +20,10 @@ from torch import Tensor, nn
 from ..data.dataset import Batch, ClipDataset
 from ..data.index import ClipIndex
 from ..data.loader import ClipLoader
-from ..data.transforms import normalize
 from ..errors import DataError, UserError
 from .batches import EpochBatches
 from .ema import WeightAverage
+from .inputs import mixing, training_inputs
 from .interrupt import StopRequest
 from .losses import LossKind, classification_loss, loss_kind, zero_loss
 from .optim import build_optimizer, learning_rate
@@ -53,6 +53,7 @@ class VideoTask(pl.LightningModule):
         self.stop = stop
         self.loss_kind: LossKind = loss_kind(recipe.optim.loss, multi_label=model.multi_label)
         self.register_buffer("class_weights", class_weights, persistent=False)
+        self.mixing = mixing(recipe.augment)
         self.position = Position()
         self.totals = Totals()
         self.first_step = 0
@@ -104,12 +105,15 @@ class VideoTask(pl.LightningModule):
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Make dropout and stochastic depth a function of the place in the run."""
-        at, rank = self.position, self.global_rank
-        mixed = np.random.SeedSequence([self.recipe.seed, at.epoch, at.batch, rank])
+        mixed = np.random.SeedSequence(self._place())
         torch.manual_seed(int(mixed.generate_state(1, np.uint64)[0]) >> 1)
         rate = self.current_rate()
         for group in cast("torch.optim.Optimizer", self.optimizers(False)).param_groups:
             group["lr"] = rate
+
+    def _place(self) -> list[int]:
+        """What everything random in a batch is a function of."""
+        return [self.recipe.seed, self.position.epoch, self.position.batch, self.global_rank]
 
     def current_rate(self) -> float:
         """Learning rate of the next optimiser step."""
@@ -126,22 +130,25 @@ class VideoTask(pl.LightningModule):
         Raises:
             UserError: If the loss is not finite, or too many clips cannot be read.
         """
-        labels = batch["labels"]
-        count, correct = len(labels), 0
+        count, correct = len(batch["labels"]) * batch["clips"].shape[1], 0
         if count < 2:  # one clip has no batch statistics
             loss = zero_loss(self.model.parameters())
             count = 0
         else:
-            clips = normalize(batch["clips"].flatten(0, 1), self.model.clip)
+            clips, targets = training_inputs(
+                batch, self.model.clip, self.model.num_classes, self.mixing, self._place()
+            )
             logits = self.model(clips)
             loss = classification_loss(
                 logits,
-                labels,
+                targets,
                 kind=self.loss_kind,
                 label_smoothing=self.recipe.optim.label_smoothing,
                 class_weights=cast("Tensor | None", self.class_weights),
             )
             if not self.model.multi_label:
+                # Of a mixed clip the class that it has most of counts.
+                labels = targets.argmax(1) if targets.dim() == 2 else targets
                 correct = int((logits.argmax(1) == labels).sum())
         self._count(batch, count, loss.item() if count else 0.0, correct)
         return loss

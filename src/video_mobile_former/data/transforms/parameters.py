@@ -32,11 +32,15 @@ class AugmentParameters(NamedTuple):
         """The parameters of some clips of a batch."""
         return AugmentParameters(*(field[which] for field in self))
 
+    def flatten(self) -> AugmentParameters:
+        """The axes (B, V) of a batch with several clips of each video as one."""
+        return AugmentParameters(*(field.flatten(0, 1) for field in self))
+
     def as_batch(self) -> AugmentParameters:
         """The parameters of one clip as those of a batch of one."""
         return AugmentParameters(*(field[None] for field in self))
 
 
 def stack_parameters(parameters: Sequence[AugmentParameters]) -> AugmentParameters:
-    """Parameters of a batch from those of its clips, each of one clip."""
+    """Put the parameters of several clips, or of equally large batches, along a new first axis."""
     return AugmentParameters(*(torch.stack(field) for field in zip(*parameters, strict=True)))
