@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -55,3 +56,12 @@ def test_a_recipe_takes_a_step(
     )
     assert fit(recipe).step == 1
     assert float(read_metrics(recipe.out)[0]["loss"]) > 0
+
+
+def test_recipes_in_the_docs_load(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "training.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
+    assert blocks
+    for block in blocks:
+        (tmp_path / "r.yaml").write_text(block, encoding="utf-8")
+        assert recipe_differences(load_recipe(tmp_path / "r.yaml"), Recipe())

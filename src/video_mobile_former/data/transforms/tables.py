@@ -106,16 +106,26 @@ TABLES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
 
 def _histograms(clips: Tensor) -> Tensor:
     """``(B, 3, 256)`` int64 on the CPU."""
-    count = len(clips)
-    rows = clips.transpose(1, 2).reshape(count * 3, -1)
+    rows = clips.transpose(1, 2).reshape(len(clips) * 3, -1)
     if clips.device.type == "cpu":
         counts = torch.stack([torch.bincount(row, minlength=256) for row in rows])
     else:
-        # All at once: one count per channel would be thousands of small kernels a batch.
-        first = torch.arange(0, 3 * count * 256, 256, dtype=torch.int32, device=clips.device)
-        places = (rows.int() + first[:, None]).flatten()
-        counts = torch.bincount(places, minlength=3 * count * 256).cpu()
-    return counts.view(count, 3, 256)
+        counts = count_at_once(rows).cpu()
+    return counts.view(-1, 3, 256)
+
+
+def count_at_once(rows: Tensor) -> Tensor:
+    """How often each value is in each row, by one count: a device need not be waited for each time.
+
+    Args:
+        rows: ``(N, M)`` uint8.
+
+    Returns:
+        ``(N, 256)`` int64.
+    """
+    first = torch.arange(0, len(rows) * 256, 256, dtype=torch.int32, device=rows.device)
+    places = (rows.int() + first[:, None]).flatten()
+    return torch.bincount(places, minlength=len(rows) * 256).view(-1, 256)
 
 
 def _each_channel(table: Tensor) -> Tensor:
