@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .console import say
-from .data_commands import add_data_commands, add_source_options, source_of
+from .data_commands import add_data_commands, add_source_options, source_of, source_words
 from .errors import UserError
 from .version import __version__
 
@@ -81,7 +81,7 @@ def _parser() -> Parser:
     evaluate = _command(commands, "evaluate", _evaluate, "measure a checkpoint on labelled clips")
     _add_model(evaluate)
     evaluate.add_argument(
-        "--data", required=True, help="folder of class folders, or CSV with path,label"
+        "--data", help="folder of class folders, CSV with path,label, or what --format says"
     )
     add_source_options(evaluate)
     evaluate.add_argument("--split", help="split to measure; default: test, else val, else all")
@@ -182,7 +182,7 @@ def _train(words: list[str]) -> int:
     else:
         checkpoint = result.best or result.last
         print(f"checkpoint  {checkpoint}")
-        print(f"next        vmf evaluate {checkpoint} --data {recipe.data.path}")
+        print(f"next        vmf evaluate {checkpoint} {source_words(recipe.data)}")
     return 0
 
 
@@ -200,8 +200,9 @@ def _evaluate(args: argparse.Namespace) -> int:
 
     model = _load(args.model)
     # Labels are names: with the checkpoint's own list they cannot end up in another order.
-    names = None if args.label_file else model.class_names
-    index = load_index(source_of(args), class_names=names)
+    index = load_index(
+        source_of(args), class_names=model.class_names, class_names_of=f"the model {args.model}"
+    )
     split = args.split or _default_split(index)
     result = evaluate(
         model,

@@ -72,7 +72,6 @@ def test_label_errors_name_the_line(tmp_path: Path):
         ({"class_names": []}, "class_names: no class names"),
         ({"class_names": ["a", "b", "a"]}, "class 'a' is listed twice"),
         ({"label_file": "none.txt"}, "label file none.txt: No such file"),
-        ({"label_file": "none.txt", "class_names": ["a"]}, "not both"),
     ],
 )
 def test_bad_class_lists(tmp_path: Path, kwargs: dict, message: str):

@@ -1,15 +1,16 @@
-"""Where clips and their labels come from: a folder of class folders, or a CSV/TSV list.
+"""Where clips and their labels come from.
 
 A folder is ``root/<class>/<clip>`` (clips may lie deeper inside a class folder) or
 ``root/<train|val|test>/<class>/<clip>``. A list has a header with ``path`` and ``label`` and, where
-wanted, ``split``, ``group``, ``start_seconds`` and ``end_seconds``; see ``listing.py``.
+wanted, ``split``, ``group``, ``start_seconds`` and ``end_seconds``; see ``listing.py``. Other forms
+are in ``formats/``.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -20,9 +21,10 @@ from ..console import say
 from ..errors import DataError
 from .columns import ColumnsBuilder
 from .formats import find_format
+from .labels import check_classes, check_order, read_label_file
 from .listing import SPLIT_NAMES
 from .rows import present, without_repetitions
-from .source import DataSource, Faults, Row
+from .source import DataSource, Faults, Format, Row
 from .table import SPLITS, Clip, ClipTable
 
 
@@ -89,6 +91,7 @@ def load_index(
     source: DataSource | str | Path,
     *,
     class_names: Sequence[str] | None = None,
+    class_names_of: str = "class_names",
     faults: Faults | None = None,
 ) -> ClipIndex:
     """Read what data sets name their clips and labels by.
@@ -98,6 +101,7 @@ def load_index(
         class_names: The classes in the order wanted, for example those of a checkpoint. Otherwise
             those of the source's label file, else those of its format, else the sorted names of
             the classes found.
+        class_names_of: Where ``class_names`` come from, for messages.
         faults: Collects what is wrong with single rows, which are then left out; None stops at
             the first one.
 
@@ -106,43 +110,47 @@ def load_index(
 
     Raises:
         DataError: If something is missing, empty, contradictory or not understood; one line with
-            the file and, for lists, the line number.
+            the file and, for lists, the line number. Also if the order of the classes in
+            ``class_names``, the label file and the format is not the same.
     """
     if not isinstance(source, DataSource):
         source = DataSource(str(source))
-    if class_names is not None and source.label_file is not None:
-        raise DataError("give class_names or label_file, not both")
     faults = faults or Faults()
     form = find_format(source)
-    if class_names is not None:
-        names = _checked_names(class_names, "class_names")
-    elif source.label_file is not None:
-        names = _checked_names(read_label_file(source.label_file), source.label_file)
-    else:
-        names = form.class_names(source)
+    names = _class_names(source, form, class_names, class_names_of)
     multi_label = form.multi_label or source.multi_label
     if multi_label and not (form.multi_label or form.may_be_multi_label):
         raise DataError(
             f"{source.listing}: in this form of data a clip has one class; multi-label clips need "
             "a list whose label column holds their classes, divided by '|'"
         )
+    multi_label = multi_label or form.finds_several(source)
+    source = dataclasses.replace(source, multi_label=multi_label)
     rows = without_repetitions(form.rows(source, faults), faults)
     rows = present(rows, source, faults, may_lack=form.may_lack_files)
-    return _build(rows, names, str(source.listing), faults, multi_label=multi_label)
+    return _build(
+        rows, names, str(source.listing), faults, order=form.order, multi_label=multi_label
+    )
 
 
-def read_label_file(path: str | Path) -> tuple[str, ...]:
-    """Class names from a text file, one a line, order kept, blank lines ignored.
-
-    Raises:
-        DataError: If the file is missing or is not text.
-    """
-    try:
-        text = Path(path).read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "not a UTF-8 text file"
-        raise DataError(f"label file {path}: {reason}") from error
-    return tuple(line.strip() for line in text.splitlines() if line.strip())
+def _class_names(
+    source: DataSource, form: Format, wanted: Sequence[str] | None, wanted_of: str
+) -> tuple[str, ...] | None:
+    """The classes in order, once all that tell an order agree; None where nothing does."""
+    names = form.class_names(source)
+    if source.label_file is not None:
+        listed = _checked_names(read_label_file(source.label_file), source.label_file)
+        if names is not None:
+            check_order(listed, names, f"label file {source.label_file}", source.format)
+        names = listed
+    if wanted is None:
+        return names
+    wanted = _checked_names(wanted, wanted_of)
+    if source.label_file is not None:
+        check_classes(names or (), wanted, f"label file {source.label_file}", other=wanted_of)
+    elif names is not None:
+        check_order(names, wanted, str(source.listing), wanted_of)
+    return wanted
 
 
 def _build(
@@ -151,6 +159,7 @@ def _build(
     source: str,
     faults: Faults,
     *,
+    order: Callable[[Collection[str]], Sequence[str]],
     multi_label: bool,
 ) -> ClipIndex:
     ids = {} if names is None else {name: i for i, name in enumerate(names)}
@@ -171,10 +180,10 @@ def _build(
         first = numbers[0] if numbers else -1
         builder.add(path, name, first, split, group, start, end, several, offset, size)
     if names is None:
-        names = tuple(sorted(ids))
+        names = tuple(order(ids))
     # Classes are numbered as they come and put in order at the end, so that rows pass through.
-    order = {name: i for i, name in enumerate(names)}
-    columns = builder.build(np.array([order[name] for name in ids], dtype=np.int32))
+    position = {name: i for i, name in enumerate(names)}
+    columns = builder.build(np.array([position[name] for name in ids], dtype=np.int32))
     index = ClipIndex(clips=ClipTable.of(columns), class_names=names, source=source)
     if not len(index):
         raise DataError(f"{source}: lists no clips" + (" that can be used" if faults.found else ""))
@@ -186,6 +195,8 @@ def _build(
 
 
 def _hint(label: str, names: Sequence[str]) -> str:
+    if label.isdecimal():
+        return "; if the labels are numbers, a label file has to tell of which classes"
     folded = {name.casefold(): name for name in names}
     close = difflib.get_close_matches(label.casefold(), folded, n=1, cutoff=0.6)
     if close:

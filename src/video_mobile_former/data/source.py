@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -14,8 +14,8 @@ from ..errors import DataError
 class DataSource:
     """Where clips and their labels are said to be; the fields are those of a recipe's ``data``."""
 
-    path: str
-    """A folder of videos, or a list."""
+    path: str = ""
+    """A folder of videos, or a list; empty is ``annotations``, or where that is None ``root``."""
     format: str = "auto"
     """A name in ``formats.FORMATS``; ``"auto"`` is a folder of class folders or a CSV/TSV."""
     annotations: str | None = None
@@ -23,10 +23,20 @@ class DataSource:
     root: str | None = None
     """What relative paths are relative to; None is ``path`` if a folder, else the list's folder."""
     label_file: str | None = None
-    """Class names in order, one a line."""
+    """Class names in order, one a line; or the name of a known set, such as ``kinetics400``."""
     multi_label: bool = False
     """A clip may have several classes or none, where the format leaves that open: in a CSV/TSV
     those of the label column are then divided by ``|``."""
+    fold: int = 1
+    """Which of the official divisions into splits, from 1, where a format has several."""
+
+    def __post_init__(self) -> None:
+        if not self.path:
+            object.__setattr__(self, "path", self.annotations or self.root or "")
+        if not self.path:
+            raise DataError("no data is named: give a path, or annotations and root")
+        if self.fold < 1:
+            raise DataError(f"fold must be at least 1, not {self.fold}")
 
     @property
     def listing(self) -> Path:
@@ -122,10 +132,14 @@ class Format:
     """One phrase for the help and for messages."""
     class_names: Callable[[DataSource], tuple[str, ...] | None] = lambda source: None
     """The classes in their official order, where the format has one."""
+    order: Callable[[Collection[str]], Sequence[str]] = sorted
+    """Puts the classes found in order, where neither the format nor a label file does."""
     multi_label: bool = False
     """A clip may have several classes, or none."""
     may_be_multi_label: bool = False
     """The same where ``DataSource.multi_label`` says so."""
+    finds_several: Callable[[DataSource], bool] = lambda source: False
+    """Whether the data itself shows that clips have several classes."""
     may_lack_files: bool = False
     """Listed files are commonly gone (deleted from where they were published): what is not there
     is left out and said instead of being an error."""

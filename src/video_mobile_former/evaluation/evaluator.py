@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime
 import platform
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -13,6 +12,7 @@ from torch import nn
 from ..console import say
 from ..data.dataset import ClipDataset
 from ..data.index import ClipIndex
+from ..data.labels import check_classes
 from ..data.loader import make_loader
 from ..errors import DataError
 from ..inference.scorer import (
@@ -132,36 +132,6 @@ def evaluate(
         method=method,
         clips=tuple(_clip_results(scores, index)),
         notes=tuple(_notes(method, index)),
-    )
-
-
-def check_classes(found: Sequence[str], expected: Sequence[str], source: str) -> None:
-    """Refuse data whose classes are not those of the model, in the same order.
-
-    Args:
-        found: Class names of the data.
-        expected: Class names of the model.
-        source: Where the data comes from.
-
-    Raises:
-        DataError: Names the first position that differs and both names.
-    """
-    if tuple(found) == tuple(expected):
-        return
-    shorter = min(len(found), len(expected))
-    first = next((i for i in range(shorter) if found[i] != expected[i]), shorter)
-    here = repr(found[first]) if first < len(found) else "nothing"
-    there = repr(expected[first]) if first < len(expected) else "nothing"
-    counts = (
-        f"{len(found)} classes where the model has {len(expected)}"
-        if len(found) != len(expected)
-        else "its classes in another order than the model"
-        if set(found) == set(expected)
-        else "other classes than the model"
-    )
-    raise DataError(
-        f"{source}: the data has {counts}; first difference at position {first} (from 0): "
-        f"{here} in the data, {there} in the model; load the data with the model's class list"
     )
 
 

@@ -39,15 +39,16 @@ def build_indexes(recipe: Recipe) -> tuple[ClipIndex, ClipIndex | None]:
         RecipeError: If no data is named.
     """
     data = recipe.data
-    if data.path is None:
+    if data.path is None and data.annotations is None and data.root is None:
         raise RecipeError("data.path is missing: say where the clips are, --data DATA")
     source = data_source(data, data.path)
     index = load_index(source)
     start = _start_folder(recipe.model)
-    if start is not None and data.label_file is None:
-        names = read_config(start)["class_names"] or []
-        if set(names) == set(index.class_names):
-            index = load_index(source, class_names=names)
+    if start is not None:
+        names = tuple(read_config(start)["class_names"] or ())
+        if names != index.class_names and set(names) == set(index.class_names):
+            # Refused where the data tells an order of its own.
+            index = load_index(source, class_names=names, class_names_of=f"checkpoint {start}")
     train, val = _divide(index, data, recipe.seed)
     if val is not None and val.multi_label != train.multi_label:
         raise DataError(
@@ -62,15 +63,16 @@ def build_indexes(recipe: Recipe) -> tuple[ClipIndex, ClipIndex | None]:
     return train, val
 
 
-def data_source(data: DataRecipe, path: str) -> DataSource:
+def data_source(data: DataRecipe, path: str | None) -> DataSource:
     """What a recipe names as data."""
     return DataSource(
-        path,
+        path or "",
         format=data.format,
         annotations=data.annotations,
         root=data.root,
         label_file=data.label_file,
         multi_label=data.multi_label,
+        fold=data.fold,
     )
 
 
@@ -78,10 +80,11 @@ def _divide(index: ClipIndex, data: DataRecipe, seed: int) -> tuple[ClipIndex, C
     present = index.splits()
     train = index.split(data.train_split) if present else index
     if data.val_path is not None:
-        source = DataSource(
-            data.val_path, format=data.format, root=data.root, multi_label=data.multi_label
+        source = data_source(dataclasses.replace(data, annotations=None), data.val_path)
+        source = dataclasses.replace(source, multi_label=index.multi_label)
+        other = load_index(
+            source, class_names=index.class_names, class_names_of="the training data"
         )
-        other = load_index(source, class_names=index.class_names)
         return train, other.split(data.val_split) if data.val_split in other.splits() else other
     if data.val_split in present:
         return train, index.split(data.val_split)

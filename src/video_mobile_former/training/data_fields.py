@@ -20,19 +20,24 @@ class DataRecipe:
     """A folder of class folders, a CSV/TSV file with the columns path and label, or for a `format`
     of its own the folder of the videos or the list."""
     format: str = "auto"
-    """How the data names its clips and labels; auto = a folder of class folders, or a CSV/TSV."""
+    """How the data names its clips and labels: folder, list, prepared, frames, slowfast,
+    mmaction, kinetics400, kinetics600, kinetics700, something_something_v2, jester, ucf101, hmdb51,
+    diving48 or charades; auto = a folder of class folders, or a CSV/TSV."""
     annotations: str | None = None
     """The list file of the format, or the folder in which its list files lie; null = `path`."""
     root: str | None = None
     """The folder that the paths of a list are relative to; null = `path` if that is a folder, else
     the folder of the list."""
+    fold: int = 1
+    """Which of the official divisions into splits, from 1 (ucf101, hmdb51)."""
     quarantine: str | None = None
     """A text file of clips to leave out, one path a line, as `vmf data check` writes it; null = the
     one that it left for this data in the current folder, if there is one."""
     val_path: str | None = None
     """Validation clips in a place of their own, in the same form; null = part of `path`."""
     label_file: str | None = None
-    """Class names in order, one a line; null = the names found, sorted."""
+    """Class names in order, one a line, or the name of a known set such as kinetics400; null = the
+    order of the format, or where it has none the names found, sorted."""
     multi_label: bool = False
     """A clip may have several classes or none: a CSV/TSV then divides those of its label column by
     `|`. Multi-label formats do not need it."""
@@ -53,6 +58,7 @@ class DataRecipe:
         ok = math.isfinite(self.val_fraction) and 0 <= self.val_fraction <= 0.9
         require(self, "data", "val_fraction", ok, "0 to 0.9")
         require(self, "data", "num_workers", self.num_workers >= 0, "at least 0")
+        require(self, "data", "fold", self.fold >= 1, "at least 1")
 
 
 @dataclass(frozen=True)

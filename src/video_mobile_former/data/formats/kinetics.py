@@ -1,0 +1,167 @@
+"""Kinetics-400, -600 and -700 by their own CSV files.
+
+Source: https://github.com/cvdfoundation/kinetics-dataset. A line of a list is a part of a YouTube
+video, ``label,youtube_id,time_start,time_end,split``. The videos are what could still be
+downloaded: cut to that part and named ``<id>_<start>_<end>`` with six digits each, or whole and
+named ``<id>``, in class folders, split folders or none.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from ...console import say
+from ...errors import DataError
+from ..labels import folded, label_names, spellings
+from ..listing import SPLIT_NAMES
+from ..source import DataSource, Faults, Format, Row
+from .tables import field_of, find_columns, find_split_lists, read_records
+from .videos import Videos
+
+_EXPECTED = "Kinetics CSV (label,youtube_id,time_start,time_end,split)"
+_COLUMNS = {
+    "label": ("label", "label_name", "class", "class_name", "category"),
+    "id": ("youtube_id", "video_id", "ytid", "youtubeid", "id"),
+    "start": ("time_start", "start_time", "start", "start_seconds"),
+    "end": ("time_end", "end_time", "end", "end_seconds"),
+    "split": ("split", "subset"),
+}
+_HEADERLESS = ("label", "id", "start", "end", "split")
+
+
+def kinetics(name: str, summary: str) -> Format:
+    """The format of one of the sets.
+
+    Args:
+        name: Of the set in ``labels.LABEL_SETS``, whose order of classes it has.
+        summary: One phrase.
+    """
+    return Format(
+        functools.partial(kinetics_rows, name=name),
+        summary,
+        class_names=lambda source: label_names(name),
+        may_lack_files=True,
+    )
+
+
+def kinetics_rows(source: DataSource, faults: Faults, *, name: str) -> Iterator[Row]:
+    """Yield the clips of the official lists; a list without labels is passed over and said.
+
+    Clips of one YouTube video are a group. A clip whose file is the whole video carries its times.
+
+    Raises:
+        DataError: If there is no list, or none with labels.
+    """
+    lists = find_split_lists(source, r".*\.csv", _EXPECTED)
+    official = spellings(label_names(name))
+    lines = [line for split, path in lists for line in _read(path, split, official, faults)]
+    if not lines:
+        raise DataError(f"{source.listing}: lists no clips with a label; expected {_EXPECTED}")
+    videos = Videos(source.folder)
+    repeated = _repeated(lines)
+    for path, number, video, label, split, start, end in lines:
+        trimmed = f"{video}_{start:06.0f}_{end:06.0f}"
+        prefer = (label, split or "")
+        cut = videos.find(trimmed, f"{video}_{start:.0f}_{end:.0f}", prefer=prefer)
+        whole = videos.find(video, prefer=prefer) if cut is None else None
+        found = cut or whole or trimmed
+        yield Row(
+            path=videos.absolute(found),
+            labels=(label,),
+            name=found,
+            listing=path,
+            line=number,
+            split=split,
+            group=video if video in repeated else None,
+            start_seconds=start if whole else None,
+            end_seconds=end if whole else None,
+        )
+
+
+def _repeated(lines: list[_Line]) -> set[str]:
+    seen: set[str] = set()
+    return {video for _, _, video, *_ in lines if video in seen or seen.add(video)}
+
+
+_Line = tuple[str, int, str, str, str | None, float, float]
+
+
+def _read(
+    path: Path, split: str | None, official: Mapping[str, str], faults: Faults
+) -> Iterator[_Line]:
+    """Yield file, line number, YouTube id, label, split, begin and end in seconds."""
+    listing = str(path)
+    records = read_records(path, _EXPECTED)
+    first = next(records, None)
+    if first is None:
+        raise DataError(f"{path}: empty; expected a {_EXPECTED}")
+    columns = _columns(path, first[1])
+    if columns is None:
+        columns = {column: i for i, column in enumerate(_HEADERLESS)}
+        records = itertools.chain([first], records)
+    count = 0
+    without_label: list[tuple[int, str]] = []
+    for number, fields in records:
+        count += 1
+        video, label = field_of(fields, columns, "id"), field_of(fields, columns, "label")
+        if not label:
+            without_label.append((number, video))
+            continue
+        try:
+            if not video:
+                raise ValueError("youtube_id is empty")
+            start, end = (_seconds(field_of(fields, columns, key)) for key in ("start", "end"))
+            if end <= start:
+                raise ValueError(f"time_end {end:g} is not after time_start {start:g}")
+            told = _split(field_of(fields, columns, "split"))
+        except ValueError as error:
+            faults.add("malformed", f"{path}:{number}", str(error), video)
+            continue
+        label = official.get(folded(label), label)
+        yield listing, number, video, label, told or split, start, end
+    if count and len(without_label) == count:
+        say(f"{path}: its {count} clips have no labels, so they are left out")
+        return
+    for number, video in without_label:
+        faults.add("malformed", f"{path}:{number}", "label is empty", video)
+
+
+def _split(text: str) -> str | None:
+    """The split that a word such as ``validate`` or ``holdout_test`` means."""
+    if not text:
+        return None
+    found = next((SPLIT_NAMES[w] for w in text.lower().split("_") if w in SPLIT_NAMES), None)
+    if found is None:
+        raise ValueError(f"unknown split {text!r}; expected train, validate or test")
+    return found
+
+
+def _columns(path: Path, header: list[str]) -> dict[str, int] | None:
+    columns = find_columns(header, _COLUMNS)
+    if columns is None or "id" not in columns:
+        try:
+            _seconds(header[2])
+            _seconds(header[3])
+        except (IndexError, ValueError):
+            raise DataError(
+                f"{path}: no column 'youtube_id' in its header; expected a {_EXPECTED}"
+            ) from None
+        return None
+    missing = [name for name in ("start", "end") if name not in columns]
+    if missing:
+        raise DataError(f"{path}: no column 'time_{missing[0]}'; expected a {_EXPECTED}")
+    return columns
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value < 0:
+        raise ValueError(f"times must be numbers of seconds from 0 on, not {text!r}")
+    return value
