@@ -125,6 +125,77 @@ def test_fine_tuning_replaces_the_head_and_says_so(
     assert config["class_names"] == ["zoom_in", "zoom_out"]
 
 
+@pytest.fixture(scope="session")
+def plain_lists(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same clips as lists without a header, their labels numbers; no list of test clips."""
+    folder = tmp_path_factory.mktemp("cli-lists")
+    rows = list(csv.DictReader(clips.read_text(encoding="utf-8").splitlines()))
+    names = sorted({row["label"] for row in rows})
+    (folder / "names.txt").write_text("\n".join(names))
+    for split in ("train", "val"):
+        lines = [f"{r['path']} {names.index(r['label'])}\n" for r in rows if r["split"] == split]
+        (folder / f"{split}.csv").write_text("".join(lines))
+    return folder
+
+
+def test_a_format_of_its_own_in_a_recipe(
+    clips: Path, plain_lists: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    names = plain_lists / "names.txt"
+    recipe.write_text(
+        f"data:\n  format: slowfast\n  root: {clips.parent}\n  annotations: {plain_lists}\n"
+        f"  label_file: {names}\n"
+    )
+    out = tmp_path / "run"
+    assert main(["train", str(recipe), "--out", str(out), *TRAIN]) == 0
+    captured = capsys.readouterr()
+    assert "on 16 clips of 8 classes (8 for validation)" in captured.err
+    options = f"--format slowfast --annotations {plain_lists} --root {clips.parent} "
+    assert f"vmf evaluate {out / 'best'} {options}--label_file {names}" in captured.out
+    config = json.loads((out / "best" / "config.json").read_text())
+    assert config["class_names"] == names.read_text().split()
+
+
+def test_evaluate_a_format_of_its_own(
+    trained: Path, clips: Path, plain_lists: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    best, names = str(trained / "best"), plain_lists / "names.txt"
+    argv = ["evaluate", best, "--format", "slowfast", "--num_workers", "0"]
+    argv += ["--annotations", str(plain_lists), "--root", str(clips.parent)]
+    assert "a label file has to tell of which classes" in one_error(capsys, argv)
+    assert main([*argv, "--label_file", str(names), "--json"]) == 0
+    captured = capsys.readouterr()
+    # Lists without test clips: the validation clips are measured.
+    assert json.loads(captured.out)["method"]["split"] == "val"
+    assert "measuring the val split" in captured.err
+    swapped = plain_lists / "swapped.txt"
+    first, second, *rest = names.read_text().split()
+    swapped.write_text("\n".join([second, first, *rest]))
+    message = one_error(capsys, [*argv, "--label_file", str(swapped)])
+    assert f"position 0 (from 0): {second!r} in the data, {first!r} in the model" in message
+    assert "did you mean 'slowfast'" in one_error(capsys, [*argv, "--format", "slowfst"])
+    assert "no data is named" in one_error(capsys, ["evaluate", best])
+    argv = ["evaluate", best, "--data", str(plain_lists / "val.csv")]
+    assert "--format slowfast" in one_error(capsys, argv)
+
+
+def test_fine_tuning_in_another_order_is_refused(
+    trained: Path,
+    clips: Path,
+    plain_lists: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    names = (plain_lists / "names.txt").read_text().split()
+    other = tmp_path / "other.txt"
+    other.write_text("\n".join(names[::-1]))
+    argv = ["train", "--data", str(clips), "--data.label_file", str(other), *TRAIN]
+    argv += ["--out", str(tmp_path / "run"), "--model", str(trained / "best")]
+    assert "first difference at position 0" in one_error(capsys, argv)
+    assert not (tmp_path / "run").exists()
+
+
 def test_data_that_is_wrong(
     trained: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

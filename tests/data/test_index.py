@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from video_mobile_former.data.division import split_index
 from video_mobile_former.data.index import Clip, ClipIndex, load_index
+from video_mobile_former.data.labels import label_names
 from video_mobile_former.data.source import DataSource
 from video_mobile_former.errors import DataError
 
@@ -292,3 +293,73 @@ def test_what_cannot_be_held_out(clips: list[tuple[int, str | None]], message: s
 def test_share_out_of_range(fraction: float):
     with pytest.raises(DataError, match="share to hold out"):
         split_index(make_index([(0, None), (0, None)], 1), fraction, 0)
+
+
+# The order of classes
+
+
+def test_orders_that_disagree_are_refused(tmp_path: Path):
+    names = ["falling", "rising", "turning"]
+    path = tmp_path / "list.txt"
+    path.write_text("a.mp4 0\nb.mp4 2\n")
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).touch()
+    labels = tmp_path / "labels.txt"
+    labels.write_text("\n".join(names))
+    source = DataSource(str(path), format="slowfast", label_file=str(labels))
+    index = load_index(source, class_names=names)
+    assert [index.class_names[clip.label] for clip in index.clips] == ["falling", "turning"]
+    swapped = [names[0], names[2], names[1]]
+    with pytest.raises(DataError) as caught:
+        load_index(source, class_names=swapped, class_names_of="the model x")
+    message = str(caught.value)
+    assert message.startswith(
+        f"label file {labels}: the data has its classes in another order than"
+    )
+    assert "position 1 (from 0): 'rising' in the data, 'turning' in the model x" in message
+    with pytest.raises(DataError, match="3 classes where the model x has 2"):
+        load_index(source, class_names=names[:2], class_names_of="the model x")
+
+
+def test_numbers_are_no_names_of_a_model(tmp_path: Path):
+    path = tmp_path / "list.txt"
+    path.write_text("a.mp4 0\n")
+    (tmp_path / "a.mp4").touch()
+    with pytest.raises(DataError, match=r"list\.txt:1: label '0' .* a label file has to tell"):
+        load_index(DataSource(str(path), format="slowfast"), class_names=["falling", "rising"])
+    index = load_index(DataSource(str(path), format="slowfast"), class_names=["0", "1"])
+    assert index.class_names == ("0", "1")
+
+
+def test_a_format_s_own_order_is_compared_too(tmp_path: Path):
+    path = tmp_path / "val.csv"
+    path.write_text("label,youtube_id,time_start,time_end,split\nzumba,aaa,0,10,val\n")
+    (tmp_path / "aaa.mp4").touch()
+    source = DataSource(str(path), format="kinetics400")
+    names = list(label_names("kinetics400"))
+    assert load_index(source, class_names=names).class_names == tuple(names)
+    some = [*names[:10], "zumba"]
+    assert load_index(source, class_names=some).clips[0].label == 10
+    names[7], names[8] = names[8], names[7]
+    with pytest.raises(DataError) as caught:
+        load_index(source, class_names=names, class_names_of="the model x")
+    assert f"position 7 (from 0): {names[8]!r} in {path}, {names[7]!r} in" in str(caught.value)
+    labels = tmp_path / "labels.txt"
+    labels.write_text("\n".join(names))
+    with pytest.raises(DataError, match=r"labels\.txt: its classes are in another order than"):
+        load_index(DataSource(str(path), format="kinetics400", label_file=str(labels)))
+    labels.write_text("\n".join(some))
+    index = load_index(DataSource(str(path), format="kinetics400", label_file=str(labels)))
+    assert index.class_names == tuple(some)
+
+
+def test_data_named_by_annotations_and_root_alone(tmp_path: Path):
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "a.mp4").touch()
+    path = tmp_path / "clips.csv"
+    path.write_text("path,label\na.mp4,cat\n")
+    source = DataSource(annotations=str(path), root=str(tmp_path / "videos"))
+    assert load_index(source).clips[0].path == str(tmp_path / "videos" / "a.mp4")
+    assert load_index(DataSource(root=str(folder(tmp_path / "f", a=1)))).class_names == ("a",)
+    with pytest.raises(DataError, match="no data is named"):
+        DataSource()

@@ -11,7 +11,7 @@ import torch
 from video_mobile_former import create_model
 from video_mobile_former.data.index import ClipIndex
 from video_mobile_former.errors import DataError, UserError, VideoError
-from video_mobile_former.evaluation import Evaluation, check_classes, evaluate
+from video_mobile_former.evaluation import Evaluation, evaluate
 
 MOTIONS = ("falling", "rising")
 
@@ -114,21 +114,6 @@ def test_the_seed_of_the_training_is_told(motion_index: ClipIndex, motion_model:
     assert evaluate(model, motion_index, num_workers=0, device="cpu").method.training_seed == 7
     model.info = {"training": None}
     assert evaluate(model, motion_index, num_workers=0, device="cpu").method.training_seed is None
-
-
-@pytest.mark.parametrize(
-    ("found", "expected", "message"),
-    [
-        ("abx", "abc", "other classes than the model; first difference at position 2"),
-        ("bac", "abc", "its classes in another order than the model; .* position 0 .*'b' in the "),
-        ("ab", "abc", "2 classes where the model has 3; .* position 2 .*nothing in .*'c' in the"),
-        ("axbc", "abc", "4 classes where the model has 3; .* position 1 .*'x' in .*'b' in the mod"),
-    ],
-)
-def test_classes_must_be_those_of_the_model(found: str, expected: str, message: str) -> None:
-    with pytest.raises(DataError, match=rf"^clips\.csv: the data has {message}"):
-        check_classes(tuple(found), tuple(expected), "clips.csv")
-    check_classes(list(expected), tuple(expected), "clips.csv")
 
 
 def test_class_order_is_checked_before_anything_is_read(

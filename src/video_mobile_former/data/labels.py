@@ -10,8 +10,8 @@ import difflib
 import functools
 import json
 from collections.abc import Sequence
-from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from ..errors import DataError
 
@@ -43,7 +43,7 @@ def label_names(name: str) -> tuple[str, ...]:
         near = difflib.get_close_matches(name, LABEL_SETS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(LABEL_SETS)}"
         raise DataError(f"no label names of a data set {name!r} come with this package; {hint}")
-    file = resources.files(__package__).joinpath("names", f"{name}.txt")
+    file = Path(__file__).parent / "names" / f"{name}.txt"
     return tuple(file.read_text(encoding="utf-8").splitlines())
 
 
@@ -77,14 +77,14 @@ def names_of_json(text: str, path: str | Path) -> tuple[str, ...]:
         DataError: If it is neither, or the positions are not 0, 1, 2, …
     """
     try:
-        value = json.loads(text)
+        value: Any = json.loads(text)
     except json.JSONDecodeError as error:
         raise DataError(f"{path}:{error.lineno}: not JSON: {error.msg}") from error
     if isinstance(value, list) and all(isinstance(name, str) for name in value):
         return tuple(value)
     try:
         # Some lists write their names with quotes inside the quotes.
-        places = {name.strip('"'): int(place) for name, place in value.items()}
+        places = {name.strip('"'): int(place) for name, place in dict(value).items()}
     except (AttributeError, TypeError, ValueError) as error:
         raise DataError(f"{path}: expected names in a list, or positions by name") from error
     names = tuple(sorted(places, key=lambda name: places[name]))

@@ -1,5 +1,4 @@
 """Measuring a trained model on labelled clips, with its cost, and reporting it."""
 
-from .evaluator import check_classes as check_classes
 from .evaluator import evaluate as evaluate
 from .result import Evaluation as Evaluation
