@@ -8,9 +8,6 @@
     prepare.json      settings, versions, totals and what failed
     prepare.jsonl     a line for each finished clip: where it came from and what it measures
     failed.txt        what could not be prepared and why; a quarantine list
-
-Workers write into ``.partial``; this process alone moves what is sound to its place and notes it
-down. So whatever is killed, a file under ``clips`` is whole, and the same command goes on.
 """
 
 from __future__ import annotations
@@ -42,6 +39,7 @@ from .quarantine import write_quarantine
 from .source import Fault
 from .table import Clip
 from .transcode import Prepared, PrepareSettings, transcode
+from .work_folder import origin
 from .workers import TaskFailure, run_tasks
 
 
@@ -115,9 +113,9 @@ def prepare(
     begin = time.monotonic()
     settings = settings or PrepareSettings()
     _check_text(index)
-    with PreparedFolder(out).opened(
-        {"format": FORMAT, "settings": dataclasses.asdict(settings)}, overwrite=overwrite
-    ) as folder:
+    folder = PreparedFolder(out)
+    kind = {"format": FORMAT, "settings": dataclasses.asdict(settings)}
+    with folder.opened(kind, overwrite=overwrite):
         tasks = _plan(index, folder, settings)
         records = {
             task.output: record
@@ -179,30 +177,18 @@ def _check_text(index: ClipIndex) -> None:
 
 def _plan(index: ClipIndex, folder: PreparedFolder, settings: PrepareSettings) -> list[_Task]:
     names = output_names(index.clips, ".mp4")
-    origin = functools.cache(_origin)
+    origin_of = functools.cache(origin)
     return [
         _Task(
             clip=clip,
             output=f"clips/{name}",
-            origin=origin(clip.path) if clip.size is None else (clip.size, 0),
+            origin=origin_of(clip.path) if clip.size is None else (clip.size, 0),
             # The number of the process keeps apart what two runs leave behind.
             partial=str(folder.partial / f"{os.getpid()}-{number}.mp4"),
             settings=settings,
         )
         for number, (clip, name) in enumerate(zip(index.clips, names, strict=True))
     ]
-
-
-def _origin(path: str) -> tuple[int, int] | None:
-    try:
-        status = Path(path).stat()
-        if not Path(path).is_dir():
-            return status.st_size, status.st_mtime_ns
-        files = [file.stat() for file in Path(path).iterdir()]  # a folder of pictures
-    except (OSError, ValueError):
-        return None  # a URL, or missing: opening it will tell
-    newest = max((file.st_mtime_ns for file in files), default=status.st_mtime_ns)
-    return sum(file.st_size for file in files), newest
 
 
 def _is_of(record: dict[str, Any], task: _Task) -> bool:

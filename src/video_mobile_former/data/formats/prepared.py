@@ -8,8 +8,9 @@ from pathlib import Path
 
 from ...errors import DataError
 from ..listing import list_rows, read_text
-from ..prepared_folder import PreparedFolder, read_summary
+from ..prepared_folder import PreparedFolder
 from ..source import DataSource, Faults, Format, Row
+from ..work_folder import read_summary
 
 
 def is_prepared(listing: Path) -> bool:
