@@ -72,3 +72,4 @@ def source_words(data: DataRecipe) -> str:
 def add_data_commands(commands: Any) -> None:
     """Add ``check``, ``prepare`` and ``shard`` to the parser of ``vmf data``."""
     prepare_commands.add_prepare(commands, add_source_options, source_of)
+    prepare_commands.add_shard(commands, add_source_options, source_of)

@@ -11,6 +11,7 @@ from .console import say
 
 if TYPE_CHECKING:
     from .data.prepare import PrepareResult
+    from .data.shards import ShardResult
     from .data.source import DataSource
 
 EXIT_FAILED_FILES = 1
@@ -58,6 +59,34 @@ def add_prepare(
     parser.add_argument("--json", action="store_true", help="machine-readable output on stdout")
 
 
+def add_shard(
+    commands: Any,
+    add_source: Callable[[argparse.ArgumentParser], None],
+    source_of: Callable[[argparse.Namespace], DataSource],
+) -> None:
+    """Add ``shard`` to the commands of ``vmf data``; the arguments are those of ``add_prepare``."""
+    summary = "pack clips into WebDataset tar files, for storage far away"
+    parser = commands.add_parser("shard", help=summary, description=summary.capitalize())
+    parser.set_defaults(run=lambda args: _shard(args, source_of(args)))
+    parser.add_argument("data", metavar="DATA", help="the clips, as for `vmf train --data`")
+    parser.add_argument("--out", required=True, help="folder to fill; an unfinished one goes on")
+    add_source(parser)
+    parser.add_argument(
+        "--max_mb", type=float, default=512.0, help="most megabytes of a shard (default: 512)"
+    )
+    parser.add_argument("--clips_per_shard", type=int, help="most clips of a shard")
+    parser.add_argument("--seed", type=int, default=0, help="of the order of clips (default: 0)")
+    parser.add_argument(
+        "--timeout_seconds",
+        type=float,
+        default=300.0,
+        help="give up a shard that does not get on for so long (default: 300)",
+    )
+    parser.add_argument("--overwrite", action="store_true", help="make all shards anew")
+    parser.add_argument("--num_workers", type=int, default=2, help="processes (default: 2)")
+    parser.add_argument("--json", action="store_true", help="machine-readable output on stdout")
+
+
 def _prepare(args: argparse.Namespace, source: DataSource) -> int:
     from .data.index import load_index
     from .data.prepare import prepare
@@ -84,16 +113,50 @@ def _prepare(args: argparse.Namespace, source: DataSource) -> int:
     except KeyboardInterrupt:
         say(f"stopped; the same command goes on where {args.out} stands")
         raise
-    if args.json:
-        print(json.dumps(result.to_dict(), indent=2))
-    else:
-        print("\n".join(_lines(result)))
+    return _tell(result, _lines(result), as_json=args.json)
+
+
+def _shard(args: argparse.Namespace, source: DataSource) -> int:
+    from .data.index import load_index
+    from .data.shards import ShardSettings, write_shards
+    from .data.source import Faults
+
+    _require_positive(args, "num_workers", "timeout_seconds")
+    settings = ShardSettings(args.max_mb, args.clips_per_shard, args.seed)
+    faults = Faults(collect=True)
+    index = load_index(source, faults=faults)
+    try:
+        result = write_shards(
+            index,
+            args.out,
+            settings,
+            num_workers=args.num_workers,
+            timeout_seconds=args.timeout_seconds,
+            overwrite=args.overwrite,
+            faults=faults.found,
+        )
+    except KeyboardInterrupt:
+        say(f"stopped; the same command goes on where {args.out} stands")
+        raise
+    lines = [
+        f"clips   {result.clips} in {result.shards} shards"
+        + (f", {result.reused} of them from before" if result.reused else ""),
+        f"size    {result.bytes / 1e6:.1f} MB",
+        f"took    {result.elapsed_seconds:.1f} s",
+    ]
+    if result.clips:
+        lines.append(f"next    vmf train --data {result.out}")
+    return _tell(result, lines, as_json=args.json)
+
+
+def _tell(result: PrepareResult | ShardResult, lines: list[str], *, as_json: bool) -> int:
+    """Print what came out and what failed; return the exit status."""
+    print(json.dumps(result.to_dict(), indent=2) if as_json else "\n".join(lines))
+    for name, reason in result.failures[:_NAMES_SHOWN]:
+        say(f"failed: {name}: {reason}")
     if result.failures:
-        for name, reason in result.failures[:_NAMES_SHOWN]:
-            say(f"failed: {name}: {reason}")
         say(f"{len(result.failures)} clips failed, see {result.out / 'failed.txt'}")
-        return EXIT_FAILED_FILES
-    return 0
+    return EXIT_FAILED_FILES if result.failures else 0
 
 
 def _lines(result: PrepareResult) -> list[str]:

@@ -198,3 +198,53 @@ def test_wrong_arguments():
         ClipBatchSampler(labels(0), 1)
     with pytest.raises(ValueError, match="rank 2 is not one of 2"):
         ClipBatchSampler(labels(4), 1, rank=2, world_size=2)
+
+
+@settings(deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 9), min_size=1, max_size=9),
+    batch=batch_sizes,
+    world=worlds,
+    seed=seeds,
+    window=st.integers(1, 4),
+    stop=st.integers(0, 40),
+)
+def test_an_order_near_the_shards(
+    sizes: list[int], batch: int, world: int, seed: int, window: int, stop: int
+):
+    shards = np.repeat(np.arange(len(sizes)), sizes)
+    shards = np.random.default_rng(seed).permutation(shards)  # in whatever order the index is
+    kwargs = {"seed": seed, "shards": shards, "shard_window": window}
+    count = len(shards)
+    ranks = samplers(count, batch, world, **kwargs)
+    orders = [ranks[0].order(epoch) for epoch in range(3)]
+    for order in orders:
+        assert sorted(order) == list(range(count))
+        seen = list(dict.fromkeys(shards[order]))
+        # While clips of one window are left, no other window begins.
+        places = np.array([seen.index(shard) for shard in shards[order]]) // window
+        assert (np.diff(places) >= 0).all()
+    # Every clip once an epoch, whatever the processes; at most the fill-up of the last step more.
+    drawn = Counter(clip for sampler in ranks for clips in list(sampler) for _, clip in clips)
+    assert set(drawn) == set(range(count))
+    assert drawn.total() - count == -count % world
+    # Resumed at any batch it is the unbroken order.
+    stop = min(stop, len(ranks[0]) - 1)
+    whole = list(samplers(count, batch, world, **kwargs)[0])
+    resumed = samplers(count, batch, world, **kwargs)[0]
+    resumed.load_state_dict({"epoch": 0, "batch": stop})
+    assert list(resumed) == whole[stop:]
+
+
+def test_shards_are_mixed_within_their_window_and_new_each_epoch():
+    shards = np.repeat(np.arange(20), 50)
+    sampler = ClipBatchSampler(labels(1000), 10, shards=shards, shard_window=4)
+    first, second = sampler.order(0), sampler.order(1)
+    assert len(set(shards[first[:20]])) == 4  # the first clips come from all four
+    assert set(shards[first[:200]]) != set(shards[second[:200]])
+    full = ClipBatchSampler(labels(1000), 10, shards=shards, shard_window=20).order(0)
+    assert len(set(shards[full[:100]])) > 10
+    kept = ClipBatchSampler(labels(1000), 10, shards=shards, shuffle=False)
+    assert (kept.order(0) == np.arange(1000)).all()
+    with pytest.raises(DataError, match="shard_window must be at least 1"):
+        ClipBatchSampler(labels(4), 2, shards=shards[:4], shard_window=0)

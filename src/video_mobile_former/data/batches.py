@@ -30,6 +30,10 @@ class ClipBatchSampler(Sampler[list[tuple[int, int]]]):
             one.
         rank: Number of this process, from 0.
         world_size: Number of processes.
+        shards: ``(N,)`` number of the file that holds each clip. The order then is drawn near the
+            files: these in random order, and the clips of ``shard_window`` of them at a time in
+            random order. Not with ``class_balanced``, which takes clips from everywhere.
+        shard_window: Files whose clips are mixed, at least 1.
     """
 
     def __init__(
@@ -43,9 +47,13 @@ class ClipBatchSampler(Sampler[list[tuple[int, int]]]):
         drop_last: bool = False,
         rank: int = 0,
         world_size: int = 1,
+        shards: np.ndarray | None = None,
+        shard_window: int = 8,
     ):
         if batch_size < 1:
             raise DataError(f"batch_size must be at least 1, not {batch_size}")
+        if shard_window < 1:
+            raise DataError(f"shard_window must be at least 1, not {shard_window}")
         if not 0 <= rank < world_size:
             raise ValueError(f"rank {rank} is not one of {world_size} processes")
         self._labels = np.asarray(labels)
@@ -58,6 +66,8 @@ class ClipBatchSampler(Sampler[list[tuple[int, int]]]):
         self.drop_last = drop_last
         self.rank = rank
         self.world_size = world_size
+        self._shards = None if shards is None else np.unique(shards, return_inverse=True)[1]
+        self.shard_window = shard_window
         self.epoch = 0
         self.batch = 0
         """First batch that the next ``iter()`` yields; 0 again once an epoch is through."""
@@ -95,7 +105,15 @@ class ClipBatchSampler(Sampler[list[tuple[int, int]]]):
         if self.class_balanced:
             order = self._balanced(epoch, rng)
             return rng.permutation(order) if self.shuffle else order
-        return rng.permutation(count) if self.shuffle else np.arange(count)
+        if not self.shuffle:
+            return np.arange(count)
+        order = rng.permutation(count)
+        return order if self._shards is None else self._near(order, self._shards, rng)
+
+    def _near(self, order: np.ndarray, shards: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        """Take the clips of a few files at a time, in the order given."""
+        place = rng.permutation(shards.max() + 1) // self.shard_window
+        return order[np.argsort(place[shards[order]], kind="stable")]
 
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         epoch, first = self.epoch, self.batch

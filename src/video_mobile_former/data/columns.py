@@ -54,14 +54,6 @@ class Strings:
         text = self.block.numpy()[start : int(ends[i])].tobytes()
         return text.decode("utf-8", "surrogateescape")
 
-    def find(self, wanted: Iterable[str]) -> list[int]:
-        """The positions, rising, at which one of the strings ``wanted`` stands."""
-        known = set(wanted)
-        sizes = [len(value.encode("utf-8", "surrogateescape")) for value in known]
-        # Comparing lengths first leaves few strings to make.
-        candidates = np.flatnonzero(np.isin(np.diff(self.ends.numpy(), prepend=0), sizes))
-        return [i for i in candidates.tolist() if self[i] in known]
-
 
 class StringsBuilder:
     """Packs strings as they come."""
@@ -91,7 +83,7 @@ class Columns:
 
     names: Strings
     paths: Strings
-    """Those that do not end with the name."""
+    """Those that do not end with the name, once where the same one comes several times in a row."""
     heads: Strings
     """The different beginnings of paths that end with their name."""
     groups: Strings
@@ -122,6 +114,7 @@ class ColumnsBuilder:
 
     def __init__(self) -> None:
         self._names, self._paths = StringsBuilder(), StringsBuilder()
+        self._last_path: str | None = None
         self._heads: dict[str, int] = {}
         self._groups: dict[str, int] = {}
         self._label, self._split, self._head = array("i"), array("b"), array("i")
@@ -147,8 +140,10 @@ class ColumnsBuilder:
             head = path[: -len(name)]
             self._head.append(self._heads.setdefault(head, len(self._heads)))
         else:
-            self._head.append(-1 - len(self._paths))
-            self._paths.add(path)
+            if path != self._last_path:  # the clips of a shard come in a row
+                self._last_path = path
+                self._paths.add(path)
+            self._head.append(-len(self._paths))
         self._names.add(name)
         self._label.append(label)
         self._split.append(_SPLIT_IDS[split])

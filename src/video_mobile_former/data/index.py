@@ -128,9 +128,7 @@ def load_index(
     source = dataclasses.replace(source, multi_label=multi_label)
     rows = without_repetitions(form.rows(source, faults), faults)
     rows = present(rows, source, faults, may_lack=form.may_lack_files)
-    return _build(
-        rows, names, str(source.listing), faults, order=form.order, multi_label=multi_label
-    )
+    return _build(rows, names, source.shown, faults, order=form.order, multi_label=multi_label)
 
 
 def _class_names(
@@ -149,7 +147,7 @@ def _class_names(
     if source.label_file is not None:
         check_classes(names or (), wanted, f"label file {source.label_file}", other=wanted_of)
     elif names is not None:
-        check_order(names, wanted, str(source.listing), wanted_of)
+        check_order(names, wanted, source.shown, wanted_of)
     return wanted
 
 

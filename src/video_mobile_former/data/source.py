@@ -44,6 +44,11 @@ class DataSource:
         return Path(self.annotations if self.annotations is not None else self.path)
 
     @property
+    def shown(self) -> str:
+        """The same as the user wrote it, which may be a URL."""
+        return self.annotations if self.annotations is not None else self.path
+
+    @property
     def folder(self) -> Path:
         """What relative paths are relative to."""
         if self.root is not None:

@@ -127,18 +127,6 @@ class ClipTable(Sequence[Clip]):
         new._rows = chosen if self._rows is None else self._rows[chosen]
         return new
 
-    def find(self, names: Iterable[str]) -> np.ndarray:
-        """The ``(M,)`` int64 sorted positions of the clips with one of these names or paths."""
-        columns, wanted = self._columns, {name for name in names if name}
-        ends = {name[len(h) :] for h in columns.heads for name in wanted if name.startswith(h)}
-        rows = columns.names.find(wanted | ends)
-        others = [-1 - k for k in columns.paths.find(wanted)]
-        rows += np.flatnonzero(np.isin(columns.numbers["head"].numpy(), others)).tolist()
-        found = [i for i in rows if columns.names[i] in wanted or columns.path(i) in wanted]
-        if self._rows is None:
-            return np.unique(np.array(found, dtype=np.int64))
-        return np.flatnonzero(np.isin(self._rows.numpy(), found))
-
     @property
     def label(self) -> np.ndarray:
         """``(N,)`` int32: ``Clip.label`` of every clip."""
@@ -163,6 +151,14 @@ class ClipTable(Sequence[Clip]):
     def end_seconds(self) -> np.ndarray:
         """``(N,)`` float64: ``Clip.end_seconds``, NaN for None."""
         return self._numbers("end")
+
+    @property
+    def shard(self) -> np.ndarray | None:
+        """``(N,)`` int64: a number for the file that holds each clip; None where no clip is a range
+        of bytes of a file."""
+        if "offset" not in self._columns.numbers:
+            return None
+        return np.unique(self._numbers("head"), return_inverse=True)[1].astype(np.int64)
 
     def names(self) -> Iterator[str]:
         """``Clip.name`` of every clip, without making the clips."""

@@ -53,12 +53,21 @@ class DataRecipe:
     class_balanced: bool = False
     """Draw every class equally often, however many clips it has; in multi-label data every class
     gives equally many of the draws, and clips without a class keep their share."""
+    shuffle: Literal["auto", "full", "shards"] = "auto"
+    """full: every epoch in a new order of all clips; shards: in a new order of the shards, the
+    clips of `shard_window` of them mixed, for storage that is slow at random; auto = shards where
+    the data is shards behind URLs."""
+    shard_window: int = 8
+    """Shards whose clips are mixed by the shuffle `shards`."""
 
     def __post_init__(self) -> None:
         ok = math.isfinite(self.val_fraction) and 0 <= self.val_fraction <= 0.9
         require(self, "data", "val_fraction", ok, "0 to 0.9")
         require(self, "data", "num_workers", self.num_workers >= 0, "at least 0")
         require(self, "data", "fold", self.fold >= 1, "at least 1")
+        require(self, "data", "shard_window", self.shard_window >= 1, "at least 1")
+        ok = not (self.class_balanced and self.shuffle == "shards")
+        require(self, "data", "shuffle", ok, "auto or full beside data.class_balanced")
 
 
 @dataclass(frozen=True)

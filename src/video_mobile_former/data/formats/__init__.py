@@ -14,6 +14,7 @@ from .guess import advise
 from .kinetics import kinetics
 from .plain import has_several_labels, plain_names, plain_rows
 from .prepared import PREPARED, is_prepared, prepared_format
+from .shards import SHARDS, is_shards, shards_format
 from .twentybn import jester_names, jester_rows, something_names, something_rows
 from .ucf_hmdb import hmdb51_names, hmdb51_rows, ucf101_names, ucf101_rows
 
@@ -45,6 +46,7 @@ FORMATS: dict[str, Format] = {
     "charades": Format(
         charades_rows, "Charades by its lists", class_names=charades_names, multi_label=True
     ),
+    "shards": SHARDS,
 }
 """Every format under the name that ``data.format`` takes."""
 
@@ -59,6 +61,8 @@ def find_format(source: DataSource) -> Format:
         near = difflib.get_close_matches(source.format, FORMATS, n=1)
         hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(FORMATS)}"
         raise DataError(f"unknown data format {source.format!r}; {hint}")
+    if source.format == "shards" or (source.format == "auto" and is_shards(source.shown)):
+        return shards_format(source)
     if not source.listing.exists():
         raise DataError(f"{source.listing}: no such file or folder")
     if source.format in ("auto", "prepared") and is_prepared(source.listing):
