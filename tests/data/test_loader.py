@@ -103,7 +103,8 @@ def test_shortness_is_said_once(index: ClipIndex, capsys: pytest.CaptureFixture[
     for _ in range(2):
         list(loader)
     said = capsys.readouterr().err
-    assert said == (
+    assert "text.mp4: failed 2 times" in said
+    assert said.replace(said.splitlines(keepends=True)[-1], "") == (
         "clips: 0.mp4 is shorter than a clip of 4 frames; its last frame is held, "
         "as for every such video\n"
     )

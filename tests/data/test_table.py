@@ -69,3 +69,22 @@ def test_targets():
     assert several.multi_label
     assert several.targets(3).tolist() == [[1, 0, 1], [0, 0, 0]]
     assert several.take(np.array([1, 0])).targets(3).tolist() == [[0, 0, 0], [1, 0, 1]]
+
+
+def test_clips_are_found_by_name_or_path() -> None:
+    odd = "/data/d\udcff.mp4"
+    table = ClipTable(
+        [
+            Clip("/data/a.mp4", 0, name="a.mp4"),
+            Clip("/data/b.mp4", 0, name="b.mp4"),
+            Clip("/data/b.mp4", 0, name="b.mp4", start_seconds=1.0),
+            Clip("/data/cé.mp4", 0),
+            Clip(odd, 0),
+        ]
+    )
+    assert table.find({"b.mp4", "/data/a.mp4", "c.mp4", "x", ""}).tolist() == [0, 1, 2]
+    assert table.find(["b.mp4"]).tolist() == [1, 2]
+    assert table.find([odd, "/data/cé.mp4", "/data/c"]).tolist() == [3, 4]
+    assert table.find(["/dat", "mp4", "/data/"]).tolist() == []
+    assert table.find([]).tolist() == []
+    assert ClipTable().find(["a"]).tolist() == []

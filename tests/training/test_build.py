@@ -8,6 +8,11 @@ import pytest
 import torch
 
 from video_mobile_former.clip import ClipSpec
+from video_mobile_former.data.quarantine import (
+    check_source,
+    default_quarantine,
+    write_quarantine,
+)
 from video_mobile_former.data.synthetic import MOTIONS
 from video_mobile_former.errors import CheckpointError, DataError, RecipeError, UserError
 from video_mobile_former.models.registry import create_model, load_checkpoint
@@ -171,6 +176,41 @@ def test_fine_tuning_with_the_same_classes_keeps_everything(
     assert model.architecture["drop_rate"] == 0.2
     assert model.clip == old.clip
     assert "all weights taken over" in capsys.readouterr().err
+
+
+def test_clips_in_quarantine_are_left_out(
+    small_recipe: Make,
+    clips_csv: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    all_train, all_val = build_indexes(small_recipe())
+    assert all_val is not None
+    first, last = all_train.clips[0], all_val.clips[-1]
+    entries = {first.name: "cut off", last.path: "", "old.mp4": "", "older.mp4": ""}
+
+    # What the check of other data found is of no concern.
+    write_quarantine(default_quarantine(clips_csv), entries, check_source("other.csv"))
+    train, val = build_indexes(small_recipe())
+    assert (len(train), len(val or ())) == (24, 8)
+
+    write_quarantine(default_quarantine(clips_csv), entries, check_source(clips_csv))
+    capsys.readouterr()
+    train, val = build_indexes(small_recipe())
+    assert val is not None
+    assert list(train.clips) == list(all_train.clips[1:])
+    assert list(val.clips) == list(all_val.clips[:-1])
+    assert f"{clips_csv}: 2 of 32 clips are left out by " in capsys.readouterr().err
+
+    mine = tmp_path / "mine.txt"
+    mine.write_text(f"old.mp4\n{first.name}\n")
+    train, val = build_indexes(small_recipe(data__quarantine=str(mine)))
+    assert (len(train), len(val or ())) == (23, 8)
+    assert f"{mine}: 1 of its 2 names is not in {clips_csv}: old.mp4" in capsys.readouterr().err
+    with pytest.raises(DataError, match=r"none\.txt: No such file"):
+        build_indexes(small_recipe(data__quarantine="none.txt"))
 
 
 def test_fine_tuning_with_other_classes_replaces_the_head(

@@ -8,8 +8,7 @@ import pytest
 from video_mobile_former.clip import ClipSpec
 from video_mobile_former.data.dataset import ClipDataset
 from video_mobile_former.data.index import load_index
-from video_mobile_former.data.loader import make_loader
-from video_mobile_former.errors import UserError
+from video_mobile_former.data.loader import WorkersEndedError, make_loader
 from video_mobile_former.training.batches import EpochBatches, guarded
 from video_mobile_former.training.interrupt import StopRequest, StopTraining
 from video_mobile_former.training.position import Position
@@ -31,16 +30,16 @@ def test_batches_go_on_from_the_position(clips_csv: Path) -> None:
     assert again != whole
 
 
-def test_a_dead_data_worker_is_one_clear_line_or_a_stop() -> None:
-    def dies(text: str) -> Any:
+def test_the_end_of_the_data_workers_may_be_a_wish_to_stop() -> None:
+    def dies(error: Exception) -> Any:
         yield 1
-        raise RuntimeError(text)
+        raise error
 
     stop = StopRequest()
-    with pytest.raises(UserError, match="num_workers"):
-        list(guarded(dies("DataLoader worker (pid 7) exited unexpectedly"), stop))
-    with pytest.raises(RuntimeError, match="something else"):
-        list(guarded(dies("something else"), stop))
+    with pytest.raises(WorkersEndedError, match="gone"):
+        list(guarded(dies(WorkersEndedError("gone")), stop))
     stop.requested = True
+    with pytest.raises(RuntimeError, match="something else"):
+        list(guarded(dies(RuntimeError("something else")), stop))
     with pytest.raises(StopTraining):
-        list(guarded(dies("DataLoader worker (pid 7) is killed by signal: Terminated"), stop))
+        list(guarded(dies(WorkersEndedError("gone")), stop))

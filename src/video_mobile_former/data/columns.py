@@ -54,6 +54,14 @@ class Strings:
         text = self.block.numpy()[start : int(ends[i])].tobytes()
         return text.decode("utf-8", "surrogateescape")
 
+    def find(self, wanted: Iterable[str]) -> list[int]:
+        """The positions, rising, at which one of the strings ``wanted`` stands."""
+        known = set(wanted)
+        sizes = [len(value.encode("utf-8", "surrogateescape")) for value in known]
+        # Comparing lengths first leaves few strings to make.
+        candidates = np.flatnonzero(np.isin(np.diff(self.ends.numpy(), prepend=0), sizes))
+        return [i for i in candidates.tolist() if self[i] in known]
+
 
 class StringsBuilder:
     """Packs strings as they come."""

@@ -16,6 +16,7 @@ from ..errors import VideoError
 from . import sampling
 from .decode import VideoReader
 from .index import Clip, ClipIndex
+from .limits import Limits, limited
 from .transforms import (
     AugmentParameters,
     EvalTransform,
@@ -23,6 +24,9 @@ from .transforms import (
     Transform,
     stack_parameters,
 )
+
+LEFT_OUT = "in quarantine"
+"""Reason of a clip that is no longer read."""
 
 
 class _ToAugment(TypedDict, total=False):
@@ -55,6 +59,8 @@ class ClipFailure:
     """The file as written in the data."""
     reason: str
     """One phrase."""
+    of_file: bool = True
+    """The file is to blame, not the part that was asked for or an earlier failure."""
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"
@@ -91,6 +97,7 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         repeats: Differently changed clips of the same frames in training, at least 1: a video is
             decoded once for all of them (repeated augmentation, arXiv 1901.09335).
         augment_later: Crop and flip only, and give the parameters of the rest along.
+        limits: What reading one clip may take; None takes the defaults.
     """
 
     def __init__(
@@ -105,6 +112,7 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         num_crops: int = 1,
         repeats: int = 1,
         augment_later: bool = False,
+        limits: Limits | None = None,
     ):
         if num_views < 1 or num_crops < 1:
             raise ValueError(f"num_views ({num_views}) and num_crops ({num_crops}) start at 1")
@@ -124,6 +132,9 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         self.num_views = num_views
         self.repeats = repeats
         self.augment_later = augment_later
+        self.limits = limits or Limits()
+        self.left_out = torch.zeros(len(index), dtype=torch.uint8)
+        """``(N,)`` uint8: 1 for clips not to be read; worker processes see it change."""
 
     def __len__(self) -> int:
         return len(self.index)
@@ -143,11 +154,15 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         if not 0 <= i < len(self):
             raise IndexError(f"clip {i} of {len(self)}")
         clip = self.index.clips[i]
+        if self.left_out[i]:
+            return ClipFailure(i, clip_name(clip), LEFT_OUT, of_file=False)
         generators = [self._generator(epoch, i, repeat) for repeat in range(self.repeats)]
         try:
-            views, held = self._read(clip, generators[0])
+            with limited(clip.path, self.limits, epoch=epoch, clip=i):
+                views, held = self._read(clip, generators[0])
         except VideoError as error:
-            return ClipFailure(index=i, path=clip.name or clip.path, reason=error.reason)
+            of_file = not isinstance(error, _EmptyPartError)
+            return ClipFailure(i, clip_name(clip), error.reason, of_file=of_file)
         frames, later = self._transformed(views, generators)
         return ClipSample(clip=frames, label=self._label(clip), index=i, held=held, **later)
 
@@ -163,7 +178,7 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         with VideoReader(clip.path, offset=clip.offset, size=clip.size) as reader:
             times = reader.timestamps(clip.start_seconds, clip.end_seconds)
             if len(times) == 0:
-                raise VideoError(clip.path, _empty_part(clip, reader))
+                raise _EmptyPartError(clip.path, _empty_part(clip, reader))
             if self.train:
                 views = [sampling.sample(times, self.spec, generator)]
             else:
@@ -224,6 +239,15 @@ def _stack_labels(labels: Sequence[int | Tensor]) -> Tensor:
     if rows:
         return torch.stack(rows)
     return torch.tensor(labels, dtype=torch.int64)
+
+
+class _EmptyPartError(VideoError):
+    """The file can be read, but the part of it that was asked for holds no frame."""
+
+
+def clip_name(clip: Clip) -> str:
+    """What people are shown for a clip, and what lists of clips to leave out call it."""
+    return clip.name or clip.path
 
 
 def _empty_part(clip: Clip, reader: VideoReader) -> str:

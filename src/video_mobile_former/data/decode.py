@@ -18,9 +18,10 @@ import numpy as np
 import torch
 
 from .extract import FrameExtractor
-from .opening import read_media, time_base, time_origin
+from .limits import check_memory
+from .opening import picture_memory, read_media, time_base, time_origin
 from .packets import PacketTable, read_part, read_table
-from .picture import Converter
+from .picture import Converter, target_size
 
 _FAR_SECONDS = 10.0
 """A part that begins or ends further than this from the ends of a file is read alone."""
@@ -150,6 +151,7 @@ class VideoReader:
             raise ValueError("which must be a non-empty one-dimensional sequence")
         table, ranks = self._ranks(wanted)
         unique, inverse = np.unique(ranks, return_inverse=True)
+        self._check_memory(len(unique), resize_size, enlarge=enlarge)
         convert = Converter(resize_size, enlarge=enlarge)
         if table.in_order:
             found = self._source.in_order(unique, table, convert)
@@ -159,6 +161,16 @@ class VideoReader:
         if len(unique) != len(ranks) or (np.diff(ranks) < 0).any():
             clip = clip[torch.from_numpy(inverse)]
         return clip.permute(0, 3, 1, 2)
+
+    def _check_memory(self, count: int, resize_size: int | None, *, enlarge: bool) -> None:
+        """Refuse early what cannot fit: the pictures as decoded, and twice the result, stacked."""
+        decoded, what = picture_memory(self._source.stream)
+        context = self._source.stream.codec_context
+        if not decoded:
+            return  # it announces no size
+        width, height = target_size(context.width, context.height, resize_size, enlarge)
+        result = 2 * count * 3 * width * height
+        check_memory(decoded + result, f"{count} frames of {width}×{height} from {what}")
 
     # Time stamps
 

@@ -9,7 +9,8 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from ..errors import VideoError
-from .opening import READ_ERRORS, Media, open_video
+from .limits import check_memory, check_time
+from .opening import READ_ERRORS, Media, open_video, picture_memory
 from .packets import PacketTable, is_end
 from .picture import Converter
 
@@ -109,6 +110,7 @@ class FrameExtractor:
         with contextlib.suppress(*READ_ERRORS), self._skipping() as skip:
             self.container.seek(key, stream=self.stream)
             for packet in self.container.demux(self.stream):
+                check_time()
                 if is_end(packet):
                     break
                 at_key = at_key or packet.pts == key
@@ -193,9 +195,11 @@ class FrameExtractor:
             for packet in self.container.demux(self.stream):
                 if packet.size == 0 and not is_end(packet):
                     continue
+                check_time()
                 for frame in packet.decode():
                     yield frame
                     count += 1
         except READ_ERRORS as error:
+            check_memory(*picture_memory(self.stream))
             of = f"{count} of {len(table.pts)} frames" + ("" if table.whole else " of this part")
             raise VideoError(self.media.path, f"damaged: {of} decode, then no more") from error

@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import signal
-import sys
-import threading
 from collections.abc import Iterator
-from multiprocessing.connection import wait
-from multiprocessing.context import BaseContext
-from types import TracebackType
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -18,10 +11,22 @@ import torch
 from torch.utils.data import DataLoader
 
 from ..console import say
-from ..errors import DataError
+from ..errors import DataError, UserError
 from .batches import ClipBatchSampler
 from .bytes import is_url
-from .dataset import Batch, ClipDataset, collate
+from .dataset import Batch, ClipDataset, clip_name, collate
+from .failing import Failing, Quarantine
+from .processes import process_context
+from .worker_watch import Death, WorkerWatch, stop_workers
+
+_MAX_FUTILE = 10
+"""So many times in a row new processes may end before they have read a single clip."""
+_MAX_UNEXPLAINED = 5
+"""So many times within an epoch processes may end for another reason than the file they read."""
+
+
+class WorkersEndedError(UserError):
+    """Processes that read video ended, and new ones would end as well."""
 
 
 class ClipLoader(DataLoader):
@@ -29,20 +34,45 @@ class ClipLoader(DataLoader):
 
     Each ``for`` over it gives one epoch, and the next one the next epoch. ``state_dict()`` taken
     in the body of the loop, after a batch was used, continues with the batch after it.
+
+    A worker process that dies is replaced: what it was reading counts as failed, and the next
+    batch is the one after the last that was given. As everything random is a function of (seed,
+    epoch, clip), no batch is lost, repeated or changed by that.
     """
 
     batch_sampler: ClipBatchSampler
+    failing: Failing
+    """Failures by file."""
+    watch: WorkerWatch | None = None
+    """Notes of the worker processes; None without them."""
     _said = False
+    _futile = 0
+    _unexplained = 0
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # narrower: batches are Batch
         if not self._clips.train:
             self.batch_sampler.start_at(0)  # an evaluation that was left early begins anew
         epoch, batch = self.batch_sampler.epoch, self.batch_sampler.batch
-        for item in super().__iter__():
+        self.failing.refresh()
+        self._unexplained = 0
+        items: Iterator[Any] | None = None
+        while True:
+            try:
+                if items is None:
+                    items = super().__iter__()
+                item = next(items, None)
+            except (RuntimeError, OSError, EOFError) as error:
+                self._replace_workers(error)
+                self.batch_sampler.start_at(epoch, batch)
+                items = None
+                continue
+            if item is None:
+                return
             batch += 1
             # Counted by what was handed out: the sampler itself runs ahead of it.
             self.batch_sampler.start_at(epoch, batch)
             found = cast("Batch", item)
+            found["failures"] = [self.failing.note(failure) for failure in found["failures"]]
             if found["held"] and not self._said:
                 self._say_held(found["held"][0])
             yield found
@@ -62,6 +92,46 @@ class ClipLoader(DataLoader):
     @property
     def _clips(self) -> ClipDataset:
         return cast("ClipDataset", self.dataset)
+
+    def _replace_workers(self, error: Exception) -> None:
+        """After the death of workers put the blame where it belongs; the next ones go on.
+
+        Raises:
+            WorkersEndedError: If new ones would not do better.
+            Exception: The same error, if it is another one.
+        """
+        batches = self._iterator
+        if self.watch is None or batches is None or not _tells_of_death(error):
+            raise error
+        processes = batches._workers  # pyright: ignore[reportAttributeAccessIssue]
+        deaths = self.watch.deaths(processes, 1.0, self._clips.limits.seconds)
+        # None died, but a batch did not arrive: its sender had no memory left, for one.
+        explained = bool(deaths) and all(death.certain for death in deaths)
+        self._unexplained += not explained
+        self._futile = 0 if any(slot.reads for slot in self.watch.slots) else self._futile + 1
+        stop_workers(batches, self.watch)
+        self._iterator = None
+        self.watch.clear()
+        for death in deaths:
+            if death.clip is not None and death.can_go_on:
+                self.failing.ended_a_process(death.clip, death.reason, for_certain=death.certain)
+        hopeless = self._futile >= _MAX_FUTILE or self._unexplained > _MAX_UNEXPLAINED
+        if hopeless or not all(death.can_go_on for death in deaths):
+            raise WorkersEndedError(
+                f"{self._last_words(deaths)}: out of memory, or a script without "
+                "`if __name__ == '__main__':`; try a lower num_workers"
+            ) from error
+        if not explained:
+            say(f"{self._last_words(deaths)}; new ones go on")
+
+    def _last_words(self, deaths: list[Death]) -> str:
+        what = "processes that read video ended unexpectedly"
+        clips = self._clips.index.clips
+        told = [
+            death.reason + ("" if death.clip is None else f" over {clip_name(clips[death.clip])}")
+            for death in deaths
+        ]
+        return what + (f" ({'; '.join(told)})" if told else "")
 
     def _say_held(self, first: int) -> None:
         self._said = True
@@ -83,6 +153,7 @@ def make_loader(
     rank: int = 0,
     world_size: int = 1,
     pin_memory: bool | None = None,
+    quarantine: Quarantine | None = None,
     shuffle: Literal["auto", "full", "shards"] = "auto",
     shard_window: int = 8,
 ) -> ClipLoader:
@@ -98,6 +169,7 @@ def make_loader(
         rank: Number of this training process, from 0.
         world_size: Number of training processes.
         pin_memory: Page-locked batches; None where there is a CUDA device.
+        quarantine: Where files go that failed twice; None keeps it in memory.
         shuffle: ``"full"`` draws clips from everywhere; ``"shards"`` from some shards at a time,
             see :class:`~.batches.ClipBatchSampler`; ``"auto"`` is shards where they are URLs.
         shard_window: Shards from which clips are drawn at a time.
@@ -120,13 +192,16 @@ def make_loader(
     if num_workers is None:
         num_workers = default_workers()
     several: dict[str, Any] = {}
+    watch = None
     if num_workers:
+        watch = WorkerWatch(num_workers)
+        dataset.left_out.share_memory_()
         several = {
-            "multiprocessing_context": _context(),
+            "multiprocessing_context": process_context(),
             "persistent_workers": True,
-            "worker_init_fn": _init_worker,
+            "worker_init_fn": watch.init(),
         }
-    return ClipLoader(
+    loader = ClipLoader(
         dataset,
         batch_sampler=sampler,
         num_workers=num_workers,
@@ -134,6 +209,9 @@ def make_loader(
         pin_memory=torch.cuda.is_available() if pin_memory is None else pin_memory,
         **several,
     )
+    loader.watch = watch
+    loader.failing = Failing(dataset.index, dataset.left_out, quarantine)
+    return loader
 
 
 def _shards(dataset: ClipDataset, shuffle: Literal["auto", "full", "shards"]) -> np.ndarray | None:
@@ -153,56 +231,11 @@ def default_workers() -> int:
     return min(8, os.cpu_count() or 1)
 
 
-def _context() -> BaseContext:
-    """How worker processes start.
-
-    Not by a fork of this process: it has threads (OpenMP, loggers, progress bars), whose locks a
-    fork copies in whatever state they are. The fork server has none; it imports torch once, so
-    that workers start in milliseconds.
-    """
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    from multiprocessing import forkserver  # not on every system
-
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    # Ctrl-C reaches all processes of a terminal. The server and its workers inherit that they do
-    # not hear it, so that none prints a traceback; the main process says so and ends them.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
-    try:
-        forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    return context
-
-
-def _init_worker(worker: int) -> None:
-    """Let a worker end with the main process, and without a word when that is interrupted.
-
-    A batch on its way when the main process ends finds nobody to take it, which a thread of
-    ``multiprocessing`` would print as a traceback. Errors of the data set itself reach the main
-    process another way.
-    """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where the server was running before, or spawn
-    report = sys.excepthook
-
-    def report_others(
-        kind: type[BaseException], error: BaseException, traceback: TracebackType | None
-    ) -> None:
-        if not issubclass(kind, (EOFError, ConnectionError)):
-            report(kind, error, traceback)
-
-    sys.excepthook = report_others
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-
-
-def _end_with(sentinel: int) -> None:
-    """Wait until the main process is gone, killed perhaps, and go too.
-
-    PyTorch's workers look at their parent for that, but here it is the fork server, which itself
-    stays for as long as a worker does.
-    """
-    wait([sentinel])
-    os._exit(1)
+def _tells_of_death(error: Exception) -> bool:
+    """Tell the end of a worker process from an error of the data set in one that lives."""
+    text = str(error)
+    if "in DataLoader worker process" in text:
+        return False
+    if isinstance(error, (OSError, EOFError)):
+        return True  # a batch lies in memory that its worker hands out: nobody answered
+    return "DataLoader worker" in text or "Pin memory thread" in text

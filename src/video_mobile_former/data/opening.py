@@ -133,6 +133,18 @@ def time_base(stream: VideoStream) -> Fraction:
     return Fraction(base.numerator, base.denominator) if base else Fraction(1, av.time_base)
 
 
+def picture_memory(stream: VideoStream, pictures: int = 2) -> tuple[int, str]:
+    """Memory for so many decoded pictures of a stream at the size it announces.
+
+    Returns:
+        Bytes, and what they are for in words.
+    """
+    context = stream.codec_context
+    width, height = context.width, context.height
+    bits = context.format.padded_bits_per_pixel if context.format else 12
+    return pictures * width * height * bits // 8, f"pictures of {width}×{height}"
+
+
 def time_origin(container: InputContainer, stream: VideoStream) -> int:
     """Tick of a stream at which a player's clock shows 0: the begin of the whole file."""
     base = time_base(stream)

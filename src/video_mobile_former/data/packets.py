@@ -11,7 +11,8 @@ from av.packet import Packet
 from av.video.stream import VideoStream
 
 from ..errors import VideoError
-from .opening import READ_ERRORS, Media, open_video, time_base
+from .limits import check_memory, check_time
+from .opening import READ_ERRORS, Media, open_video, picture_memory, time_base
 
 _END_TOLERANCE_SECONDS = 1.0
 """How much earlier than its header says a whole file may end; durations are written carelessly."""
@@ -50,6 +51,7 @@ def read_table(media: Media, container: InputContainer, stream: VideoStream) -> 
     partial = False
     try:
         for packet in container.demux(stream):
+            check_time()
             if not is_end(packet):
                 partial = packet.is_corrupt
             # A discarded packet is decoded for the sake of later ones, but never shown (it lies
@@ -99,6 +101,7 @@ def read_part(
         if start is not None:
             container.seek(start, stream=stream)
         for packet in container.demux(stream):
+            check_time()
             if packet.size == 0 or packet.is_discard:
                 continue
             if packet.pts is None:
@@ -127,8 +130,10 @@ def _table_by_decoding(media: Media) -> PacketTable:
     try:
         with container:
             for frame in container.decode(stream):
+                check_time()
                 times.append(frame.pts if frame.pts is not None else frame.dts)
     except READ_ERRORS as error:
+        check_memory(*picture_memory(stream))
         raise VideoError(
             media.path, f"damaged: {len(times)} frames decode, then no more"
         ) from error
@@ -169,11 +174,13 @@ def _is_cut_off(
     try:
         with open_video(media)[0] as again:
             # Sound may go on after the pictures.
-            return all(
-                (packet.pts + (packet.duration or 0)) * packet.time_base < promised
-                for packet in again.demux()
-                if packet.pts is not None
-            )
+            for packet in again.demux():
+                check_time()
+                if packet.pts is None:
+                    continue
+                if (packet.pts + (packet.duration or 0)) * packet.time_base >= promised:
+                    return False
+            return True
     except READ_ERRORS:
         return True
 

@@ -127,6 +127,18 @@ class ClipTable(Sequence[Clip]):
         new._rows = chosen if self._rows is None else self._rows[chosen]
         return new
 
+    def find(self, names: Iterable[str]) -> np.ndarray:
+        """The ``(M,)`` int64 sorted positions of the clips with one of these names or paths."""
+        columns, wanted = self._columns, {name for name in names if name}
+        ends = {name[len(h) :] for h in columns.heads for name in wanted if name.startswith(h)}
+        rows = columns.names.find(wanted | ends)
+        others = [-1 - k for k in columns.paths.find(wanted)]
+        rows += np.flatnonzero(np.isin(columns.numbers["head"].numpy(), others)).tolist()
+        found = [i for i in rows if columns.names[i] in wanted or columns.path(i) in wanted]
+        if self._rows is None:
+            return np.unique(np.array(found, dtype=np.int64))
+        return np.flatnonzero(np.isin(self._rows.numpy(), found))
+
     @property
     def label(self) -> np.ndarray:
         """``(N,)`` int32: ``Clip.label`` of every clip."""

@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 from typing import Any, Generic, Literal, TypeVar
 
 from ..errors import UserError, VideoError
-from .loader import _context, _init_worker
+from .processes import init_process, process_context
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -91,7 +91,7 @@ def run_tasks(
 
 
 def _start(function: Callable[..., Any]) -> _Worker[Any]:
-    context = _context()
+    context = process_context()
     ours, theirs = context.Pipe()
     process: BaseProcess = context.Process(  # pyright: ignore[reportAttributeAccessIssue]
         target=_serve, args=(function, theirs), daemon=True
@@ -160,7 +160,7 @@ def _stop(worker: _Worker[Any]) -> None:
 
 def _serve(function: Callable[..., Any], connection: Connection) -> None:
     """Run tasks until the pipe ends; the main function of a worker process."""
-    _init_worker(0)
+    init_process()
 
     def alive() -> None:
         connection.send(("alive", None))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from ..data.dataset import Batch
-from ..data.loader import ClipLoader
-from ..errors import UserError
+from ..data.loader import ClipLoader, WorkersEndedError
 from .interrupt import StopRequest, StopTraining
 from .position import Position
 
@@ -31,21 +30,16 @@ class EpochBatches:
 
 
 def guarded(batches: Iterable[Batch], stop: StopRequest) -> Iterator[Batch]:
-    """Yield batches; a data worker that ends becomes a wish to stop, or one clear line.
+    """Yield batches; the end of the processes that read video may be a wish to stop.
 
     Raises:
         StopTraining: If a stop was asked for: SIGTERM to a whole process group ends the workers
             before the trainer looks.
-        UserError: Otherwise.
+        WorkersEndedError: Otherwise.
     """
     try:
         yield from batches
-    except RuntimeError as error:
-        if "DataLoader worker" not in str(error):
-            raise
+    except WorkersEndedError as error:
         if stop.requested:
             raise StopTraining from error
-        raise UserError(
-            "a process that reads video ended unexpectedly: out of memory, or a script that "
-            "trains without `if __name__ == '__main__':`; try a lower --data.num_workers"
-        ) from error
+        raise

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from ..clip import ClipSpec
 from ..console import say
 from ..data.division import split_index
 from ..data.index import ClipIndex, load_index
+from ..data.quarantine import default_quarantine, is_check_of, read_quarantine
 from ..data.source import DataSource
 from ..errors import CheckpointError, DataError, RecipeError
 from ..models.checkpoint import load_weights, read_config
@@ -49,7 +51,7 @@ def build_indexes(recipe: Recipe) -> tuple[ClipIndex, ClipIndex | None]:
         if names != index.class_names and set(names) == set(index.class_names):
             # Refused where the data tells an order of its own.
             index = load_index(source, class_names=names, class_names_of=f"checkpoint {start}")
-    train, val = _divide(index, data, recipe.seed)
+    train, val = _divide(_without_quarantine(index, data, source.path), data, recipe.seed)
     if val is not None and val.multi_label != train.multi_label:
         raise DataError(
             f"{val.source}: {'multi-label' if val.multi_label else 'one class a clip'}, which the "
@@ -85,6 +87,7 @@ def _divide(index: ClipIndex, data: DataRecipe, seed: int) -> tuple[ClipIndex, C
         other = load_index(
             source, class_names=index.class_names, class_names_of="the training data"
         )
+        other = _without_quarantine(other, data, data.val_path)
         return train, other.split(data.val_split) if data.val_split in other.splits() else other
     if data.val_split in present:
         return train, index.split(data.val_split)
@@ -96,6 +99,29 @@ def _divide(index: ClipIndex, data: DataRecipe, seed: int) -> tuple[ClipIndex, C
         "out for validation"
     )
     return rest, held
+
+
+def _without_quarantine(index: ClipIndex, data: DataRecipe, path: str) -> ClipIndex:
+    """Leave out the clips that a list names, in the end the one of ``vmf data check``."""
+    file = data.quarantine
+    if file is None:
+        file = default_quarantine(path)
+        if not is_check_of(file, path):
+            return index
+    entries = read_quarantine(file)
+    rows = index.table.find(entries)
+    known = {name for i in rows.tolist() for name in (index.clips[i].name, index.clips[i].path)}
+    unknown = [name for name in entries if name not in known]
+    if unknown:
+        are = "is" if len(unknown) == 1 else "are"
+        names = ", ".join(unknown[:3]) + (", …" if len(unknown) > 3 else "")
+        of = f"{len(unknown)} of its {len(entries)} names {are} not in {index.source}"
+        say(f"{file}: {of}: {names}")
+    if not len(rows):
+        return index
+    say(f"{index.source}: {len(rows)} of {len(index)} clips are left out by {file}")
+    kept = np.delete(np.arange(len(index)), rows)
+    return dataclasses.replace(index, clips=index.table.take(kept))
 
 
 def fingerprint(*indexes: ClipIndex | None, class_weights: Tensor | None = None) -> str:

@@ -22,6 +22,7 @@ from ..clip import ClipSpec
 from ..console import say
 from ..data.dataset import Batch, ClipDataset
 from ..data.index import ClipIndex
+from ..data.limits import Limits
 from ..data.loader import ClipLoader, make_loader
 from ..errors import RecipeError, UserError
 from ..models.video_mobile_former import VideoMobileFormer
@@ -146,7 +147,7 @@ def _train(
     task = VideoTask(model, recipe, stop, weights)
     keeper = Keeper(
         run,
-        make_loaders=functools.partial(_make_loaders, recipe, model.clip, train, val),
+        make_loaders=functools.partial(_make_loaders, recipe, run, model.clip, train, val),
         data=fingerprint(train, val, class_weights=weights),
         info=_training_info(recipe, train),
         best_by=best_by(recipe, multi_label=train.multi_label),
@@ -203,10 +204,18 @@ def _trainer(
 
 
 def _make_loaders(
-    recipe: Recipe, spec: ClipSpec, train: ClipIndex, val: ClipIndex | None, rank: int, world: int
+    recipe: Recipe,
+    run: RunFolder,
+    spec: ClipSpec,
+    train: ClipIndex,
+    val: ClipIndex | None,
+    rank: int,
+    world: int,
 ) -> tuple[ClipLoader, Iterable[Batch] | None]:
     """The training and validation clips of one process of ``world``."""
     data = recipe.data
+    limits = Limits(recipe.decode.timeout_seconds, recipe.decode.memory_limit_mb)
+    quarantine = run.quarantine(rank)
     clips = ClipDataset(
         train,
         spec,
@@ -215,6 +224,7 @@ def _make_loaders(
         seed=recipe.seed,
         repeats=recipe.augment.repeats,
         augment_later=recipe.augment.on == "device",
+        limits=limits,
     )
     train_loader = make_loader(
         clips,
@@ -223,6 +233,7 @@ def _make_loaders(
         class_balanced=data.class_balanced,
         rank=rank,
         world_size=world,
+        quarantine=quarantine,
         shuffle=data.shuffle,
         shard_window=data.shard_window,
     )
@@ -232,9 +243,10 @@ def _make_loaders(
     if not mine.clips:  # more processes than clips: still one of those that measure together
         return train_loader, ()
     val_loader = make_loader(
-        ClipDataset(mine, spec, train=False),
+        ClipDataset(mine, spec, train=False, limits=limits),
         batch_size=recipe.train.batch_size,
         num_workers=min(data.num_workers, len(mine)),
+        quarantine=quarantine,
     )
     return train_loader, val_loader
 

@@ -6,6 +6,8 @@
     recipe.yaml       every field of the recipe
     metrics.csv       tensorboard/
     state/            what resuming needs
+    quarantine.txt    files that failed twice and are no longer read; of the second and further
+                      processes quarantine-rank1.txt and so on
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal
 
+from ..data.failing import Quarantine
 from ..errors import RecipeError, UserError
 from .recipe import Recipe, load_recipe, recipe_differences, save_recipe
 from .state_file import read_state, write_state
@@ -21,10 +24,15 @@ from .state_file import read_state, write_state
 _FREE_TO_CHANGE = (
     "out",
     "data.num_workers",
+    "decode.timeout_seconds",
+    "decode.memory_limit_mb",
     "train.checkpoint_every_n_steps",
     "train.checkpoint_every_minutes",
 )
-"""Fields that may differ when a run is continued: they do not change what it computes."""
+"""Fields that may differ when a run is continued: they do not change what it computes, or only for
+files that could not be read before."""
+
+_QUARANTINES = "quarantine*.txt"
 
 
 class RunFolder:
@@ -42,6 +50,17 @@ class RunFolder:
         self.metrics = self.path / "metrics.csv"
         self.tensorboard = self.path / "tensorboard"
         self.state = self.path / "state" / "state.safetensors"
+
+    def quarantine(self, rank: int = 0) -> Quarantine:
+        """The files that the run no longer reads, as one of its processes keeps them.
+
+        Args:
+            rank: Number of the process; each writes a file of its own, so that none writes over
+                what another has found.
+        """
+        name = f"quarantine-rank{rank}.txt" if rank else "quarantine.txt"
+        about = "files that failed twice, or ended the process that read them, in this run"
+        return Quarantine(self.path / name, source=about, others=_QUARANTINES)
 
     def prepare(self, recipe: Recipe) -> Literal["new", "unfinished", "finished"]:
         """Look at what the folder holds and make it ready for ``recipe``.
@@ -122,7 +141,7 @@ class RunFolder:
             for path in (self.state.parent, self.best, self.last, self.tensorboard):
                 if path.exists():
                     shutil.rmtree(path)
-            for path in (self.metrics, self.recipe):
+            for path in (self.metrics, self.recipe, *self.path.glob(_QUARANTINES)):
                 path.unlink(missing_ok=True)
         except OSError as error:
             raise UserError(f"cannot clear {self.path}: {error.strerror}") from error

@@ -1,0 +1,67 @@
+"""Processes that read video beside the main one: how they start, and that they end with it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+from multiprocessing.connection import wait
+from multiprocessing.context import BaseContext
+from types import TracebackType
+
+
+def process_context() -> BaseContext:
+    """How worker processes start.
+
+    Not by a fork of this process: it has threads (OpenMP, loggers, progress bars), whose locks a
+    fork copies in whatever state they are. The fork server has none; it imports torch once, so
+    that workers start in milliseconds.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    from multiprocessing import forkserver  # not on every system
+
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([f"{__package__}.loader"])
+    # Ctrl-C reaches all processes of a terminal. The server and its workers inherit that they do
+    # not hear it, so that none prints a traceback; the main process says so and ends them.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    try:
+        forkserver.ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    return context
+
+
+def init_process() -> None:
+    """Let a worker end with the main process, and without a word when that is interrupted.
+
+    A batch on its way when the main process ends finds nobody to take it, which a thread of
+    ``multiprocessing`` would print as a traceback. Errors of the data set itself reach the main
+    process another way.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where the server was running before, or spawn
+    report = sys.excepthook
+
+    def report_others(
+        kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+    ) -> None:
+        if not issubclass(kind, (EOFError, ConnectionError)):
+            report(kind, error, traceback)
+
+    sys.excepthook = report_others
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _end_with(sentinel: int) -> None:
+    """Wait until the main process is gone, killed perhaps, and go too.
+
+    PyTorch's workers look at their parent for that, but here it is the fork server, which itself
+    stays for as long as a worker does.
+    """
+    wait([sentinel])
+    os._exit(1)
