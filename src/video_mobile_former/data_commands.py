@@ -10,7 +10,7 @@ import dataclasses
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from . import prepare_commands
+from . import check_command, prepare_commands
 from .errors import UserError
 
 if TYPE_CHECKING:
@@ -71,5 +71,6 @@ def source_words(data: DataRecipe) -> str:
 
 def add_data_commands(commands: Any) -> None:
     """Add ``check``, ``prepare`` and ``shard`` to the parser of ``vmf data``."""
+    check_command.add_check(commands, add_source_options, source_of)
     prepare_commands.add_prepare(commands, add_source_options, source_of)
     prepare_commands.add_shard(commands, add_source_options, source_of)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -175,6 +176,35 @@ def test_list_errors(tmp_path: Path, text: str, message: str):
     assert message in str(caught.value)
     assert str(tmp_path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_names_of_any_bytes(tmp_path: Path):
+    """As they may stand on a disk; what people write themselves is UTF-8."""
+    name = os.fsdecode(b"d\xe9j\xe0.mp4")
+    touch(tmp_path, name)
+    path = tmp_path / "clips.csv"
+    path.write_bytes(b"path,label,group\nd\xe9j\xe0.mp4,x,\n")
+    (row,) = read_list(path)
+    assert row.name == name
+    assert Path(row.path).exists()
+
+
+@pytest.mark.parametrize("column", ["label", "group"])
+def test_labels_and_groups_are_utf8(tmp_path: Path, column: str):
+    row = {"label": b"a.mp4,d\xe9j\xe0,g", "group": b"a.mp4,x,d\xe9j\xe0"}[column]
+    (tmp_path / "clips.csv").write_bytes(b"path,label,group\n" + row + b"\n")
+    with pytest.raises(DataError, match=rf"clips\.csv:2: {column} is not UTF-8; save the list"):
+        read_list(tmp_path / "clips.csv")
+
+
+def test_files_that_are_passed_over_are_listed(tmp_path: Path):
+    touch(tmp_path, "x/1.mp4", "x/notes.txt", "x/deep/poster.jpg")
+    faults = Faults()
+    list(folder_rows(DataSource(str(tmp_path)), faults))
+    assert sorted(faults.passed_over) == [
+        (str(tmp_path / "x" / "deep" / "poster.jpg"), "x/deep/poster.jpg"),
+        (str(tmp_path / "x" / "notes.txt"), "x/notes.txt"),
+    ]
 
 
 def test_a_file_that_is_no_text(tmp_path: Path):

@@ -34,6 +34,8 @@ SPLIT_NAMES = {
 }
 """What a split may be called in data, and what it is called here."""
 
+_NOT_UTF8 = "{} is not UTF-8; save the list in that encoding"
+
 REQUIRED = ("path", "label")
 OPTIONAL = ("split", "group", "start_seconds", "end_seconds")
 
@@ -75,6 +77,7 @@ def folder_rows(source: DataSource, faults: Faults) -> Iterator[Row]:
     else:
         for class_folder in folders:
             yield from _read_class(root, class_folder, None, ignored, faults)
+    faults.passed_over += [(str(p.absolute()), p.relative_to(root).as_posix()) for p in ignored]
     if ignored:
         endings = sorted({path.suffix.lower() or path.name for path in ignored})
         say(
@@ -185,11 +188,16 @@ def read_text(path: Path, expected: str) -> str:
 
 
 def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield line numbers and fields, without empty lines."""
+    """Yield line numbers and fields, without empty lines.
+
+    What is not UTF-8 is kept as the system keeps it in names of files, which may be of any bytes.
+    """
     line = 1
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             first = next((text for text in file if text.strip()), "")
+            if "\0" in first or not is_utf8(first):
+                raise DataError(f"{path}: not a UTF-8 text file; expected a CSV with path,label")
             delimiter = max(",\t;", key=first.count)
             file.seek(0)
             reader = csv.reader(file, delimiter=delimiter, strict=True)
@@ -199,10 +207,17 @@ def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
                 line = reader.line_num + 1
     except csv.Error as error:
         raise DataError(f"{path}:{line}: {error}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not a UTF-8 text file; expected a CSV with path,label") from error
     except OSError as error:
         raise DataError(f"{path}: {error.strerror or error}") from error
+
+
+def is_utf8(text: str) -> bool:
+    """Whether text held nothing but UTF-8 before it was decoded with ``surrogateescape``."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 class _RowReader:
@@ -243,6 +258,10 @@ class _RowReader:
             labels = self._labels.get(label)
             if labels is None:
                 labels = self._labels[label] = _labels(label, multi_label=self._multi_label)
+            if self._group is not None:
+                group = fields[self._group].strip() or None
+                if group is not None and not is_utf8(group):
+                    raise ValueError(_NOT_UTF8.format("group"))
             if self._start is not None:
                 start = _seconds("start_seconds", fields[self._start].strip())
             if self._end is not None:
@@ -260,8 +279,6 @@ class _RowReader:
                 text = f"unknown split {text!r}; use train, val or test, or leave it empty"
                 self._faults.add("unknown split", f"{self._listing}:{line}", text, name)
                 return None
-        if self._group is not None:
-            group = fields[self._group].strip() or None
         path = join(self._folder, name)
         return Row(path, labels, name, self._listing, line, split, group, start, end)
 
@@ -275,6 +292,8 @@ def join(folder: str, name: str) -> str:
 
 def _labels(text: str, *, multi_label: bool) -> tuple[str, ...]:
     """The class of a clip, or its classes, divided by ``|``; none where nothing is written."""
+    if not is_utf8(text):
+        raise ValueError(_NOT_UTF8.format("label"))
     if not multi_label:
         if not text:
             raise ValueError("label is empty")

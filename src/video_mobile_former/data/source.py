@@ -115,6 +115,9 @@ class Faults:
     def __init__(self, *, collect: bool = False):
         self.collect = collect
         self.found: list[Fault] = []
+        self.passed_over: list[tuple[str, str]] = []
+        """Absolute path and name of files that are no videos by their ending: no fault, since
+        notes and pictures may lie beside videos."""
 
     def add(self, kind: str, where: str, text: str, name: str = "") -> None:
         """Note a wrong row.

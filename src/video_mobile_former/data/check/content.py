@@ -1,0 +1,127 @@
+"""What a video shows, in few bytes: to find copies of it, and to show it to a person."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+GRID = 8
+"""Cells across and down in one picture of a signature."""
+MOMENTS = 8
+"""Pictures in a signature, evenly spread over the video."""
+SIGNATURE_BYTES = MOMENTS * GRID * GRID
+
+_LUMA = np.array([0.299, 0.587, 0.114])
+_BLOCK = 1 << 20
+_THUMBNAIL_LONG_SIDE = 160
+"""Pixels."""
+
+
+def moments(num_frames: int) -> np.ndarray:
+    """The frames that stand for a video of this length.
+
+    Returns:
+        ``(MOMENTS,)`` int64 positions, rising; some more than once where frames are few.
+    """
+    return ((np.arange(MOMENTS) + 0.5) * num_frames / MOMENTS).astype(np.int64)
+
+
+def brightness_grid(picture: np.ndarray) -> np.ndarray:
+    """Mean brightness in each cell of a picture.
+
+    Args:
+        picture: ``(H, W, 3)`` uint8 RGB, of any size.
+
+    Returns:
+        ``(GRID, GRID)`` uint8.
+    """
+    gray = picture @ _LUMA
+    height, width = gray.shape
+    # Sums over any rectangle from sums over all that begin in the corner. A picture narrower than
+    # the grid gives its pixels to several cells.
+    sums = np.zeros((height + 1, width + 1))
+    sums[1:, 1:] = gray.cumsum(0).cumsum(1)
+    top, bottom = _bounds(height)
+    left, right = _bounds(width)
+    total = (
+        sums[bottom][:, right] - sums[top][:, right] - sums[bottom][:, left] + sums[top][:, left]
+    )
+    area = (bottom - top)[:, None] * (right - left)[None, :]
+    return np.clip(np.round(total / area), 0, 255).astype(np.uint8)
+
+
+def _bounds(length: int) -> tuple[np.ndarray, np.ndarray]:
+    edges = np.arange(GRID + 1) * length / GRID
+    low = np.floor(edges[:-1] + 0.5).astype(np.int64)
+    high = np.floor(edges[1:] + 0.5).astype(np.int64)
+    low = np.minimum(low, length - 1)
+    return low, np.maximum(high, low + 1)
+
+
+def pack_signature(grids: list[np.ndarray]) -> str:
+    """Base64 of the grids of all moments, in order."""
+    return base64.b64encode(np.stack(grids).tobytes()).decode("ascii")
+
+
+def unpack_signature(text: str) -> np.ndarray:
+    """``(MOMENTS × GRID × GRID,)`` uint8 of what :func:`pack_signature` wrote."""
+    return np.frombuffer(base64.b64decode(text), dtype=np.uint8)
+
+
+def sha256_of_file(path: str, tick: Callable[[], None]) -> str:
+    """Digest of the bytes of a file, or of the names and bytes of the files in a folder.
+
+    Args:
+        path: The file or folder.
+        tick: Called again and again, as a sign of life.
+
+    Raises:
+        OSError: If it cannot be read.
+    """
+    digest = hashlib.sha256()
+    folder = Path(path)
+    if not folder.is_dir():
+        _add_file(digest, folder, tick)
+        return digest.hexdigest()
+    for file in sorted(entry for entry in folder.iterdir() if entry.is_file()):
+        digest.update(file.name.encode("utf-8", "surrogateescape") + b"\0")
+        _add_file(digest, file, tick)
+    return digest.hexdigest()
+
+
+def _add_file(digest: Any, path: Path, tick: Callable[[], None]) -> None:
+    with path.open("rb") as file:
+        while block := file.read(_BLOCK):
+            digest.update(block)
+            tick()
+
+
+def jpeg(picture: np.ndarray) -> str:
+    """Make a small JPEG file of a picture.
+
+    Args:
+        picture: ``(H, W, 3)`` uint8 RGB.
+
+    Returns:
+        Base64 of the file, about 3 kB before that.
+    """
+    height, width = picture.shape[:2]
+    scale = min(1.0, _THUMBNAIL_LONG_SIDE / max(height, width))
+    # The encoder halves the colours across and down, so sides are even.
+    size = [max(2, round(side * scale / 2) * 2) for side in (width, height)]
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
+    frame = frame.reformat(width=size[0], height=size[1], format="yuvj420p")
+    encoder: Any = av.CodecContext.create("mjpeg", "w")
+    encoder.width, encoder.height, encoder.pix_fmt = size[0], size[1], "yuvj420p"
+    encoder.time_base = Fraction(1, 25)
+    encoder.options = {"qmin": "6", "qmax": "6", "threads": "1"}
+    frame.pts = 0
+    data = b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
+    return base64.b64encode(data).decode("ascii")

@@ -1,0 +1,167 @@
+"""What is found out about one video file, as it is kept between runs of a check."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..bytes import is_url
+
+FACTS_FORMAT = 1
+"""Raised whenever the same file would give other facts; older ones are then read again."""
+
+
+class FileKey(NamedTuple):
+    """Which bytes the facts are about; other bytes under the same name give another key."""
+
+    path: str
+    """Absolute path or URL."""
+    offset: int
+    """First byte of the video inside the file."""
+    size: int
+    """Bytes of the video; -1 where that is not known (a URL, a file that is gone)."""
+    modified: int
+    """Nanoseconds; of a folder of pictures the newest of them; -1 where that is not known."""
+
+
+@dataclass(frozen=True)
+class FileTask:
+    """A file to be read, and how thoroughly."""
+
+    key: FileKey
+    in_archive: bool = False
+    """The video is a range of bytes in the file."""
+    full: bool = True
+    """Decode every frame; otherwise headers, packets and one frame."""
+    thumbnail: bool = False
+    """Keep a small picture of its middle."""
+    sniff: bool = False
+    """Only tell whether it is a video at all; what is not has the fault ``"not a video"``."""
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What one file holds. Where it could not be read, ``fault`` says why and the rest is what was
+    found until then."""
+
+    key: FileKey
+    full: bool
+    """Every frame was decoded."""
+    sniffed: bool = False
+    """Only looked at to tell whether it is a video; ``fault`` is all there is."""
+    fault: str = ""
+    """A kind out of ``problems.KINDS`` that makes the file useless; empty where it can be read."""
+    reason: str = ""
+    """One phrase on the fault."""
+    container: str = ""
+    """FFmpeg's names of the file format."""
+    codec: str = ""
+    pixel_format: str = ""
+    bits: int = 0
+    """Bits of a colour component."""
+    transfer: str = ""
+    """``"PQ"`` or ``"HLG"`` where the brightness is that of high dynamic range."""
+    wide_gamut: bool = False
+    """Colours of BT.2020."""
+    width: int = 0
+    """Pixels, as shown."""
+    height: int = 0
+    """Pixels, as shown."""
+    rotation: int = 0
+    """Degrees anticlockwise by which a player turns the pictures."""
+    picture_sizes: int = 0
+    """Different sizes of pictures in the stream."""
+    header_frames: int = 0
+    """Frames that the header announces; 0 where it is silent."""
+    frames: int = 0
+    """Frames by the packets."""
+    decoded: int = 0
+    """Frames that came out of the decoder."""
+    corrupt: int = 0
+    """Those of them that the decoder had to patch."""
+    header_seconds: float = 0.0
+    """Length of the pictures by the header; 0 where it is silent."""
+    first_seconds: float = 0.0
+    """When the first frame appears."""
+    duration_seconds: float = 0.0
+    """From the first frame to the end of the last."""
+    step_seconds: float = 0.0
+    """The usual time from frame to frame (median)."""
+    longest_step_seconds: float = 0.0
+    irregular_steps: int = 0
+    """Steps that differ from the usual one by more than a fifth."""
+    sha256: str = ""
+    """Of the bytes."""
+    signature: str = ""
+    """Base64 of ``content.signature``; empty where not all frames were decoded."""
+    thumbnail: str = ""
+    """Base64 of a JPEG file."""
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second on average; 0 for a single picture."""
+        return self.frames / self.duration_seconds if self.duration_seconds > 0 else 0.0
+
+    @property
+    def short_side(self) -> int:
+        """Pixels of the short side."""
+        return min(self.width, self.height)
+
+    def answers(self, task: FileTask) -> bool:
+        """Whether these facts spare reading the file again.
+
+        A failure that may not last (no permission, out of time, a crash) never does.
+        """
+        same = self.key == task.key and self.sniffed == task.sniff
+        return same and (self.full or not task.full) and self.fault not in PASSING_FAULTS
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, without those that are as by default."""
+        values = dataclasses.asdict(self)
+        default = {field.name: field.default for field in dataclasses.fields(self)}
+        short = {name: value for name, value in values.items() if value != default[name]}
+        return {"format": FACTS_FORMAT, **short, "key": list(self.key)}
+
+    @classmethod
+    def from_json(cls, value: Mapping[str, Any]) -> FileFacts | None:
+        """The facts that :meth:`to_json` wrote; None where another version did."""
+        if value.get("format") != FACTS_FORMAT:
+            return None
+        fields = {name: item for name, item in value.items() if name != "format"}
+        try:
+            return cls(**{**fields, "key": FileKey(*fields["key"])})
+        except (TypeError, KeyError):
+            return None
+
+
+PASSING_FAULTS = frozenset({"no permission", "too slow", "too large", "crash", "cannot be read"})
+"""Faults that may be gone the next time although the file is the same."""
+
+
+def file_key(path: str, offset: int | None = None, size: int | None = None) -> FileKey:
+    """What identifies the bytes of a video now.
+
+    Args:
+        path: A file, a folder of pictures, or a URL.
+        offset: First byte of the video inside the file, where the file holds several.
+        size: Bytes of the video inside the file.
+    """
+    length, modified = (-1, -1) if is_url(path) else _stat(path)
+    return FileKey(path, offset or 0, length if size is None else size, modified)
+
+
+def _stat(path: str) -> tuple[int, int]:
+    try:
+        status = Path(path).stat()
+        if not Path(path).is_dir():
+            return status.st_size, status.st_mtime_ns
+        with os.scandir(path) as entries:
+            pictures = [entry.stat() for entry in entries if entry.is_file()]
+    except (OSError, ValueError):  # gone, not permitted, or a null character in the name
+        return -1, -1
+    newest = max([status.st_mtime_ns, *(picture.st_mtime_ns for picture in pictures)])
+    return sum(picture.st_size for picture in pictures), newest

@@ -1,0 +1,156 @@
+"""The page of a check: a verdict, what was found, how it is spread, and a look at every class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ...page import render
+from ...text import printable, shorten_middle
+from ..table import SPLITS
+from .charts import chart_of, number
+from .distributions import clip_seconds, picture_sizes
+from .problems import KINDS, SEVERITIES, Problem
+from .result import JSON_NAME, QUARANTINE_NAME, CheckResult
+
+_FIRST, _MORE = 3, 40
+"""Problems of a kind that are shown at once, and behind a fold."""
+_SIZES = 8
+"""Different sizes of pictures that are listed."""
+_PICTURES = 8
+"""Pictures of a class."""
+_PICTURE_BYTES = 3_500_000
+"""All of them together, so that a page of many classes still opens on a phone."""
+_NAME = 26
+"""Characters of a file name under its picture."""
+
+_WORDS = {
+    "error": ("Errors", "Training should not start before these are mended or allowed."),
+    "unusable": ("Unusable", "Left out of training by the quarantine list."),
+    "warning": ("Warnings", "Likely mistakes; training goes on with them."),
+    "note": ("Notes", "Good to know; nothing to do."),
+}
+
+
+def render_page(result: CheckResult) -> str:
+    """Render the self-contained page.
+
+    Args:
+        result: What to report. Names and paths in it may hold any text; they are escaped.
+
+    Returns:
+        HTML without any reference to another file or host.
+
+    Raises:
+        UserError: If jinja2 is not installed.
+    """
+    sheets, left_out = _contact_sheets(result)
+    charts = [chart for one in result.distributions() if (chart := chart_of(one)) is not None]
+    rows = result.class_rows()
+    return render(
+        "data/check/check.html.jinja",
+        data=result.source.path,
+        form=result.source.format,
+        split=result.options.split,
+        may_start=result.may_start,
+        verdict=result.verdict(),
+        full=result.options.full,
+        summary=result.summary(),
+        missing_share=f"{100 * result.summary()['missing_share']:.1f} %",
+        date=result.date[:16].replace("T", " "),
+        seconds=number(result.seconds),
+        groups=_groups(result),
+        charts=charts,
+        sizes=picture_sizes(result.facts)[:_SIZES],
+        num_sizes=len(picture_sizes(result.facts)),
+        splits=[s for s in ("all", *SPLITS) if rows and s in rows[0]["clips"]],
+        classes=_class_rows(rows),
+        sheets=sheets,
+        classes_without_sheet=left_out,
+        json_name=JSON_NAME,
+        quarantine_name=QUARANTINE_NAME,
+    )
+
+
+def _groups(result: CheckResult) -> list[dict[str, Any]]:
+    """Problems by severity and kind."""
+    kinds = result.kinds()
+    groups = []
+    for severity in SEVERITIES:
+        heading, meaning = _WORDS[severity]
+        inside = [
+            {
+                "kind": kind,
+                "count": len(problems),
+                "advice": KINDS[kind].advice,
+                "first": [_row(one) for one in problems[:_FIRST]],
+                "more": [_row(one) for one in problems[_FIRST : _FIRST + _MORE]],
+                "unlisted": max(0, len(problems) - _FIRST - _MORE),
+            }
+            for kind, problems in kinds.items()
+            if problems[0].severity == severity
+        ]
+        if inside:
+            groups.append(
+                {"severity": severity, "heading": heading, "meaning": meaning, "kinds": inside}
+            )
+    return groups
+
+
+def _row(one: Problem) -> dict[str, str]:
+    return {"name": one.name, "text": one.text}
+
+
+def _class_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    largest = max((sum(row["clips"].values()) for row in rows), default=0)
+    return [
+        {
+            "name": row["name"],
+            "total": sum(row["clips"].values()),
+            "unusable": sum(row["clips"].values()) - sum(row["usable"].values()),
+            "clips": row["clips"],
+            "shares": {
+                split: f"{100 * count / largest:.2f}" if largest else "0"
+                for split, count in row["clips"].items()
+            },
+        }
+        for row in rows
+    ]
+
+
+def _contact_sheets(result: CheckResult) -> tuple[list[dict[str, Any]], int]:
+    """A few pictures of every class, as many as the page has room for."""
+    of_class: dict[int, list[dict[str, str]]] = {}
+    seen: set[tuple[int, str]] = set()
+    for clip, facts in zip(result.index.clips, result.facts, strict=True):
+        if facts.fault or not facts.thumbnail:
+            continue
+        for label in (clip.label,) if clip.labels is None else clip.labels:
+            # One video may give many clips.
+            if (label, facts.key.path) in seen:
+                continue
+            seen.add((label, facts.key.path))
+            name = clip.name or clip.path
+            of_class.setdefault(label, []).append(
+                {
+                    "picture": facts.thumbnail,
+                    "name": name,
+                    "caption": shorten_middle(printable(name.rsplit("/", 1)[-1]), _NAME),
+                    "seconds": f"{number(clip_seconds(clip, facts))} s",
+                }
+            )
+    if not of_class:
+        return [], 0
+    sizes = [len(picture["picture"]) for pictures in of_class.values() for picture in pictures]
+    room = int(_PICTURE_BYTES / (sum(sizes) / len(sizes)))
+    each = max(1, min(_PICTURES, room // len(of_class)))
+    sheets = [
+        {"name": result.index.class_names[label], "pictures": _spread(pictures, each)}
+        for label, pictures in sorted(of_class.items())
+    ]
+    return sheets[:room], max(0, len(sheets) - room)
+
+
+def _spread(pictures: Sequence[dict[str, str]], count: int) -> list[dict[str, str]]:
+    count = min(count, len(pictures))
+    return [pictures[i * len(pictures) // count] for i in range(count)]

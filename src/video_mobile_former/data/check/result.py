@@ -1,0 +1,211 @@
+"""The outcome of a check: a verdict, ``check.json``, ``quarantine.txt`` and a page."""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...files import write_text
+from ...text import printable, shorten_middle, wrap
+from ...version import __version__
+from ..index import ClipIndex
+from ..quarantine import check_source, write_quarantine
+from ..source import DataSource
+from ..table import SPLITS
+from .distributions import Distribution, distributions, picture_sizes
+from .facts import FileFacts
+from .of_classes import class_counts
+from .problems import SEVERITIES, Problem, Severity
+
+if TYPE_CHECKING:
+    from .run import CheckOptions
+
+CHECK_FORMAT = 1
+"""Number of the form of ``check.json``; raised whenever a field changes its meaning or goes."""
+
+JSON_NAME, QUARANTINE_NAME, PAGE_NAME = "check.json", "quarantine.txt", "check.html"
+
+_EXAMPLES = 3
+"""Problems of a kind that the terminal shows."""
+_WIDTH = 80
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What a check found."""
+
+    source: DataSource
+    options: CheckOptions
+    index: ClipIndex
+    """All clips whose rows are in order."""
+    facts: list[FileFacts]
+    """Of the file of each clip."""
+    usable: np.ndarray
+    """``(N,)`` bool; the clips that the quarantine list does not name."""
+    problems: list[Problem]
+    """Worst topics first."""
+    quarantine: dict[str, str]
+    """Reasons for the names of clips to be left out."""
+    num_files: int
+    num_passed_over: int
+    """Files in class folders that are no videos by name."""
+    may_lack_files: bool
+    """Whether listed files are commonly gone in this kind of data set."""
+    seconds: float
+    """Time the check took."""
+    date: str = field(
+        default_factory=lambda: datetime.datetime.now(datetime.timezone.utc).isoformat(
+            timespec="seconds"
+        )
+    )
+
+    @property
+    def may_start(self) -> bool:
+        """Whether training may start, leaving out what the quarantine list names."""
+        return not self.count("error")
+
+    def count(self, severity: Severity) -> int:
+        """Number of problems of one severity."""
+        return sum(one.severity == severity for one in self.problems)
+
+    def kinds(self) -> dict[str, list[Problem]]:
+        """The problems of every kind there is, worst severity first."""
+        out: dict[str, list[Problem]] = {}
+        for one in sorted(self.problems, key=lambda p: SEVERITIES.index(p.severity)):
+            out.setdefault(one.kind, []).append(one)
+        return out
+
+    @property
+    def missing(self) -> int:
+        """Listed files that are not there."""
+        names = ("missing", "missing from the official list")
+        return sum(one.kind in names for one in self.problems)
+
+    def distributions(self) -> list[Distribution]:
+        """Lengths, sizes and rates of what can be read."""
+        return distributions(self.index.clips, self.facts)
+
+    def class_rows(self) -> list[dict[str, Any]]:
+        """Name and numbers of clips of every class."""
+        listed = class_counts(self.index, np.ones(len(self.index), dtype=bool))
+        usable = class_counts(self.index, self.usable)
+        here = [split for split in ("", *SPLITS) if listed[split].any()]
+        return [
+            {
+                "name": name,
+                "clips": {split or "all": int(listed[split][label]) for split in here},
+                "usable": {split or "all": int(usable[split][label]) for split in here},
+            }
+            for label, name in enumerate(self.index.class_names)
+        ]
+
+    def summary(self) -> dict[str, Any]:
+        """What a program needs to decide whether to go on."""
+        return {
+            "format": CHECK_FORMAT,
+            "may_start": self.may_start,
+            "data": self.source.path,
+            "split": self.options.split,
+            "decoded": "every frame" if self.options.full else "one frame of each file",
+            "clips": len(self.index),
+            "files": self.num_files,
+            "classes": len(self.index.class_names),
+            "usable_clips": int(self.usable.sum()),
+            "quarantined": len(self.quarantine),
+            "missing_files": self.missing,
+            "missing_share": self.missing / max(1, self.missing + len(self.index)),
+            "files_may_be_missing": self.may_lack_files,
+            "passed_over_files": self.num_passed_over,
+            "severities": {severity: self.count(severity) for severity in SEVERITIES},
+            "kinds": {kind: len(problems) for kind, problems in self.kinds().items()},
+            "seconds": round(self.seconds, 3),
+            "date": self.date,
+            "version": __version__,
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """The content of ``check.json``."""
+        return {
+            **self.summary(),
+            "source": dataclasses.asdict(self.source),
+            "allowed": sorted(self.options.allow),
+            "problems": [one.to_json() for one in self.problems],
+            "class_counts": self.class_rows(),
+            "distributions": {one.name: one.to_json() for one in self.distributions()},
+            "picture_sizes": dict(picture_sizes(self.facts)),
+        }
+
+    def write(self, folder: Path) -> Path:
+        """Write the three files, each all or nothing.
+
+        Returns:
+            The path of the page.
+
+        Raises:
+            UserError: If one cannot be written.
+        """
+        from .page import render_page
+
+        page = render_page(self)
+        # ASCII: names that are not UTF-8 hold characters that only an escape can write.
+        text = json.dumps(self.to_dict(), indent=2, allow_nan=False)
+        write_text(folder / JSON_NAME, text + "\n")
+        write_quarantine(folder / QUARANTINE_NAME, self.quarantine, check_source(self.source.path))
+        write_text(folder / PAGE_NAME, page)
+        return folder / PAGE_NAME
+
+    def report(self) -> str:
+        """Lines of at most 80 columns for the terminal."""
+        lines = [self._head()]
+        for kind, problems in self.kinds().items():
+            lines += self._about(kind, problems)
+        lines += ["", self.verdict()]
+        return "\n".join(lines)
+
+    def verdict(self) -> str:
+        """One sentence."""
+        errors = self.count("error")
+        if errors:
+            return f"not ready for training: {_number(errors, 'error')}"
+        if self.quarantine:
+            return f"training may start without {_number(len(self.quarantine), 'clip')}"
+        return "training may start"
+
+    def _head(self) -> str:
+        counts = [
+            _number(len(self.index), "clip"),
+            _number(self.num_files, "file"),
+            _number(len(self.index.class_names), "class"),
+        ]
+        lines = [f"{', '.join(counts)}, read in {self.seconds:.1f} s"]
+        if self.missing:
+            share = self.missing / (self.missing + len(self.index))
+            files = _number(self.missing, "listed file")
+            is_missing = "is missing" if self.missing == 1 else "are missing"
+            lines.append(f"{files} {is_missing}: {100 * share:.1f} %")
+        return "\n".join(lines)
+
+    def _about(self, kind: str, problems: list[Problem]) -> list[str]:
+        lines = [f"{problems[0].severity:9} {kind}: {len(problems)}"]
+        for one in problems[:_EXAMPLES]:
+            name = shorten_middle(printable(one.name), 40)
+            lines += _indented(f"{name}: {printable(one.text)}")
+        if len(problems) > _EXAMPLES:
+            lines.append(f"{' ' * 12}… and {len(problems) - _EXAMPLES} more")
+        return lines
+
+
+def _indented(text: str) -> list[str]:
+    first, *rest = wrap(text, _WIDTH - 14)
+    return [" " * 12 + first, *(" " * 14 + line for line in rest)]
+
+
+def _number(count: int, what: str) -> str:
+    plural = f"{what}es" if what.endswith("s") else f"{what}s"
+    return f"{count} {what if count == 1 else plural}"
