@@ -196,15 +196,19 @@ def _load(name: str) -> VideoMobileFormer:
 
 def _evaluate(args: argparse.Namespace) -> int:
     from .data.index import load_index
-    from .evaluation import evaluate
+    from .evaluation import evaluate, evaluate_multi_label
 
     model = _load(args.model)
     # Labels are names: with the checkpoint's own list they cannot end up in another order.
+    source = source_of(args)
+    if model.multi_label:
+        # The label column of a list is read as the model needs it.
+        source = dataclasses.replace(source, multi_label=True)
     index = load_index(
-        source_of(args), class_names=model.class_names, class_names_of=f"the model {args.model}"
+        source, class_names=model.class_names, class_names_of=f"the model {args.model}"
     )
     split = args.split or _default_split(index)
-    result = evaluate(
+    result = (evaluate_multi_label if index.multi_label else evaluate)(
         model,
         index,
         split=split,

@@ -156,3 +156,15 @@ def test_the_real_model(motion_index: ClipIndex, tmp_path: Path) -> None:
     assert len(found.clips) == 6
     assert all(0.5 <= clip.score <= 1 for clip in found.clips)
     assert found.write(tmp_path / "report").is_file()
+
+
+def test_what_a_model_with_balanced_classes_was_trained_for_is_said(
+    motion_index: ClipIndex, motion_model: Callable
+) -> None:
+    model = motion_model(MOTIONS)
+    for recipe in ({"data": {"class_balanced": True}}, {"optim": {"class_weights": "balanced"}}):
+        model.info = {"training": {"recipe": recipe}}
+        found = evaluate(model, motion_index, num_workers=0, device="cpu")
+        assert "mean per-class accuracy is what it was trained for" in found.notes[0]
+    model.info = {"training": {"recipe": {"optim": {"class_weights": "none"}}}}
+    assert evaluate(model, motion_index, num_workers=0, device="cpu").notes == ()

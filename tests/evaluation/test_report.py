@@ -93,7 +93,7 @@ def test_the_page_says_what_matters(evaluation: Evaluation) -> None:
         "falling",
         "5.mp4",
         "checked",
-        "evaluation draws nothing at random",
+        "scoring draws nothing at random",
         "torch",
     ):
         assert wanted in text, wanted

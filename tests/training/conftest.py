@@ -28,6 +28,19 @@ _SMALL: dict[str, Any] = {
 """Three steps an epoch on the clips below."""
 
 
+_LABELS = {
+    "move_down": "move|vertical",
+    "move_left": "move|horizontal",
+    "move_right": "horizontal | move",
+    "move_up": "move|vertical",
+    "swing_horizontal": "swing|horizontal",
+    "swing_vertical": "swing|vertical",
+    "zoom_in": "zoom",
+    "zoom_out": "",
+}
+"""What the motions of the drawn clips have in common."""
+
+
 @pytest.fixture(scope="session")
 def clips_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The list of 24 training and 8 validation clips of eight motions, 40×40, 6 frames."""
@@ -66,3 +79,26 @@ def read_metrics() -> Callable[[Any], list[dict[str, str]]]:
         return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
 
     return read
+
+
+@pytest.fixture(scope="session")
+def several_csv(clips_csv: Path) -> Path:
+    """The drawn clips, with the classes above."""
+    rows = list(csv.DictReader(clips_csv.read_text(encoding="utf-8").splitlines()))
+    table = clips_csv.with_name("several.csv")
+    with table.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, rows[0].keys())
+        writer.writeheader()
+        writer.writerows({**row, "label": _LABELS[row["label"]]} for row in rows)
+    return table
+
+
+@pytest.fixture
+def several(small_recipe: Make, several_csv: Path) -> Make:
+    """Makes a recipe that trains on them."""
+
+    def make(**changes: Any) -> Recipe:
+        values = {"data__path": str(several_csv), "data__multi_label": True}
+        return small_recipe(**values | {"train__epochs": 1} | changes)
+
+    return make

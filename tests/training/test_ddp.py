@@ -77,3 +77,22 @@ def test_two_processes_train_quietly_with_batch_statistics(
     assert [line.split(" ")[0] for line in said.splitlines()] == ["vmf_500m", "epoch"]
     assert [row["row"] for row in read_metrics(recipe.out)] == ["step"] * 3 + ["train", "val"]
     assert read_metrics(recipe.out)[-1]["clips"] == "8"
+
+
+def test_the_same_mean_average_precision(
+    several: Callable[..., Recipe], read_metrics: Read, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {
+        "optim__lr": 1e-4,
+        "train__epochs": 1,
+        "optim__class_weights": "balanced",
+    }
+    one = several(out=str(tmp_path / "one"), **options)
+    two = several(out=str(tmp_path / "two"), train__batch_size=4, train__devices=2, **options)
+    _run(one, tmp_path, "--frozen-norms")
+    _run(two, tmp_path, "--frozen-norms")
+    a, b = (read_metrics(recipe.out)[-1] for recipe in (one, two))
+    assert a["row"] == b["row"] == "val"
+    assert float(a["map"]) == pytest.approx(float(b["map"]), abs=1e-6)
+    assert float(a["loss"]) == pytest.approx(float(b["loss"]), abs=2e-5)
+    assert a["clips"] == b["clips"] == "8"

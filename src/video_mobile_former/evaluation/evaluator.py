@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import platform
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,6 +23,7 @@ from ..inference.scorer import (
     at_least_one,
     clip_spec,
     describe_device,
+    is_multi_label,
     named_classes,
 )
 from ..optional import require
@@ -47,7 +49,7 @@ def evaluate(
     average: Average = "probabilities",
     model_name: str = "",
 ) -> Evaluation:
-    """Measure accuracy and cost of a model.
+    """Measure accuracy and cost of a model that tells one class of each clip.
 
     Args:
         model: Maps (B, 3, T, H, W) to logits; carries ``clip`` and, where they are known,
@@ -69,9 +71,70 @@ def evaluate(
         Metrics, cost, method and the result of every clip.
 
     Raises:
-        DataError: If the classes do not fit the model's or the split has no clips.
+        DataError: If the classes do not fit the model's, the split has no clips, or model or clips
+            are multi-label, see :func:`.evaluate_multi_label`.
         VideoError: If a file cannot be read; nothing is measured then.
         UserError: If an argument is out of range.
+    """
+    scored = score_index(
+        model,
+        index,
+        multi_label=False,
+        split=split,
+        num_views=num_views,
+        num_crops=num_crops,
+        batch_size=batch_size,
+        num_workers=num_workers,
+        device=device,
+        precision=precision,
+        freeze_frames=freeze_frames,
+        average=average,
+        model_name=model_name,
+    )
+    index, scores = scored.index, scored.scores
+    return Evaluation(
+        metrics=compute_metrics(scores.probabilities, scores.labels, index.class_names),
+        cost=scored.cost,
+        method=scored.method,
+        clips=tuple(_clip_results(scores, index)),
+        notes=scored.notes,
+    )
+
+
+@dataclass(frozen=True)
+class Scored:
+    """The clips of an index, scored, and all that a report says about how."""
+
+    index: ClipIndex
+    """Only the clips of the split."""
+    scores: Scores
+    cost: Cost
+    method: Method
+    notes: tuple[str, ...]
+
+
+def score_index(
+    model: nn.Module,
+    index: ClipIndex,
+    *,
+    multi_label: bool,
+    split: str | None = None,
+    num_views: int = 1,
+    num_crops: int = 1,
+    batch_size: int = 8,
+    num_workers: int | None = None,
+    device: str | torch.device = "auto",
+    precision: Precision = "32",
+    freeze_frames: int | None = None,
+    average: Average = "probabilities",
+    model_name: str = "",
+) -> Scored:
+    """Score all clips of a split; the arguments and errors are those of :func:`evaluate`.
+
+    Args:
+        model: The model.
+        index: The labelled clips.
+        multi_label: Whether model and clips must be multi-label, or must not.
     """
     # Better now than after an hour of scoring.
     require("torchmetrics", extra="train", purpose="evaluation")
@@ -87,6 +150,7 @@ def evaluate(
         index = index.split(split)
     if not index.clips:
         raise DataError(f"{index.source}: there are no clips to evaluate")
+    _check_kind(model, index, multi_label)
     names = named_classes(model)
     if names is not None:
         check_classes(index.class_names, names, index.source)
@@ -121,18 +185,26 @@ def evaluate(
         seconds=round(scores.seconds, 3),
     )
     shape = (1, 3, spec.num_frames, spec.crop_size, spec.crop_size)
-    return Evaluation(
-        metrics=compute_metrics(scores.probabilities, scores.labels, index.class_names),
-        cost=Cost(
-            parameters=count_parameters(model),
-            macs_per_view=count_macs(model, shape),
-            num_views=num_views,
-            num_crops=num_crops,
-        ),
-        method=method,
-        clips=tuple(_clip_results(scores, index)),
-        notes=tuple(_notes(method, index)),
+    cost = Cost(
+        parameters=count_parameters(model),
+        macs_per_view=count_macs(model, shape),
+        num_views=num_views,
+        num_crops=num_crops,
     )
+    return Scored(index, scores, cost, method, tuple(_notes(method, index, model)))
+
+
+def _check_kind(model: nn.Module, index: ClipIndex, multi_label: bool) -> None:
+    """Refuse clips of several classes for a model that tells one, and the other way round."""
+    if is_multi_label(model) != index.multi_label:
+        tells = "several classes" if is_multi_label(model) else "one class"
+        have = "are multi-label" if index.multi_label else "have one class each"
+        raise DataError(
+            f"{index.source}: its clips {have}, and the model was trained to tell {tells} of a clip"
+        )
+    if index.multi_label != multi_label:
+        other = "evaluate_multi_label" if index.multi_label else "evaluate"
+        raise DataError(f"{index.source}: measure these clips and this model with {other}()")
 
 
 def _split_name(index: ClipIndex) -> str | None:
@@ -152,11 +224,13 @@ def _data_notes(index: ClipIndex) -> list[str]:
     empty = sum(1 for count in index.counts() if count == 0)
     if empty:
         notes.append(
-            f"{empty} of {len(index.class_names)} classes have no clip here; the mean per-class "
-            "accuracy is over the others."
+            f"{empty} of {len(index.class_names)} classes have no clip here; the mean "
+            + ("average precision" if index.multi_label else "per-class accuracy")
+            + " is over the others."
         )
     groups = {clip.group for clip in index.clips if clip.group is not None}
-    if groups and len(groups) < len(index):
+    # The interval of a mean average precision is made of whole groups.
+    if groups and len(groups) < len(index) and not index.multi_label:
         notes.append(
             f"The {len(index)} clips come from {len(groups)} groups (scenes, people). Clips of one "
             "group are not independent, so the true uncertainty is larger than the interval says."
@@ -164,7 +238,7 @@ def _data_notes(index: ClipIndex) -> list[str]:
     return notes
 
 
-def _notes(method: Method, index: ClipIndex) -> list[str]:
+def _notes(method: Method, index: ClipIndex, model: nn.Module) -> list[str]:
     notes = []
     if method.freeze_frames is not None:
         notes.append(
@@ -177,6 +251,11 @@ def _notes(method: Method, index: ClipIndex) -> list[str]:
         notes.append(
             "The model does not know the names of its classes: that their order is that of the "
             "data could not be checked."
+        )
+    if _trained_balanced(model) and not index.multi_label:
+        notes.append(
+            "The model was trained with its classes balanced: the mean per-class accuracy is what "
+            "it was trained for, more than top-1."
         )
     if method.num_held:
         notes.append(
@@ -207,11 +286,21 @@ def _clip_results(scores: Scores, index: ClipIndex) -> list[ClipResult]:
 
 
 def _training_seed(model: nn.Module) -> int | None:
-    """What the checkpoint tells of its training: the seed is part of the recipe."""
+    seed = _recipe_value(model, "seed")
+    return seed if isinstance(seed, int) else None
+
+
+def _trained_balanced(model: nn.Module) -> bool:
+    weights = _recipe_value(model, "optim", "class_weights") or "none"
+    return bool(_recipe_value(model, "data", "class_balanced")) or weights != "none"
+
+
+def _recipe_value(model: nn.Module, *keys: str) -> Any:
+    """What the checkpoint tells of its training recipe; None where it does not."""
     info: Any = getattr(model, "info", None)
-    for key in ("training", "recipe", "seed"):
+    for key in ("training", "recipe", *keys):
         info = info.get(key) if isinstance(info, dict) else None
-    return info if isinstance(info, int) else None
+    return info
 
 
 def _versions() -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,14 +11,19 @@ from ..files import atomic_path, write_json, write_text
 from ..page import render
 from .confusion import confusion_png
 from .metrics import TOP5_CLASSES
-from .result import ClipResult, Evaluation, Method, giga, percent
+from .result import ClipResult, Cost, Evaluation, Method, giga, percent
 
 if TYPE_CHECKING:
     from .metrics import ClassResult
 
 JSON_NAME, PICTURE_NAME, PAGE_NAME = "report.json", "confusion.png", "report.html"
 
-_MOST_WRONG_CLIPS = 200
+AVERAGING = {
+    "probabilities": "mean of the views' probabilities (softmax before the mean)",
+    "logits": "softmax of the mean of the views' logits (softmax after the mean)",
+}
+"""What each way to average over views is called on the page."""
+MOST_WRONG_CLIPS = 200
 """Wrong clips listed on the page; the JSON has them all."""
 _MANY_CLASSES = 24
 """Classes from which the picture is shown in full width."""
@@ -67,18 +73,12 @@ def render_page(evaluation: Evaluation, picture: bytes) -> str:
 
 
 def _content(evaluation: Evaluation) -> dict[str, Any]:
-    metrics, cost, method = evaluation.metrics, evaluation.cost, evaluation.method
+    metrics = evaluation.metrics
     wrong = evaluation.wrong_clips()
     low, high = metrics.top1_interval
-    crops = f" × {cost.num_crops} crops" if cost.num_crops > 1 else ""
     return {
-        "model": method.model,
-        "data": method.data,
-        "split": method.split,
-        "num_clips": metrics.num_clips,
+        **common_content(evaluation.method, evaluation.cost, evaluation.notes, AVERAGING),
         "num_classes": len(metrics.per_class),
-        "date": method.date[:10],
-        "notes": evaluation.notes,
         "top1": percent(metrics.top1),
         "correct": f"{metrics.num_correct} of {metrics.num_clips} clips",
         "interval": f"{100 * low:.1f} – {100 * high:.1f} %",
@@ -88,28 +88,52 @@ def _content(evaluation: Evaluation) -> dict[str, Any]:
             "point": f"{100 * metrics.top1:.2f}",
             "majority": f"{100 * metrics.majority_share:.2f}",
         },
-        "total_macs": giga(cost.total_macs),
-        "views": f"{cost.num_views} view{'s' if cost.num_views > 1 else ''}{crops}",
-        "macs_per_view": giga(cost.macs_per_view),
-        "parameters": giga(cost.parameters),
         "top5": None if metrics.top5 is None else percent(metrics.top5),
         "top5_classes": TOP5_CLASSES,
         "mean_class_accuracy": percent(metrics.mean_class_accuracy),
         "majority": percent(metrics.majority_share),
-        "method": list(_method_rows(method, cost.total_views)),
         "classes": [_class_row(row) for row in _weakest_first(metrics.per_class)],
         "confusions": [
             {"true": c.true, "predicted": c.predicted, "clips": c.clips, "share": percent(c.share)}
             for c in metrics.worst_confusions()
         ],
-        "wrong": [_clip_row(clip) for clip in wrong[:_MOST_WRONG_CLIPS]],
+        "wrong": [_clip_row(clip) for clip in wrong[:MOST_WRONG_CLIPS]],
         "num_wrong": len(wrong),
         "wide_picture": len(metrics.per_class) > _MANY_CLASSES,
+    }
+
+
+def common_content(
+    method: Method, cost: Cost, notes: Sequence[str], averaging: Mapping[str, str]
+) -> dict[str, Any]:
+    """What a page says whatever was measured.
+
+    Args:
+        method: How it was measured.
+        cost: Of the model.
+        notes: What a reader must know.
+        averaging: What to say of the two ways to average over views.
+    """
+    crops = f" × {cost.num_crops} crops" if cost.num_crops > 1 else ""
+    return {
+        "model": method.model,
+        "data": method.data,
+        "split": method.split,
+        "num_clips": method.num_clips,
+        "date": method.date[:10],
+        "notes": notes,
+        "total_macs": giga(cost.total_macs),
+        "views": f"{cost.num_views} view{'s' if cost.num_views > 1 else ''}{crops}",
+        "macs_per_view": giga(cost.macs_per_view),
+        "parameters": giga(cost.parameters),
+        "method": _method_rows(method, cost.total_views, averaging),
         "json_name": JSON_NAME,
     }
 
 
-def _method_rows(method: Method, total_views: int) -> list[tuple[str, str]]:
+def _method_rows(
+    method: Method, total_views: int, averaging: Mapping[str, str]
+) -> list[tuple[str, str]]:
     clip = method.clip
     sampling = (
         f"uniform: one frame from each of {clip.num_frames} equal segments"
@@ -118,14 +142,9 @@ def _method_rows(method: Method, total_views: int) -> list[tuple[str, str]]:
     )
     if method.freeze_frames is not None:
         sampling += f"; all replaced by frame {method.freeze_frames} (from 0)"
-    averaging = {
-        "probabilities": "mean of the views' probabilities (softmax before the mean)",
-        "logits": "softmax of the mean of the views' logits (softmax after the mean)",
-    }[method.average]
-    if total_views == 1:
-        averaging = "none: one view"
+    averaged = averaging[method.average] if total_views > 1 else "none: one view"
     held = f", {method.num_held} of them held on their last frame" if method.num_held else ""
-    seed = "none needed: evaluation draws nothing at random"
+    seed = "none needed: scoring draws nothing at random"
     if method.training_seed is not None:
         seed += f"; training used {method.training_seed}"
     return [
@@ -135,7 +154,7 @@ def _method_rows(method: Method, total_views: int) -> list[tuple[str, str]]:
         ("Frames", sampling),
         ("Views", f"{method.num_views} in time × {method.num_crops} in space"),
         ("Size", f"short side {clip.resize_size}, crop {clip.crop_size} × {clip.crop_size} pixels"),
-        ("Averaging", averaging),
+        ("Averaging", averaged),
         ("Precision", {"32": "float32", "bf16": "bfloat16 autocast"}[method.precision]),
         (
             "Class order",
@@ -167,17 +186,21 @@ def _class_row(row: ClassResult) -> dict[str, Any]:
 
 
 def _clip_row(clip: ClipResult) -> dict[str, Any]:
-    name = clip.name
-    if clip.start_seconds is not None or clip.end_seconds is not None:
-        end = "end" if clip.end_seconds is None else f"{clip.end_seconds:g} s"
-        name += f" ({clip.start_seconds or 0:g} s – {end})"
     return {
-        "name": name,
+        "name": named_part(clip.name, clip.start_seconds, clip.end_seconds),
         "true": clip.true,
         "predicted": clip.predicted,
         "score": f"{clip.score:.3f}",
         "true_score": f"{clip.true_score:.3f}",
     }
+
+
+def named_part(name: str, start_seconds: float | None, end_seconds: float | None) -> str:
+    """The name of a clip with the part of the file that it is."""
+    if start_seconds is None and end_seconds is None:
+        return name
+    end = "end" if end_seconds is None else f"{end_seconds:g} s"
+    return f"{name} ({start_seconds or 0:g} s – {end})"
 
 
 def _png_width(picture: bytes) -> int:

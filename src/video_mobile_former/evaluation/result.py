@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
 from ..clip import ClipSpec
 from ..text import encodable
 from .metrics import Metrics
 
-REPORT_FORMAT = 1
+REPORT_FORMAT = 2
+"""Format 2 says the task; reports of format 1 are of a model that tells one class of a clip."""
 
 
 @dataclass(frozen=True)
@@ -120,15 +121,7 @@ class Evaluation:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON, without NaN and with text that UTF-8 can hold."""
-        value = {
-            "format": REPORT_FORMAT,
-            "metrics": self.metrics.to_dict(),
-            "cost": self.cost.to_dict(),
-            "method": self.method.to_dict(),
-            "notes": list(self.notes),
-            "clips": [dataclasses.asdict(clip) for clip in self.clips],
-        }
-        return _plain(value)
+        return report_dict(self, "single_label")
 
     def summary(self) -> str:
         """The headline for a terminal, a few lines of at most 80 columns where names allow."""
@@ -152,6 +145,42 @@ class Evaluation:
         return write_report(self, Path(folder))
 
 
+class _Reported(Protocol):
+    """An evaluation of either kind."""
+
+    @property
+    def metrics(self) -> Any: ...
+    @property
+    def cost(self) -> Cost: ...
+    @property
+    def method(self) -> Method: ...
+    @property
+    def notes(self) -> tuple[str, ...]: ...
+    @property
+    def clips(self) -> tuple[Any, ...]: ...
+
+
+def report_dict(
+    evaluation: _Reported, task: Literal["single_label", "multi_label"]
+) -> dict[str, Any]:
+    """What ``report.json`` holds.
+
+    Args:
+        evaluation: An evaluation of that kind.
+        task: What the metrics are about.
+    """
+    value = {
+        "format": REPORT_FORMAT,
+        "task": task,
+        "metrics": evaluation.metrics.to_dict(),
+        "cost": evaluation.cost.to_dict(),
+        "method": evaluation.method.to_dict(),
+        "notes": list(evaluation.notes),
+        "clips": [dataclasses.asdict(clip) for clip in evaluation.clips],
+    }
+    return _plain(value)
+
+
 def percent(share: float | None) -> str:
     """``"75.3 %"``, or a dash for None."""
     return "–" if share is None else f"{100 * share:.1f} %"
@@ -172,8 +201,6 @@ def _summary_lines(evaluation: Evaluation) -> Iterator[str]:
     metrics, cost = evaluation.metrics, evaluation.cost
     low, high = metrics.top1_interval
     top5 = percent(metrics.top5) if metrics.top5 is not None else "not given (5 classes or fewer)"
-    crops = f" × {cost.num_crops} crops" if cost.num_crops > 1 else ""
-    views = f"{cost.num_views} view{'s' if cost.num_views > 1 else ''}{crops}"
     yield (
         f"top-1            {percent(metrics.top1)}   ({metrics.num_correct} of "
         f"{metrics.num_clips} clips; 95 % interval {100 * low:.1f}–{100 * high:.1f} %)"
@@ -181,11 +208,23 @@ def _summary_lines(evaluation: Evaluation) -> Iterator[str]:
     yield f"top-5            {top5}"
     yield f"mean per class   {percent(metrics.mean_class_accuracy)}"
     yield f"commonest class  {percent(metrics.majority_share)}   (always answering it)"
-    yield (
+    yield cost_line(cost)
+    yield from note_lines(evaluation.notes)
+
+
+def cost_line(cost: Cost) -> str:
+    """The line of a summary that tells the cost."""
+    crops = f" × {cost.num_crops} crops" if cost.num_crops > 1 else ""
+    views = f"{cost.num_views} view{'s' if cost.num_views > 1 else ''}{crops}"
+    return (
         f"cost             {giga(cost.total_macs)} MACs per video "
         f"({views} of {giga(cost.macs_per_view)}), {giga(cost.parameters)} parameters"
     )
-    for note in evaluation.notes:
+
+
+def note_lines(notes: Iterable[str]) -> Iterator[str]:
+    """The notes of a summary, wrapped."""
+    for note in notes:
         yield from textwrap.wrap(
             f"note: {note}", 80, subsequent_indent=" " * 6, break_long_words=False
         )

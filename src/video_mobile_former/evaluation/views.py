@@ -23,7 +23,7 @@ class Scores:
     probabilities: Tensor
     """``(N, K)`` float32, averaged over views."""
     labels: Tensor
-    """``(N,)`` int64."""
+    """``(N,)`` int64, or of a multi-label index ``(N, K)`` float32 with a 1 for each class."""
     num_held: int
     """Clips shorter than the model's, whose last frame was held."""
     seconds: float

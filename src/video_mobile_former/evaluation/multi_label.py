@@ -1,0 +1,203 @@
+"""How right a model is that tells several classes of a clip: average precision, class by class."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..errors import DataError
+from .average_precision import RankedClass, average_precisions
+
+THRESHOLD = 0.5
+"""Score from which a class counts as found, where that has to be decided."""
+_RESAMPLES = (100, 500)
+"""Fewest and most random draws of the clips for an interval."""
+_MOST_WORK = 3e8
+"""Clips times classes times draws: some seconds on one core."""
+_AT_ONCE = 50
+"""Draws counted together: all of them would not fit into memory."""
+
+
+@dataclass(frozen=True)
+class LabelResult:
+    """How one class fared."""
+
+    name: str
+    clips: int
+    """Clips that have this class."""
+    average_precision: float | None
+    """None where no clip has it."""
+    found: int
+    """Clips, of whatever classes, with a score of at least the threshold."""
+    correct: int
+    """Those of them that have the class."""
+
+    @property
+    def precision(self) -> float | None:
+        """correct / found; None where nothing was found."""
+        return self.correct / self.found if self.found else None
+
+    @property
+    def recall(self) -> float | None:
+        """correct / clips; None where no clip has the class."""
+        return self.correct / self.clips if self.clips else None
+
+
+@dataclass(frozen=True)
+class MultiLabelMetrics:
+    """Shares in [0, 1]."""
+
+    num_clips: int
+    num_labels: int
+    """Classes of all clips together."""
+    num_without: int
+    """Clips that have none of the classes."""
+    map: float
+    """Mean of the average precisions of the classes that have clips."""
+    map_interval: tuple[float, float] | None
+    """95 % bootstrap interval: the same from random draws of as many clips, or groups of clips
+    where the data has groups; None where there is only one."""
+    map_resamples: int
+    """Draws of which the interval is made."""
+    map_by_group: bool
+    """Whole groups were drawn."""
+    map_classes: int
+    """Classes that have clips."""
+    chance_map: float
+    """Mean average precision of scores that know nothing: the mean share of clips of a class."""
+    micro_ap: float
+    """Average precision of all pairs of a clip and a class in one ranking."""
+    threshold: float
+    """From which score on a class counts as found in the numbers below."""
+    f1: float
+    """Twice the right finds over all finds and all labels, all classes together."""
+    mean_class_f1: float
+    """The same class by class; mean over the classes that have clips."""
+    num_exact: int
+    """Clips of which exactly the right classes were found."""
+    per_class: tuple[LabelResult, ...]
+    """In the order of the class names."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            **dataclasses.asdict(self),
+            "per_class": [
+                {**dataclasses.asdict(row), "precision": row.precision, "recall": row.recall}
+                for row in self.per_class
+            ],
+        }
+
+
+def compute_multi_label_metrics(
+    probabilities: Tensor,
+    targets: Tensor,
+    class_names: Sequence[str],
+    groups: Sequence[str | None] | None = None,
+) -> MultiLabelMetrics:
+    """Compare scores with labels.
+
+    Args:
+        probabilities: ``(N, K)`` float, one row for each clip.
+        targets: ``(N, K)``, above 0 for every class of a clip.
+        class_names: The K names.
+        groups: N names of the groups that clips come from; None or all None where there are none.
+
+    Returns:
+        The measures; the interval is the same for the same input.
+
+    Raises:
+        DataError: If there are no clips, or no clip has a class.
+    """
+    positives = targets > 0
+    num_clips, num_classes = probabilities.shape
+    if targets.shape != probabilities.shape or len(class_names) != num_classes:
+        raise ValueError(
+            f"{len(class_names)} names and targets {tuple(targets.shape)} for scores "
+            f"{tuple(probabilities.shape)}"
+        )
+    if not positives.any():
+        raise DataError("no clip to evaluate has any of the classes")
+    precisions = average_precisions(probabilities, positives)
+    per_class = tuple(_label_results(probabilities, positives, precisions, class_names))
+    units = _units(num_clips, groups)
+    by_group = int(units.max()) + 1 < num_clips
+    draws = _interval(probabilities, positives, units)
+    measured = [row for row in per_class if row.clips]
+    num_labels = int(positives.sum())
+    right = sum(row.correct for row in per_class)
+    exact = ((probabilities >= THRESHOLD) == positives).all(1)
+    return MultiLabelMetrics(
+        num_clips=num_clips,
+        num_labels=num_labels,
+        num_without=int((~positives.any(1)).sum()),
+        map=float(precisions[~precisions.isnan()].mean()),
+        map_interval=None if len(draws) == 0 else _middle(draws),
+        map_resamples=len(draws),
+        map_by_group=by_group,
+        map_classes=len(measured),
+        chance_map=sum(row.clips for row in measured) / len(measured) / num_clips,
+        micro_ap=float(average_precisions(probabilities.reshape(-1, 1), positives.reshape(-1, 1))),
+        threshold=THRESHOLD,
+        f1=2 * right / (sum(row.found for row in per_class) + num_labels),
+        mean_class_f1=sum(2 * r.correct / (r.found + r.clips) for r in measured) / len(measured),
+        num_exact=int(exact.sum()),
+        per_class=per_class,
+    )
+
+
+def _label_results(
+    probabilities: Tensor, positives: Tensor, precisions: Tensor, class_names: Sequence[str]
+) -> list[LabelResult]:
+    found = probabilities >= THRESHOLD
+    columns = zip(
+        class_names,
+        positives.sum(0).tolist(),
+        precisions.tolist(),
+        found.sum(0).tolist(),
+        (found & positives).sum(0).tolist(),
+        strict=True,
+    )
+    return [
+        LabelResult(name, clips, precision if clips else None, taken, correct)
+        for name, clips, precision, taken, correct in columns
+    ]
+
+
+def _units(num_clips: int, groups: Sequence[str | None] | None) -> np.ndarray:
+    """``(N,)``: the number of what a clip is drawn with, its group or itself."""
+    names = [
+        f"clip {i}" if groups is None or groups[i] is None else f"group {groups[i]}"
+        for i in range(num_clips)
+    ]
+    return np.unique(names, return_inverse=True)[1]
+
+
+def _interval(probabilities: Tensor, positives: Tensor, units: np.ndarray) -> np.ndarray:
+    """Mean average precision of random draws of the clips, with repetition (Efron 1979)."""
+    num_units, least, most = int(units.max()) + 1, *_RESAMPLES
+    if num_units < 2:
+        return np.array([])
+    draws = int(np.clip(_MOST_WORK / probabilities.numel(), least, most))
+    rng = np.random.default_rng(0)
+    times = rng.multinomial(num_units, np.full(num_units, 1 / num_units), size=draws)
+    weights = torch.from_numpy(times[:, units]).double()
+    # A draw may lack a class; its mean is then over the others. One that lacks all says nothing.
+    total, classes = torch.zeros(draws, dtype=torch.float64), torch.zeros(draws)
+    for k in positives.any(0).nonzero().flatten().tolist():
+        ranked = RankedClass(probabilities[:, k], positives[:, k])
+        found = torch.cat([ranked.average_precision(part) for part in weights.split(_AT_ONCE)])
+        total += found.nan_to_num(0.0)
+        classes += ~found.isnan()
+    return (total / classes)[classes > 0].numpy()
+
+
+def _middle(draws: np.ndarray) -> tuple[float, float]:
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return float(low), float(high)
