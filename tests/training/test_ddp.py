@@ -43,7 +43,7 @@ def test_the_same_loss_curve(
 ) -> None:
     changes: dict[str, Any] = {
         "optim__lr": 1e-4,
-        "augment__on": "device",
+        "augment__runs_on": "device",
         "augment__repeats": 2,
         "augment__randaugment_ops": 2,
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -233,3 +234,10 @@ def test_reading_a_recipe_does_not_import_lightning() -> None:
         "assert 'lightning' not in sys.modules"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+def test_yaml_reads_every_key_as_text() -> None:
+    """YAML 1.1 takes on, off, yes and no for true and false, also as keys."""
+    for key in types_by_key():
+        for part in key.split("."):
+            assert list(yaml.safe_load(f"{part}: 1")) == [part]

@@ -30,7 +30,7 @@ Read = Callable[[Any], list[dict[str, str]]]
 # Everything random is on: order, crops, all changes to clips, mixes, dropout, stochastic depth,
 # balanced classes.
 HARD: dict[str, Any] = {
-    "augment__on": "device",
+    "augment__runs_on": "device",
     "augment__repeats": 2,
     "augment__grayscale_probability": 0.3,
     "augment__randaugment_ops": 2,

@@ -36,7 +36,7 @@ class AugmentRecipe:
     """Chance that a drawn operation is done, 0 to 1."""
     erase_probability: float = 0.0
     """Chance that a box of the clip is replaced by noise (random erasing), 0 to 1."""
-    on: Literal["workers", "device"] = "workers"
+    runs_on: Literal["workers", "device"] = "workers"
     """Who changes colours, does RandAugment and erases: the processes that read video, or the
     training device in batches, where cores are scarcer than its time. Crops are cut by the former
     in any case."""

@@ -223,7 +223,7 @@ def _make_loaders(
         transform=train_transform(spec, recipe.augment),
         seed=recipe.seed,
         repeats=recipe.augment.repeats,
-        augment_later=recipe.augment.on == "device",
+        augment_later=recipe.augment.runs_on == "device",
         limits=limits,
     )
     train_loader = make_loader(

@@ -14,7 +14,7 @@ from .augment_fields import AugmentRecipe
 from .mixing import Mixing, mix_clips, mix_targets
 
 _NOT_OF_A_CLIP = (
-    "on",
+    "runs_on",
     "repeats",
     "mixup_alpha",
     "cutmix_alpha",

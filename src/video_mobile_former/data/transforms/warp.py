@@ -1,7 +1,7 @@
 """Operations that move pixels: rotating, shearing and shifting, with grey where nothing is left.
 
-Bilinear in whole numbers: places and weights are computed on the CPU, weights in parts of 256, so
-that the result is the same to the bit wherever the clips are.
+Bilinear in whole numbers: places are computed in float64 and weights are parts of 256, so that the
+result is the same to the bit wherever the clips are.
 """
 
 from __future__ import annotations
@@ -34,11 +34,14 @@ def warp(clips: Tensor, matrices: Tensor) -> Tensor:
     rows[:, :size] = clips.reshape(count, values, size).transpose(1, 2)
     rows = rows.view(-1, values)
     sums = torch.full((count * size, values), 128, dtype=torch.int16, device=clips.device)
+    # A CUDA device has float64 too, and is spared the transfer.
+    matrices = matrices.to(clips.device) if clips.device.type == "cuda" else matrices
     for places, weights in _neighbours(matrices, height, width):
-        if weights.any():
-            found = rows.index_select(0, places.to(clips.device))
-            # The sum of up to 255 × 256 needs all 16 bits; the sign is none.
-            sums += found.to(torch.int16).mul_(weights.to(clips.device)[:, None])
+        if weights.device.type == "cpu" and not weights.any():
+            continue  # shears and whole shifts need two neighbours or one
+        found = rows.index_select(0, places.to(clips.device))
+        # The sum of up to 255 × 256 needs all 16 bits; the sign is none.
+        sums += found.to(torch.int16).mul_(weights.to(clips.device)[:, None])
     out = sums.bitwise_right_shift_(8).to(torch.uint8).view(count, size, values)
     return out.transpose(1, 2).contiguous().view(clips.shape)
 
@@ -49,9 +52,9 @@ def _neighbours(matrices: Tensor, height: int, width: int) -> list[tuple[Tensor,
     Returns:
         Four times ``(B·H·W,)`` int32 rows and ``(B·H·W,)`` int16 weights that add up to 256.
     """
-    count, size = len(matrices), height * width
-    x = torch.arange(width, dtype=torch.float64) + 0.5
-    y = torch.arange(height, dtype=torch.float64) + 0.5
+    count, size, device = len(matrices), height * width, matrices.device
+    x = torch.arange(width, dtype=torch.float64, device=device) + 0.5
+    y = torch.arange(height, dtype=torch.float64, device=device) + 0.5
     weight = matrices[..., None, None]
     # (B, H, W) each
     right, down = (weight[:, :, 0] * x + (weight[:, :, 1] * y[:, None] + weight[:, :, 2])).unbind(1)
@@ -59,7 +62,7 @@ def _neighbours(matrices: Tensor, height: int, width: int) -> list[tuple[Tensor,
     (left, right), of_right = _neighbours_along(right, width)
     (up, down), of_down = _neighbours_along(down, height)
     of_both = (of_right * of_down + 128) // 256
-    first = torch.arange(count, dtype=torch.int32)[:, None, None] * (size + 1)
+    first = torch.arange(count, dtype=torch.int32, device=device)[:, None, None] * (size + 1)
     return [
         (
             torch.where(outside, size, row * width + column).add_(first).flatten(),
