@@ -18,8 +18,8 @@ from video_mobile_former.training.recipe import recipe_from_cli
 def freeze_norms() -> None:
     build = fit_module.build_model
 
-    def frozen(*args: Any) -> Any:
-        model = build(*args)
+    def frozen(*args: Any, **options: Any) -> Any:
+        model = build(*args, **options)
         for module in model.modules():
             if isinstance(module, _BatchNorm):
                 module.eval()
