@@ -9,7 +9,7 @@ from typing import TypedDict
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, get_worker_info
 
 from ..clip import ClipSpec
 from ..errors import VideoError
@@ -187,6 +187,8 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
                 times[np.concatenate(views)],
                 self.transform.decode_size,
                 enlarge=self.transform.enlarge,
+                # A transform that takes smaller pictures as they are takes larger ones as well.
+                exact=self.transform.enlarge,
             )
         return frames.split(self.spec.num_frames), sampling.is_short(times, self.spec)
 
@@ -223,15 +225,24 @@ def collate(items: Sequence[ClipSample | ClipFailure]) -> Batch:
     parameters = [item["parameters"] for item in good if "parameters" in item]
     later: _ToAugment = {"parameters": stack_parameters(parameters)} if parameters else {}
     return Batch(
-        clips=torch.stack([item["clip"] for item in good])
-        if good
-        else torch.empty((0, 0, 3, 0, 0, 0), dtype=torch.uint8),
+        clips=_stack_clips([item["clip"] for item in good]),
         labels=_stack_labels([item["label"] for item in good]),
         indices=torch.tensor([item["index"] for item in good], dtype=torch.int64),
         failures=[item for item in items if isinstance(item, ClipFailure)],
         held=[item["index"] for item in good if item["held"]],
         **later,
     )
+
+
+def _stack_clips(clips: Sequence[Tensor]) -> Tensor:
+    if not clips:
+        return torch.empty((0, 0, 3, 0, 0, 0), dtype=torch.uint8)
+    out = clips[0].new_empty(0)
+    if get_worker_info() is not None:
+        # Memory that the main process maps: else the batch would be copied there afterwards.
+        storage = torch.UntypedStorage._new_shared(len(clips) * clips[0].numel())
+        out = out.set_(storage, 0, (len(clips), *clips[0].shape))
+    return torch.stack(list(clips), out=out)
 
 
 def _stack_labels(labels: Sequence[int | Tensor]) -> Tensor:

@@ -131,6 +131,7 @@ class VideoReader:
         resize_size: int | None = None,
         *,
         enlarge: bool = True,
+        exact: bool = True,
     ) -> torch.Tensor:
         """Decode chosen frames.
 
@@ -139,6 +140,8 @@ class VideoReader:
                 positions in ``timestamps()``. Any order, repetitions allowed.
             resize_size: Short side of the result in pixels; None leaves the size as it is.
             enlarge: Whether smaller pictures are enlarged to ``resize_size``.
+            exact: Whether pictures up to half as large again are made smaller; to leave them as
+                they are is faster.
 
         Returns:
             ``(T, 3, H, W)`` uint8 RGB, upright, stored channels-last.
@@ -152,7 +155,7 @@ class VideoReader:
         table, ranks = self._ranks(wanted)
         unique, inverse = np.unique(ranks, return_inverse=True)
         self._check_memory(len(unique), resize_size, enlarge=enlarge)
-        convert = Converter(resize_size, enlarge=enlarge)
+        convert = Converter(resize_size, enlarge=enlarge, exact=exact)
         if table.in_order:
             found = self._source.in_order(unique, table, convert)
         else:

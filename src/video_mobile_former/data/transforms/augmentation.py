@@ -103,6 +103,8 @@ def augment(clips: Tensor, parameters: AugmentParameters) -> Tensor:
     for first in range(0, len(clips), at_once):
         some = slice(first, first + at_once)
         parts.append(_augment_batch(clips[some], parameters.clips(some)))
+    if len(parts) == 1:
+        return parts[0]
     return torch.cat(parts) if parts else clips.clone()
 
 
@@ -110,7 +112,8 @@ def _augment_batch(clips: Tensor, parameters: AugmentParameters) -> Tensor:
     """Clips for which the same operation was drawn go through it together."""
     color = parameters.color
     changed = (color != torch.tensor(_SAME_COLOR, dtype=color.dtype)).any(1)
-    out = clips.clone(memory_format=torch.contiguous_format)
+    # What changes all clips makes new ones.
+    out = clips if changed.all() else clips.clone(memory_format=torch.contiguous_format)
     out = _change(
         out, changed, color, lambda some, drawn: apply_colors(some, *color_matrices(some, drawn))
     )

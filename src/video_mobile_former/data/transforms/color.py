@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -102,8 +103,9 @@ def apply_color(clip: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
     bias = (offset + 0.5)[:, None]  # the conversion to uint8 truncates
     for source, target in zip(clip, out, strict=True):
         # Frame by frame the intermediate floats stay in the cache: twice as fast as all at once.
-        pixels = torch.addmm(bias, matrix, source.reshape(3, -1).float())
-        target.copy_(pixels.clamp_(0, 255).view_as(target))
+        pixels = torch.addmm(bias, matrix, source.reshape(3, -1).float()).clamp_(0, 255)
+        # NumPy converts floats to bytes six times as fast as torch does on a CPU.
+        np.copyto(target.view(3, -1).numpy(), pixels.numpy(), casting="unsafe")
     return out
 
 
@@ -120,6 +122,8 @@ def apply_colors(clips: Tensor, matrices: Tensor, offsets: Tensor) -> Tensor:
         may be rounded the other way.
     """
     if clips.device.type == "cpu":
+        if len(clips) == 1:
+            return apply_color(clips[0], matrices[0], offsets[0])[None]
         each = zip(clips, matrices, offsets, strict=True)
         return torch.stack([apply_color(clip, matrix, offset) for clip, matrix, offset in each])
     return weigh_channels(clips, matrices, offsets)
