@@ -1,4 +1,4 @@
-"""Reading the frames a clip needs from a video file, with PyAV.
+"""Reading the frames a clip needs from a video file or a folder of pictures.
 
 Time stamps come from the packets, without decoding. For the frames wanted the reader jumps to the
 key frame before each of them and decodes no further than needed; frames in between are neither
@@ -13,18 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
-import av
 import numpy as np
 import torch
 
-from .extract import FrameExtractor
-from .limits import check_memory
-from .opening import picture_memory, read_media, time_base, time_origin
-from .packets import PacketTable, read_part, read_table
-from .picture import Converter, target_size
-
-_FAR_SECONDS = 10.0
-"""A part that begins or ends further than this from the ends of a file is read alone."""
+from .frame_source import Reading, open_source
+from .packets import PacketTable
+from .picture import Converter
 
 
 @dataclass(frozen=True)
@@ -46,27 +40,31 @@ class VideoInfo:
 
 
 class VideoReader:
-    """Reads frames of one video file; a context manager.
+    """Reads frames of one video; a context manager.
 
     Times are seconds since the begin of the file as a player counts them: where the clock of a
     file does not start at 0 (transport streams), its start is subtracted.
 
     Args:
-        path: A local file or the URL of one.
+        path: A local file, a folder of pictures (``img_00001.jpg`` …), or the URL of a file.
         offset: First byte of the video inside the file, where the file holds several (a tar shard).
         size: Bytes of the video inside the file; None reads to its end.
+        reading: Backend, and the frame rate of folders; None takes the defaults.
 
     Raises:
         VideoError: If it is missing, is no video, has no picture stream or an unknown codec.
-        UserError: If the library for a kind of URL is not installed.
+        UserError: If the library for a kind of URL or for the backend is not installed.
     """
 
-    def __init__(self, path: str | Path, *, offset: int | None = None, size: int | None = None):
-        media = read_media(str(path), offset, size)
-        self.path = media.path
-        self._source = FrameExtractor(media)
-        self._origin = time_origin(self._source.container, self._source.stream)
-        self._base = time_base(self._source.stream)
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        offset: int | None = None,
+        size: int | None = None,
+        reading: Reading | None = None,
+    ):
+        self.path, self._source = open_source(str(path), offset, size, reading or Reading())
         self._table: PacketTable | None = None
         self._info: VideoInfo | None = None
 
@@ -99,7 +97,7 @@ class VideoReader:
                 num_frames=len(times),
                 duration_seconds=duration,
                 frame_rate=len(times) / duration if duration else 0.0,
-                codec=self._source.stream.codec_context.name,
+                codec=self._source.codec,
             )
         return self._info
 
@@ -120,7 +118,7 @@ class VideoReader:
         """
         times = self._seconds(self._read_table(start_seconds, end_seconds).pts)
         # Annotations are decimals: half a tick decides whether a frame lies on the bound.
-        tick = float(self._base) / 2
+        tick = float(self._source.base) / 2
         first = 0 if start_seconds is None else np.searchsorted(times, start_seconds - tick)
         last = len(times) if end_seconds is None else np.searchsorted(times, end_seconds - tick)
         return times[first:last]
@@ -154,55 +152,28 @@ class VideoReader:
             raise ValueError("which must be a non-empty one-dimensional sequence")
         table, ranks = self._ranks(wanted)
         unique, inverse = np.unique(ranks, return_inverse=True)
-        self._check_memory(len(unique), resize_size, enlarge=enlarge)
         convert = Converter(resize_size, enlarge=enlarge, exact=exact)
-        if table.in_order:
-            found = self._source.in_order(unique, table, convert)
-        else:
-            found = self._source.by_time(table.pts[unique], table, convert)
-        clip = torch.from_numpy(np.stack(found))
+        clip = torch.from_numpy(self._source.pictures(unique, table, convert))
         if len(unique) != len(ranks) or (np.diff(ranks) < 0).any():
             clip = clip[torch.from_numpy(inverse)]
         return clip.permute(0, 3, 1, 2)
 
-    def _check_memory(self, count: int, resize_size: int | None, *, enlarge: bool) -> None:
-        """Refuse early what cannot fit: the pictures as decoded, and twice the result, stacked."""
-        decoded, what = picture_memory(self._source.stream)
-        context = self._source.stream.codec_context
-        if not decoded:
-            return  # it announces no size
-        width, height = target_size(context.width, context.height, resize_size, enlarge)
-        result = 2 * count * 3 * width * height
-        check_memory(decoded + result, f"{count} frames of {width}×{height} from {what}")
-
     # Time stamps
 
     def _seconds(self, pts: np.ndarray) -> np.ndarray:
-        return (pts - self._origin) * self._base.numerator / self._base.denominator
+        base = self._source.base
+        return (pts - self._source.origin) * base.numerator / base.denominator
 
     def _ticks(self, seconds: float) -> int:
-        return round(seconds / self._base) + self._origin
+        return round(seconds / self._source.base) + self._source.origin
 
     def _read_table(self, start: float | None = None, end: float | None = None) -> PacketTable:
         """Read the time stamps from ``start`` to ``end`` seconds, and more where that is cheap."""
         if self._table is not None and self._table.whole:
             return self._table
-        source = self._source
-        length = (source.container.duration or 0) / av.time_base
-        far_start = start is not None and start > _FAR_SECONDS
-        far_end = end is not None and end < length - _FAR_SECONDS
-        self._table = None
-        if far_start or far_end:
-            source.rewind()
-            self._table = read_part(
-                source.container,
-                source.stream,
-                self._ticks(start) if start is not None and far_start else None,
-                self._ticks(end) if end is not None and far_end else None,
-            )
-        if self._table is None:
-            source.rewind()
-            self._table = read_table(source.media, source.container, source.stream)
+        self._table = self._source.read_table(
+            None if start is None else self._ticks(start), None if end is None else self._ticks(end)
+        )
         return self._table
 
     def _ranks(self, wanted: np.ndarray) -> tuple[PacketTable, np.ndarray]:

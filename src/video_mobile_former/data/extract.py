@@ -5,18 +5,22 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterator
 
+import av
 import numpy as np
 from av.video.frame import VideoFrame
 
 from ..errors import VideoError
 from .limits import check_memory, check_time
-from .opening import READ_ERRORS, Media, open_video, picture_memory
-from .packets import PacketTable, is_end
+from .opening import READ_ERRORS, Media, open_video, picture_memory, time_base, time_origin
+from .packets import PacketTable, is_end, read_part, read_table
 from .picture import Converter
+
+_FAR_SECONDS = 10.0
+"""A part that begins or ends further than this from the ends of a file is read alone."""
 
 
 class FrameExtractor:
-    """An open video file from which frames are decoded.
+    """A video file open in PyAV; see :class:`~.frame_source.FrameSource`.
 
     Args:
         media: The file or its bytes.
@@ -28,6 +32,8 @@ class FrameExtractor:
     def __init__(self, media: Media):
         self.media = media
         self.container, self.stream = open_video(media)
+        self.base = time_base(self.stream)
+        self.origin = time_origin(self.container, self.stream)
         self._used = False
         self._interlaced = False
 
@@ -41,6 +47,46 @@ class FrameExtractor:
             self.container.close()
             self.container, self.stream = open_video(self.media)
         self._used = True
+
+    @property
+    def codec(self) -> str:
+        """FFmpeg's name of the decoder."""
+        return self.stream.codec_context.name
+
+    def read_table(self, start: int | None = None, end: int | None = None) -> PacketTable:
+        """Read the time stamps from tick ``start`` to ``end``, and more where that is cheap.
+
+        Raises:
+            VideoError: If the file is cut off or broken.
+        """
+        far = round(_FAR_SECONDS / self.base)
+        length = round((self.container.duration or 0) / av.time_base / self.base)
+        begin = start if start is not None and start > self.origin + far else None
+        stop = end if end is not None and end < self.origin + length - far else None
+        if begin is not None or stop is not None:
+            self.rewind()
+            part = read_part(self.container, self.stream, begin, stop)
+            if part is not None:
+                return part
+        self.rewind()
+        return read_table(self.media, self.container, self.stream)
+
+    def pictures(self, ranks: np.ndarray, table: PacketTable, convert: Converter) -> np.ndarray:
+        """Decode the frames at these positions in the table, sorted and distinct."""
+        self._check_memory(len(ranks), convert)
+        if table.in_order:
+            return np.stack(self.in_order(ranks, table, convert))
+        return np.stack(self.by_time(table.pts[ranks], table, convert))
+
+    def _check_memory(self, count: int, convert: Converter) -> None:
+        """Refuse early what cannot fit: the pictures as decoded, and twice the result, stacked."""
+        decoded, what = picture_memory(self.stream)
+        if not decoded:
+            return  # it announces no size
+        context = self.stream.codec_context
+        width, height = convert.target(context.width, context.height)
+        result = 2 * count * 3 * width * height
+        check_memory(decoded + result, f"{count} frames of {width}×{height} from {what}")
 
     def by_time(
         self, wanted: np.ndarray, table: PacketTable, convert: Converter

@@ -104,8 +104,7 @@ def _check_file(path: str) -> None:
         reason = getattr(error, "strerror", None) or str(error)
         raise VideoError(path, f"cannot be read: {reason}") from error
     if not stat.S_ISREG(status.st_mode):
-        folder = stat.S_ISDIR(status.st_mode)
-        raise VideoError(path, "is a folder, not a video file" if folder else "is not a file")
+        raise VideoError(path, "is not a file")
     if status.st_size == 0:
         raise VideoError(path, "the file is empty")
 

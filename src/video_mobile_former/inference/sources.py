@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ..data.listing import VIDEO_SUFFIXES
+from ..data.natural import natural_key
 from ..errors import DataError
 
 _WILDCARDS = re.compile(r"[*?\[]")
@@ -40,21 +41,6 @@ def expand_sources(sources: str | Path | Sequence[str | Path]) -> list[Path]:
             # The first way of writing a path is the one that is shown.
             found.setdefault(os.path.abspath(path), path)  # noqa: PTH100 - keeps symbolic links
     return list(found.values())
-
-
-def natural_key(path: str | Path) -> list[tuple[tuple[int, int, str], ...]]:
-    """Sort key in which numbers count by their value, folder by folder."""
-    return [_natural(part) for part in Path(path).parts]
-
-
-def _natural(text: str) -> tuple[tuple[int, int, str], ...]:
-    # Text and numbers alternate, text first, so the same kinds always meet. `isdecimal` and the
-    # ASCII flag agree on what a number is; the text itself decides between 1 and 01.
-    parts = re.split(r"([0-9]+)", text)
-    keys = [
-        (0, int(p), p) if p.isdecimal() and p.isascii() else (1, 0, p.casefold()) for p in parts
-    ]
-    return (*keys, (1, 0, text))
 
 
 def _expand(source: str | Path) -> list[Path]:
