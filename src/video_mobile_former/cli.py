@@ -23,6 +23,7 @@ from .errors import UserError
 from .version import __version__
 
 if TYPE_CHECKING:
+    from .data.frame_source import Reading
     from .data.index import ClipIndex
     from .models import VideoMobileFormer
 
@@ -142,6 +143,15 @@ def _add_views(parser: Parser) -> None:
 
 
 def _add_run_options(parser: Parser) -> None:
+    parser.add_argument(
+        "--backend", choices=("pyav", "torchcodec"), default="pyav", help="decoder (default: pyav)"
+    )
+    parser.add_argument(
+        "--frame_rate",
+        type=float,
+        default=30.0,
+        help="frames per second of clips that are folders of pictures (default: 30)",
+    )
     parser.add_argument("--num_workers", type=int, help="decoding processes (default: by cores)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--precision", choices=("32", "bf16"), default="32")
@@ -221,6 +231,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         freeze_frames=args.freeze_frame,
         average=args.average,
         model_name=args.model,
+        reading=_reading(args),
     )
     folder = Path(args.model)
     default = folder.parent / f"{folder.name}-on-{split or 'all'}"
@@ -231,6 +242,12 @@ def _evaluate(args: argparse.Namespace) -> int:
         print(result.summary())
     say(f"report: {page}")
     return 0
+
+
+def _reading(args: argparse.Namespace) -> Reading:
+    from .data.frame_source import Reading
+
+    return Reading(backend=args.backend, frame_rate=args.frame_rate)
 
 
 def _default_split(index: ClipIndex) -> str | None:
@@ -254,6 +271,7 @@ def _predict(args: argparse.Namespace) -> int:
         num_crops=args.num_crops,
         precision=args.precision,
         average=args.average,
+        reading=_reading(args),
     )
     found = predictor.predict_many(paths, top_k=args.top_k, num_workers=args.num_workers)
     table = PredictionTable(paths, labels=predictor.class_names)

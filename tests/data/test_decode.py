@@ -502,7 +502,7 @@ def test_what_is_no_video(tmp_path: Path, content: bytes | None, reason: str, na
 
 
 def test_folder_instead_of_file(tmp_path: Path):
-    with pytest.raises(VideoError, match="is a folder, not a video file"):
+    with pytest.raises(VideoError, match="a folder without pictures"):
         VideoReader(tmp_path)
 
 
@@ -651,6 +651,7 @@ def test_decoding_uses_one_thread(tmp_path: Path):
     with VideoReader(write_video(tmp_path / "a.mp4", 30)) as reader:
         threads = entries("/proc/self/task")
         reader.frames([3, 20])
+        assert isinstance(reader._source, FrameExtractor)
         assert reader._source.stream.codec_context.thread_count == 1
         assert entries("/proc/self/task") == threads
 

@@ -15,6 +15,7 @@ from ..clip import ClipSpec
 from ..errors import VideoError
 from . import sampling
 from .decode import VideoReader
+from .frame_source import Reading
 from .index import Clip, ClipIndex
 from .limits import Limits, limited
 from .transforms import (
@@ -98,6 +99,10 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
             decoded once for all of them (repeated augmentation, arXiv 1901.09335).
         augment_later: Crop and flip only, and give the parameters of the rest along.
         limits: What reading one clip may take; None takes the defaults.
+        reading: Decode backend, and frame rate of folders of pictures; None takes the defaults.
+
+    Raises:
+        UserError: If the backend is not installed.
     """
 
     def __init__(
@@ -113,6 +118,7 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         repeats: int = 1,
         augment_later: bool = False,
         limits: Limits | None = None,
+        reading: Reading | None = None,
     ):
         if num_views < 1 or num_crops < 1:
             raise ValueError(f"num_views ({num_views}) and num_crops ({num_crops}) start at 1")
@@ -135,6 +141,8 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         self.limits = limits or Limits()
         self.left_out = torch.zeros(len(index), dtype=torch.uint8)
         """``(N,)`` uint8: 1 for clips not to be read; worker processes see it change."""
+        self.reading = reading or Reading()
+        self.reading.check()  # not in the worker processes, whose errors come as tracebacks
 
     def __len__(self) -> int:
         return len(self.index)
@@ -175,7 +183,9 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
 
     def _read(self, clip: Clip, generator: torch.Generator) -> tuple[Sequence[Tensor], bool]:
         """Views, each ``(T, 3, H, W)``, and whether the last frame is held."""
-        with VideoReader(clip.path, offset=clip.offset, size=clip.size) as reader:
+        with VideoReader(
+            clip.path, offset=clip.offset, size=clip.size, reading=self.reading
+        ) as reader:
             times = reader.timestamps(clip.start_seconds, clip.end_seconds)
             if len(times) == 0:
                 raise _EmptyPartError(clip.path, _empty_part(clip, reader))

@@ -16,6 +16,7 @@ from av.video.frame import VideoFrame
 
 from ..errors import VideoError
 from .bytes import read_bytes
+from .limits import check_time
 from .natural import natural_key
 from .opening import READ_ERRORS
 from .packets import PacketTable
@@ -66,14 +67,12 @@ class FrameFolder:
         self.base = 1 / Fraction(frame_rate).limit_denominator(1_000_000)
         self.codec = ""
         self._names = picture_names(path)
-        self._contexts: dict[str, VideoCodecContext] = {}
         if not self._names:
             kinds = ", ".join(sorted(suffix[1:] for suffix in PICTURE_SUFFIXES))
             raise VideoError(path, f"a folder without pictures ({kinds})")
 
     def close(self) -> None:
-        """Let go of the decoders."""
-        self._contexts.clear()
+        """Nothing stays open between pictures."""
 
     def read_table(self, start: int | None = None, end: int | None = None) -> PacketTable:
         """Number the pictures, one a tick; a folder is always listed as a whole."""
@@ -82,7 +81,11 @@ class FrameFolder:
 
     def pictures(self, ranks: np.ndarray, table: PacketTable, convert: Converter) -> np.ndarray:
         """Decode the pictures at these positions, all to the size of the first of them."""
-        return np.stack([convert(self._decode(self._names[rank])) for rank in ranks])
+        found = []
+        for rank in ranks:
+            check_time()
+            found.append(convert(self._decode(self._names[rank])))
+        return np.stack(found)
 
     def _decode(self, name: str) -> VideoFrame:
         path = str(Path(self.path, name))
@@ -91,15 +94,13 @@ class FrameFolder:
         if decoder is None:
             empty = "the file is empty" if not content else "not a picture, or of an unknown kind"
             raise VideoError(path, empty)
-        if decoder not in self._contexts:
-            self._contexts[decoder] = _context(decoder)
         self.codec = decoder
-        context = self._contexts[decoder]
+        # A new one each time: that of PNG takes a picture for the difference to the one before.
+        context = _context(decoder)
         frames: list[VideoFrame] = []
         with contextlib.suppress(*READ_ERRORS):
             frames += context.decode(av.Packet(content))
             frames += context.decode(None)
-        context.flush_buffers()
         if len(frames) != 1 or frames[0].is_corrupt:
             raise VideoError(path, "the picture is damaged or cut off")
         return frames[0]

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
+import os
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
 from typing import Literal, Protocol
 
 import numpy as np
@@ -111,7 +111,7 @@ def open_source(
     from .frame_folder import FrameFolder
     from .opening import read_media
 
-    if offset is None and size is None and Path(path).is_dir():
+    if offset is None and size is None and os.path.isdir(path):  # noqa: PTH112 - never raises
         return path, FrameFolder(path, reading.frame_rate)
     media = read_media(path, offset, size)
     if reading.backend == "torchcodec":

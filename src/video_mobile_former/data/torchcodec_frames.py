@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import warnings
 from types import ModuleType
 
@@ -22,7 +23,7 @@ from ..optional import require
 from .extract import FrameExtractor
 from .opening import Media
 from .packets import PacketTable
-from .picture import Converter, target_size
+from .picture import Converter
 
 
 @functools.lru_cache(maxsize=1)
@@ -86,7 +87,7 @@ class TorchcodecFrames(FrameExtractor):
         media = self.media
         try:
             decoder = _decoders().VideoDecoder(
-                media.path if media.content is None else media.content,
+                os.path.abspath(media.path) if media.content is None else media.content,  # noqa: PTH100
                 stream_index=self.stream.index,
                 num_ffmpeg_threads=1,  # one worker process decodes on one core
                 device=self._device,
@@ -114,7 +115,7 @@ def _mappings(table: PacketTable) -> str:
 
 def _resized(frames: Tensor, convert: Converter) -> Tensor:
     height, width = frames.shape[2:]
-    size = target_size(width, height, convert.resize_size, convert.enlarge)
+    size = convert.target(width, height)
     if size == (width, height):
         return frames
     # Antialiased like FFmpeg's scaler. On a GPU only floats are resized so.

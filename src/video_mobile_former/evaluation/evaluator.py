@@ -12,6 +12,7 @@ from torch import nn
 
 from ..console import say
 from ..data.dataset import ClipDataset
+from ..data.frame_source import Reading
 from ..data.index import ClipIndex
 from ..data.labels import check_classes
 from ..data.loader import make_loader
@@ -48,6 +49,7 @@ def evaluate(
     freeze_frames: int | None = None,
     average: Average = "probabilities",
     model_name: str = "",
+    reading: Reading | None = None,
 ) -> Evaluation:
     """Measure accuracy and cost of a model that tells one class of each clip.
 
@@ -66,6 +68,7 @@ def evaluate(
             one. What is then still recognised is recognised without motion.
         average: Over views: ``"probabilities"`` or ``"logits"``.
         model_name: Name or folder of the model, for the report.
+        reading: Decode backend, and frame rate of folders of pictures; None takes the defaults.
 
     Returns:
         Metrics, cost, method and the result of every clip.
@@ -90,6 +93,7 @@ def evaluate(
         freeze_frames=freeze_frames,
         average=average,
         model_name=model_name,
+        reading=reading,
     )
     index, scores = scored.index, scored.scores
     return Evaluation(
@@ -128,6 +132,7 @@ def score_index(
     freeze_frames: int | None = None,
     average: Average = "probabilities",
     model_name: str = "",
+    reading: Reading | None = None,
 ) -> Scored:
     """Score all clips of a split; the arguments and errors are those of :func:`evaluate`.
 
@@ -160,7 +165,9 @@ def score_index(
     scorer = Scorer(
         model, device=device, precision=precision, average=average, views_at_once=batch_size
     )
-    dataset = ClipDataset(index, spec, train=False, num_views=num_views, num_crops=num_crops)
+    dataset = ClipDataset(
+        index, spec, train=False, num_views=num_views, num_crops=num_crops, reading=reading
+    )
     loader = make_loader(dataset, batch_size=batch_size, num_workers=num_workers)
     scores = score_clips(
         scorer, loader, index, freeze_frames=freeze_frames, num_batches=len(loader)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.dataset import ClipDataset
+from ..data.frame_source import Reading
 from ..data.index import Clip, ClipIndex
 from ..data.loader import default_workers, make_loader
 from ..data.sampling import is_short, views
@@ -79,6 +80,7 @@ class Predictor:
         num_crops: Crops per clip: 1 is the centre, 3 adds both ends of the long side.
         precision: ``"32"``, or ``"bf16"`` for bfloat16 autocast.
         average: ``"probabilities"`` or ``"logits"``.
+        reading: Decode backend, and frame rate of folders of pictures; None takes the defaults.
 
     Raises:
         UserError: If an argument is out of range or the device is absent.
@@ -93,6 +95,7 @@ class Predictor:
         num_crops: int = 1,
         precision: Precision = "32",
         average: Average = "probabilities",
+        reading: Reading | None = None,
     ):
         at_least_one("num_views", num_views)
         at_least_one("num_crops", num_crops)
@@ -100,6 +103,8 @@ class Predictor:
         self.class_names = named_classes(model)
         self.num_views = num_views
         self.num_crops = num_crops
+        self.reading = reading or Reading()
+        self.reading.check()
 
     def predict(
         self, source: str | Path | Tensor, *, top_k: int = 5, frame_rate: float | None = None
@@ -107,7 +112,8 @@ class Predictor:
         """Recognise one video.
 
         Args:
-            source: A file, or its frames as ``(T, 3, H, W)`` uint8 RGB of any T and size.
+            source: A file, a folder of pictures, or the frames as ``(T, 3, H, W)`` uint8 RGB of
+                any T and size.
             top_k: Classes to return, at least 1; all of them where there are fewer.
             frame_rate: Frames per second of a tensor; matters to dense sampling only, where None
                 stands for the rate that the model's stride is counted in.
@@ -175,6 +181,7 @@ class Predictor:
             train=False,
             num_views=self.num_views,
             num_crops=self.num_crops,
+            reading=self.reading,
         )
         workers = min(num_workers, -(-len(paths) // batch_size))
         for batch in make_loader(dataset, batch_size=batch_size, num_workers=workers):

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from ..data.frame_folder import picture_names
 from ..data.listing import VIDEO_SUFFIXES
 from ..data.natural import natural_key
 from ..errors import DataError
@@ -19,8 +20,9 @@ def expand_sources(sources: str | Path | Sequence[str | Path]) -> list[Path]:
     """Find the video files that files, folders and glob patterns stand for.
 
     A file is taken whatever its ending. A folder gives the videos (by ending) in it and below it,
-    hidden ones left out. A pattern gives what a shell would make of it, ``**`` included, and the
-    folders among its matches are searched like any folder.
+    hidden ones left out; without any, but with pictures in it, it is itself a video. A pattern
+    gives what a shell would make of it, ``**`` included, and the folders among its matches are
+    searched like any folder.
 
     Args:
         sources: One of them, or several; they keep their order.
@@ -52,6 +54,8 @@ def _expand(source: str | Path) -> list[Path]:
         path = path.expanduser()
     if path.is_dir():
         videos = _below(path)
+        if not videos and picture_names(path):
+            return [path]
         if not videos:
             raise DataError(f"{path}: no video files in this folder or below it")
         return videos

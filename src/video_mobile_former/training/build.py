@@ -16,6 +16,7 @@ from torch import Tensor
 from ..clip import ClipSpec
 from ..console import say
 from ..data.division import split_index
+from ..data.frame_source import Reading
 from ..data.index import ClipIndex, load_index
 from ..data.quarantine import default_quarantine, is_check_of, read_quarantine
 from ..data.source import DataSource
@@ -76,6 +77,11 @@ def data_source(data: DataRecipe, path: str | None) -> DataSource:
         multi_label=data.multi_label,
         fold=data.fold,
     )
+
+
+def reading_of(recipe: Recipe) -> Reading:
+    """How the videos of a recipe are read."""
+    return Reading(recipe.decode.backend, recipe.decode.device, recipe.data.frame_rate)
 
 
 def _divide(index: ClipIndex, data: DataRecipe, seed: int) -> tuple[ClipIndex, ClipIndex | None]:

@@ -33,6 +33,8 @@ class DataRecipe:
     quarantine: str | None = None
     """A text file of clips to leave out, one path a line, as `vmf data check` writes it; null = the
     one that it left for this data in the current folder, if there is one."""
+    frame_rate: float = 30.0
+    """Frames per second of clips that are folders of pictures; Something-Something: 12."""
     val_path: str | None = None
     """Validation clips in a place of their own, in the same form; null = part of `path`."""
     label_file: str | None = None
@@ -63,6 +65,8 @@ class DataRecipe:
     def __post_init__(self) -> None:
         ok = math.isfinite(self.val_fraction) and 0 <= self.val_fraction <= 0.9
         require(self, "data", "val_fraction", ok, "0 to 0.9")
+        ok = 0 < self.frame_rate < math.inf
+        require(self, "data", "frame_rate", ok, "above 0")
         require(self, "data", "num_workers", self.num_workers >= 0, "at least 0")
         require(self, "data", "fold", self.fold >= 1, "at least 1")
         require(self, "data", "shard_window", self.shard_window >= 1, "at least 1")
@@ -75,13 +79,17 @@ class DecodeRecipe:
     """How video files are read, and when one is given up."""
 
     backend: Literal["pyav", "torchcodec"] = "pyav"
-    """Library that decodes."""
+    """Library that decodes; torchcodec is an extra and needs FFmpeg on the system."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where torchcodec decodes; on cuda every worker process takes GPU memory of its own."""
     timeout_seconds: float = 30.0
     """Longest time for one clip; a file that takes longer counts as unreadable."""
     memory_limit_mb: float = 2048.0
     """Most memory that reading one clip may take; a file that needs more counts as unreadable."""
 
     def __post_init__(self) -> None:
+        ok = self.device == "cpu" or self.backend == "torchcodec"
+        require(self, "decode", "device", ok, "cpu, unless decode.backend is torchcodec")
         for name in ("timeout_seconds", "memory_limit_mb"):
             value = getattr(self, name)
             require(self, "decode", name, 0 < value < math.inf, "above 0")

@@ -28,7 +28,7 @@ from ..errors import RecipeError, UserError
 from ..models.video_mobile_former import VideoMobileFormer
 from ..optional import require
 from ..version import __version__
-from .build import build_indexes, build_model, fingerprint
+from .build import build_indexes, build_model, fingerprint, reading_of
 from .class_weights import class_weights
 from .inputs import train_transform
 from .interrupt import StopRequest, StopTraining, TrainingInterrupted
@@ -103,6 +103,7 @@ def fit(recipe: Recipe, *, loggers: Sequence[Logger] = ()) -> FitResult:
     leader = getattr(rank_zero_only, "rank", 0) in (0, None)
     with contextlib.nullcontext() if leader else contextlib.redirect_stderr(io.StringIO()):
         # Of several processes one is enough to say what was found.
+        reading_of(recipe).check()
         train, val = build_indexes(recipe)
         weights = class_weights(recipe.optim.class_weights, train)
         best_by(recipe, multi_label=train.multi_label)
@@ -213,7 +214,7 @@ def _make_loaders(
     world: int,
 ) -> tuple[ClipLoader, Iterable[Batch] | None]:
     """The training and validation clips of one process of ``world``."""
-    data = recipe.data
+    data, reading = recipe.data, reading_of(recipe)
     limits = Limits(recipe.decode.timeout_seconds, recipe.decode.memory_limit_mb)
     quarantine = run.quarantine(rank)
     clips = ClipDataset(
@@ -225,6 +226,7 @@ def _make_loaders(
         repeats=recipe.augment.repeats,
         augment_later=recipe.augment.runs_on == "device",
         limits=limits,
+        reading=reading,
     )
     train_loader = make_loader(
         clips,
@@ -243,7 +245,7 @@ def _make_loaders(
     if not mine.clips:  # more processes than clips: still one of those that measure together
         return train_loader, ()
     val_loader = make_loader(
-        ClipDataset(mine, spec, train=False, limits=limits),
+        ClipDataset(mine, spec, train=False, limits=limits, reading=reading),
         batch_size=recipe.train.batch_size,
         num_workers=min(data.num_workers, len(mine)),
         quarantine=quarantine,
