@@ -65,6 +65,12 @@ def add_check(
         default=60.0,
         help="give up a file that does not get on for so long (default: 60)",
     )
+    parser.add_argument(
+        "--memory_limit_mb",
+        type=float,
+        default=2048.0,
+        help="give up a file that needs more memory (default: 2048; Linux)",
+    )
     parser.add_argument("--json", action="store_true", help="machine-readable output on stdout")
 
 
@@ -77,6 +83,7 @@ def _check(args: argparse.Namespace, source: DataSource) -> int:
         split=args.split,
         num_workers=args.num_workers,
         timeout_seconds=args.timeout_seconds,
+        memory_limit_mb=args.memory_limit_mb,
         min_clips=args.min_clips,
         allow=frozenset(args.allow),
     )

@@ -5,9 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import os
+import sys
 import wave
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -170,9 +172,12 @@ def test_gone_and_forbidden(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = write_video(tmp_path / "a.mp4", 3)
     path.chmod(0)
     if os.geteuid() == 0:  # whom no permission stops
+        really_open = Path.open
 
-        def refuse(*_: object, **__: object) -> None:
-            raise PermissionError(13, "Permission denied")
+        def refuse(file: Path, *args: Any, **kwargs: Any) -> Any:
+            if file == path:
+                raise PermissionError(13, "Permission denied")
+            return really_open(file, *args, **kwargs)
 
         monkeypatch.setattr(Path, "open", refuse)
     assert kinds(path) == {"no permission": "no permission to read it"}
@@ -189,6 +194,16 @@ def test_a_video_that_is_passed_over_for_its_name(tmp_path: Path):
     }
     assert found.pop("a.txt") == ""
     assert set(found.values()) == {"not a video", "cannot be read"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux limits memory")
+def test_more_memory_than_allowed(tmp_path: Path):
+    big = [np.zeros((1088, 1920, 3), np.uint8)] * 2
+    path = write_video(tmp_path / "a.mp4", big)
+    facts = inspect(path, memory_limit_mb=4)
+    assert facts.fault == "too large"
+    assert "needs more than 4 MB of memory" in facts.reason
+    assert inspect(path, memory_limit_mb=500).fault == ""
 
 
 def test_part_of_an_archive(tmp_path: Path):

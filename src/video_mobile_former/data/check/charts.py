@@ -89,7 +89,9 @@ def chart_of(one: Distribution) -> Chart | None:
 
 def number(value: float) -> str:
     """A number in as many digits as people want to read."""
-    if value == 0 or abs(value) >= 100:
+    if value == 0:
+        return "0"  # never "-0"
+    if abs(value) >= 100:
         return f"{value:.0f}"
     text = f"{value:.2f}" if abs(value) >= 0.1 else f"{value:.2g}"
     return text.rstrip("0").rstrip(".") if "." in text and "e" not in text else text

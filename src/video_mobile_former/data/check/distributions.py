@@ -75,14 +75,12 @@ def round_step(wanted: float) -> float:
     return next(f * power for f in (1, 2, 5, 10) if f * power >= wanted * (1 - 1e-9))
 
 
-def distributions(clips: Sequence[Clip], facts: Sequence[FileFacts]) -> list[Distribution]:
-    """What is worth a look, of everything that can be read.
+def distributions(pairs: Sequence[tuple[Clip, FileFacts]]) -> list[Distribution]:
+    """What is worth a look.
 
     Args:
-        clips: All clips.
-        facts: Of the file of each.
+        pairs: Clips that can be used, with the facts of their files.
     """
-    pairs = [(c, f) for c, f in zip(clips, facts, strict=True) if not f.fault]
     files = list({one.key: one for _, one in pairs}.values())
 
     def of_files(name: str, unit: str, values: list[float]) -> Distribution:

@@ -39,6 +39,8 @@ class FileTask:
     """Decode every frame; otherwise headers, packets and one frame."""
     thumbnail: bool = False
     """Keep a small picture of its middle."""
+    memory_limit_mb: float = 2048.0
+    """Most memory that reading it may take, in MiB."""
     sniff: bool = False
     """Only tell whether it is a video at all; what is not has the fault ``"not a video"``."""
 

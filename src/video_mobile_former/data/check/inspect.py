@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
 import io
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -22,7 +24,16 @@ from av.video.stream import VideoStream
 from ...errors import VideoError
 from ..bytes import is_url
 from ..extract import FrameExtractor
-from ..opening import READ_ERRORS, Media, open_video, read_media, time_base, time_origin
+from ..limits import Limits, check_memory, limited
+from ..opening import (
+    READ_ERRORS,
+    Media,
+    open_video,
+    picture_memory,
+    read_media,
+    time_base,
+    time_origin,
+)
 from ..packets import PacketTable, is_end, read_table
 from ..picture import Converter
 from . import content
@@ -51,14 +62,16 @@ def inspect_file(task: FileTask, alive: Callable[[], None]) -> FileFacts:
     """
     facts = FileFacts(key=task.key, full=task.full, sniffed=task.sniff)
     try:
-        if task.sniff:
-            return _sniffed(task, facts)
-        return _inspect(task, facts, _Ticker(alive))
+        # How long it takes is judged by signs of life: a film of three hours is no fault.
+        with limited(task.key.path, Limits(seconds=math.inf, memory_mb=task.memory_limit_mb)):
+            if task.sniff:
+                return _sniffed(task, facts)
+            return _inspect(task, facts, _Ticker(alive))
     except _Fault as fault:
         known = fault.facts or facts
         return dataclasses.replace(known, fault=fault.kind, reason=fault.reason)
-    except MemoryError:
-        return dataclasses.replace(facts, fault="too large", reason="not enough memory to read it")
+    except VideoError as error:
+        return dataclasses.replace(facts, fault="too large", reason=error.reason)
 
 
 class _Fault(Exception):  # noqa: N818 - an outcome, not a defect
@@ -103,6 +116,7 @@ def _inspect(task: FileTask, facts: FileFacts, alive: Callable[[], None]) -> Fil
             raise _Fault(*not_a_video(file, error.reason), facts) from error
     with container:
         facts = _describe(container, stream, facts)
+        check_memory(*picture_memory(stream))
         if container.format.name.endswith("_pipe"):
             # FFmpeg shows a single picture as a film of one frame.
             what = container.format.name.removesuffix("_pipe").upper()
@@ -310,5 +324,7 @@ def _frames(media: Media, seen: _Pictures, alive: Callable[[], None]) -> Iterato
                 if packet.size or is_end(packet):
                     yield from packet.decode()
                 alive()
-    except READ_ERRORS:
+    except READ_ERRORS as error:
+        if getattr(error, "errno", None) == errno.ENOMEM:
+            raise MemoryError from error
         seen.failed = True

@@ -15,7 +15,7 @@ from .result import JSON_NAME, QUARANTINE_NAME, CheckResult
 
 _FIRST, _MORE = 3, 40
 """Problems of a kind that are shown at once, and behind a fold."""
-_SIZES = 8
+_SIZES = 6
 """Different sizes of pictures that are listed."""
 _PICTURES = 8
 """Pictures of a class."""

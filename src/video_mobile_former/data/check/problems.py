@@ -50,8 +50,12 @@ KINDS: dict[str, Kind] = {
     ),
     "zero duration": Kind("unusable", "A single picture, or all at the same time: no motion."),
     "empty part": Kind("unusable", "The annotated times lie outside the video."),
-    "too slow": Kind("unusable", "Reading it did not get on. Convert it, or raise --timeout."),
-    "too large": Kind("unusable", "It needs more memory than allowed. Convert it first."),
+    "too slow": Kind(
+        "unusable", "Reading it did not get on. Convert it, or raise --timeout_seconds."
+    ),
+    "too large": Kind(
+        "unusable", "It needs more memory than allowed. Convert it, or raise --memory_limit_mb."
+    ),
     "crash": Kind("unusable", "The decoder crashed on it, twice."),
     # Leaks and copies
     "leak": Kind(

@@ -88,8 +88,9 @@ class CheckResult:
         return sum(one.kind in names for one in self.problems)
 
     def distributions(self) -> list[Distribution]:
-        """Lengths, sizes and rates of what can be read."""
-        return distributions(self.index.clips, self.facts)
+        """Lengths, sizes and rates of what can be used."""
+        rows = zip(self.index.clips, self.facts, self.usable, strict=True)
+        return distributions([(clip, facts) for clip, facts, good in rows if good])
 
     def class_rows(self) -> list[dict[str, Any]]:
         """Name and numbers of clips of every class."""

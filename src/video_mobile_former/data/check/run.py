@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import time
 from collections import Counter
@@ -44,6 +45,8 @@ class CheckOptions:
     """Processes that read; None takes the usable cores, at most 8."""
     timeout_seconds: float = 60.0
     """Longest time in which the reading of a file does not get on."""
+    memory_limit_mb: float = 2048.0
+    """Most memory that reading a file may take, in MiB."""
     min_clips: int = 5
     """Usable training clips below which a class is called tiny."""
     allow: frozenset[str] = frozenset()
@@ -55,9 +58,10 @@ class CheckOptions:
                 errors = ", ".join(name for name, k in KINDS.items() if k.severity == "error")
                 raise UserError(f"--allow {kind}: no such kind of error; there are: {errors}")
         if self.num_workers is not None and self.num_workers < 1:
-            raise UserError(f"--workers must be at least 1, not {self.num_workers}")
-        if not self.timeout_seconds > 0:
-            raise UserError(f"--timeout must be above 0, not {self.timeout_seconds:g}")
+            raise UserError(f"--num_workers must be at least 1, not {self.num_workers}")
+        for name in ("timeout_seconds", "memory_limit_mb"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise UserError(f"--{name} must be above 0, not {getattr(self, name):g}")
 
 
 def check_data(source: DataSource, out: Path, options: CheckOptions) -> CheckResult:
@@ -81,7 +85,7 @@ def check_data(source: DataSource, out: Path, options: CheckOptions) -> CheckRes
     require("jinja2", extra="train", purpose="the page of a check")
     index, faults = _load(source, options.split)
     passed_over = dict(faults.passed_over)
-    tasks, keys = _tasks(index, passed_over, full=options.full)
+    tasks, keys = _tasks(index, passed_over, options)
     for url in {c.path.partition("://")[0]: c.path for c in index.clips if is_url(c.path)}.values():
         require_protocol(url)  # a library that is not there is no file's fault
     workers = options.num_workers or default_workers()
@@ -126,7 +130,7 @@ def _load(source: DataSource, split: str | None) -> tuple[ClipIndex, Faults]:
 
 
 def _tasks(
-    index: ClipIndex, passed_over: Iterable[str], *, full: bool
+    index: ClipIndex, passed_over: Iterable[str], options: CheckOptions
 ) -> tuple[list[FileTask], list[FileKey]]:
     """What is to be read, each file once; and the key of every clip's file."""
     shown = choose_thumbnails((_labels(clip) for clip in index.clips), _PICTURES_PER_CLASS)
@@ -136,7 +140,12 @@ def _tasks(
         task = tasks.get((clip.path, clip.offset))
         if task is None:
             key = file_key(clip.path, clip.offset, clip.size)
-            task = FileTask(key, in_archive=clip.offset is not None, full=full)
+            task = FileTask(
+                key,
+                in_archive=clip.offset is not None,
+                full=options.full,
+                memory_limit_mb=options.memory_limit_mb,
+            )
         if place in shown:
             task = dataclasses.replace(task, thumbnail=True)
         tasks[clip.path, clip.offset] = task
