@@ -36,7 +36,7 @@ def test_there_are_commands_to_check() -> None:
 
 @pytest.mark.parametrize("line", commands())
 def test_commands_are_understood(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    words = shlex.split(line)[1:]
+    words = shlex.split(line, comments=True)[1:]
     if words[0] == "train":
         assert recipe_from_cli([w for w in words[1:] if not w.endswith(".yaml")])
     else:

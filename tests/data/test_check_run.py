@@ -28,6 +28,8 @@ from video_mobile_former.data.check.problems import KINDS
 from video_mobile_former.data.quarantine import read_quarantine
 from video_mobile_former.data.source import DataSource
 from video_mobile_former.errors import DataError, UserError
+from video_mobile_former.training.build import build_indexes
+from video_mobile_former.training.recipe_fields import DataRecipe, Recipe
 
 ROOT = os.geteuid() == 0
 """Whom no permission stops."""
@@ -312,6 +314,39 @@ def test_nothing_usable_is_a_report_not_a_crash(tmp_path: Path, quick: dict[str,
     assert by_kind(result) == {"missing": ["a.mp4", "b.mp4"]}
     assert not result.may_start
     assert result.write(tmp_path / "out").exists()
+
+
+def test_training_leaves_out_what_is_unusable(good: Path, tmp_path: Path, quick: dict[str, Any]):
+    (tmp_path / "bad.mp4").touch()
+
+    def spoil(row: dict[str, str]) -> None:
+        if row["path"].endswith("wave0.mp4"):
+            row["path"] = str(tmp_path / "bad.mp4")
+
+    listing = changed(good, tmp_path, spoil)
+    result = check(listing, tmp_path / "out", **quick)
+    result.write(tmp_path / "out")
+    data = DataRecipe(path=str(listing), quarantine=str(tmp_path / "out" / "quarantine.txt"))
+    train, val = build_indexes(Recipe(data=data))
+    assert val is not None
+    names = {clip.name for clip in [*train.clips, *val.clips]}
+    assert len(names) == 29
+    assert str(tmp_path / "bad.mp4") not in names
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not ROOT or shutil.which("setpriv") is None, reason="needs root and setpriv")
+def test_no_permission_for_a_superuser_without_privileges(good: Path, tmp_path: Path):
+    damaged = damaged_copy(good, tmp_path / "data")
+    gone = "-dac_override,-dac_read_search"
+    command = ["setpriv", f"--bounding-set={gone}", f"--inh-caps={gone}", sys.executable, "-m"]
+    command += ["video_mobile_former", "data", "check", str(damaged.listing), "--json"]
+    command += ["--out", str(tmp_path / "out"), "--num_workers", "1"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1, done.stderr
+    problems = json.loads((tmp_path / "out" / "check.json").read_text())["problems"]
+    found = [one["name"] for one in problems if one["kind"] == "no permission"]
+    assert found == [damaged.expected["no permission"]]
 
 
 # Going on
