@@ -165,6 +165,10 @@ def test_moving(name: str, value: float, change: Callable[[Image.Image], Image.I
     got, wanted = one(name, clip, value), frame_by_frame(clip, change)
     assert (wanted == 128).float().mean() > 0.05
     assert (got.int() - wanted.int()).abs().max() <= 1
+    # Weights in parts of 256 show where neighbours have nothing in common.
+    noise = torch.randint(0, 256, clip.shape, dtype=torch.uint8, generator=rng(4))
+    difference = one(name, noise, value).int() - frame_by_frame(noise, change).int()
+    assert difference.abs().max() <= 2
 
 
 def test_not_moving_changes_nothing() -> None:
