@@ -94,3 +94,18 @@ def test_changes_left_to_do_then_mixing(several: bool) -> None:
         labels = batch["labels"].repeat_interleave(2, 0)
         assert torch.equal(targets, mix_targets(labels, 4, mix))
         assert clips.is_contiguous()
+
+
+def test_mixed_precision_is_for_the_model() -> None:
+    batch = _batch()
+    settings = Augmentation(color_jitter=0.4, hue=0.2)
+    drawn = [settings.draw(torch.Generator().manual_seed(i), 24, 24) for i in range(10)]
+    batch["parameters"] = stack_parameters(
+        [stack_parameters(drawn[i : i + 2]) for i in range(0, 10, 2)]
+    )
+    asked = Mixing(mixup_alpha=0.8)
+    clips, targets = training_inputs(batch, SPEC, 4, asked, PLACE)
+    with torch.autocast("cpu", torch.bfloat16):
+        again, targets_again = training_inputs(batch, SPEC, 4, asked, PLACE)
+    assert torch.equal(again, clips)
+    assert torch.equal(targets_again, targets)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
+import torch
 from torch import Tensor
 
 from ..clip import ClipSpec
@@ -58,11 +59,13 @@ def training_inputs(
     clips = batch["clips"]
     targets = batch["labels"].repeat_interleave(clips.shape[1], 0)
     clips = clips.flatten(0, 1)
-    if "parameters" in batch:
-        drawn = batch["parameters"].flatten()
-        clips = augment(clips.transpose(1, 2), drawn).transpose(1, 2).contiguous()
-    clips = normalize(clips, spec)
-    mix = mixing.draw(place, clips.shape)
-    if mix is None:
-        return clips, targets
-    return mix_clips(clips, mix), mix_targets(targets, num_classes, mix)
+    # Autocast is for the model: products of colours in bfloat16 would be several levels off.
+    with torch.autocast(clips.device.type, enabled=False):
+        if "parameters" in batch:
+            drawn = batch["parameters"].flatten()
+            clips = augment(clips.transpose(1, 2), drawn).transpose(1, 2).contiguous()
+        clips = normalize(clips, spec)
+        mix = mixing.draw(place, clips.shape)
+        if mix is None:
+            return clips, targets
+        return mix_clips(clips, mix), mix_targets(targets, num_classes, mix)
