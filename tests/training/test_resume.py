@@ -86,6 +86,14 @@ def _same(one: Path, other: Path, read: Read) -> None:
         assert all(torch.equal(a[key], b[key]) for key in a)
 
 
+def test_clips_are_changed_by_workers_as_on_the_device(
+    small_recipe: Make, unbroken: Path, read_metrics: Read
+) -> None:
+    recipe = small_recipe(**HARD | {"augment__runs_on": "workers", "data__num_workers": 1})
+    fit(recipe)
+    _same(Path(str(recipe.out)), unbroken, read_metrics)
+
+
 @pytest.mark.parametrize(
     "step",
     [2, *(pytest.param(step, marks=pytest.mark.slow) for step in (3, 4, 5))],
