@@ -251,7 +251,8 @@ def _stack_clips(clips: Sequence[Tensor]) -> Tensor:
     if get_worker_info() is not None:
         # Memory that the main process maps: else the batch would be copied there afterwards.
         storage = torch.UntypedStorage._new_shared(len(clips) * clips[0].numel())
-        out = out.set_(storage, 0, (len(clips), *clips[0].shape))
+        shape = (len(clips), *clips[0].shape)
+        out = out.set_(storage, 0, shape)  # pyright: ignore[reportCallIssue, reportArgumentType]
     return torch.stack(list(clips), out=out)
 
 
