@@ -163,7 +163,9 @@ def test_evaluate_a_format_of_its_own(
     best, names = str(trained / "best"), plain_lists / "names.txt"
     argv = ["evaluate", best, "--format", "slowfast", "--num_workers", "0"]
     argv += ["--annotations", str(plain_lists), "--root", str(clips.parent)]
-    assert "a label file has to tell of which classes" in one_error(capsys, argv)
+    assert "numbers stand for classes in lists of --format slowfast with a" in one_error(
+        capsys, argv
+    )
     assert main([*argv, "--label_file", str(names), "--json"]) == 0
     captured = capsys.readouterr()
     # Lists without test clips: the validation clips are measured.

@@ -217,6 +217,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     index = load_index(
         source, class_names=model.class_names, class_names_of=f"the model {args.model}"
     )
+    _warn_of_fold(model, args)
     split = args.split or _default_split(index)
     result = (evaluate_multi_label if index.multi_label else evaluate)(
         model,
@@ -248,6 +249,19 @@ def _reading(args: argparse.Namespace) -> Reading:
     from .data.frame_source import Reading
 
     return Reading(backend=args.backend, frame_rate=args.frame_rate)
+
+
+def _warn_of_fold(model: VideoMobileFormer, args: argparse.Namespace) -> None:
+    """Divisions of a set overlap: the test clips of one are training clips of another."""
+    data: Any = model.info
+    for key in ("training", "recipe", "data"):
+        data = (data.get(key) if isinstance(data, dict) else None) or {}
+    trained = data.get("fold", args.fold)
+    if data.get("format") == args.format and trained != args.fold:
+        say(
+            f"{args.model} was trained on fold {trained} of {args.format} and is measured on fold "
+            f"{args.fold}: clips it was trained on may be among them (--fold {trained})"
+        )
 
 
 def _default_split(index: ClipIndex) -> str | None:

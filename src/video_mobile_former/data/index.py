@@ -194,7 +194,7 @@ def _build(
 
 def _hint(label: str, names: Sequence[str]) -> str:
     if label.isdecimal():
-        return "; if the labels are numbers, a label file has to tell of which classes"
+        return "; numbers stand for classes in lists of --format slowfast with a label file"
     folded = {name.casefold(): name for name in names}
     close = difflib.get_close_matches(label.casefold(), folded, n=1, cutoff=0.6)
     if close:

@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from format_files import rows_of, touch, write
+from format_files import rows_of, touch, write, write_video
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -111,6 +111,30 @@ def test_parts_of_one_video_are_a_group(tmp_path: Path):
         ("aaa", 20, 30),
         (None, 0, 10),
     ]
+
+
+def test_files_named_by_the_id_that_are_cut_already(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    lines = [
+        f"zumba,{name},{start},{start + 2},train\n"
+        for name, start in (("a", 6), ("b", 3), ("c", 0))
+    ]
+    path = write(tmp_path / "train.csv", HEADER + "".join(lines))
+    # Without a file that can be read they are taken for whole videos.
+    touch(tmp_path, "a.mp4")
+    assert [r.start_seconds for r in rows_of("kinetics400", tmp_path, path)] == [6, None, None]
+    write_video(tmp_path / "a.mp4", seconds=2)
+    write_video(tmp_path / "b.mp4", seconds=2.25)
+    write_video(tmp_path / "c.mp4", seconds=2)
+    rows = rows_of("kinetics400", tmp_path, path)
+    assert {(r.start_seconds, r.end_seconds) for r in rows} == {(None, None)}
+    assert "they are taken to be cut already" in capsys.readouterr().err
+    write_video(tmp_path / "a.mp4", seconds=10)
+    write_video(tmp_path / "b.mp4", seconds=6)
+    rows = rows_of("kinetics400", tmp_path, path)
+    assert [(r.start_seconds, r.end_seconds) for r in rows] == [(6, 8), (3, 5), (0, 2)]
+    assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize(

@@ -91,3 +91,9 @@ def test_rows_are_found_or_stay_as_listed(tmp_path: Path):
 def test_endings_of_videos_come_off_once(stem: str, ending: str, folder: str, upper: bool):
     assert without_ending(folder + stem + (ending.upper() if upper else ending)) == stem
     assert without_ending(f"{folder}{stem}.unknown") == f"{stem}.unknown"
+
+
+def test_frame_folders_named_like_videos(tmp_path: Path):
+    videos = Videos(touch(tmp_path, "run/a.avi/00001.jpg", "b.mp4/1.png"))
+    assert videos.find("a") == "run/a.avi"
+    assert videos.frame_folders() == ["b.mp4", "run/a.avi"]

@@ -15,11 +15,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from ...console import say
-from ...errors import DataError
+from ...errors import DataError, VideoError
 from ..labels import folded, label_names, spellings
 from ..listing import SPLIT_NAMES
 from ..source import DataSource, Faults, Format, Row
-from .tables import field_of, find_columns, find_split_lists, read_records
+from .tables import find_columns, find_split_lists, read_records
 from .videos import Videos
 
 _EXPECTED = "Kinetics CSV (label,youtube_id,time_start,time_end,split)"
@@ -31,6 +31,11 @@ _COLUMNS = {
     "split": ("split", "subset"),
 }
 _HEADERLESS = ("label", "id", "start", "end", "split")
+_ENOUGH = 16
+"""Files from which it is told whether those named by the id alone are cut."""
+_ROUNDING = 1.0
+"""Seconds by which a file may last longer or shorter than its clip."""
+_FIELDS = ("id", "label", "start", "end", "split")
 
 
 def kinetics(name: str, summary: str) -> Format:
@@ -51,7 +56,8 @@ def kinetics(name: str, summary: str) -> Format:
 def kinetics_rows(source: DataSource, faults: Faults, *, name: str) -> Iterator[Row]:
     """Yield the clips of the official lists; a list without labels is passed over and said.
 
-    Clips of one YouTube video are a group. A clip whose file is the whole video carries its times.
+    Clips of one YouTube video are a group. A clip whose file is named by the id alone carries its
+    times, unless such files turn out to last no longer than the clip.
 
     Raises:
         DataError: If there is no list, or none with labels.
@@ -63,11 +69,17 @@ def kinetics_rows(source: DataSource, faults: Faults, *, name: str) -> Iterator[
         raise DataError(f"{source.listing}: lists no clips with a label; expected {_EXPECTED}")
     videos = Videos(source.folder)
     repeated = _repeated(lines)
+    whole_are_cut: bool | None = None
     for path, number, video, label, split, start, end in lines:
-        trimmed = f"{video}_{start:06.0f}_{end:06.0f}"
+        trimmed = f"{video}_{_six_digits(start)}_{_six_digits(end)}"
         prefer = (label, split or "")
-        cut = videos.find(trimmed, f"{video}_{start:.0f}_{end:.0f}", prefer=prefer)
+        cut = videos.find(trimmed, prefer=prefer)
+        if cut is None:
+            cut = videos.find(f"{video}_{start:.0f}_{end:.0f}", prefer=prefer)
         whole = videos.find(video, prefer=prefer) if cut is None else None
+        if whole is not None and whole_are_cut is None:
+            whole_are_cut = _are_cut(lines, videos)
+        timed = whole is not None and not whole_are_cut
         found = cut or whole or trimmed
         yield Row(
             path=videos.absolute(found),
@@ -77,9 +89,51 @@ def kinetics_rows(source: DataSource, faults: Faults, *, name: str) -> Iterator[
             line=number,
             split=split,
             group=video if video in repeated else None,
-            start_seconds=start if whole else None,
-            end_seconds=end if whole else None,
+            start_seconds=start if timed else None,
+            end_seconds=end if timed else None,
         )
+
+
+@functools.lru_cache(maxsize=4096)
+def _six_digits(seconds: float) -> str:
+    return f"{seconds:06.0f}"
+
+
+def _are_cut(lines: list[_Line], videos: Videos) -> bool:
+    """Whether files named by the id alone hold only the clip, as some tools leave them.
+
+    A file that lasts as long as its clip, and ends before the clip would, cannot be the whole
+    video. A few tell it for all; those that cannot be read tell nothing.
+    """
+    told: list[bool] = []
+    for _, _, video, label, split, start, end in lines:
+        file = videos.find(video, prefer=(label, split or "")) if start >= 2 * _ROUNDING else None
+        seconds = None if file is None else _duration(videos.absolute(file))
+        if seconds is not None:
+            told.append(abs(seconds - (end - start)) <= _ROUNDING and seconds < end - _ROUNDING)
+        if len(told) == _ENOUGH:
+            break
+    cut = 2 * sum(told) > len(told)
+    if cut:
+        say(
+            f"{videos.root}: files named by the YouTube id alone last as long as their clips, so "
+            "they are taken to be cut already"
+        )
+    return cut
+
+
+def _duration(path: str) -> float | None:
+    """Seconds that the header of a file tells."""
+    import av
+
+    from ..opening import open_video, read_media
+
+    try:
+        container, _ = open_video(read_media(path))
+    except VideoError:
+        return None
+    with container:
+        return None if container.duration is None else container.duration / av.time_base
 
 
 def _repeated(lines: list[_Line]) -> set[str]:
@@ -103,21 +157,25 @@ def _read(
     if columns is None:
         columns = {column: i for i, column in enumerate(_HEADERLESS)}
         records = itertools.chain([first], records)
+    # A field that is added to every line stands for the columns that the list lacks.
+    id_at, label_at, start_at, end_at, split_at = (columns.get(name, -1) for name in _FIELDS)
+    width = max(columns.values()) + 1
     count = 0
     without_label: list[tuple[int, str]] = []
     for number, fields in records:
         count += 1
-        video, label = field_of(fields, columns, "id"), field_of(fields, columns, "label")
+        fields += [""] * max(1, width - len(fields))
+        video, label = fields[id_at], fields[label_at]
         if not label:
             without_label.append((number, video))
             continue
         try:
             if not video:
                 raise ValueError("youtube_id is empty")
-            start, end = (_seconds(field_of(fields, columns, key)) for key in ("start", "end"))
+            start, end = _seconds(fields[start_at]), _seconds(fields[end_at])
             if end <= start:
                 raise ValueError(f"time_end {end:g} is not after time_start {start:g}")
-            told = _split(field_of(fields, columns, "split"))
+            told = _split(fields[split_at])
         except ValueError as error:
             faults.add("malformed", f"{path}:{number}", str(error), video)
             continue
@@ -130,6 +188,7 @@ def _read(
         faults.add("malformed", f"{path}:{number}", "label is empty", video)
 
 
+@functools.lru_cache(maxsize=64)
 def _split(text: str) -> str | None:
     """The split that a word such as ``validate`` or ``holdout_test`` means."""
     if not text:
@@ -157,6 +216,7 @@ def _columns(path: Path, header: list[str]) -> dict[str, int] | None:
     return columns
 
 
+@functools.lru_cache(maxsize=4096)
 def _seconds(text: str) -> float:
     try:
         value = float(text)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import NamedTuple
 
 from ...errors import DataError
 from ..labels import folded
@@ -18,6 +19,19 @@ PICTURE_SUFFIXES = frozenset([".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", "
 _ENOUGH = 32
 """Pictures at the head of a folder without anything else that make it a frame folder: a data set
 of frames has hundreds in each of a hundred thousand folders, and the rest need not be listed."""
+
+
+class _Place(NamedTuple):
+    """Folder and ending of a file; shared by all files of a folder, so that they cost nothing."""
+
+    folder: str
+    """With its slash, relative to the root."""
+    ending: str
+    """With its dot, as written."""
+    is_frames: bool
+
+    def path(self, name: str) -> str:
+        return f"{self.folder}{name}{self.ending}"
 
 
 class Videos:
@@ -34,13 +48,13 @@ class Videos:
 
     def __init__(self, root: Path):
         self.root = os.path.abspath(root)  # noqa: PTH100 - links are kept
-        self._paths: dict[str, str | list[str]] = {}
+        self._places: dict[str, _Place | list[_Place]] = {}
         if not root.is_dir():
             raise DataError(f"{root}: no such folder of videos; say where they are with --root")
         self._walk()
 
     def __len__(self) -> int:
-        return sum(1 if isinstance(paths, str) else len(paths) for paths in self._paths.values())
+        return sum(len(places) for _, places in self._all())
 
     def find(self, *names: str, prefer: Sequence[str] = ()) -> str | None:
         """The path, relative to ``root``, of the first of these names that there is.
@@ -51,11 +65,11 @@ class Videos:
                 these names (of the class, of the split); then a video before a frame folder.
         """
         for name in names:
-            found = self._paths.get(name)
-            if isinstance(found, str):
-                return found
-            if found is not None:
-                return min(found, key=lambda path: (-_agreement(path, prefer), _is_folder(path)))
+            place = self._places.get(name)
+            if isinstance(place, list):
+                place = min(place, key=lambda p: (-_agreement(p.folder, prefer), p.is_frames, p))
+            if place is not None:
+                return place.path(name)
         return None
 
     def row(
@@ -75,56 +89,65 @@ class Videos:
 
     def frame_folders(self) -> list[str]:
         """All frame folders, relative to ``root``, sorted."""
-        found: list[str] = []
-        for paths in self._paths.values():
-            found += filter(_is_folder, [paths] if isinstance(paths, str) else paths)
-        return sorted(found)
+        every = ((name, place) for name, places in self._all() for place in places)
+        return sorted(place.path(name) for name, place in every if place.is_frames)
 
     def absolute(self, path: str) -> str:
         """The absolute path of what :meth:`find` found, or of what a list names."""
         return f"{self.root}/{path}"
+
+    def _all(self) -> Iterator[tuple[str, list[_Place]]]:
+        for name, place in self._places.items():
+            yield name, place if isinstance(place, list) else [place]
 
     def _walk(self) -> None:
         folders = [""]
         linked: set[str] = set()
         while folders:
             folder = folders.pop()
-            pictures = others = False
             try:
-                with os.scandir(f"{self.root}/{folder}") as entries:
-                    head = list(islice(entries, _ENOUGH))
-                    if folder and len(head) == _ENOUGH and all(_is_picture(e.name) for e in head):
-                        self._add(folder.rpartition("/")[2], folder)
-                        continue
-                    for entry in (*head, *entries):
-                        if entry.name.startswith("."):
-                            continue
-                        stem, dot, ending = entry.name.rpartition(".")
-                        path = f"{folder}/{entry.name}" if folder else entry.name
-                        if dot and f".{ending.lower()}" in VIDEO_SUFFIXES:
-                            self._add(stem, path)
-                            others = True
-                        elif _is_picture(entry.name):
-                            pictures = True
-                        elif entry.is_dir():
-                            others = True
-                            if not _seen(entry, linked):
-                                folders.append(path)
+                folders += self._scan(folder, linked)
             except OSError as error:
                 raise DataError(f"{self.root}/{folder}: {error.strerror or error}") from error
-            if pictures and folder and not others:
-                # Beside videos or folders, pictures are previews and the like.
-                self._add(folder.rpartition("/")[2], folder)
 
-    def _add(self, name: str, path: str) -> None:
-        known = self._paths.setdefault(name, path)
-        if known is path:
-            return
+    def _scan(self, folder: str, linked: set[str]) -> list[str]:
+        """Take in the videos of a folder; gives the folders in it."""
+        places: dict[str, _Place] = {}
+        folders: list[str] = []
+        pictures = others = False
+        with os.scandir(f"{self.root}/{folder}") as entries:
+            head = list(islice(entries, _ENOUGH))
+            if len(head) == _ENOUGH and all(_is_picture(entry.name) for entry in head):
+                pictures, entries = True, ()
+            for entry in (*head, *entries):
+                stem, dot, ending = entry.name.rpartition(".")
+                if entry.name.startswith(".") or (pictures and _is_picture(entry.name)):
+                    continue
+                if entry.is_dir():
+                    others = True
+                    if not _seen(entry, linked):
+                        folders.append(f"{folder}{entry.name}/")
+                elif dot and f".{ending.lower()}" in VIDEO_SUFFIXES:
+                    others = True
+                    place = places.get(ending)
+                    if place is None:
+                        place = places[ending] = _Place(folder, f".{ending}", False)
+                    self._add(stem, place)
+                else:
+                    pictures = pictures or _is_picture(entry.name)
+        if pictures and not others and folder:
+            # Beside videos or folders, pictures are previews and the like.
+            parent, _, name = folder[:-1].rpartition("/")
+            stem = without_ending(name)
+            self._add(stem, _Place(f"{parent}/" if parent else "", name[len(stem) :], True))
+        return folders
+
+    def _add(self, name: str, place: _Place) -> None:
+        known = self._places.setdefault(name, place)
         if isinstance(known, list):
-            known.append(path)
-            known.sort()
-        else:
-            self._paths[name] = sorted([known, path])
+            known.append(place)
+        elif known is not place:
+            self._places[name] = [known, place]
 
 
 def without_ending(name: str) -> str:
@@ -139,13 +162,8 @@ def _is_picture(name: str) -> bool:
     return bool(dot) and f".{ending.lower()}" in PICTURE_SUFFIXES and not name.startswith(".")
 
 
-def _is_folder(path: str) -> bool:
-    _, dot, ending = path.rpartition(".")
-    return not dot or f".{ending.lower()}" not in VIDEO_SUFFIXES
-
-
-def _agreement(path: str, prefer: Sequence[str]) -> int:
-    parts = [folded(part) for part in path.split("/")[:-1]]
+def _agreement(folder: str, prefer: Sequence[str]) -> int:
+    parts = [folded(part) for part in folder.split("/")]
     splits = {SPLIT_NAMES.get(word) for part in parts for word in part.split()}
     return sum(folded(name) in parts or name in splits for name in prefer)
 
@@ -154,8 +172,8 @@ def _seen(entry: os.DirEntry[str], linked: set[str]) -> bool:
     """Whether a link leads to a folder that another link led to, or that holds the link."""
     if not entry.is_symlink():
         return False
-    target = os.path.realpath(entry.path)
-    if target in linked or os.path.realpath(os.path.dirname(entry.path)).startswith(target):  # noqa: PTH120
+    target, holder = os.path.realpath(entry.path), Path(entry.path).parent.resolve()
+    if target in linked or Path(target) in (holder, *holder.parents):
         return True
     linked.add(target)
     return False
