@@ -176,6 +176,14 @@ def test_evaluate_a_format_of_its_own(
     swapped.write_text("\n".join([second, first, *rest]))
     message = one_error(capsys, [*argv, "--label_file", str(swapped)])
     assert f"position 0 (from 0): {second!r} in the data, {first!r} in the model" in message
+    other = plain_lists / "other-fold"
+    shutil.copytree(best, other)
+    config = json.loads((other / "config.json").read_text())
+    config["training"]["recipe"]["data"] |= {"format": "slowfast", "fold": 2}
+    (other / "config.json").write_text(json.dumps(config))
+    argv[1] = str(other)
+    assert main([*argv, "--label_file", str(names)]) == 0
+    assert "was trained on fold 2 of slowfast and is measured on fold 1" in capsys.readouterr().err
     assert "did you mean 'slowfast'" in one_error(capsys, [*argv, "--format", "slowfst"])
     assert "no data is named" in one_error(capsys, ["evaluate", best])
     argv = ["evaluate", best, "--data", str(plain_lists / "val.csv")]

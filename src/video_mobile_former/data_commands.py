@@ -27,7 +27,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         default="auto",
-        help=f"form of the data: {', '.join(FORMATS)} (default: auto, one of the first two)",
+        help=f"form of the data: {', '.join(FORMATS)}; default: auto, one of the first four",
     )
     parser.add_argument("--annotations", help="list file of the format, or folder of its lists")
     parser.add_argument("--root", help="folder that the paths of a list are relative to")

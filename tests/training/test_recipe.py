@@ -32,6 +32,14 @@ from video_mobile_former.training.recipe_keys import (
 )
 
 
+def test_options_of_other_commands_are_short_forms() -> None:
+    recipe = recipe_from_cli(["--format", "jester", "--fold=2", "--multi_label", "--data", "x"])
+    assert recipe.data.format == "jester"
+    assert (recipe.data.fold, recipe.data.multi_label, recipe.data.path) == (2, True, "x")
+    with pytest.raises(RecipeError, match=r"recipe: unknown key format; did you mean data\.format"):
+        recipe_from_dict({"format": "jester"})
+
+
 def test_defaults_without_any_word() -> None:
     assert recipe_from_cli([]) == Recipe()
     assert recipe_from_dict({}) == Recipe()

@@ -20,9 +20,9 @@ class DataRecipe:
     """A folder of class folders, a CSV/TSV file with the columns path and label, or for a `format`
     of its own the folder of the videos or the list."""
     format: str = "auto"
-    """How the data names its clips and labels: folder, list, prepared, frames, slowfast,
-    mmaction, kinetics400, kinetics600, kinetics700, something_something_v2, jester, ucf101, hmdb51,
-    diving48 or charades; auto = a folder of class folders, or a CSV/TSV."""
+    """How the data names its clips and labels: folder, list, prepared, shards, frames,
+    slowfast, mmaction, kinetics400, kinetics600, kinetics700, something_something_v2, jester,
+    ucf101, hmdb51, diving48 or charades; auto = one of the first four."""
     annotations: str | None = None
     """The list file of the format, or the folder in which its list files lie; null = `path`."""
     root: str | None = None

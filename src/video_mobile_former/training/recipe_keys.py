@@ -23,6 +23,12 @@ from .recipe_fields import Recipe
 SHORT_FOR: Mapping[str, str] = {"data": "data.path", "model": "model.name"}
 """A section's name alone stands for its first field: ``--data X``, ``model: vmf_1g``."""
 
+SHORT_OPTIONS: Mapping[str, str] = {
+    name: f"data.{name}"
+    for name in ("format", "annotations", "root", "fold", "label_file", "multi_label")
+}
+"""Options that other commands have too, and that are called the same here: ``--format X``."""
+
 
 @functools.cache
 def sections() -> dict[str, type[Any]]:
@@ -67,6 +73,7 @@ def known_key(key: str, source: str, *, option: bool = False) -> str:
         RecipeError: If no field has this name. Abbreviations are unknown names.
     """
     key = SHORT_FOR.get(key, key)
+    key = SHORT_OPTIONS.get(key, key) if option else key
     known = list(types_by_key())
     if key in known:
         return key
@@ -102,7 +109,10 @@ def help_text(prog: str) -> str:
         f"usage: {prog} [RECIPE.yaml] --data DATA --model MODEL --out FOLDER [options]",
         "",
         "Train a model on labelled clips. The options are the keys of a recipe file and",
-        "win over it. --data X is short for --data.path X, --model X for --model.name X.",
+        "win over it. --data X is short for --data.path X, --model X for --model.name X,",
+        *textwrap.wrap(
+            f"and {', '.join(f'--{name}' for name in SHORT_OPTIONS)} for those of data.", 79
+        ),
     ]
     current = None
     for key in types_by_key():

@@ -30,6 +30,7 @@ FORMATS: dict[str, Format] = {
     "folder": Format(folder_rows, "a folder of class folders"),
     "list": Format(list_rows, "a CSV or TSV with the columns path,label", may_be_multi_label=True),
     "prepared": PREPARED,
+    "shards": SHARDS,
     "frames": Format(frames_rows, "a folder of class folders of frame folders"),
     "slowfast": _PLAIN,
     "mmaction": _PLAIN,
@@ -46,7 +47,6 @@ FORMATS: dict[str, Format] = {
     "charades": Format(
         charades_rows, "Charades by its lists", class_names=charades_names, multi_label=True
     ),
-    "shards": SHARDS,
 }
 """Every format under the name that ``data.format`` takes."""
 
