@@ -18,7 +18,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from .console import say
-from .data_commands import add_data_commands, add_source_options, source_of, source_words
+from .data_commands import (
+    add_data_commands,
+    add_source_options,
+    source_of,
+    source_words,
+    warn_of_fold,
+)
 from .errors import UserError
 from .version import __version__
 
@@ -217,7 +223,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     index = load_index(
         source, class_names=model.class_names, class_names_of=f"the model {args.model}"
     )
-    _warn_of_fold(model, args)
+    warn_of_fold(model.info, args)
     split = args.split or _default_split(index)
     result = (evaluate_multi_label if index.multi_label else evaluate)(
         model,
@@ -249,19 +255,6 @@ def _reading(args: argparse.Namespace) -> Reading:
     from .data.frame_source import Reading
 
     return Reading(backend=args.backend, frame_rate=args.frame_rate)
-
-
-def _warn_of_fold(model: VideoMobileFormer, args: argparse.Namespace) -> None:
-    """Divisions of a set overlap: the test clips of one are training clips of another."""
-    data: Any = model.info
-    for key in ("training", "recipe", "data"):
-        data = (data.get(key) if isinstance(data, dict) else None) or {}
-    trained = data.get("fold", args.fold)
-    if data.get("format") == args.format and trained != args.fold:
-        say(
-            f"{args.model} was trained on fold {trained} of {args.format} and is measured on fold "
-            f"{args.fold}: clips it was trained on may be among them (--fold {trained})"
-        )
 
 
 def _default_split(index: ClipIndex) -> str | None:

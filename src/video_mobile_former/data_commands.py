@@ -11,6 +11,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from . import check_command, prepare_commands
+from .console import say
 from .errors import UserError
 
 if TYPE_CHECKING:
@@ -67,6 +68,23 @@ def source_words(data: DataRecipe) -> str:
         if field.name in _SOURCE_FIELDS and value != field.default:
             words += [f"--{field.name}"] + ([] if value is True else [str(value)])
     return shlex.join(words)
+
+
+def warn_of_fold(info: Any, args: argparse.Namespace) -> None:
+    """Say where the divisions into splits differ: test clips of one are training clips of another.
+
+    Args:
+        info: ``model.info`` of the checkpoint that is measured.
+        args: Options of :func:`add_source_options` and ``model``.
+    """
+    for key in ("training", "recipe", "data"):
+        info = (info.get(key) if isinstance(info, dict) else None) or {}
+    trained = info.get("fold", args.fold)
+    if info.get("format") == args.format and trained != args.fold:
+        say(
+            f"{args.model} was trained on fold {trained} of {args.format} and is measured on fold "
+            f"{args.fold}: clips it was trained on may be among them (--fold {trained})"
+        )
 
 
 def add_data_commands(commands: Any) -> None:

@@ -17,13 +17,11 @@ from av.video.frame import VideoFrame
 from ..errors import VideoError
 from .bytes import read_bytes
 from .limits import check_time
+from .listing import PICTURE_SUFFIXES
 from .natural import natural_key
 from .opening import READ_ERRORS
 from .packets import PacketTable
 from .picture import Converter
-
-PICTURE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
-"""Endings of the files in a folder that are taken for frames."""
 
 _DECODERS: Mapping[bytes, str] = {
     b"\xff\xd8\xff": "mjpeg",

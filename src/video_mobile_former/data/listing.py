@@ -21,6 +21,9 @@ VIDEO_SUFFIXES = frozenset([
 # fmt: on
 """Files with these endings are taken as videos where a folder is searched."""
 
+PICTURE_SUFFIXES = frozenset([".jpg", ".jpeg", ".png", ".webp", ".bmp"])
+"""A folder of files with these endings is a video given as its frames."""
+
 SPLIT_NAMES = {
     "train": "train",
     "training": "train",

@@ -10,11 +10,8 @@ from typing import NamedTuple
 
 from ...errors import DataError
 from ..labels import folded
-from ..listing import SPLIT_NAMES, VIDEO_SUFFIXES
+from ..listing import PICTURE_SUFFIXES, SPLIT_NAMES, VIDEO_SUFFIXES
 from ..source import Row
-
-PICTURE_SUFFIXES = frozenset([".bmp", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp"])
-"""A folder of files with these endings is a video given as its frames."""
 
 _ENOUGH = 32
 """Pictures at the head of a folder without anything else that make it a frame folder: a data set
