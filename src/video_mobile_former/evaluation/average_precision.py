@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 
-def average_precisions(scores: Tensor, positives: Tensor, weights: Tensor | None = None) -> Tensor:
+def average_precisions(scores: Tensor, positives: Tensor) -> Tensor:
     """Average precision of every class.
 
     Clips are sorted by their score. At each score that occurs, all clips from there up are taken:
@@ -17,43 +18,48 @@ def average_precisions(scores: Tensor, positives: Tensor, weights: Tensor | None
     Args:
         scores: ``(N, K)`` float, larger means more certain.
         positives: ``(N, K)`` bool.
-        weights: ``(N,)`` how many times each clip counts; None is once.
 
     Returns:
         ``(K,)`` float64 in [0, 1]; NaN for a class without positives.
     """
-    counted = torch.ones(len(scores), dtype=torch.float64) if weights is None else weights.double()
-    out = torch.full((scores.shape[1],), torch.nan, dtype=torch.float64)
-    for k in range(scores.shape[1]):
-        ranked = RankedClass(scores[:, k], positives[:, k])
-        out[k] = ranked.average_precision(counted[None])[0]
-    return out
+    once = np.ones((len(scores), 1), dtype=np.int32)
+    return torch.from_numpy(counted_average_precisions(scores, positives, once)[:, 0])
 
 
-class RankedClass:
-    """The clips sorted by the score of one class, to be counted in several ways.
+def counted_average_precisions(scores: Tensor, positives: Tensor, times: np.ndarray) -> np.ndarray:
+    """The same with every clip counted several times or not at all, in several ways at once.
 
     Args:
-        scores: ``(N,)`` float.
-        positives: ``(N,)`` bool.
+        scores: ``(N, K)`` float.
+        positives: ``(N, K)`` bool.
+        times: ``(N, R)`` int32, how often each clip counts in each of R ways.
+
+    Returns:
+        ``(K, R)`` float64; NaN where a class has no positives.
     """
+    columns = zip(scores.numpy().T, positives.numpy().T, strict=True)
+    # The columns of a matrix in rows are scattered in memory; each is read several times.
+    rows = [
+        _one_class(np.ascontiguousarray(score), np.ascontiguousarray(positive), times)
+        for score, positive in columns
+    ]
+    return np.stack(rows) if rows else np.empty((0, times.shape[1]))
 
-    def __init__(self, scores: Tensor, positives: Tensor):
-        self._order = scores.argsort(descending=True)
-        ranked = scores[self._order]
-        self._positive = positives[self._order].double()
-        last = torch.ones(len(scores), dtype=torch.bool)
-        last[:-1] = ranked[1:] != ranked[:-1]
-        # The places where a run of equal scores ends.
-        self._ends = last.nonzero().flatten()
 
-    def average_precision(self, weights: Tensor) -> Tensor:
-        """Average precision with clips counted ``(R, N)`` times: ``(R,)`` float64, NaN without."""
-        counted = weights[:, self._order]
-        hits = (counted * self._positive).cumsum(1)[:, self._ends]
-        seen = counted.cumsum(1)[:, self._ends]
-        gained = hits.diff(dim=1, prepend=hits.new_zeros(len(hits), 1))
-        # Where nothing was seen yet nothing is gained either.
-        area = (gained * hits / seen.clamp_min(1e-300)).sum(1)
-        found = hits[:, -1] if hits.shape[1] else hits.new_zeros(len(hits))
-        return torch.where(found > 0, area / found, torch.nan)
+def _one_class(scores: np.ndarray, positives: np.ndarray, times: np.ndarray) -> np.ndarray:
+    if not positives.any():
+        return np.full(times.shape[1], np.nan)
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    places = np.flatnonzero(positives[order])  # of the positives, best first
+    # Runs of equal scores are steps; only those with a positive count, up to their last clip.
+    step = np.concatenate([[0], np.cumsum(ranked[1:] != ranked[:-1])])
+    last = np.searchsorted(step, np.unique(step[places]), side="right")
+    first_places = np.searchsorted(step[places], np.unique(step[places]))
+    starts = np.concatenate([[0], last[:-1]])
+    seen = np.add.reduceat(times[order[: last[-1]]], starts, axis=0).cumsum(0)
+    gained = np.add.reduceat(times[order[places]], first_places, axis=0)
+    hits = gained.cumsum(0)
+    # Where nothing was seen yet nothing was gained either.
+    area = (gained * (hits / np.maximum(seen, 1))).sum(0)
+    return np.where(hits[-1] > 0, area / np.maximum(hits[-1], 1), np.nan)
