@@ -217,6 +217,59 @@ def test_part_of_an_archive(tmp_path: Path):
     assert inspect_file(FileTask(beyond, in_archive=True), lambda: None).fault == "cannot be read"
 
 
+# Folders of pictures
+
+
+def write_pictures(folder: Path, count: int = 12, first: int = 1) -> Path:
+    folder.mkdir()
+    for i in range(count):
+        content = base64.b64decode(jpeg(numbered_frame(i)))
+        (folder / f"img_{first + i:05d}.jpg").write_bytes(content)
+    (folder / "notes.txt").write_text("no picture")
+    return folder
+
+
+@pytest.mark.parametrize("full", [True, False])
+def test_a_folder_of_pictures(tmp_path: Path, full: bool):
+    folder = write_pictures(tmp_path / "a")
+    facts = inspect(folder, full=full, thumbnail=True)
+    assert (facts.fault, facts.codec, facts.frames, facts.header_frames) == ("", "mjpeg", 12, 12)
+    assert (facts.width, facts.height) == (96, 64)
+    assert facts.duration_seconds == pytest.approx(0.4)
+    assert facts.decoded == (12 if full else 2)
+    assert bool(facts.signature) == full
+    assert facts.thumbnail
+    assert kinds(folder, full=full) == {}
+
+
+def test_folders_are_compared_by_their_pictures(tmp_path: Path):
+    one = inspect(write_pictures(tmp_path / "a"))
+    same = inspect(write_pictures(tmp_path / "b", first=100))
+    assert one.sha256 == same.sha256
+    (tmp_path / "b" / "img_00105.jpg").unlink()
+    assert inspect(tmp_path / "b").sha256 != one.sha256
+
+
+def test_gaps_and_damage_in_a_folder(tmp_path: Path):
+    folder = write_pictures(tmp_path / "a")
+    (folder / "img_00005.jpg").unlink()
+    assert kinds(folder) == {"fewer frames": "12 announced, 11 come out"}
+    cut(folder / "img_00009.jpg", 0.5)
+    text = "img_00009.jpg: the picture is damaged or cut off"
+    assert kinds(folder) == {"truncated": text}
+    assert inspect(folder).decoded == 7
+    for path in folder.glob("*.jpg"):
+        path.unlink()
+    assert set(kinds(folder)) == {"unreadable"}
+
+
+def test_pictures_of_several_sizes(tmp_path: Path):
+    folder = write_pictures(tmp_path / "a")
+    large = jpeg(numbered_frame(5, 128, 96))
+    (folder / "img_00005.jpg").write_bytes(base64.b64decode(large))
+    assert kinds(folder) == {"size changes": "2 sizes"}
+
+
 # Readable files with something odd
 
 

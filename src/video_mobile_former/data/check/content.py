@@ -12,6 +12,8 @@ from typing import Any
 import av
 import numpy as np
 
+from ..frame_folder import picture_names
+
 GRID = 8
 """Cells across and down in one picture of a signature."""
 MOMENTS = 8
@@ -76,7 +78,7 @@ def unpack_signature(text: str) -> np.ndarray:
 
 
 def sha256_of_file(path: str, tick: Callable[[], None]) -> str:
-    """Digest of the bytes of a file, or of the names and bytes of the files in a folder.
+    """Digest of the bytes of a file, or of the pictures in a folder, in order.
 
     Args:
         path: The file or folder.
@@ -84,15 +86,16 @@ def sha256_of_file(path: str, tick: Callable[[], None]) -> str:
 
     Raises:
         OSError: If it cannot be read.
+        VideoError: If it is a folder that cannot be listed.
     """
     digest = hashlib.sha256()
     folder = Path(path)
     if not folder.is_dir():
         _add_file(digest, folder, tick)
         return digest.hexdigest()
-    for file in sorted(entry for entry in folder.iterdir() if entry.is_file()):
-        digest.update(file.name.encode("utf-8", "surrogateescape") + b"\0")
-        _add_file(digest, file, tick)
+    for name in picture_names(folder):
+        digest.update(b"%d\0" % (folder / name).stat().st_size)
+        _add_file(digest, folder / name, tick)
     return digest.hexdigest()
 
 

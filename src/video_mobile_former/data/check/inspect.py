@@ -10,7 +10,6 @@ import io
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -38,12 +37,12 @@ from ..packets import PacketTable, is_end, read_table
 from ..picture import Converter
 from . import content
 from .facts import FileFacts, FileTask
+from .inspect_folder import inspect_folder
+from .pictures import SHORT_SIDE, Fault, Pictures, pictured, places_to_keep, seen_through
 from .sniff import is_video, missing_bytes, not_a_video
 
 _PQ, _HLG, _BT2020 = 16, 18, 9
 """Numbers of ITU-T H.273 for transfer characteristics and colour primaries."""
-_SHORT_SIDE = 96
-"""Pixels to which pictures are brought before they are compared or shown."""
 _IRREGULAR = 0.2
 """Share of the usual step by which a step must differ to be called irregular."""
 _TICK_SECONDS = 0.5
@@ -67,19 +66,11 @@ def inspect_file(task: FileTask, alive: Callable[[], None]) -> FileFacts:
             if task.sniff:
                 return _sniffed(task, facts)
             return _inspect(task, facts, _Ticker(alive))
-    except _Fault as fault:
+    except Fault as fault:
         known = fault.facts or facts
         return dataclasses.replace(known, fault=fault.kind, reason=fault.reason)
     except VideoError as error:
         return dataclasses.replace(facts, fault="too large", reason=error.reason)
-
-
-class _Fault(Exception):  # noqa: N818 - an outcome, not a defect
-    """The file is of no use; carries what is known of it all the same."""
-
-    def __init__(self, kind: str, reason: str, facts: FileFacts | None = None):
-        self.kind, self.reason, self.facts = kind, reason, facts
-        super().__init__(reason)
 
 
 class _Ticker:
@@ -107,33 +98,35 @@ def _sniffed(task: FileTask, facts: FileFacts) -> FileFacts:
 def _inspect(task: FileTask, facts: FileFacts, alive: Callable[[], None]) -> FileFacts:
     media, digest = _fetch(task, alive)
     facts = dataclasses.replace(facts, sha256=digest)
+    if media.content is None and Path(media.path).is_dir():
+        return inspect_folder(task, facts, alive)
     if task.key.size == 0 or media.content == b"":
-        raise _Fault("empty file", "the file is empty", facts)
+        raise Fault("empty file", "the file is empty", facts)
     try:
         container, stream = open_video(media)
     except VideoError as error:
         with _opened(media) as file:
-            raise _Fault(*not_a_video(file, error.reason), facts) from error
+            raise Fault(*not_a_video(file, error.reason), facts) from error
     with container:
         facts = _describe(container, stream, facts)
         check_memory(*picture_memory(stream))
         if container.format.name.endswith("_pipe"):
             # FFmpeg shows a single picture as a film of one frame.
             what = container.format.name.removesuffix("_pipe").upper()
-            raise _Fault("not a video", f"not a video but a {what} picture", facts)
+            raise Fault("not a video", f"not a video but a {what} picture", facts)
         try:
             table = read_table(media, container, stream)
         except VideoError as error:
             # How much of it there is matters to whoever mends it.
-            facts = _pictured(facts, _watch(media, set(), alive))
+            facts = pictured(facts, _watch(media, set(), alive))
             promised = facts.decoded or facts.header_frames
             kind = "truncated" if promised else "unreadable"
-            raise _Fault(kind, error.reason, facts) from error
+            raise Fault(kind, error.reason, facts) from error
         facts = _timed(container, stream, table, facts)
     with _opened(media) as file:
         if missing := missing_bytes(file):
             reason = f"the file is cut off: {missing} bytes are missing at its end"
-            raise _Fault("truncated", reason, facts)
+            raise Fault("truncated", reason, facts)
     if task.full:
         return _decoded(media, task, facts, alive)
     return _glanced(media, task, table, facts)
@@ -150,13 +143,13 @@ def _fetch(task: FileTask, alive: Callable[[], None]) -> tuple[Media, str]:
             return media, hashlib.sha256(media.content or b"").hexdigest()
         return Media(path), content.sha256_of_file(path, alive)
     except FileNotFoundError as error:
-        raise _Fault("missing", "no such file") from error
+        raise Fault("missing", "no such file") from error
     except PermissionError as error:
-        raise _Fault("no permission", "no permission to read it") from error
+        raise Fault("no permission", "no permission to read it") from error
     except (OSError, ValueError) as error:  # a null character in the name; VideoError is one, too
         reason = error.reason if isinstance(error, VideoError) else None
         reason = reason or getattr(error, "strerror", None) or str(error)
-        raise _Fault("cannot be read", reason) from error
+        raise Fault("cannot be read", reason) from error
 
 
 def _opened(media: Media) -> BinaryIO:
@@ -210,103 +203,50 @@ def _timed(
 # What the pictures tell -------------------------------------------------------------------
 
 
-@dataclass
-class _Pictures:
-    """What was seen while a file was decoded from its begin."""
-
-    packets: int = 0
-    decoded: int = 0
-    corrupt: int = 0
-    rotation: int = 0
-    """Degrees, of the first frame."""
-    sizes: list[tuple[int, int]] = field(default_factory=list)
-    """Different sizes, in the order in which they appear."""
-    kept: dict[int, np.ndarray] = field(default_factory=dict)
-    """``(H, W, 3)`` uint8 of the frames asked for, by position."""
-    failed: bool = False
-    """An error ended it."""
-
-    def add(self, frame: VideoFrame) -> None:
-        """Count one more frame."""
-        if not self.sizes:
-            self.rotation = frame.rotation
-        if (frame.width, frame.height) not in self.sizes:
-            self.sizes.append((frame.width, frame.height))
-        self.decoded += 1
-        self.corrupt += frame.is_corrupt
-
-
 def _decoded(
     media: Media, task: FileTask, facts: FileFacts, alive: Callable[[], None]
 ) -> FileFacts:
     """Decode every frame."""
-    places = content.moments(facts.frames).tolist()
-    middle = facts.frames // 2
-    seen = _watch(media, {*places, middle}, alive)
-    facts = _pictured(facts, seen)
+    seen = _watch(media, places_to_keep(facts.frames), alive)
+    facts = pictured(facts, seen)
     if not seen.decoded:
-        raise _Fault("unreadable", "none of its frames decode", facts)
+        raise Fault("unreadable", "none of its frames decode", facts)
     if task.thumbnail and seen.kept:
-        picture = seen.kept.get(middle, seen.kept[max(seen.kept)])
-        facts = dataclasses.replace(facts, thumbnail=content.jpeg(picture))
+        facts = dataclasses.replace(facts, thumbnail=seen.thumbnail(facts.frames))
     if seen.failed:
         of = max(facts.header_frames, facts.frames)
         reason = f"damaged: {facts.decoded} of {of} frames decode, then no more"
-        raise _Fault("truncated", reason, facts)
+        raise Fault("truncated", reason, facts)
     # MP4 and MOV may leave frames out on purpose, by an edit list.
     if facts.header_frames > seen.packets and not facts.container.startswith("mov"):
         reason = f"its header says {facts.header_frames} frames, {seen.packets} are there"
-        raise _Fault("truncated", reason, facts)
-    if len(seen.kept) < len({*places, middle}):
-        return facts  # fewer frames than packets: places are uncertain, so nothing is compared
-    grids = [content.brightness_grid(seen.kept[place]) for place in places]
-    return dataclasses.replace(facts, signature=content.pack_signature(grids))
+        raise Fault("truncated", reason, facts)
+    return seen_through(facts, seen)
 
 
 def _glanced(media: Media, task: FileTask, table: PacketTable, facts: FileFacts) -> FileFacts:
     """Decode the first frame, and one for showing, but no more."""
-    seen = _Pictures()
+    seen = Pictures()
     for frame in _frames(media, seen, lambda: None):
         seen.add(frame)
         break
-    facts = _pictured(facts, seen)
+    facts = pictured(facts, seen)
     if not seen.decoded:
-        raise _Fault("unreadable", "its first frame does not decode", facts)
+        raise Fault("unreadable", "its first frame does not decode", facts)
     if not task.thumbnail:
         return facts
     middle = np.array([facts.frames // 2])
-    convert = Converter(_SHORT_SIDE, enlarge=False)
     with contextlib.closing(FrameExtractor(media)) as source:
         try:
-            if table.in_order:
-                picture = source.in_order(middle, table, convert)[0]
-            else:
-                picture = source.by_time(table.pts[middle], table, convert)[0]
+            picture = source.pictures(middle, table, Converter(SHORT_SIDE, enlarge=False))[0]
         except VideoError as error:
-            raise _Fault("truncated", error.reason, facts) from error
+            raise Fault("truncated", error.reason, facts) from error
     return dataclasses.replace(facts, thumbnail=content.jpeg(picture))
 
 
-def _pictured(facts: FileFacts, seen: _Pictures) -> FileFacts:
-    if not seen.sizes:
-        return facts
-    width, height = seen.sizes[0]
-    if abs(seen.rotation) == 90:
-        width, height = height, width
-    return dataclasses.replace(
-        facts,
-        decoded=seen.decoded,
-        corrupt=seen.corrupt,
-        width=width,
-        height=height,
-        rotation=seen.rotation,
-        picture_sizes=len(seen.sizes),
-    )
-
-
-def _watch(media: Media, wanted: set[int], alive: Callable[[], None]) -> _Pictures:
-    seen = _Pictures()
-    convert = Converter(_SHORT_SIDE, enlarge=False)
+def _watch(media: Media, wanted: set[int], alive: Callable[[], None]) -> Pictures:
+    seen = Pictures()
+    convert = Converter(SHORT_SIDE, enlarge=False)
     for frame in _frames(media, seen, alive):
         if seen.decoded in wanted:
             seen.kept[seen.decoded] = convert(frame)
@@ -314,7 +254,7 @@ def _watch(media: Media, wanted: set[int], alive: Callable[[], None]) -> _Pictur
     return seen
 
 
-def _frames(media: Media, seen: _Pictures, alive: Callable[[], None]) -> Iterator[VideoFrame]:
+def _frames(media: Media, seen: Pictures, alive: Callable[[], None]) -> Iterator[VideoFrame]:
     container, stream = open_video(media)
     try:
         with container:

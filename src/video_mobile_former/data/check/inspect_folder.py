@@ -1,0 +1,86 @@
+"""Looking through a video that is kept as a folder of numbered pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from av.video.frame import VideoFrame
+
+from ...errors import VideoError
+from ..frame_folder import FrameFolder, picture_names
+from ..frame_source import Reading
+from ..picture import Converter
+from .facts import FileFacts, FileTask
+from .pictures import SHORT_SIDE, Fault, Pictures, pictured, places_to_keep, seen_through
+
+
+class _Noting(Converter):
+    """Makes pixels of frames, and notes what goes through it."""
+
+    def __init__(self, seen: Pictures):
+        super().__init__(SHORT_SIDE, enlarge=False)
+        self._seen = seen
+
+    def __call__(self, frame: VideoFrame) -> np.ndarray:
+        self._seen.add(frame)
+        return super().__call__(frame)
+
+
+def inspect_folder(task: FileTask, facts: FileFacts, alive: Callable[[], None]) -> FileFacts:
+    """Decode the pictures of a folder and tell what is in it.
+
+    Args:
+        task: Which folder; without ``full`` only its first and middle picture are decoded.
+        facts: What is known so far.
+        alive: Called whenever the work has got on.
+
+    Raises:
+        Fault: If a picture cannot be read, or there is none.
+    """
+    path = task.key.path
+    try:
+        source = FrameFolder(path, Reading().frame_rate)
+    except VideoError as error:
+        raise Fault("unreadable", error.reason, facts) from error
+    table = source.read_table()
+    num_frames = len(table.pts)
+    rate = float(1 / source.base)
+    facts = dataclasses.replace(
+        facts,
+        frames=num_frames,
+        header_frames=_numbered(picture_names(path)),
+        duration_seconds=num_frames / rate,
+        step_seconds=1 / rate,
+        longest_step_seconds=1 / rate,
+    )
+    seen = Pictures()
+    convert = _Noting(seen)
+    kept = places_to_keep(num_frames)
+    for rank in range(num_frames) if task.full else sorted({0, num_frames // 2}):
+        try:
+            picture = source.pictures(np.array([rank]), table, convert)[0]
+        except VideoError as error:
+            which = Path(error.path).name
+            raise Fault("truncated", f"{which}: {error.reason}", pictured(facts, seen)) from error
+        if rank in kept:
+            seen.kept[rank] = picture
+        alive()
+    facts = dataclasses.replace(pictured(facts, seen), codec=source.codec, bits=8)
+    if task.thumbnail:
+        facts = dataclasses.replace(facts, thumbnail=seen.thumbnail(num_frames))
+    return seen_through(facts, seen) if task.full else facts
+
+
+def _numbered(names: list[str]) -> int:
+    """Pictures that there would be if the numbers of the names had no gaps; 0 if unknown."""
+    found = [re.findall(r"\d+", Path(name).stem) for name in names]
+    if not all(found):
+        return 0
+    numbers = sorted(int(digits[-1]) for digits in found)
+    if len(set(numbers)) < len(numbers):
+        return 0
+    return numbers[-1] - numbers[0] + 1

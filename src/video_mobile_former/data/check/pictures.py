@@ -1,0 +1,85 @@
+"""What is seen while the pictures of a video are decoded one by one."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+
+import numpy as np
+from av.video.frame import VideoFrame
+
+from . import content
+from .facts import FileFacts
+
+SHORT_SIDE = 96
+"""Pixels to which pictures are brought before they are compared or shown."""
+
+
+class Fault(Exception):  # noqa: N818 - an outcome, not a defect
+    """The file is of no use; carries what is known of it all the same."""
+
+    def __init__(self, kind: str, reason: str, facts: FileFacts | None = None):
+        self.kind, self.reason, self.facts = kind, reason, facts
+        super().__init__(reason)
+
+
+@dataclass
+class Pictures:
+    """What was seen while a file was decoded from its begin."""
+
+    packets: int = 0
+    decoded: int = 0
+    corrupt: int = 0
+    rotation: int = 0
+    """Degrees, of the first frame."""
+    sizes: list[tuple[int, int]] = field(default_factory=list)
+    """Different sizes, in the order in which they appear."""
+    kept: dict[int, np.ndarray] = field(default_factory=dict)
+    """``(H, W, 3)`` uint8 of the frames asked for, by position."""
+    failed: bool = False
+    """An error ended it."""
+
+    def add(self, frame: VideoFrame) -> None:
+        """Count one more frame."""
+        if not self.sizes:
+            self.rotation = frame.rotation
+        if (frame.width, frame.height) not in self.sizes:
+            self.sizes.append((frame.width, frame.height))
+        self.decoded += 1
+        self.corrupt += frame.is_corrupt
+
+    def thumbnail(self, num_frames: int) -> str:
+        """Base64 of a JPEG file of the middle, or of the last picture before it."""
+        return content.jpeg(self.kept.get(num_frames // 2, self.kept[max(self.kept)]))
+
+
+def places_to_keep(num_frames: int) -> set[int]:
+    """Positions of the frames by which a video is compared and shown."""
+    return {*content.moments(num_frames).tolist(), num_frames // 2}
+
+
+def pictured(facts: FileFacts, seen: Pictures) -> FileFacts:
+    """The facts with what was seen of the pictures."""
+    if not seen.sizes:
+        return facts
+    width, height = seen.sizes[0]
+    if abs(seen.rotation) == 90:
+        width, height = height, width
+    return dataclasses.replace(
+        facts,
+        decoded=seen.decoded,
+        corrupt=seen.corrupt,
+        width=width,
+        height=height,
+        rotation=seen.rotation,
+        picture_sizes=len(seen.sizes),
+    )
+
+
+def seen_through(facts: FileFacts, seen: Pictures) -> FileFacts:
+    """The facts with a signature, where every frame that it needs was there."""
+    places = content.moments(facts.frames).tolist()
+    if not seen.kept.keys() >= set(places):
+        return facts  # fewer frames than packets: places are uncertain, so nothing is compared
+    grids = [content.brightness_grid(seen.kept[place]) for place in places]
+    return dataclasses.replace(facts, signature=content.pack_signature(grids))
