@@ -308,6 +308,39 @@ def test_files_with_another_ending_are_hinted_at(good: Path, tmp_path: Path, qui
     ]
 
 
+def test_files_that_are_commonly_gone(good: Path, tmp_path: Path, quick: dict[str, Any]):
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    lines = ["label,youtube_id,time_start,time_end,split"]
+    for i in range(40):
+        label, split = ("abseiling", "zumba")[i % 2], ("train", "val")[i // 2 % 2]
+        lines.append(f"{label},{i:011d},0,10,{split}")
+        if i >= 12:
+            name = f"{('wave', 'jump')[i % 2]}{i // 2}.mp4"
+            source = good.parent / name[:4] / name
+            shutil.copyfile(source, videos / f"{i:011d}_000000_000010.mp4")
+    (tmp_path / "list.csv").write_text("\n".join(lines) + "\n")
+    kwargs = {"format": "kinetics400", "annotations": str(tmp_path / "list.csv")}
+    result = check(videos, tmp_path / "out", **kwargs, **quick)
+    found = by_kind(result)
+    assert len(found.pop("missing from the official list")) == 12
+    assert found.pop("much is missing") == [str(tmp_path / "list.csv")]
+    assert len(found.pop("class without clips")) == 398
+    assert found == {}
+    assert result.may_start
+    summary = result.summary()
+    assert (summary["missing_files"], summary["missing_share"]) == (12, 0.3)
+    assert result.write(tmp_path / "out").exists()
+
+
+def test_videos_in_shards(good: Path, tmp_path: Path, quick: dict[str, Any]):
+    assert main(["data", "shard", str(good), "--out", str(tmp_path / "shards"), "--json"]) == 0
+    result = check(tmp_path / "shards", tmp_path / "out", full=True)
+    assert result.problems == []
+    assert result.num_files == 40
+    assert {facts.decoded for facts in result.facts} == {10}
+
+
 def test_nothing_usable_is_a_report_not_a_crash(tmp_path: Path, quick: dict[str, Any]):
     (tmp_path / "clips.csv").write_text("path,label\na.mp4,x\nb.mp4,y\n")
     result = check(tmp_path / "clips.csv", tmp_path / "out", **quick)

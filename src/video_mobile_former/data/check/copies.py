@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ..table import Clip
-from .content import MOMENTS, SIGNATURE_BYTES, unpack_signature
+from .content import GRID, SIGNATURE_BYTES, unpack_signature
 from .facts import FileFacts
 from .problems import Problem, problem
 
@@ -21,6 +21,8 @@ _LENGTH_RATIO = 1.1
 """Copies are about as long as each other."""
 _FLAT = 3.0
 """Spread of brightness below which a video has too little in it to be told from another."""
+_BOX_DIMENSIONS = 4
+"""Averages by which videos are put into boxes."""
 _BLOCK = 2048
 """Videos compared with each other at a time."""
 _MOST_PARTNERS = 100
@@ -157,17 +159,21 @@ def _close(signatures: np.ndarray) -> Iterator[tuple[int, int]]:
         return
     averages = _averages(signatures)
     boxes: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    for row, box in enumerate(np.floor(averages / _MEAN_DIFFERENCE).astype(int).tolist()):
+    places = np.floor(averages[:, :_BOX_DIMENSIONS] / _MEAN_DIFFERENCE).astype(int)
+    for row, box in enumerate(places.tolist()):
         boxes[tuple(box)].append(row)
-    dimensions = averages.shape[1]
     # Half of the neighbours: the other half finds the same pairs from the other side.
-    steps = [s for s in itertools.product((-1, 0, 1), repeat=dimensions) if s > (0,) * dimensions]
+    steps = itertools.product((-1, 0, 1), repeat=_BOX_DIMENSIONS)
+    forward = [step for step in steps if step > (0,) * _BOX_DIMENSIONS]
     for box, rows in boxes.items():
         beside: list[int] = []
-        for step in steps:
+        for step in forward:
             beside += boxes.get(tuple(a + b for a, b in zip(box, step, strict=True)), ())
+        candidates = np.array(rows + beside, dtype=np.int64)
         for place, row in enumerate(rows):
-            others = np.array(rows[place + 1 :] + beside, dtype=np.int64)
+            others = candidates[place + 1 :]
+            apart = np.abs(averages[others] - averages[row]).max(axis=1, initial=0)
+            others = others[apart <= _MEAN_DIFFERENCE + 1e-3]  # float32 rounds
             yield from ((row, other) for other in _like(signatures, row, others))
 
 
@@ -184,26 +190,27 @@ def _like(signatures: np.ndarray, row: int, others: np.ndarray) -> list[int]:
 
 
 def _averages(signatures: np.ndarray) -> np.ndarray:
-    """``(N, 4)``: mean brightness, left minus right, above minus below, early minus late."""
-    out = []
-    side = round((SIGNATURE_BYTES / MOMENTS) ** 0.5)
-    half = side // 2
-    for start in range(0, len(signatures), _BLOCK):
-        block = signatures[start : start + _BLOCK].astype(np.float32)
-        cells = block.reshape(-1, MOMENTS, side, side)
-        whole = cells.mean((1, 2, 3))
-        out.append(
-            np.stack(
-                [
-                    whole,
-                    cells[..., :half].mean((1, 2, 3)) - whole,
-                    cells[..., :half, :].mean((1, 2, 3)) - whole,
-                    cells[:, : MOMENTS // 2].mean((1, 2, 3)) - whole,
-                ],
-                axis=1,
-            )
-        )
-    return np.concatenate(out)
+    """``(N, 14)`` float32: means of all numbers, some of them with their sign turned.
+
+    Halves against halves and quarters against quarters, in time, down and across.
+    """
+    half = np.repeat([1.0, -1.0], GRID // 2)
+    quarter = np.tile(np.repeat([1.0, -1.0], GRID // 4), 2)
+    one = np.ones(GRID)
+    # The first four make the boxes.
+    patterns = [
+        (one, one, one), (half, one, one), (one, half, one), (one, one, half),
+        (one, half, half), (half, half, one), (half, one, half), (half, half, half),
+        (quarter, one, one), (one, quarter, one), (one, one, quarter),
+        (one, quarter, half), (one, half, quarter), (one, quarter, quarter),
+    ]  # fmt: skip
+    signs = np.stack([np.einsum("t,y,x->tyx", *pattern).ravel() for pattern in patterns], axis=1)
+    signs = (signs / SIGNATURE_BYTES).astype(np.float32)
+    parts = [
+        signatures[start : start + _BLOCK].astype(np.float32) @ signs
+        for start in range(0, len(signatures), _BLOCK)
+    ]
+    return np.concatenate(parts)
 
 
 def _near(first: list[Clip], second: list[Clip]) -> Iterator[Problem]:

@@ -28,6 +28,7 @@ KINDS: dict[str, Kind] = {
     "missing from the official list": Kind(
         "note", "Listed files are commonly gone in this data set. They are left out of training."
     ),
+    "much is missing": Kind("warning", "Results will not compare with those on the whole set."),
     "malformed": Kind("error", "A row that cannot be understood. Mend it."),
     "unknown label": Kind("error", "A label that is not in the class list. Mend the row."),
     "unknown split": Kind("error", "Splits are train, val and test. Mend the row."),

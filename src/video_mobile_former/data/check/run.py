@@ -29,6 +29,8 @@ from .problems import KINDS, Problem, problem
 from .reading import choose_thumbnails, read_files
 from .result import CheckResult
 
+_MUCH_MISSING = 0.1
+"""Share of an official list that may be gone without a word."""
 _PICTURES_PER_CLASS = 16
 """Small pictures made of a class; the page shows some of them."""
 
@@ -92,6 +94,7 @@ def check_data(source: DataSource, out: Path, options: CheckOptions) -> CheckRes
     known = read_files(tasks, out, num_workers=workers, timeout_seconds=options.timeout_seconds)
     facts = [known[key] for key in keys]
     problems = [_of_row(source, fault) for fault in faults.found]
+    problems += _much_missing(source, index, problems)
     problems += _of_passed_over(passed_over, known)
     problems += _of_clips(index, facts)
     left_out = _quarantine(index, problems)
@@ -169,6 +172,17 @@ def _of_row(source: DataSource, fault: Fault) -> Problem:
             kind = "missing from the official list"
         text += _hint(source, fault.name)
     return problem(kind, fault.name or fault.where, text, where=fault.where)
+
+
+def _much_missing(
+    source: DataSource, index: ClipIndex, problems: Sequence[Problem]
+) -> list[Problem]:
+    """The share of an official list that is gone, where it is large."""
+    missing = sum(one.kind == "missing from the official list" for one in problems)
+    share = missing / max(1, missing + len(index))
+    if share <= _MUCH_MISSING:
+        return []
+    return [problem("much is missing", str(source.listing), f"{100 * share:.1f} % of its files")]
 
 
 def _hint(source: DataSource, name: str) -> str:
