@@ -36,6 +36,8 @@ def test_options_of_other_commands_are_short_forms() -> None:
     recipe = recipe_from_cli(["--format", "jester", "--fold=2", "--multi_label", "--data", "x"])
     assert recipe.data.format == "jester"
     assert (recipe.data.fold, recipe.data.multi_label, recipe.data.path) == (2, True, "x")
+    with pytest.raises(RecipeError, match=r"unknown option --formt; did you mean --format\?"):
+        recipe_from_cli(["--formt", "jester"])
     with pytest.raises(RecipeError, match=r"recipe: unknown key format; did you mean data\.format"):
         recipe_from_dict({"format": "jester"})
 

@@ -78,7 +78,8 @@ def known_key(key: str, source: str, *, option: bool = False) -> str:
     if key in known:
         return key
     dashes, kind = ("--", "option") if option else ("", "key")
-    near = difflib.get_close_matches(key.replace("-", "_"), [*known, *SHORT_FOR], n=1)
+    short = [*SHORT_FOR, *(SHORT_OPTIONS if option else ())]
+    near = difflib.get_close_matches(key.replace("-", "_"), [*known, *short], n=1)
     # A right name in a wrong section or in none, such as --lr, is nearer than any whole key.
     leaf = key.replace("-", "_").rpartition(".")[2]
     homes = [name for name in known if name.rpartition(".")[2] == leaf]
