@@ -49,6 +49,9 @@ def add_prepare(
     parser.add_argument("--preset", help="x264's effort, ultrafast to veryslow (default: veryfast)")
     parser.add_argument("--max_fps", type=float, help="leave out frames of faster videos")
     parser.add_argument(
+        "--frame_rate", type=float, help="frames a second of folders of pictures (default: 30)"
+    )
+    parser.add_argument(
         "--timeout_seconds",
         type=float,
         default=300.0,
@@ -93,10 +96,9 @@ def _prepare(args: argparse.Namespace, source: DataSource) -> int:
     from .data.source import Faults
     from .data.transcode import PrepareSettings
 
-    given = {name: getattr(args, name) for name in ("short_side", "gop", "crf", "preset")}
-    settings = PrepareSettings(
-        max_fps=args.max_fps, **{name: value for name, value in given.items() if value is not None}
-    )
+    names = ("short_side", "gop", "crf", "preset", "max_fps", "frame_rate")
+    given = {name: getattr(args, name) for name in names}
+    settings = PrepareSettings(**{name: v for name, v in given.items() if v is not None})
     _require_positive(args, "num_workers", "timeout_seconds")
     faults = Faults(collect=True)
     index = load_index(source, faults=faults)

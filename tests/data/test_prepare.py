@@ -9,9 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-from video_files import write_video
+from video_files import numbered_frame, read_number, write_video
 
 from video_mobile_former.cli import main
+from video_mobile_former.data.decode import VideoReader
 from video_mobile_former.data.folder_lock import locked
 from video_mobile_former.data.index import ClipIndex, load_index
 from video_mobile_former.data.prepare import prepare
@@ -171,6 +172,29 @@ def test_what_fails_is_named_and_nothing_else_is_lost(tmp_path: Path):
         (folder / name).unlink()
     assert prepare(load_index(str(folder)), tmp_path / "out").reused == 3
     assert not (tmp_path / "out" / "failed.txt").exists()
+
+
+def test_folders_of_pictures_become_videos(tmp_path: Path):
+    for clip in ("a/one", "b/two"):
+        for i in range(6):
+            write_video(
+                tmp_path / "data" / clip / f"img_{i + 1:05d}.png",
+                [numbered_frame(i)],
+                codec="png",
+                pix_fmt="rgb24",
+                container_options={"update": "1"},
+            )
+    index = load_index(DataSource(str(tmp_path / "data"), format="frames"))
+    result = prepare(index, tmp_path / "out", PrepareSettings(frame_rate=10.0))
+    assert (result.clips, result.frames, result.failures) == (2, 12, ())
+    again = load_index(str(tmp_path / "out"))
+    assert [again.class_names[clip.label] for clip in again.clips] == ["a", "b"]
+    for clip in again.clips:
+        with VideoReader(clip.path) as reader:
+            assert reader.timestamps() == pytest.approx([i / 10 for i in range(6)])
+            pictures = reader.frames(range(6)).permute(0, 2, 3, 1).numpy()
+        assert [read_number(picture) for picture in pictures] == list(range(6))
+    assert prepare(index, tmp_path / "out", PrepareSettings(frame_rate=10.0)).reused == 2
 
 
 def test_rows_that_name_nothing_are_failures_too(data: Path, tmp_path: Path):

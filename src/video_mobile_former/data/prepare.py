@@ -33,6 +33,7 @@ from ..files import write_text
 from ..version import __version__
 from .decode import VideoReader
 from .file_names import output_names
+from .frame_source import Reading
 from .index import ClipIndex
 from .prepared_folder import FORMAT, PreparedFolder
 from .quarantine import write_quarantine
@@ -242,9 +243,10 @@ def _work(
 def _prepare_one(task: _Task, alive: Any) -> Prepared:
     clip = task.clip
     partial = Path(task.partial)
+    reading = Reading(frame_rate=task.settings.frame_rate)
     try:
         return transcode(
-            lambda: VideoReader(clip.path, offset=clip.offset, size=clip.size),
+            lambda: VideoReader(clip.path, offset=clip.offset, size=clip.size, reading=reading),
             partial,
             task.settings,
             start_seconds=clip.start_seconds,

@@ -51,6 +51,8 @@ class PrepareSettings:
     """x264's name for how long it tries."""
     max_fps: float | None = None
     """Most frames a second; frames of faster videos are left out. None keeps all."""
+    frame_rate: float = 30.0
+    """Frames a second of folders of pictures, which do not say it themselves."""
 
     def __post_init__(self) -> None:
         _require("short_side", self.short_side, "an even number of pixels from 16 on",
@@ -60,6 +62,7 @@ class PrepareSettings:
         _require("preset", self.preset, f"one of {', '.join(PRESETS)}", self.preset in PRESETS)
         ok = self.max_fps is None or 0 < self.max_fps < math.inf
         _require("max_fps", self.max_fps, "above 0", ok)
+        _require("frame_rate", self.frame_rate, "above 0", 0 < self.frame_rate < math.inf)
 
 
 @dataclass(frozen=True)
