@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -10,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from .console import say
 
 if TYPE_CHECKING:
+    from .data.index import ClipIndex
     from .data.prepare import PrepareResult
     from .data.shards import ShardResult
-    from .data.source import DataSource
+    from .data.source import DataSource, Fault
 
 EXIT_FAILED_FILES = 1
 _NAMES_SHOWN = 5
@@ -57,6 +59,7 @@ def add_prepare(
         default=300.0,
         help="give up a file that does not get on for so long (default: 300)",
     )
+    _add_quarantine(parser)
     parser.add_argument("--overwrite", action="store_true", help="make all clips anew")
     parser.add_argument("--num_workers", type=int, help="processes (default: one for each core)")
     parser.add_argument("--json", action="store_true", help="machine-readable output on stdout")
@@ -85,23 +88,48 @@ def add_shard(
         default=300.0,
         help="give up a shard that does not get on for so long (default: 300)",
     )
+    _add_quarantine(parser)
     parser.add_argument("--overwrite", action="store_true", help="make all shards anew")
     parser.add_argument("--num_workers", type=int, default=2, help="processes (default: 2)")
     parser.add_argument("--json", action="store_true", help="machine-readable output on stdout")
 
 
-def _prepare(args: argparse.Namespace, source: DataSource) -> int:
+def _add_quarantine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--quarantine", metavar="FILE", help="clips to leave out, as `vmf data check` lists them"
+    )
+
+
+def _load(args: argparse.Namespace, source: DataSource) -> tuple[ClipIndex, list[Fault]]:
+    """The clips without those in quarantine, and what is wrong with rows that are left out."""
+    import numpy as np
+
     from .data.index import load_index
-    from .data.prepare import prepare
+    from .data.quarantine import read_quarantine
     from .data.source import Faults
+    from .errors import DataError
+
+    faults = Faults(collect=True)
+    index = load_index(source, faults=faults)
+    if args.quarantine is None:
+        return index, faults.found
+    rows = index.table.find(read_quarantine(args.quarantine))
+    rest = np.setdiff1d(np.arange(len(index)), rows)
+    if not len(rest):
+        raise DataError(f"{args.quarantine}: leaves out all clips of {index.source}")
+    say(f"{args.quarantine}: {len(rows)} clips are left out")
+    return dataclasses.replace(index, clips=index.table.take(rest)), faults.found
+
+
+def _prepare(args: argparse.Namespace, source: DataSource) -> int:
+    from .data.prepare import prepare
     from .data.transcode import PrepareSettings
 
     names = ("short_side", "gop", "crf", "preset", "max_fps", "frame_rate")
     given = {name: getattr(args, name) for name in names}
     settings = PrepareSettings(**{name: v for name, v in given.items() if v is not None})
     _require_positive(args, "num_workers", "timeout_seconds")
-    faults = Faults(collect=True)
-    index = load_index(source, faults=faults)
+    index, faults = _load(args, source)
     try:
         result = prepare(
             index,
@@ -110,7 +138,7 @@ def _prepare(args: argparse.Namespace, source: DataSource) -> int:
             num_workers=args.num_workers,
             timeout_seconds=args.timeout_seconds,
             overwrite=args.overwrite,
-            faults=faults.found,
+            faults=faults,
         )
     except KeyboardInterrupt:
         say(f"stopped; the same command goes on where {args.out} stands")
@@ -119,14 +147,11 @@ def _prepare(args: argparse.Namespace, source: DataSource) -> int:
 
 
 def _shard(args: argparse.Namespace, source: DataSource) -> int:
-    from .data.index import load_index
     from .data.shards import ShardSettings, write_shards
-    from .data.source import Faults
 
     _require_positive(args, "num_workers", "timeout_seconds")
     settings = ShardSettings(args.max_mb, args.clips_per_shard, args.seed)
-    faults = Faults(collect=True)
-    index = load_index(source, faults=faults)
+    index, faults = _load(args, source)
     try:
         result = write_shards(
             index,
@@ -135,7 +160,7 @@ def _shard(args: argparse.Namespace, source: DataSource) -> int:
             num_workers=args.num_workers,
             timeout_seconds=args.timeout_seconds,
             overwrite=args.overwrite,
-            faults=faults.found,
+            faults=faults,
         )
     except KeyboardInterrupt:
         say(f"stopped; the same command goes on where {args.out} stands")

@@ -188,14 +188,14 @@ def test_labels_beside_the_videos(tmp_path: Path, video: bytes):
     index = load_index(str(tmp_path / "a.tar"))
     found = {clip.name: (index.class_names[clip.label], clip.split) for clip in index.clips}
     assert found == {
-        "d/k0": ("run", "val"),
-        "d/k1": ("walk", None),
-        "d/k2": ("spring ü", None),
-        "d/k3": ("run", None),
+        "a.tar/d/k0": ("run", "val"),
+        "a.tar/d/k1": ("walk", None),
+        "a.tar/d/k2": ("spring ü", None),
+        "a.tar/d/k3": ("run", None),
     }
     parts = {clip.name: (clip.start_seconds, clip.end_seconds) for clip in index.clips}
-    assert parts["d/k3"] == (1.0, 2.5)
-    assert {clip.name: clip.group for clip in index.clips}["d/k0"] == "7"
+    assert parts["a.tar/d/k3"] == (1.0, 2.5)
+    assert {clip.name: clip.group for clip in index.clips}["a.tar/d/k0"] == "7"
     for clip in index.clips:
         with VideoReader(clip.path, offset=clip.offset, size=clip.size) as reader:
             assert len(reader.timestamps()) == 6
@@ -211,7 +211,7 @@ def test_numbers_of_classes(tmp_path: Path, video: bytes):
     assert [clip.label for clip in index.clips] == [2, 10, 0]
     (tmp_path / "names.txt").write_text("zebra\nape\ndog\n")
     source = DataSource(str(tmp_path / "a.tar"), label_file=str(tmp_path / "names.txt"))
-    with pytest.raises(DataError, match="1: class 10 of 3, counted from 0"):
+    with pytest.raises(DataError, match=r"a\.tar/1: class 10 of 3, counted from 0"):
         load_index(source)
     faults = Faults(collect=True)
     index = load_index(source, faults=faults)

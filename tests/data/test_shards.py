@@ -20,6 +20,8 @@ from video_mobile_former.data.shards import ShardSettings, write_shards
 from video_mobile_former.data.source import DataSource
 from video_mobile_former.errors import DataError, UserError
 
+ENDINGS = ("mp4", "avi", "mkv")
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -27,7 +29,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     lines = ["path,label,split,group"]
     for i in range(13):
-        ending = ("mp4", "avi", "mkv")[i % 3]
+        ending = ENDINGS[i % 3]
         write_video(folder / f"c{i}.{ending}", [numbered_frame(i)] * (i + 1))
         lines.append(f"c{i}.{ending},{'ab'[i % 2]},{('train', 'train', 'val')[i % 3]},g{i // 4}")
     (folder / "clips.csv").write_text("\n".join(lines) + "\n")
@@ -77,7 +79,8 @@ def test_tars_read_without_their_list(data: Path, tmp_path: Path):
     again = load_index(f"{tmp_path}/shard-{{000000..{count - 1:06d}}}.tar")
     known = {number: rest for *rest, number in content(index).values()}
     assert {number: rest for *rest, number in content(again).values()} == known
-    assert {clip.name for clip in again.clips} == {f"{i:08d}" for i in range(13)}
+    assert {clip.name[-8:] for clip in again.clips} == {f"{i:08d}" for i in range(13)}
+    assert again.clips[0].name.startswith("shard-000000.tar/")
 
 
 @pytest.mark.filterwarnings(
@@ -180,6 +183,12 @@ def test_command(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert f"next    vmf train --data {tmp_path / 'out'}" in shown
     assert main([*words, "--clips_per_shard", "7", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["reused"] == 3
+    (tmp_path / "out.txt").write_text("c3.mp4\tdull\nc12.mp4\n")
+    words[4] = str(tmp_path / "fewer")
+    assert main([*words, "--quarantine", str(tmp_path / "out.txt"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["clips"] == 11
+    (tmp_path / "out.txt").write_text("".join(f"c{i}.{e}\n" for i in range(13) for e in ENDINGS))
+    assert main([*words, "--quarantine", str(tmp_path / "out.txt")]) == 2
     for option, value in (("--max_mb", "0"), ("--clips_per_shard", "0"), ("--num_workers", "0")):
         assert main([*words, option, value]) == 2
 

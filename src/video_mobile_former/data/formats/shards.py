@@ -173,7 +173,8 @@ def _foreign_rows(
     clips: Sequence[TarClip], names: tuple[str, ...] | None, faults: Faults
 ) -> Iterator[Row]:
     for clip in clips:
-        where, name = clip.file, clip.key
+        # Keys often count from 0 in every file.
+        where, name = clip.file, f"{clip.file.rpartition('/')[2]}/{clip.key}"
         labels = clip.labels
         if labels is None:
             label = clip.label
