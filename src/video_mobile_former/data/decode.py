@@ -84,6 +84,11 @@ class VideoReader:
         self.close()
 
     @property
+    def clock_start_seconds(self) -> float:
+        """Time stamp, as it stands in the file, at which the clock of ``timestamps()`` shows 0."""
+        return float(self._source.origin * self._source.base)
+
+    @property
     def info(self) -> VideoInfo:
         """Size, length and codec; the first frame is decoded to know which way up it is."""
         if self._info is None:

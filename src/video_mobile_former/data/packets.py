@@ -49,11 +49,16 @@ def read_table(media: Media, container: InputContainer, stream: VideoStream) -> 
     pts: list[int | None] = []
     keys: list[int] = []
     partial = False
+    begin: int | None = None
+    headless = False
     try:
         for packet in container.demux(stream):
             check_time()
             if not is_end(packet):
                 partial = packet.is_corrupt
+            if packet.size and begin is None:
+                # The first key frame, though it may lie before the cut of an edit list.
+                begin, headless = packet.pts, not packet.is_keyframe
             # A discarded packet is decoded for the sake of later ones, but never shown (it lies
             # before the cut of an edit list).
             if packet.size == 0 or packet.is_discard:
@@ -73,7 +78,10 @@ def read_table(media: Media, container: InputContainer, stream: VideoStream) -> 
     # is wrong where frames are stored in another order than shown.
     guessed = container.format.name == "avi"
     complete = len(distinct) == len(pts)
-    if complete and len(keys):
+    # Cut out of a longer stream: what refers to pictures before the cut cannot be decoded, and
+    # which these are only the decoder knows.
+    headless = headless or begin is None or bool(distinct[0] < begin)
+    if complete and len(keys) and not headless:
         return PacketTable(distinct, np.unique(np.array(keys, dtype=np.int64)), guessed, whole=True)
     return _table_by_decoding(media)
 
