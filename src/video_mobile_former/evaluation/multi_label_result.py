@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import torch
 from torch import Tensor, nn
 
+from ..data.frame_source import Reading
 from ..data.index import ClipIndex
 from ..inference.scorer import Average, Precision
 from .evaluator import score_index
@@ -118,6 +119,7 @@ class ScoringOptions(TypedDict, total=False):
     freeze_frames: int | None
     average: Average
     model_name: str
+    reading: Reading | None
 
 
 def evaluate_multi_label(
