@@ -25,6 +25,7 @@ from video_mobile_former.data.check import reading as reading_module
 from video_mobile_former.data.check.facts import FileFacts, FileTask
 from video_mobile_former.data.check.inspect import inspect_file
 from video_mobile_former.data.check.problems import KINDS
+from video_mobile_former.data.folder_lock import locked
 from video_mobile_former.data.quarantine import read_quarantine
 from video_mobile_former.data.source import DataSource
 from video_mobile_former.errors import DataError, UserError
@@ -469,6 +470,15 @@ def test_what_kills_or_hangs_a_process_is_blamed_and_the_others_are_read(
     assert check(good, tmp_path, full=False).problems == []
 
 
+def test_two_checks_do_not_write_into_one_folder(good: Path, tmp_path: Path, quick: dict[str, Any]):
+    pytest.importorskip("fcntl")
+    with locked(tmp_path), pytest.raises(UserError, match="another process is writing here"):
+        check(good, tmp_path, **quick)
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot write"):
+        check(good, tmp_path / "file", **quick)
+
+
 # The command
 
 
@@ -483,6 +493,7 @@ def test_the_command(
     assert f"vmf train --data {good}" in out
     assert "report: clips-check/check.html" in err
     assert {path.name for path in Path("clips-check").iterdir()} == {
+        ".lock",
         "check.html",
         "check.json",
         "facts.jsonl",

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from ...console import say, track
+from ...errors import UserError
+from ..folder_lock import locked
 from ..workers import TaskFailure, run_tasks
 from .facts import FileFacts, FileKey, FileTask
 from .inspect import inspect_file
@@ -29,9 +31,10 @@ def read_files(
 
     Raises:
         KeyboardInterrupt: After saying that the next run goes on.
-        UserError: If the folder cannot be written.
+        UserError: If the folder cannot be written, or another process writes in it.
     """
-    with FactsStore(folder) as store:
+    _make(folder)
+    with locked(folder), FactsStore(folder) as store:
         known = {task.key: facts for task in tasks if (facts := store.find(task)) is not None}
         left = [task for task in tasks if task.key not in known]
         if known and left:
@@ -53,6 +56,15 @@ def read_files(
             raise
         store.keep_only([known[task.key] for task in tasks])
     return known
+
+
+def _make(folder: Path) -> None:
+    """Make sure before hours of work that the folder can be written."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".lock").touch()
+    except OSError as error:
+        raise UserError(f"cannot write {folder}: {error.strerror or error}") from error
 
 
 def _results(
