@@ -8,6 +8,7 @@ from typing import Any, cast
 import av
 import numpy as np
 from av.buffer import Buffer
+from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
@@ -109,8 +110,10 @@ _TURNS = {
 def _turn(frame: VideoFrame) -> tuple[bool, bool, bool]:
     """Read how a picture is to be shown: (swap axes, then mirror columns, then mirror rows)."""
     try:
-        # The stubs of PyAV list no keys.
-        side_data = cast("Mapping[str, Buffer]", frame.side_data)
+        # Not `frame.side_data`, which the frame keeps: the two would refer to each other, and
+        # megabytes of pictures wait for Python's collector, which counts objects. (The stubs of
+        # PyAV know neither its argument nor its keys.)
+        side_data = cast("Mapping[str, Buffer]", cast("Any", SideDataContainer)(frame))
         matrix = np.frombuffer(bytes(side_data["DISPLAYMATRIX"]), dtype=np.int32)
     except (KeyError, ValueError):  # none, or side data that PyAV has no name for
         return _TURNS.get(frame.rotation, (False, False, False))

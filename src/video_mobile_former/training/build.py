@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,20 +17,28 @@ from ..console import say
 from ..data.division import split_index
 from ..data.frame_source import Reading
 from ..data.index import ClipIndex, load_index
-from ..data.quarantine import default_quarantine, is_check_of, read_quarantine
+from ..data.quarantine import read_quarantine
 from ..data.source import DataSource
 from ..errors import CheckpointError, DataError, RecipeError
 from ..models.checkpoint import load_weights, read_config
 from ..models.mobile_former import load_mobile_former
 from ..models.registry import create_model, list_models, load_checkpoint
 from ..models.video_mobile_former import VideoMobileFormer
+from .left_out import list_of, without
 from .recipe_fields import ClipRecipe, DataRecipe, ModelRecipe, Recipe
 
 _HEAD = "classifier."
 
 
-def build_indexes(recipe: Recipe) -> tuple[ClipIndex, ClipIndex | None]:
+def build_indexes(
+    recipe: Recipe, *, left_out: Path | None = None
+) -> tuple[ClipIndex, ClipIndex | None]:
     """Find the clips to train and to validate on.
+
+    Args:
+        recipe: Where they are.
+        left_out: List of the clips that a run to be continued has left out, in place of those that
+            the recipe and ``vmf data check`` name; it need not exist.
 
     Returns:
         The training clips and, unless the recipe wants none, the validation clips. The order of
@@ -52,7 +59,7 @@ def build_indexes(recipe: Recipe) -> tuple[ClipIndex, ClipIndex | None]:
         if names != index.class_names and set(names) == set(index.class_names):
             # Refused where the data tells an order of its own.
             index = load_index(source, class_names=names, class_names_of=f"checkpoint {start}")
-    train, val = _divide(_without_quarantine(index, data, source.path), data, recipe.seed)
+    train, val = _divide(_without(index, data, source.path, left_out), data, recipe.seed, left_out)
     if val is not None and val.multi_label != train.multi_label:
         raise DataError(
             f"{val.source}: {'multi-label' if val.multi_label else 'one class a clip'}, which the "
@@ -84,7 +91,27 @@ def reading_of(recipe: Recipe) -> Reading:
     return Reading(recipe.decode.backend, recipe.decode.device, recipe.data.frame_rate)
 
 
-def _divide(index: ClipIndex, data: DataRecipe, seed: int) -> tuple[ClipIndex, ClipIndex | None]:
+def left_out_by(data: DataRecipe) -> dict[str, str]:
+    """The clips that a new run leaves out, with the reasons."""
+    paths = (data_source(data, data.path).path, data.val_path)
+    files = {list_of(data, path) for path in paths if path is not None}
+    found: dict[str, str] = {}
+    for file in files:
+        if file is not None:
+            found |= read_quarantine(file)
+    return found
+
+
+def _without(index: ClipIndex, data: DataRecipe, path: str, left_out: Path | None) -> ClipIndex:
+    if left_out is not None:
+        return without(index, left_out, of_run=True) if left_out.exists() else index
+    file = list_of(data, path)
+    return index if file is None else without(index, file, of_run=False)
+
+
+def _divide(
+    index: ClipIndex, data: DataRecipe, seed: int, left_out: Path | None
+) -> tuple[ClipIndex, ClipIndex | None]:
     present = index.splits()
     train = index.split(data.train_split) if present else index
     if data.val_path is not None:
@@ -93,7 +120,7 @@ def _divide(index: ClipIndex, data: DataRecipe, seed: int) -> tuple[ClipIndex, C
         other = load_index(
             source, class_names=index.class_names, class_names_of="the training data"
         )
-        other = _without_quarantine(other, data, data.val_path)
+        other = _without(other, data, data.val_path, left_out)
         return train, other.split(data.val_split) if data.val_split in other.splits() else other
     if data.val_split in present:
         return train, index.split(data.val_split)
@@ -105,29 +132,6 @@ def _divide(index: ClipIndex, data: DataRecipe, seed: int) -> tuple[ClipIndex, C
         "out for validation"
     )
     return rest, held
-
-
-def _without_quarantine(index: ClipIndex, data: DataRecipe, path: str) -> ClipIndex:
-    """Leave out the clips that a list names, in the end the one of ``vmf data check``."""
-    file = data.quarantine
-    if file is None:
-        file = default_quarantine(path)
-        if not is_check_of(file, path):
-            return index
-    entries = read_quarantine(file)
-    rows = index.table.find(entries)
-    known = {name for i in rows.tolist() for name in (index.clips[i].name, index.clips[i].path)}
-    unknown = [name for name in entries if name not in known]
-    if unknown:
-        are = "is" if len(unknown) == 1 else "are"
-        names = ", ".join(unknown[:3]) + (", …" if len(unknown) > 3 else "")
-        of = f"{len(unknown)} of its {len(entries)} names {are} not in {index.source}"
-        say(f"{file}: {of}: {names}")
-    if not len(rows):
-        return index
-    say(f"{index.source}: {len(rows)} of {len(index)} clips are left out by {file}")
-    kept = np.delete(np.arange(len(index)), rows)
-    return dataclasses.replace(index, clips=index.table.take(kept))
 
 
 def fingerprint(*indexes: ClipIndex | None, class_weights: Tensor | None = None) -> str:

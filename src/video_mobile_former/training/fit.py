@@ -24,11 +24,12 @@ from ..data.dataset import Batch, ClipDataset
 from ..data.index import ClipIndex
 from ..data.limits import Limits
 from ..data.loader import ClipLoader, make_loader
+from ..data.quarantine import write_quarantine
 from ..errors import RecipeError, UserError
 from ..models.video_mobile_former import VideoMobileFormer
 from ..optional import require
 from ..version import __version__
-from .build import build_indexes, build_model, fingerprint, reading_of
+from .build import build_indexes, build_model, fingerprint, left_out_by, reading_of
 from .class_weights import class_weights
 from .inputs import train_transform
 from .interrupt import StopRequest, StopTraining, TrainingInterrupted
@@ -104,7 +105,8 @@ def fit(recipe: Recipe, *, loggers: Sequence[Logger] = ()) -> FitResult:
     with contextlib.nullcontext() if leader else contextlib.redirect_stderr(io.StringIO()):
         # Of several processes one is enough to say what was found.
         reading_of(recipe).check()
-        train, val = build_indexes(recipe)
+        left_out = run.left_out if run.continues(recipe) else None
+        train, val = build_indexes(recipe, left_out=left_out)
         weights = class_weights(recipe.optim.class_weights, train)
         best_by(recipe, multi_label=train.multi_label)
         loss_kind(recipe.optim.loss, multi_label=train.multi_label)
@@ -112,6 +114,9 @@ def fit(recipe: Recipe, *, loggers: Sequence[Logger] = ()) -> FitResult:
     if leader:
         # Only now, when all that could be wrong is known to be right, is the folder touched.
         found = run.prepare(recipe)
+        names = left_out_by(recipe.data) if found == "new" else {}
+        if names:
+            write_quarantine(run.left_out, names, "clips that this run leaves out from its begin")
         if found == "finished":
             say(f"{run.path}: this run is finished; --overwrite true trains it anew")
             return _result(run)

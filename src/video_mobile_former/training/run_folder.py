@@ -6,6 +6,7 @@
     recipe.yaml       every field of the recipe
     metrics.csv       tensorboard/
     state/            what resuming needs
+    left_out.txt      clips that are left out from the begin, if there are any
     quarantine.txt    files that failed twice and are no longer read; of the second and further
                       processes quarantine-rank1.txt and so on
 """
@@ -50,6 +51,7 @@ class RunFolder:
         self.metrics = self.path / "metrics.csv"
         self.tensorboard = self.path / "tensorboard"
         self.state = self.path / "state" / "state.safetensors"
+        self.left_out = self.path / "left_out.txt"
 
     def quarantine(self, rank: int = 0) -> Quarantine:
         """The files that the run no longer reads, as one of its processes keeps them.
@@ -61,6 +63,10 @@ class RunFolder:
         name = f"quarantine-rank{rank}.txt" if rank else "quarantine.txt"
         about = "files that failed twice, or ended the process that read them, in this run"
         return Quarantine(self.path / name, source=about, others=_QUARANTINES)
+
+    def continues(self, recipe: Recipe) -> bool:
+        """Whether the folder holds a run that has got so far that ``recipe`` may continue it."""
+        return self.recipe.exists() and self.state.exists() and not recipe.overwrite
 
     def prepare(self, recipe: Recipe) -> Literal["new", "unfinished", "finished"]:
         """Look at what the folder holds and make it ready for ``recipe``.
@@ -141,7 +147,7 @@ class RunFolder:
             for path in (self.state.parent, self.best, self.last, self.tensorboard):
                 if path.exists():
                     shutil.rmtree(path)
-            for path in (self.metrics, self.recipe, *self.path.glob(_QUARANTINES)):
+            for path in (self.metrics, self.recipe, self.left_out, *self.path.glob(_QUARANTINES)):
                 path.unlink(missing_ok=True)
         except OSError as error:
             raise UserError(f"cannot clear {self.path}: {error.strerror}") from error
