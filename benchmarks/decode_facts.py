@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -67,7 +68,7 @@ def probe(path: Path) -> tuple[np.ndarray, float, tuple[int, int]]:
     times = [
         float(frame.get("best_effort_timestamp_time", "nan")) for frame in found.get("frames", [])
     ]
-    stream = (found.get("streams") or [{"width": 0, "height": 0}])[0]
+    stream: dict[str, Any] = (found.get("streams") or [{"width": 0, "height": 0}])[0]
     turn = next((s["rotation"] for s in stream.get("side_data_list", []) if "rotation" in s), 0)
     width, height = stream["width"], stream["height"]
     size = (height, width) if turn % 180 else (width, height)
@@ -172,7 +173,7 @@ def version(command: str) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--write", action="store_true", help="keep the result in results/")
     args = parser.parse_args()
