@@ -23,6 +23,7 @@ from video_mobile_former.data.dataset import ClipDataset, ClipFailure, collate
 from video_mobile_former.data.decode import VideoReader
 from video_mobile_former.data.index import ClipIndex
 from video_mobile_former.data.loader import make_loader
+from video_mobile_former.data.processes import keep_freed_memory
 from video_mobile_former.data.table import Clip
 from video_mobile_former.training.augment_fields import AugmentRecipe
 from video_mobile_former.training.inputs import train_transform
@@ -63,6 +64,7 @@ def measure_decode(material: Material, mode: Sampling, rounds: int) -> dict[str,
     videos = [Video.of(path) for path in material.paths]
     decoders = raw_decoders.available()
     spent: dict[str, list[float]] = defaultdict(list)
+    keep_freed_memory()  # as in a worker
     for number in range(-1, rounds * BATCH):
         if number == 0:
             spent.clear()  # the first turn warms up

@@ -39,7 +39,7 @@ class Converter:
         """Convert one frame.
 
         Returns:
-            ``(H, W, 3)`` uint8, contiguous.
+            ``(H, W, 3)`` uint8, of any strides: whoever puts several together copies them.
         """
         if self._size is None:
             self._size = self.target(frame.width, frame.height)
@@ -56,7 +56,7 @@ class Converter:
             interpolation=Interpolation.BILINEAR,
             **_scaler_options(frame),
         )
-        return np.ascontiguousarray(_turned(rgb.to_ndarray(), self._turn))
+        return _turned(rgb.to_ndarray(), self._turn)
 
     def target(self, width: int, height: int) -> tuple[int, int]:
         """Width and height that pictures of this size get."""
