@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import tarfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,11 @@ from hypothesis import strategies as st
 from video_files import numbered_frame, read_number, write_video
 
 from video_mobile_former.cli import main
+from video_mobile_former.clip import ClipSpec
+from video_mobile_former.data.dataset import ClipDataset
 from video_mobile_former.data.decode import VideoReader
 from video_mobile_former.data.index import ClipIndex, load_index
+from video_mobile_former.data.loader import ClipLoader, make_loader
 from video_mobile_former.data.quarantine import read_quarantine
 from video_mobile_former.data.shard_list import Shard, ShardClip, ShardList
 from video_mobile_former.data.shards import ShardSettings, write_shards
@@ -70,6 +74,40 @@ def test_round_trip(data: Path, tmp_path: Path):
     pairs = {(number, clip.path) for number, clip in zip(numbers, again.clips, strict=True)}
     assert len(pairs) == len(set(numbers)) == result.shards
     assert index.table.shard is None
+
+
+def test_processes_and_workers_share_the_clips_and_resume(data: Path, tmp_path: Path):
+    write_shards(load_index(str(data / "clips.csv")), tmp_path, ShardSettings(clips_per_shard=3))
+    index = load_index(str(tmp_path))
+    spec = ClipSpec(num_frames=2, crop_size=16, resize_size=16)
+
+    def loader(rank: int, workers: int) -> ClipLoader:
+        return make_loader(
+            ClipDataset(index, spec, train=True, seed=3),
+            batch_size=2,
+            num_workers=workers,
+            drop_last=False,
+            rank=rank,
+            world_size=2,
+            shuffle="shards",
+            shard_window=2,
+        )
+
+    alone = [[batch["indices"].tolist() for batch in loader(rank, 0)] for rank in (0, 1)]
+    drawn = Counter(clip for batches in alone for clips in batches for clip in clips)
+    assert set(drawn) == set(range(13))
+    assert drawn.total() == 14  # one twice, so that both processes have as many
+    helped = loader(1, 2)
+    seen, state = [], {}
+    for batch in helped:
+        seen.append((batch["indices"].tolist(), batch["clips"].sum().item()))
+        if len(seen) == 2:
+            state = helped.state_dict()
+    assert [clips for clips, _ in seen] == alone[1]
+    resumed = loader(1, 0)
+    resumed.load_state_dict(state)
+    rest = [(batch["indices"].tolist(), batch["clips"].sum().item()) for batch in resumed]
+    assert rest == seen[2:]
 
 
 def test_tars_read_without_their_list(data: Path, tmp_path: Path):

@@ -185,7 +185,9 @@ def _answer(function: Callable[..., Any], task: Any, alive: Callable[[], None]) 
         return "failed", "not enough memory for it"
     except OSError as error:
         if error.errno in _FULL:
-            return "fatal", f"cannot write: {error.strerror or error}; the same command goes on"
+            where = f" {error.filename}" if error.filename else ""
+            reason = error.strerror or str(error)
+            return "fatal", f"cannot write{where}: {reason}; the same command goes on"
         return "failed", f"{type(error).__name__}: {error}"
     except Exception as error:  # noqa: BLE001 - whatever a bad file does, the others go on
         return "failed", f"{type(error).__name__}: {error}"
