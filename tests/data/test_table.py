@@ -57,8 +57,8 @@ def test_positions_count_from_both_ends():
 
 
 def test_names_that_are_not_utf8_survive(tmp_path: Path):
-    path = str(tmp_path) + "/caf\udce9.mp4"  # how Python spells the byte E9 of a Latin-1 name
-    assert ClipTable([Clip(path, 0, name="caf\udce9.mp4")])[0].path == path
+    path = str(tmp_path) + "/d\udce9j\udce0.mp4"  # bytes E9 and E0 of Latin-1
+    assert ClipTable([Clip(path, 0, name="d\udce9j\udce0.mp4")])[0].path == path
 
 
 def test_targets():
