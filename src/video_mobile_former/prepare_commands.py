@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .console import say
@@ -107,8 +108,11 @@ def _load(args: argparse.Namespace, source: DataSource) -> tuple[ClipIndex, list
     from .data.index import load_index
     from .data.quarantine import read_quarantine
     from .data.source import Faults
-    from .errors import DataError
+    from .errors import DataError, UserError
 
+    data, out = Path(source.path), Path(args.out)
+    if data.is_dir() and out.resolve().is_relative_to(data.resolve()):
+        raise UserError(f"--out {out} lies inside of {data}, where it would count as data itself")
     faults = Faults(collect=True)
     index = load_index(source, faults=faults)
     if args.quarantine is None:

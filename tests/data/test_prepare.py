@@ -229,6 +229,9 @@ def test_command(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert (found["clips"], found["reused"], found["failures"]) == (5, 5, [])
     assert main([*words, "--crf", "99"]) == 2
     assert "crf must be 0 to 51, not 99" in capsys.readouterr().err
+    inside = ["data", "prepare", str(data), "--out", str(data / "sub" / "out")]
+    assert main(inside) == 2
+    assert "lies inside of" in capsys.readouterr().err
     (data / "faulty.csv").write_text("path,label\nlong.mp4,a\ngone.mp4,a\n")
     words[2], words[4] = str(data / "faulty.csv"), str(tmp_path / "other")
     assert main(words) == 1

@@ -41,7 +41,7 @@ from .source import Fault
 from .table import Clip
 from .transcode import Prepared, PrepareSettings, transcode
 from .work_folder import origin
-from .workers import TaskFailure, run_tasks
+from .workers import TaskFailure, run_tasks, usable_cores
 
 
 @dataclass(frozen=True)
@@ -154,13 +154,6 @@ def prepare(
         )
         _finish(folder, index, tasks, records, settings, result)
     return result
-
-
-def usable_cores() -> int:
-    """Number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _check_text(index: ClipIndex) -> None:
