@@ -117,7 +117,7 @@ def test_by_http(server: str):
 def test_tars_by_http_are_read_by_their_headers(server: str, shards: Path):
     index = load_index(f"{server}/shard-{{000000..000003}}.tar")
     assert sorted(lengths(index).values()) == sorted(EXPECTED.values())
-    with pytest.raises(UserError, match=re.escape(f"{server}/shard-000009.tar")):
+    with pytest.raises(UserError, match=r"shard-000009\.tar: no such file"):
         load_index(f"{server}/shard-000009.tar")
 
 

@@ -78,6 +78,8 @@ def _read_tar(file: str) -> list[TarClip]:
     except tarfile.TarError as error:
         hint = "compressed? shards must be plain tar files" if _looks_packed(file) else str(error)
         raise DataError(f"{file}: not a tar file, or damaged ({hint})") from error
+    except FileNotFoundError as error:
+        raise DataError(f"{file}: no such file, or its server does not answer") from error
     except OSError as error:
         raise DataError(f"{file}: {error.strerror or error}") from error
     return [clip for clip in clips.values() if clip.offset >= 0]
