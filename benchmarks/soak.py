@@ -153,7 +153,7 @@ def plot(result: dict[str, Any], path: Path) -> None:
         title="resident (lines) and not shared with others (dotted)",
     )
     axes.title.set_size(10)
-    axes.legend(loc="lower right", ncols=2, fontsize=8)
+    axes.legend(loc="center right", ncols=2, fontsize=8)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
     figure.savefig(path, dpi=110)
