@@ -58,6 +58,10 @@ def main() -> None:
     if unknown := set(only) - set(SECTIONS):
         parser.error(f"no section {sorted(unknown)[0]!r}; there are {', '.join(SECTIONS)}")
     torch.set_num_threads(1)
+    # Where the videos lie does not belong into the stored command.
+    given = [i for i, word in enumerate(sys.argv) if word.startswith("--work")]
+    for i in reversed(given):
+        del sys.argv[i : i + (1 if "=" in sys.argv[i] else 2)]
     work = args.work or Path(tempfile.gettempdir()) / "vmf-benchmark-data"
     work.mkdir(parents=True, exist_ok=True)
     for name in raw_decoders.COMPARED:

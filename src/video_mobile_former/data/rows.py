@@ -48,11 +48,11 @@ class _FirstRows:
 
     def of(self, row: Row) -> tuple[tuple[str, ...], str | None, str] | None:
         """Labels, split and place of the first row of this clip; None if this is the first."""
-        path, labels, _, listing, line, split, _, start, end, offset, _ = row
+        path, labels, name, listing, line, split, _, start, end, offset, _ = row
         if "//" in path or "/." in path or os.sep != "/":
             path = os.path.normpath(path)
         if self._folder is None:
-            self._folder = os.path.dirname(path)  # noqa: PTH120 - a string is wanted
+            self._folder = path.removesuffix(name)
         key = path.removeprefix(self._folder)  # all that differs, for a list in one folder
         if start is not None or end is not None or offset is not None:
             key = (key, start, end, offset)
@@ -98,12 +98,11 @@ def present(
         if folder is None:
             folder = folders[head] = _Folder(head + os.sep)
         if name in folder.names:
-            folder.names.remove(name)  # the memory is given back name by name
             yield row
             continue
         folder.look()
-        # A name that was not listed may still be one: a second part of a file, a link, another
-        # spelling of ``..``, or on some systems another case.
+        # A name that was not listed may still be one: a link, another spelling of ``..``, or on
+        # some systems another case.
         if "://" in path or os.path.exists(path):  # noqa: PTH110 - for 300,000 of them
             yield row
             continue
@@ -128,7 +127,7 @@ class _Folder:
         self._looked = 0
         self._list_at = _LOOKS_BEFORE_LISTING
         self.names: set[str] = set()
-        """Files that are there and were not asked for yet; empty until the folder is listed."""
+        """Files that are there; empty until the folder is listed."""
 
     def look(self) -> None:
         """Take note that a file was looked up on its own."""
