@@ -99,4 +99,6 @@ def test_a_run_over_files_that_stop_processes_finishes_and_resumes_to_the_same_c
     fit(broken)
     assert "ended the process" not in capfd.readouterr().err  # not read again
     assert read_metrics(broken.out) == rows
-    assert read_quarantine(Path(str(broken.out), "quarantine.txt")).keys() == listed.keys()
+    # Failures are counted anew, so a file that failed once before and once after is still read.
+    after = read_quarantine(Path(str(broken.out), "quarantine.txt"))
+    assert before.keys() <= after.keys() <= listed.keys()
