@@ -152,7 +152,7 @@ def plot(result: dict[str, Any], path: Path) -> None:
         ylim=(0, None),
         title="resident (lines) and not shared with others (dotted)",
     )
-    axes.title.set_size(10)
+    axes.set_title(axes.get_title(), size=10)
     axes.legend(loc="center right", ncols=2, fontsize=8)
     for side in ("top", "right"):
         axes.spines[side].set_visible(False)
