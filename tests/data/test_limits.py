@@ -86,10 +86,11 @@ def test_time_limits_of_other_threads_are_their_own() -> None:
 @pytest.mark.parametrize(
     "take",
     [
-        lambda: np.ones(40 * MB, np.uint8),
-        lambda: torch.empty(40 * MB, dtype=torch.uint8),
-        lambda: bytearray(40 * MB),
-        lambda: av.VideoFrame(5000, 3000, "rgb24"),
+        # Larger than any hole that earlier tests may have left in the heap of this process.
+        lambda: np.ones(400 * MB, np.uint8),
+        lambda: torch.empty(400 * MB, dtype=torch.uint8),
+        lambda: bytearray(400 * MB),
+        lambda: av.VideoFrame(16000, 9000, "rgb24"),
     ],
     ids=["numpy", "torch", "python", "ffmpeg"],
 )
@@ -99,7 +100,7 @@ def test_memory_is_refused(take: Callable[[], object]) -> None:
         take()
     assert str(caught.value) == "a.mp4: needs more than 30 MB of memory"
     assert allowance() == before
-    with limited("a.mp4", Limits(memory_mb=80)):
+    with limited("a.mp4", Limits(memory_mb=800)):
         take()
 
 

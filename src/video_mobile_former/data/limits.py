@@ -23,6 +23,7 @@ import av.error
 import numpy as np
 
 from ..errors import VideoError
+from .processes import give_back_memory
 
 if sys.platform == "linux":
     import resource
@@ -84,6 +85,8 @@ class Slot:
         self._numbers[2 if ok else 3] += 1
 
 
+_TIDY_EVERY = 50
+"""Reads of a worker process after which it gives freed memory back: 5 ms, once in seconds."""
 _slot: Slot | None = None
 """Of this process, where it is a worker."""
 
@@ -185,6 +188,8 @@ def _disarm(ok: bool) -> None:
         if hasattr(signal, "setitimer"):
             signal.setitimer(signal.ITIMER_REAL, 0)
         _slot.end(ok)
+        if (_slot.reads + _slot.failures) % _TIDY_EVERY == 0:
+            give_back_memory()
 
 
 def _is_out_of_memory(error: BaseException | None) -> bool:

@@ -75,6 +75,16 @@ def keep_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
+def give_back_memory() -> None:
+    """Give the pages of holes in the heap back to the system, but for 32 MB at its top.
+
+    Clips of many sizes leave holes between what stays, and the resident memory of a worker would
+    creep up by a tenth over thousands of reads although what is in use stays the same.
+    """
+    with contextlib.suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(_KEPT_BYTES))
+
+
 def _end_with(sentinel: int) -> None:
     """Wait until the main process is gone, killed perhaps, and go too.
 
