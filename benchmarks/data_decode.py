@@ -57,6 +57,8 @@ def make_dataset(paths: Sequence[Path], sampling_mode: Sampling, repeat: int = 1
 def measure_decode(material: Material, mode: Sampling, rounds: int) -> dict[str, Any]:
     """Milliseconds of processor time a clip, in one process: bare loops, and the loader's parts.
 
+    ``decode`` goes up to the cropped and resized RGB, which FFmpeg's scaler makes in one pass;
+    ``transform`` is the rest: flip, colours and the order in memory that a batch has.
     ``loader`` is everything that a worker process does for a clip: time stamps, decoding,
     transform, batching and putting the batch into memory that the main process sees.
     """
@@ -106,9 +108,9 @@ def _one_turn(
     positions = _positions(dataset, video, dataset._generator(epoch, which))
     for name, decode in decoders.items():
         note(name, functools.partial(decode, video, positions))
-    view = note("decode", lambda: _read(dataset, which, positions))
     generator = torch.Generator().manual_seed(epoch)
-    note("transform", lambda: dataset.transform(view, generator))
+    view = note("decode", lambda: _read(dataset, which, positions, generator))
+    note("transform", lambda: dataset._transformed([[view]], [generator]))
     item = note("item", lambda: dataset[epoch, which])
     if isinstance(item, ClipFailure):
         raise SystemExit(f"cannot read {item}")
@@ -121,14 +123,13 @@ def _positions(dataset: ClipDataset, video: Video, generator: torch.Generator) -
     return sampling.sample(seconds.numpy(), dataset.spec, generator).tolist()
 
 
-def _read(dataset: ClipDataset, which: int, positions: list[int]) -> torch.Tensor:
+def _read(
+    dataset: ClipDataset, which: int, positions: list[int], generator: torch.Generator
+) -> torch.Tensor:
     """What the data set does before the transform."""
-    transform = dataset.transform
     with VideoReader(dataset.index.clips[which].path) as reader:
         times = reader.timestamps()[positions]
-        return reader.frames(
-            times, transform.decode_size, enlarge=transform.enlarge, exact=transform.enlarge
-        )
+        return dataset._frames(reader, times, [generator])[0]
 
 
 @dataclass

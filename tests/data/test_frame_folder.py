@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from video_files import numbered_frame, read_number
 
 from video_mobile_former.clip import ClipSpec
+from video_mobile_former.data.crops import Crops
 from video_mobile_former.data.dataset import ClipDataset, ClipFailure
 from video_mobile_former.data.decode import VideoReader
 from video_mobile_former.data.frame_folder import picture_names
@@ -166,6 +167,15 @@ def test_pictures_of_several_sizes_take_the_size_of_the_first(tmp_path: Path):
         clip = reader.frames([0, 1, 2])
     assert clip.shape == (3, 3, 64, 96)
     assert numbers(clip) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png"])
+def test_rectangles_of_pictures(tmp_path: Path, ending: str):
+    folder = write_folder(tmp_path / "clip", 3, f"img_{{:05d}}.{ending}")
+    with VideoReader(folder) as reader:
+        clip = reader.frames([2, 0, 1], crops=Crops(72, [lambda height, width: (0, 0, 64, 96)]))
+    assert clip.shape == (1, 3, 3, 72, 72)
+    assert numbers(clip[0]) == [2, 0, 1]
 
 
 def test_clips_of_a_data_set(tmp_path: Path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TypedDict
@@ -14,6 +15,7 @@ from torch.utils.data import Dataset, get_worker_info
 from ..clip import ClipSpec
 from ..errors import VideoError
 from . import sampling
+from .crops import Crops
 from .decode import VideoReader
 from .frame_source import Reading
 from .index import Clip, ClipIndex
@@ -23,6 +25,7 @@ from .transforms import (
     EvalTransform,
     TrainTransform,
     Transform,
+    augment,
     stack_parameters,
 )
 
@@ -111,7 +114,7 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         spec: ClipSpec,
         *,
         train: bool,
-        transform: Transform | None = None,
+        transform: Transform | TrainTransform | None = None,
         seed: int = 0,
         num_views: int = 1,
         num_crops: int = 1,
@@ -133,7 +136,7 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         self.index = index
         self.spec = spec
         self.train = train
-        self.transform: Transform = transform
+        self.transform: Transform | TrainTransform = transform
         self.seed = seed
         self.num_views = num_views
         self.repeats = repeats
@@ -167,7 +170,7 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         generators = [self._generator(epoch, i, repeat) for repeat in range(self.repeats)]
         try:
             with limited(clip.path, self.limits, epoch=epoch, clip=i):
-                views, held = self._read(clip, generators[0])
+                views, held = self._read(clip, generators)
         except VideoError as error:
             of_file = not isinstance(error, _EmptyPartError)
             return ClipFailure(i, clip_name(clip), error.reason, of_file=of_file)
@@ -181,8 +184,10 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         target[list(clip.labels)] = 1.0
         return target
 
-    def _read(self, clip: Clip, generator: torch.Generator) -> tuple[Sequence[Tensor], bool]:
-        """Views, each ``(T, 3, H, W)``, and whether the last frame is held."""
+    def _read(
+        self, clip: Clip, generators: Sequence[torch.Generator]
+    ) -> tuple[list[list[Tensor]], bool]:
+        """For each generator the views, each ``(T, 3, H, W)``; whether the last frame is held."""
         with VideoReader(
             clip.path, offset=clip.offset, size=clip.size, reading=self.reading
         ) as reader:
@@ -190,36 +195,47 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
             if len(times) == 0:
                 raise _EmptyPartError(clip.path, _empty_part(clip, reader))
             if self.train:
-                views = [sampling.sample(times, self.spec, generator)]
+                views = [sampling.sample(times, self.spec, generators[0])]
             else:
                 views = sampling.views(times, self.spec, self.num_views)
-            frames = reader.frames(
-                times[np.concatenate(views)],
-                self.transform.decode_size,
-                enlarge=self.transform.enlarge,
-                # A transform that takes smaller pictures as they are takes larger ones as well.
-                exact=self.transform.enlarge,
-            )
-        return frames.split(self.spec.num_frames), sampling.is_short(times, self.spec)
+            clips = self._frames(reader, times[np.concatenate(views)], generators)
+        split = [list(frames.split(self.spec.num_frames)) for frames in clips]
+        return split, sampling.is_short(times, self.spec)
+
+    def _frames(
+        self, reader: VideoReader, times: np.ndarray, generators: Sequence[torch.Generator]
+    ) -> Sequence[Tensor]:
+        """The frames for each generator: cropped, or whole and the same for all."""
+        transform = self.transform
+        if isinstance(transform, TrainTransform):
+            draws = [functools.partial(transform.draw_crop, generator=g) for g in generators]
+            return reader.frames(times, crops=Crops(transform.spec.crop_size, draws)).unbind()
+        whole = reader.frames(times, transform.decode_size, enlarge=transform.enlarge)
+        return [whole] * len(generators)
 
     def _transformed(
-        self, views: Sequence[Tensor], generators: Sequence[torch.Generator]
+        self, clips: Sequence[Sequence[Tensor]], generators: Sequence[torch.Generator]
     ) -> tuple[Tensor, _ToAugment]:
-        """Clips ``(V, 3, T, S, S)`` of all views, or of the only view with each generator."""
-        if len(generators) == 1:
-            pairs = [(view, generators[0]) for view in views]
-        else:
-            pairs = [(views[0], generator) for generator in generators]
+        """Clips ``(V, 3, T, S, S)`` of all views of all generators."""
+        transform = self.transform
+        pairs = [
+            (view, generator)
+            for views, generator in zip(clips, generators, strict=True)
+            for view in views
+        ]
         later: _ToAugment = {}
-        if self.augment_later and isinstance(self.transform, TrainTransform):
-            crops = [self.transform.crop(view, generator) for view, generator in pairs]
-            out = [clip for clip, _ in crops]
-            later["parameters"] = stack_parameters([parameters for _, parameters in crops])
+        if not isinstance(transform, TrainTransform):
+            out = [transform(view, generator) for view, generator in pairs]
         else:
-            out = [self.transform(view, generator) for view, generator in pairs]
+            changed = [transform.change(view, generator) for view, generator in pairs]
+            if self.augment_later:
+                out = [clip for clip, _ in changed]
+                later["parameters"] = stack_parameters([parameters for _, parameters in changed])
+            else:
+                out = [augment(clip, parameters) for clip, parameters in changed]
         # Each is (T, 3, S, S) or (crops, T, 3, S, S).
-        stacked = torch.cat([view if view.dim() == 5 else view[None] for view in out])
-        return stacked.transpose(1, 2).contiguous(), later
+        crops = [view if view.dim() == 5 else view[None] for view in out]
+        return torch.cat([clip.transpose(1, 2) for clip in crops]).contiguous(), later
 
     def _generator(self, epoch: int, i: int, repeat: int = 0) -> torch.Generator:
         # SeedSequence mixes the numbers well; neighbouring seeds give unrelated streams. The first

@@ -16,6 +16,7 @@ from types import TracebackType
 import numpy as np
 import torch
 
+from .crops import CropConverter, Crops
 from .frame_source import Reading, open_source
 from .packets import PacketTable
 from .picture import Converter
@@ -134,7 +135,7 @@ class VideoReader:
         resize_size: int | None = None,
         *,
         enlarge: bool = True,
-        exact: bool = True,
+        crops: Crops | None = None,
     ) -> torch.Tensor:
         """Decode chosen frames.
 
@@ -143,11 +144,12 @@ class VideoReader:
                 positions in ``timestamps()``. Any order, repetitions allowed.
             resize_size: Short side of the result in pixels; None leaves the size as it is.
             enlarge: Whether smaller pictures are enlarged to ``resize_size``.
-            exact: Whether pictures up to half as large again are made smaller; to leave them as
-                they are is faster.
+            crops: Rectangles to cut out of all frames while they are converted, and their size;
+                in place of ``resize_size``.
 
         Returns:
-            ``(T, 3, H, W)`` uint8 RGB, upright, stored channels-last.
+            ``(T, 3, H, W)`` uint8 RGB, upright, stored channels-last; with ``crops`` n rectangles
+            of them, ``(n, T, 3, S, S)``.
 
         Raises:
             VideoError: If one of them cannot be decoded; says how many can.
@@ -155,13 +157,15 @@ class VideoReader:
         wanted = np.asarray(which)
         if wanted.ndim != 1 or len(wanted) == 0:
             raise ValueError("which must be a non-empty one-dimensional sequence")
+        if crops is not None and resize_size is not None:
+            raise ValueError("crops have a size of their own: leave resize_size out")
         table, ranks = self._ranks(wanted)
         unique, inverse = np.unique(ranks, return_inverse=True)
-        convert = Converter(resize_size, enlarge=enlarge, exact=exact)
+        convert = CropConverter(crops) if crops else Converter(resize_size, enlarge=enlarge)
         clip = torch.from_numpy(self._source.pictures(unique, table, convert))
         if len(unique) != len(ranks) or (np.diff(ranks) < 0).any():
             clip = clip[torch.from_numpy(inverse)]
-        return clip.permute(0, 3, 1, 2)
+        return clip.transpose(0, 1) if crops else clip.permute(0, 3, 1, 2)
 
     # Time stamps
 

@@ -85,7 +85,7 @@ class FrameExtractor:
             return  # it announces no size
         context = self.stream.codec_context
         width, height = convert.target(context.width, context.height)
-        result = 2 * count * 3 * width * height
+        result = 2 * count * convert.results * 3 * width * height
         check_memory(decoded + result, f"{count} frames of {width}×{height} from {what}")
 
     def by_time(

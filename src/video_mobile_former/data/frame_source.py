@@ -77,7 +77,7 @@ class FrameSource(Protocol):
             convert: Makes pixels of a frame.
 
         Returns:
-            ``(N, H, W, 3)`` uint8 RGB, upright.
+            ``(N, H, W, 3)`` uint8 RGB, upright, or whatever else ``convert`` makes of each frame.
 
         Raises:
             VideoError: If one of them cannot be decoded.

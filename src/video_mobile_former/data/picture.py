@@ -12,6 +12,9 @@ from av.sidedata.sidedata import SideDataContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation, VideoReformatter
 
+Turn = tuple[bool, bool, bool]
+"""How a picture is turned upright: swap its axes, then mirror columns, then mirror rows."""
+
 
 class Converter:
     """Converts frames of one video to RGB of one size, upright.
@@ -23,16 +26,16 @@ class Converter:
     Args:
         resize_size: Short side of the result in pixels, None to leave the size as it is.
         enlarge: Whether smaller pictures are enlarged to it.
-        exact: Whether pictures up to half as large again are made smaller; to leave them as they
-            are takes a tenth of the time.
     """
 
-    def __init__(self, resize_size: int | None = None, *, enlarge: bool = True, exact: bool = True):
+    results = 1
+    """Pictures that come of one frame."""
+
+    def __init__(self, resize_size: int | None = None, *, enlarge: bool = True):
         self._resize_size = resize_size
         self._enlarge = enlarge
-        self._exact = exact
         self._size: tuple[int, int] | None = None
-        self._turn: tuple[bool, bool, bool] = (False, False, False)
+        self._turn: Turn = (False, False, False)
         self._scaler = VideoReformatter()
 
     def __call__(self, frame: VideoFrame) -> np.ndarray:
@@ -42,9 +45,8 @@ class Converter:
             ``(H, W, 3)`` uint8, of any strides: whoever puts several together copies them.
         """
         if self._size is None:
-            self._size = self.target(frame.width, frame.height)
-            self._turn = _turn(frame)
-        width, height = self._size
+            self._begin(frame)
+        width, height = self._size or self.target(frame.width, frame.height)
         same = (frame.width, frame.height) == self._size
         rgb = self._scaler.reformat(
             frame,
@@ -54,28 +56,31 @@ class Converter:
             format="rgb24" if same else "gbrp",
             # Takes the mean over a wider area when shrinking, so it does not alias.
             interpolation=Interpolation.BILINEAR,
-            **_scaler_options(frame),
+            **scaler_options(frame),
         )
-        return _turned(rgb.to_ndarray(), self._turn)
+        return turned(rgb.to_ndarray(), self._turn)
+
+    def _begin(self, frame: VideoFrame) -> None:
+        self._size = self.target(frame.width, frame.height)
+        self._turn = _turn(frame)
 
     def target(self, width: int, height: int) -> tuple[int, int]:
         """Width and height that pictures of this size get."""
-        wanted = self._resize_size
-        if wanted is not None and not self._exact and min(width, height) <= _LEFT_UP_TO * wanted:
-            wanted = max(wanted, min(width, height)) if self._enlarge else None
-        return target_size(width, height, wanted, self._enlarge)
+        return target_size(width, height, self._resize_size, self._enlarge)
 
 
-_LEFT_UP_TO = 1.5
-"""Times the wanted size that pictures may have and still be left as they are."""
 _FULL_RANGE = 2  # FFmpeg's AVCOL_RANGE_JPEG
 
 
-def _scaler_options(frame: VideoFrame) -> dict[str, Any]:
-    if int(av.__version__.split(".")[0]) >= 17:
-        # One worker process decodes on one core, but swscale would start a thread for each.
-        return {"threads": 1}
-    # Before, PyAV looked at the range and matrix of a frame only where asked for another range.
+# One worker process decodes on one core, but swscale would start a thread for each.
+THREADS: dict[str, Any] = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
+
+
+def scaler_options(frame: VideoFrame) -> dict[str, Any]:
+    """What the scaler must be told to get the colours of a frame right."""
+    if THREADS:
+        return THREADS
+    # Before 17, PyAV looked at the range and matrix of a frame only where asked for another range.
     full = frame.color_range == _FULL_RANGE
     return {
         "src_color_range": frame.color_range,
@@ -107,8 +112,8 @@ _TURNS = {
 }
 
 
-def _turn(frame: VideoFrame) -> tuple[bool, bool, bool]:
-    """Read how a picture is to be shown: (swap axes, then mirror columns, then mirror rows)."""
+def _turn(frame: VideoFrame) -> Turn:
+    """Read how a picture is to be shown."""
     try:
         # Not `frame.side_data`, which the frame keeps: the two would refer to each other, and
         # megabytes of pictures wait for Python's collector, which counts objects. (The stubs of
@@ -124,10 +129,19 @@ def _turn(frame: VideoFrame) -> tuple[bool, bool, bool]:
     return (True, c < 0, b < 0)
 
 
-def _turned(picture: np.ndarray, turn: tuple[bool, bool, bool]) -> np.ndarray:
+def turned(picture: np.ndarray, turn: Turn) -> np.ndarray:
+    """Turn a picture upright.
+
+    Args:
+        picture: ``(H, W, …)``.
+        turn: How.
+
+    Returns:
+        A view of it.
+    """
     swap, mirror_columns, mirror_rows = turn
     if swap:
-        picture = picture.transpose(1, 0, 2)
+        picture = picture.swapaxes(0, 1)
     if mirror_columns:
         picture = picture[:, ::-1]
     if mirror_rows:

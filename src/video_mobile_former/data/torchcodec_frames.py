@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from ..errors import UserError
 from ..optional import require
+from .crops import CropConverter
 from .extract import FrameExtractor
 from .opening import Media
 from .packets import PacketTable
@@ -79,6 +80,8 @@ class TorchcodecFrames(FrameExtractor):
         if not table.in_order:
             frames = self._decode(ranks, table)
             if frames is not None:
+                if isinstance(convert, CropConverter):
+                    return _cut_out(frames, convert).cpu().numpy()
                 return _resized(frames, convert).permute(0, 2, 3, 1).cpu().numpy()
         return super().pictures(ranks, table, convert)
 
@@ -115,13 +118,25 @@ def _mappings(table: PacketTable) -> str:
 
 def _resized(frames: Tensor, convert: Converter) -> Tensor:
     height, width = frames.shape[2:]
-    size = convert.target(width, height)
-    if size == (width, height):
+    return _scaled(frames, *convert.target(width, height))
+
+
+def _cut_out(frames: Tensor, convert: CropConverter) -> Tensor:
+    """Rectangles ``(N, n, 3, S, S)`` of frames ``(N, 3, H, W)``."""
+    height, width = frames.shape[2:]
+    size = convert.crops.size
+    boxes = convert.boxes(height, width)
+    parts = [frames[..., top : top + h, left : left + w] for top, left, h, w in boxes]
+    return torch.stack([_scaled(part, size, size) for part in parts], dim=1)
+
+
+def _scaled(frames: Tensor, width: int, height: int) -> Tensor:
+    if frames.shape[2:] == (height, width):
         return frames
     # Antialiased like FFmpeg's scaler. On a GPU only floats are resized so.
     scaled = F.interpolate(
         frames if frames.device.type == "cpu" else frames.float(),
-        size=size[::-1],
+        size=(height, width),
         mode="bilinear",
         antialias=True,
     )

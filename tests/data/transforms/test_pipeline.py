@@ -18,6 +18,7 @@ from video_mobile_former.data.transforms import (
     color_matrix,
     normalize,
     random_crop,
+    resize,
 )
 
 SPEC = ClipSpec(num_frames=4, crop_size=32, resize_size=40)
@@ -139,11 +140,15 @@ def test_identity_crop_returns_the_pixels():
     assert torch.equal(transform(clip, rng()), clip)
 
 
-def test_decode_size_keeps_the_resolution_of_small_crops():
-    assert TrainTransform(ClipSpec(), scale=(0.9, 1)).decode_size == 256
-    assert TrainTransform(ClipSpec(), scale=(0.6, 1)).decode_size == 290
-    assert TrainTransform(ClipSpec(), scale=(0.08, 1)).decode_size == 320
-    assert TrainTransform(ClipSpec()).enlarge is False
+def test_a_clip_cropped_by_the_decoder_is_drawn_alike():
+    transform = TrainTransform(SPEC, color_jitter=0.4, randaugment_ops=2, erase_probability=0.5)
+    clip = noise()
+    for seed in range(4):
+        generator = rng(seed)
+        top, left, height, width = transform.draw_crop(48, 64, generator)
+        cut = resize(clip[..., top : top + height, left : left + width], 32, 32)
+        changed = augment(*transform.change(cut, generator))
+        assert torch.equal(changed, transform(clip, rng(seed)))
 
 
 @pytest.mark.parametrize(

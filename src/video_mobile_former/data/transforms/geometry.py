@@ -8,6 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+Box = tuple[int, int, int, int]
+"""A rectangle: top, left, height and width in pixels."""
+
 
 def random_crop(
     height: int,
@@ -15,7 +18,7 @@ def random_crop(
     scale: tuple[float, float],
     ratio: tuple[float, float],
     generator: torch.Generator,
-) -> tuple[int, int, int, int]:
+) -> Box:
     """Draw a rectangle of random area and proportions inside a frame.
 
     Args:

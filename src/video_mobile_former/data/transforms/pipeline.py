@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Protocol
 
 import torch
@@ -10,12 +9,12 @@ from torch import Tensor
 
 from ...clip import ClipSpec
 from .augmentation import Augmentation, augment
-from .geometry import random_crop, resize
+from .geometry import Box, random_crop, resize
 from .parameters import AugmentParameters
 
 
 class Transform(Protocol):
-    """What a data set needs of a transform."""
+    """What a data set needs of a transform of whole frames."""
 
     @property
     def decode_size(self) -> int:
@@ -35,6 +34,10 @@ class Transform(Protocol):
 class TrainTransform:
     """Random resized crop, horizontal flip and changes of colour, drawn once for a clip.
 
+    A data set has the rectangle of ``draw_crop`` cut out while frames are decoded, and does
+    ``change`` and ``augment`` to that; calling the transform does it all to whole frames, with the
+    same draws.
+
     Args:
         spec: Size of the crop.
         scale: Smallest and largest area of the crop as a share of the frame, in (0, 1].
@@ -48,8 +51,6 @@ class TrainTransform:
         randaugment_probability: Chance that a drawn operation is done.
         erase_probability: Chance that a box of the clip is replaced by noise.
     """
-
-    enlarge = False
 
     def __init__(
         self,
@@ -84,15 +85,18 @@ class TrainTransform:
             erase_probability=erase_probability,
         )
 
-    @property
-    def decode_size(self) -> int:
-        """Short side in pixels: enough that the smallest crop needs no enlarging, within limits.
+    def draw_crop(self, height: int, width: int, generator: torch.Generator) -> Box:
+        """Draw which rectangle of the frames a clip shows.
 
-        At most 1.25 times the size that testing uses (320 for 256, the size at which Kinetics is
-        usually stored): beyond that decoding costs more than the extra sharpness is worth.
+        Args:
+            height: Of the frames in pixels.
+            width: Of the frames in pixels.
+            generator: Source of the choice, to be handed to ``change`` afterwards.
+
+        Returns:
+            ``(top, left, height, width)`` in pixels.
         """
-        enough = math.ceil(self.spec.crop_size / math.sqrt(self.scale[0]))
-        return max(self.spec.resize_size, min(enough, round(1.25 * self.spec.resize_size)))
+        return random_crop(height, width, self.scale, self.ratio, generator)
 
     def __call__(self, clip: Tensor, generator: torch.Generator) -> Tensor:
         """Transform one clip.
@@ -120,12 +124,22 @@ class TrainTransform:
             ``(T, 3, S, S)`` uint8 with S = ``spec.crop_size``, and what to do with it.
         """
         size = self.spec.crop_size
+        top, left, height, width = self.draw_crop(clip.shape[-2], clip.shape[-1], generator)
+        cut = clip[..., top : top + height, left : left + width]
+        return self.change(resize(cut, size, size).contiguous(), generator)
+
+    def change(self, clip: Tensor, generator: torch.Generator) -> tuple[Tensor, AugmentParameters]:
+        """Flip one clip that is cropped already, and draw the rest without doing it.
+
+        Args:
+            clip: ``(T, 3, S, S)`` uint8 with S = ``spec.crop_size``.
+            generator: Source of all random choices.
+
+        Returns:
+            ``(T, 3, S, S)`` uint8, and what to do with it.
+        """
         flip = torch.rand((), generator=generator, dtype=torch.float64) < 0.5
-        parameters = self.augmentation.draw(generator, size, size)
-        top, left, height, width = random_crop(
-            clip.shape[-2], clip.shape[-1], self.scale, self.ratio, generator
-        )
-        clip = resize(clip[..., top : top + height, left : left + width], size, size).contiguous()
+        parameters = self.augmentation.draw(generator, clip.shape[-2], clip.shape[-1])
         return (clip.flip(-1) if self.horizontal_flip and flip else clip), parameters
 
 
