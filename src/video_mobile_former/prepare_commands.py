@@ -44,7 +44,7 @@ def add_prepare(
         "--short_side", type=int, help="pixels; smaller videos keep their size (default: 256)"
     )
     parser.add_argument(
-        "--gop", type=int, help="most frames from key frame to key frame, 1 to 12 (default: 8)"
+        "--gop", type=int, help="most frames from key frame to key frame, 1 to 12 (default: 4)"
     )
     parser.add_argument(
         "--crf", type=float, help="x264's quality, 0 (lossless) to 51 (default: 20)"

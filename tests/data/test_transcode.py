@@ -210,4 +210,4 @@ def test_real_files_keep_frames_times_and_pictures(tmp_path: Path, shared_data: 
     before, after = pictures(source)[0], pictures(tmp_path / "b.mp4")[0]
     np.testing.assert_allclose(after, before - before[0], atol=6e-6)
     assert made.psnr > 34
-    assert made.gop <= 8
+    assert made.gop <= 4

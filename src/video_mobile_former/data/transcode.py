@@ -43,7 +43,7 @@ class PrepareSettings:
 
     short_side: int = 256
     """Pixels, even, at least 16; smaller videos keep their size."""
-    gop: int = 8
+    gop: int = 4
     """Most frames from key frame to key frame, 1 to 12."""
     crf: float = 20.0
     """x264's constant quality, 0 (lossless) to 51; 6 more halve the size, roughly."""
