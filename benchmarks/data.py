@@ -186,7 +186,7 @@ def _print_index(row: dict[str, Any]) -> None:
 
 def _print_memory(row: dict[str, Any]) -> None:
     print(
-        f"Worker, batches of {row['batch_size']}: +{row['private_mb']:.0f} MB private over an "
+        f"Worker, batches of {row['batch_size']}: {row['private_mb']:+.0f} MB private against an "
         f"interpreter with torch ({row['interpreter_private_mb']:.0f} MB),\n"
         f"  besides {row['batches_mb']:.0f} MB of batches under way"
     )

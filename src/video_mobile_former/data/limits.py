@@ -86,7 +86,7 @@ class Slot:
 
 
 _TIDY_EVERY = 16
-"""Reads of a worker process after which it gives freed memory back; costs less than can be measured."""
+"""Reads after which a worker process gives freed memory back; that costs next to nothing."""
 _slot: Slot | None = None
 """Of this process, where it is a worker."""
 
