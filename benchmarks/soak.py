@@ -77,6 +77,7 @@ def soak(loader: ClipLoader, every: int) -> dict[str, Any]:
             failures.setdefault(name, Counter())[failure.reason] += 1
         before, done = done, done + len(batch["indices"]) + len(batch["failures"])
         if done // every > before // every:
+            # PyTorch tells the processes of its workers nowhere else.
             workers = [process.pid for process in loader._iterator._workers]  # type: ignore[union-attr]
             pids |= set(workers)
             samples.append({"reads": done, "workers": [memory(pid) for pid in workers]})

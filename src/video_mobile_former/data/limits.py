@@ -134,7 +134,7 @@ def limited(path: str, limits: Limits, *, epoch: int = 0, clip: int = 0) -> Iter
         with _memory.limited(limits.memory_mb):
             yield
         ok = True
-    except Exception as error:
+    except Exception as error:  # refused memory comes as many kinds of error, see below
         if not _is_out_of_memory(error):
             raise
         raise VideoError(path, _too_much(limits)) from error
