@@ -76,13 +76,13 @@ def keep_freed_memory() -> None:
 
 
 def give_back_memory() -> None:
-    """Give the pages of holes in the heap back to the system, but for 32 MB at its top.
+    """Give the free pages of the heap back to the system, those of holes as well.
 
     Clips of many sizes leave holes between what stays, and the resident memory of a worker would
     creep up by a tenth over thousands of reads although what is in use stays the same.
     """
     with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(_KEPT_BYTES))
+        ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(0))
 
 
 def _end_with(sentinel: int) -> None:
