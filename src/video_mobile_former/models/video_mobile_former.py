@@ -187,6 +187,19 @@ class VideoMobileFormer(CheckpointMixin, nn.Module):
         local, tokens, num_frames, _ = self._trunk(x, with_attention=False)
         return self._head(local, tokens, num_frames)
 
+    def forward_frames(self, frames: Tensor, num_frames: int) -> Tensor:
+        """Classify clips given as frames in a row, in the ``frames`` form.
+
+        Args:
+            frames: Normalised RGB, (B·T, 3, H, W), the T frames of a clip one after the other.
+            num_frames: T.
+
+        Returns:
+            Logits (B, num_classes).
+        """
+        local, tokens, _ = self._run_trunk(frames, num_frames, with_attention=False)
+        return self._head(local, tokens, num_frames)
+
     @overload
     def forward_features(
         self, x: Tensor, *, return_attention: Literal[False] = False
@@ -270,10 +283,17 @@ class VideoMobileFormer(CheckpointMixin, nn.Module):
                 f"a clip must be (B, 3, T, H, W) with T at least 1 and H, W at least {MIN_SIZE} "
                 f"pixels, not {tuple(x.shape)}"
             )
-        batch, _, num_frames = x.shape[:3]
+        num_frames = x.shape[2]
         if resolve_form(self.form, x.device.type, self.training) == "frames":
             x = x.transpose(1, 2).flatten(0, 1)
             x = x.contiguous(memory_format=torch.channels_last)
+        x, tokens, maps = self._run_trunk(x, num_frames, with_attention=with_attention)
+        return x, tokens, num_frames, maps
+
+    def _run_trunk(
+        self, x: Tensor, num_frames: int, *, with_attention: bool
+    ) -> tuple[Tensor, Tensor | None, list[dict[str, Tensor]]]:
+        batch = x.shape[0] if x.dim() == 5 else x.shape[0] // num_frames
         x = F.relu6(self.stem(x, num_frames))
         tokens = None if self.tokens is None else self.tokens.unsqueeze(0).expand(batch, -1, -1)
         maps: list[dict[str, Tensor]] = []
@@ -296,7 +316,7 @@ class VideoMobileFormer(CheckpointMixin, nn.Module):
                 shape = (num_frames, *x.shape[-2:])
                 found = {"mobile_to_former": attention.unflatten(-1, shape)}
                 maps.append({"block": torch.tensor(-1), **found})
-        return x, tokens, num_frames, maps
+        return x, tokens, maps
 
     def _head(self, x: Tensor, tokens: Tensor | None, num_frames: int) -> Tensor:
         x = self.head_conv(channel_shuffle(x, self.groups), num_frames)

@@ -1,0 +1,57 @@
+"""From a model to a graph that other runtimes take."""
+
+from __future__ import annotations
+
+import copy
+from typing import Literal
+
+from torch import Tensor, nn
+
+from ...errors import UserError
+from ...models.video_mobile_former import VideoMobileFormer
+
+GraphForm = Literal["volume", "frames"]
+
+
+def lower(model: nn.Module, *, form: GraphForm, num_frames: int) -> nn.Module:
+    """Rewrite a model as an inference graph that gives the same logits.
+
+    Args:
+        model: A model of this package; it is not changed.
+        form: ``"volume"`` takes clips (B, 3, T, H, W); ``"frames"`` takes the frames of clips in a
+            row (B·T, 3, H, W) and holds nothing above rank 4.
+        num_frames: T of ``frames``.
+
+    Returns:
+        A module in eval mode without gradients, from normalised float32 to logits (B, K).
+
+    Raises:
+        UserError: If the form is unknown or the model does not have it.
+    """
+    if form not in ("volume", "frames"):
+        raise UserError(f"form must be 'volume' or 'frames', not {form!r}")
+    if form == "frames" and not hasattr(model, "forward_frames"):
+        raise UserError(
+            f"{type(model).__name__} has no 'frames' form; use a target that takes 'volume'"
+        )
+    fuse = getattr(model, "fuse", None)
+    if callable(fuse) and not getattr(model, "fused", False):
+        fused = fuse()
+        assert isinstance(fused, nn.Module)
+    else:
+        fused = copy.deepcopy(model).eval().requires_grad_(False)
+    if isinstance(fused, VideoMobileFormer):
+        fused.set_form(form)
+    return FramesGraph(fused, num_frames) if form == "frames" else fused
+
+
+class FramesGraph(nn.Module):
+    """A model fed with frames (B·T, 3, H, W)."""
+
+    def __init__(self, model: nn.Module, num_frames: int):
+        super().__init__()
+        self.model, self.num_frames = model, num_frames
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Logits (B, K) of frames (B·T, 3, H, W), T frames a clip."""
+        return self.model.forward_frames(frames, self.num_frames)  # pyright: ignore[reportCallIssue]
