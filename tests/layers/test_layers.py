@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,12 +13,14 @@ from video_mobile_former.layers.activation import DynamicReLU
 from video_mobile_former.layers.bridge import FormerToMobile, MobileToFormer
 from video_mobile_former.layers.conv import (
     ConvNorm,
+    SpatialConv,
     SpatiotemporalConv,
     TemporalConv,
     channel_shuffle,
     drop_path,
 )
 from video_mobile_former.layers.former import Former
+from video_mobile_former.layers.padding import PaddingKind
 
 B, T, C, H, W, M, D = 2, 5, 12, 6, 7, 3, 16
 
@@ -59,6 +63,35 @@ def test_temporal_kernels_equal_conv3d(kernel: int, num_frames: int, channels_la
     expected = F.conv3d(x, temporal.weight, temporal.bias, padding=(kernel // 2, 0, 0), groups=C)
     found = unfold(temporal(fold(x, channels_last), num_frames))
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("size", [(8, 8), (7, 9), (8, 5)])
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("kernel", [3, 5])
+@pytest.mark.parametrize("temporal_kernel", [1, 3])
+@pytest.mark.parametrize("kind", ["centred", "same"])
+def test_padding_of_strided_convolutions(
+    kind: PaddingKind, temporal_kernel: int, kernel: int, stride: int, size: tuple[int, int]
+) -> None:
+    torch.manual_seed(0)
+    x = torch.randn(B, C, T, *size)
+    if temporal_kernel > 1:
+        conv = SpatiotemporalConv(C, C, kernel, temporal_kernel, C, stride, kind)
+        weight = conv.weight
+    else:
+        conv = SpatialConv(C, C, kernel, stride, C, kind)
+        weight = conv.weight.unsqueeze(2)
+    before, after = (kernel // 2,) * 2, (kernel // 2,) * 2
+    if kind == "same":
+        outputs = [math.ceil(n / stride) for n in size]
+        totals = [(m - 1) * stride + kernel - n for m, n in zip(outputs, size, strict=True)]
+        before = tuple(t // 2 for t in totals)
+        after = tuple(t - t // 2 for t in totals)
+    time = temporal_kernel // 2
+    padded = F.pad(x, (before[1], after[1], before[0], after[0], time, time))
+    expected = F.conv3d(padded, weight, stride=(1, stride, stride), groups=C)
+    torch.testing.assert_close(conv(x, T), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(unfold(conv(fold(x, True), T)), expected, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("form", ["volume", "plain frames", "channels-last frames"])

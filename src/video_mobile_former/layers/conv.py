@@ -18,6 +18,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from .padding import PaddingKind, pad_same
+
 TemporalConvKind = Literal["3d", "2plus1d"]
 
 
@@ -38,13 +40,21 @@ class SpatialConv(nn.Module):
         kernel_size: Height and width k of the kernel, odd.
         stride: Spatial stride.
         groups: Groups; ``in_channels`` groups make it depthwise.
+        padding_kind: Where the zeros around a picture go.
     """
 
     def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int, stride: int, groups: int
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int,
+        stride: int,
+        groups: int,
+        padding_kind: PaddingKind = "centred",
     ):
         super().__init__()
         self.stride, self.groups, self.padding = stride, groups, kernel_size // 2
+        self.padding_kind: PaddingKind = padding_kind
         self.weight = nn.Parameter(
             torch.empty(out_channels, in_channels // groups, kernel_size, kernel_size)
         )
@@ -57,16 +67,17 @@ class SpatialConv(nn.Module):
 
     def forward(self, x: Tensor, num_frames: int) -> Tensor:
         """Convolve every frame alone."""
-        s, p = self.stride, self.padding
+        s, pads = self.stride, (self.padding, self.padding)
+        if self.padding_kind == "same":
+            x, pads = pad_same(x, self.weight.shape[-1], s)
         if x.dim() == 5:
-            return F.conv3d(
-                x, self.weight.unsqueeze(2), self.bias, (1, s, s), (0, p, p), groups=self.groups
-            )
-        return F.conv2d(x, self.weight, self.bias, s, p, groups=self.groups)
+            weight = self.weight.unsqueeze(2)
+            return F.conv3d(x, weight, self.bias, (1, s, s), (0, *pads), groups=self.groups)
+        return F.conv2d(x, self.weight, self.bias, s, pads, groups=self.groups)
 
 
 class SpatiotemporalConv(nn.Module):
-    """``kt×k×k`` convolution of stride 1; parameters as of ``Conv3d``, (C_out, C_in/g, kt, k, k).
+    """``kt×k×k`` convolution of stride 1 in time; parameters as of ``Conv3d``.
 
     Args:
         in_channels: Input channels.
@@ -74,6 +85,8 @@ class SpatiotemporalConv(nn.Module):
         kernel_size: Height and width k of the kernel, odd.
         temporal_kernel: Length kt of the kernel in time, odd.
         groups: Groups; ``in_channels`` groups make it depthwise.
+        stride: Spatial stride.
+        padding_kind: Where the zeros around a picture go.
     """
 
     def __init__(
@@ -83,9 +96,13 @@ class SpatiotemporalConv(nn.Module):
         kernel_size: int,
         temporal_kernel: int,
         groups: int,
+        stride: int = 1,
+        padding_kind: PaddingKind = "centred",
     ):
         super().__init__()
         self.groups, self.padding = groups, (temporal_kernel // 2, kernel_size // 2)
+        self.stride = stride
+        self.padding_kind: PaddingKind = padding_kind
         self.weight = nn.Parameter(
             torch.empty(
                 out_channels, in_channels // groups, temporal_kernel, kernel_size, kernel_size
@@ -101,11 +118,14 @@ class SpatiotemporalConv(nn.Module):
     def forward(self, x: Tensor, num_frames: int) -> Tensor:
         """Convolve in space and time, zeros beyond both ends of the clip."""
         time, space = self.padding
+        s, pads = self.stride, (space, space)
+        if self.padding_kind == "same":
+            x, pads = pad_same(x, self.weight.shape[-1], s)
         if x.dim() == 5:
-            return F.conv3d(x, self.weight, self.bias, 1, (time, space, space), groups=self.groups)
+            return F.conv3d(x, self.weight, self.bias, (1, s, s), (time, *pads), groups=self.groups)
         steps = [
             # The bias belongs to the sum, so only the centre step carries it.
-            F.conv2d(x, w, self.bias if k == time else None, 1, space, groups=self.groups)
+            F.conv2d(x, w, self.bias if k == time else None, s, pads, groups=self.groups)
             for k, w in enumerate(self.weight.unbind(dim=2))
         ]
         return sum_shifted(steps, num_frames)
@@ -195,6 +215,8 @@ class ConvNorm(nn.Module):
         temporal_kernel: Length in time, odd; 1 leaves the convolution 2-D.
         temporal_conv: ``"3d"`` is the full kernel, ``"2plus1d"`` the spatial kernel followed by a
             depthwise temporal one with nothing in between.
+        padding_kind: Where the zeros around a picture go.
+        eps: What BatchNorm adds to the variance.
     """
 
     def __init__(
@@ -207,19 +229,29 @@ class ConvNorm(nn.Module):
         groups: int = 1,
         temporal_kernel: int = 1,
         temporal_conv: TemporalConvKind = "3d",
+        padding_kind: PaddingKind = "centred",
+        eps: float = 1e-5,
     ):
         super().__init__()
         self.temporal: TemporalConv | None = None
         self.conv: SpatialConv | SpatiotemporalConv
         if temporal_kernel > 1 and temporal_conv == "3d":
             self.conv = SpatiotemporalConv(
-                in_channels, out_channels, kernel_size, temporal_kernel, groups
+                in_channels,
+                out_channels,
+                kernel_size,
+                temporal_kernel,
+                groups,
+                stride,
+                padding_kind,
             )
         else:
-            self.conv = SpatialConv(in_channels, out_channels, kernel_size, stride, groups)
+            self.conv = SpatialConv(
+                in_channels, out_channels, kernel_size, stride, groups, padding_kind
+            )
             if temporal_kernel > 1:
                 self.temporal = TemporalConv(out_channels, temporal_kernel)
-        self.norm: nn.Module = BatchNorm(out_channels)
+        self.norm: nn.Module = BatchNorm(out_channels, eps=eps)
 
     def forward(self, x: Tensor, num_frames: int) -> Tensor:
         """Apply to (B, C, T, H, W) or (B·T, C, H, W)."""
