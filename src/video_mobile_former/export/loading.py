@@ -1,0 +1,120 @@
+"""Loading whatever stands for a model: an artefact, a checkpoint folder or a name of the family."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..errors import CheckpointError, UserError
+from ..models.registry import list_models, resolve_model
+from .artifact import ArtifactInfo, info_path, parse_info
+from .runner import ExportedModel
+from .targets import TARGETS, Target, get_target, target_of
+
+
+def load_model(name_or_path: str | Path, threads: int | None = None) -> nn.Module:
+    """Load a model to run it.
+
+    Args:
+        name_or_path: An artefact of ``vmf export``, a checkpoint folder, or a name of
+            :func:`.list_models` (untrained).
+        threads: Of an artefact's runtime; None takes as many as torch uses. Other models use
+            torch's, whatever is given here.
+
+    Returns:
+        A model in eval mode with ``clip``, ``class_names`` and ``multi_label``.
+
+    Raises:
+        UserError: If nothing of that name can be loaded; says why.
+    """
+    path = Path(name_or_path)
+    target = target_of(path)
+    if target is not None and (path.exists() or str(name_or_path) not in list_models()):
+        return load_artifact(path, threads)
+    if path.is_file():
+        known = ", ".join(target.suffix for target in TARGETS.values())
+        hint = ""
+        if path.suffix == ".json" and target_of(path.with_suffix("")) is not None:
+            hint = f"; give {path.with_suffix('')}, which it describes"
+        raise CheckpointError(
+            f"{path} is neither a checkpoint folder nor an artefact (which end in {known}){hint}"
+        )
+    return resolve_model(name_or_path)
+
+
+def load_artifact(path: str | Path, threads: int | None = None) -> ExportedModel:
+    """Load an artefact to run it.
+
+    Args:
+        path: Written by ``vmf export``.
+        threads: Of its runtime, at least 1; None takes as many as torch uses.
+
+    Raises:
+        CheckpointError: If it is missing, damaged or of another version.
+        UserError: If its runtime is not installed or cannot run here.
+    """
+    path = Path(path)
+    threads = torch.get_num_threads() if threads is None else threads
+    if threads < 1:
+        raise UserError(f"threads must be at least 1, not {threads}")
+    info = read_info(path)
+    target = get_target(info.target)
+    if not target.runs_here:
+        raise UserError(f"{path}: artefacts for {target.title} cannot be run here")
+    return ExportedModel(info, target.code.load(path, info, threads), path=path, threads=threads)
+
+
+def read_info(path: str | Path) -> ArtifactInfo:
+    """What an artefact says of itself.
+
+    The JSON beside it is taken where there is one, and must belong to it; otherwise the one inside.
+
+    Raises:
+        CheckpointError: If the artefact is missing, damaged, of another version or does not belong
+            to the JSON beside it.
+    """
+    path = Path(path)
+    target = target_of(path)
+    if target is None:
+        known = ", ".join(target.suffix for target in TARGETS.values())
+        raise CheckpointError(f"{path} is no artefact: those of `vmf export` end in {known}")
+    for file in target.files(path).values():
+        if not file.exists():
+            raise CheckpointError(
+                f"no artefact at {file}" if file == path else f"{file} is missing"
+            )
+    beside = info_path(path)
+    if not beside.is_file():
+        return _checked(_embedded(path, target), target, path)
+    try:
+        text = beside.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{beside} cannot be read: {error}") from error
+    info = _checked(parse_info(text, beside), target, beside)
+    if info.sha256 != target.sha256(path):
+        raise CheckpointError(
+            f"{path} is not what {beside} describes (SHA-256 differs): it is damaged or was "
+            "replaced; export again"
+        )
+    return info
+
+
+def _embedded(path: Path, target: Target) -> ArtifactInfo:
+    text = target.code.embedded(path)
+    if text is None:
+        raise CheckpointError(
+            f"{path} says nothing of itself and there is no {info_path(path).name} beside it: "
+            "was it written by `vmf export`?"
+        )
+    return parse_info(text, f"the metadata in {path}")
+
+
+def _checked(info: ArtifactInfo, target: Target, where: Path) -> ArtifactInfo:
+    if info.target != target.name:
+        raise CheckpointError(
+            f"{where} speaks of the target {info.target!r}, but the file ends like one for "
+            f"{target.name!r}"
+        )
+    return info

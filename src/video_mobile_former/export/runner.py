@@ -1,0 +1,103 @@
+"""An artefact as a model: whatever takes a model from clips to logits takes this."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..errors import UserError
+from .artifact import ArtifactInfo
+
+Runner = Callable[[np.ndarray], np.ndarray]
+"""What a target loads: an input of the artefact, C-contiguous, in; logits (B, K) out."""
+
+
+class ExportedModel(nn.Module):
+    """Runs an artefact where a model of this package is expected.
+
+    Args:
+        info: What the artefact says of itself.
+        runner: Runs it.
+        path: Its file, for messages.
+        threads: Threads that the runner uses.
+    """
+
+    fused = True
+    """There is nothing left to fold."""
+    device = torch.device("cpu")
+    """The only device it runs on."""
+
+    def __init__(self, info: ArtifactInfo, runner: Runner, *, path: str | Path, threads: int):
+        super().__init__()
+        self.artifact, self.runner, self.path, self.threads = info, runner, Path(path), threads
+        self.clip = info.clip
+        self.class_names = info.class_names
+        self.multi_label = info.multi_label
+        self.num_classes = info.num_classes
+        self.info: dict[str, Any] = dict(info.model_info)
+        self.takes_uint8 = info.input.dtype == "uint8"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Classify clips, as many at once as the artefact takes.
+
+        Args:
+            x: (B, 3, T, H, W), normalised float, or uint8 RGB where ``takes_uint8``.
+
+        Returns:
+            Logits (B, K), float32.
+
+        Raises:
+            UserError: If the type or shape is none that the artefact takes.
+        """
+        self._check(x)
+        batch = self.artifact.input.batch
+        if batch is None:
+            return self._run(x)
+        parts = []
+        for part in x.split(batch):
+            # The last part is filled up with its last clip, whose logits are then left out.
+            missing = batch - len(part)
+            full = (
+                torch.cat([part, part[-1:].expand(missing, *part.shape[1:])]) if missing else part
+            )
+            parts.append(self._run(full)[: len(part)])
+        return torch.cat(parts)
+
+    def inputs(self, x: Tensor) -> np.ndarray:
+        """The clips (B, 3, T, H, W) as the artefact takes them: its layout, C-contiguous."""
+        layout = self.artifact.input.layout
+        if layout == "(BT)CHW":
+            x = x.transpose(1, 2).flatten(0, 1)
+        elif layout == "(BT)HWC":
+            x = x.permute(0, 2, 3, 4, 1).flatten(0, 1)
+        return x.contiguous().numpy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> ExportedModel:
+        # Sessions of runtimes cannot be copied, and running one changes nothing in it.
+        return self
+
+    def _run(self, x: Tensor) -> Tensor:
+        return torch.from_numpy(np.asarray(self.runner(self.inputs(x)), dtype=np.float32))
+
+    def _check(self, x: Tensor) -> None:
+        wanted = torch.uint8 if self.takes_uint8 else torch.float32
+        if x.dtype != wanted:
+            raise UserError(f"{self.path} takes {_name(wanted)} clips, not {_name(x.dtype)}")
+        free, clip = self.artifact.input.free, self.clip
+        fits = x.dim() == 5 and x.shape[1] == 3 and len(x) > 0
+        fits = fits and ("num_frames" in free or x.shape[2] == clip.num_frames)
+        if not fits or not ("size" in free or tuple(x.shape[3:]) == (clip.crop_size,) * 2):
+            frames = "T" if "num_frames" in free else clip.num_frames
+            size = "H, W" if "size" in free else f"{clip.crop_size}, {clip.crop_size}"
+            raise UserError(
+                f"{self.path} takes clips (B, 3, {frames}, {size}), not {tuple(x.shape)}"
+            )
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
