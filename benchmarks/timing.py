@@ -5,14 +5,15 @@ from __future__ import annotations
 import datetime
 import json
 import platform
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
+
+from video_mobile_former.profiling.latency import MIN_ROUNDS, clock_of, time_in_turn
+from video_mobile_former.profiling.machine import processor_name
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -23,28 +24,18 @@ def interleave(runs: dict[str, Callable[[], object]], rounds: int) -> dict[str, 
     On a CPU with one thread this is processor time, which other programs do not stretch; else it
     is wall-clock time.
     """
-    clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
-    seconds: dict[str, list[float]] = {name: [] for name in runs}
-    for run in runs.values():
-        run()  # warm-up: allocations and kernel choices
-    for _ in range(rounds):
-        for name, run in runs.items():
-            start = clock()
-            run()
-            seconds[name].append(clock() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
+    clock = clock_of(torch.get_num_threads())
+    timings = time_in_turn(
+        runs, rounds=max(rounds, MIN_ROUNDS), min_rounds=max(rounds, 1), warm_up=1, settle=0
+    )
+    return {name: timing.seconds(clock).median for name, timing in timings.items()}
 
 
-def describe_machine() -> dict[str, Any]:
+def describe_run() -> dict[str, Any]:
     """Device and versions, to stand beside every figure."""
-    cpu = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        cpu = names[0].split(":", 1)[1].strip() if names else cpu
     return {
         "date": datetime.date.today().isoformat(),
-        "cpu": cpu,
+        "cpu": processor_name(),
         "threads": torch.get_num_threads(),
         "python": platform.python_version(),
         "torch": torch.__version__,
@@ -54,7 +45,7 @@ def describe_machine() -> dict[str, Any]:
 def write_result(name: str, rows: list[dict[str, Any]], **extra: Any) -> None:
     """Store rows with the machine and the command in ``benchmarks/results``."""
     record = {
-        **describe_machine(),
+        **describe_run(),
         "command": "python " + " ".join([f"benchmarks/{name}.py", *sys.argv[1:]]),
         **extra,
         "rows": rows,

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import os
-import platform
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal, get_args
 
 import torch
@@ -16,6 +13,7 @@ from torch import Tensor, nn
 from ..clip import ClipSpec
 from ..data.transforms import normalize
 from ..errors import UserError
+from ..profiling.machine import processor_name
 
 Precision = Literal["32", "bf16"]
 Average = Literal["probabilities", "logits"]
@@ -147,7 +145,7 @@ def describe_device(device: torch.device) -> str:
     """Name the hardware behind a device, for reports."""
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)} ({device})"
-    name = _processor_name()
+    name = processor_name()
     if device.type == "cpu":
         threads = torch.get_num_threads()
         return f"{name}, {threads} thread{'s' if threads > 1 else ''}"
@@ -162,16 +160,6 @@ def at_least_one(name: str, value: int) -> None:
     """
     if value < 1:
         raise UserError(f"{name} must be at least 1, not {value}")
-
-
-def _processor_name() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
-            key, _, value = line.partition(":")
-            if key.strip() == "model name" and value.strip():
-                return value.strip()
-    return platform.processor() or platform.machine() or os.name
 
 
 def _inference_copy(model: nn.Module) -> nn.Module:

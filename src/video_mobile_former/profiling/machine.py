@@ -1,0 +1,54 @@
+"""What a figure was measured on."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+from pathlib import Path
+
+
+def processor_name() -> str:
+    """The processor as the system names it."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name" and value.strip():
+                return value.strip()
+    return platform.processor() or platform.machine() or os.name
+
+
+def usable_cores() -> int:
+    """Cores that this process may run on, which in a container are fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def describe_machine() -> str:
+    """Processor, cores and system in one line, to stand beside every figure."""
+    cores = usable_cores()
+    return (
+        f"{processor_name()}, {cores} core{'s' if cores > 1 else ''}, "
+        f"{platform.system()} {platform.machine()}"
+    )
+
+
+def load_average() -> float | None:
+    """Programs that wanted a core during the last minute, None where the system does not say.
+
+    Above the number of cores left to the measurement, timings lean high.
+    """
+    try:
+        return round(os.getloadavg()[0], 2)
+    except (AttributeError, OSError):  # Windows
+        return None
+
+
+def library_version(distribution: str) -> str | None:
+    """Version of an installed package, None where it is not installed."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return None
