@@ -18,7 +18,7 @@ def read_release(path: str | Path) -> dict[str, Tensor]:
     """Read the state dict of a released checkpoint without running code from it.
 
     Args:
-        path: ``.safetensors``, or whatever ``torch.save`` wrote. The weights may stand at the top or
+        path: ``.safetensors``, or a file of ``torch.save``. The weights may stand at the top or
             under ``state_dict``, ``model``, ``model_state`` or ``state_dict_ema``, with or without
             ``module.`` before every name.
 
