@@ -18,13 +18,21 @@ def settled_model(name: str, **overrides) -> torch.nn.Module:
     return model.eval()
 
 
-@pytest.mark.parametrize("name", ["vmf_500m", "vmf_1g"])
 @pytest.mark.parametrize("form", ["volume", "frames"])
-@pytest.mark.parametrize("tokens", [None, 0])
-def test_lowered_graphs_give_the_logits_of_the_model(name, form, tokens):
-    overrides = {} if tokens is None else {"num_tokens": tokens}
+@pytest.mark.parametrize(
+    ("name", "overrides"),
+    [
+        ("vmf_500m", {}),
+        ("vmf_500m", {"num_tokens": 0, "temporal_conv": "2plus1d"}),
+        ("vmf_500m", {"temporal_kernel": 1, "stem_temporal_kernel": 1}),
+        ("vmf_1g", {"temporal_conv": "2plus1d"}),
+        ("vmf_1g", {"num_tokens": 0}),
+        ("vmf_2g", {"temporal_kernel": 5}),
+    ],
+)
+def test_lowered_graphs_give_the_logits_of_the_model(name, overrides, form):
     model = settled_model(name, **overrides)
-    clips = torch.randn(2, 3, 4, 64, 64)
+    clips = torch.randn(2, 3, 4, 68, 50)
     graph = lower(model, form=form, num_frames=4)
     inputs = clips if form == "volume" else clips.transpose(1, 2).flatten(0, 1)
     with torch.no_grad():

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ...errors import UserError
 from ...models.video_mobile_former import VideoMobileFormer
+from .volume import VolumeGraph
 
 GraphForm = Literal["volume", "frames"]
 
@@ -41,6 +42,8 @@ def lower(model: nn.Module, *, form: GraphForm, num_frames: int) -> nn.Module:
     else:
         fused = copy.deepcopy(model).eval().requires_grad_(False)
     if isinstance(fused, VideoMobileFormer):
+        if form == "volume":
+            return VolumeGraph(fused)
         fused.set_form(form)
     return FramesGraph(fused, num_frames) if form == "frames" else fused
 

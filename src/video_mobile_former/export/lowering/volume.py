@@ -1,0 +1,183 @@
+"""The ``volume`` form for runtimes that compute channels-last, such as OpenVINO.
+
+The same network as ``models/video_mobile_former.py``, arithmetic for arithmetic, in the order in
+which the memory already lies. What each rewrite gained is in ``docs/lab-notes.md``.
+
+Between blocks the local features are rows (B, L, C), L = T·H·W. The identity of a block is added
+on rows as well, not inside a convolution: OpenVINO passes from a convolution to rows without a
+copy only where no sum is fused into the convolution.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from ...layers.activation import DynamicReLU
+from ...layers.mobile import DownsampleBlock, LiteBlock, MobileBlock
+from ...models.block import Block
+from ...models.video_mobile_former import VideoMobileFormer
+from .convolution import Depthwise, Pointwise, Stem, after_shuffle
+from .tokens import Clamp, Gather, Read, Slopes
+
+Size = tuple[int, int, int]
+"""T, H, W."""
+
+
+class VolumeGraph(nn.Module):
+    """A lowered network from clips (B, 3, T, H, W) to logits (B, K).
+
+    Args:
+        model: A fused model; its weights are used, not changed.
+    """
+
+    fixed_tokens: Tensor | None
+
+    def __init__(self, model: VideoMobileFormer):
+        super().__init__()
+        fixed = None if model.tokens is None else model.tokens.detach()
+        self.register_buffer("fixed_tokens", None if fixed is None else fixed.unsqueeze(0))
+        self.stem = Stem(model.stem)
+        self.blocks = nn.ModuleList()
+        for block in model.blocks:
+            assert isinstance(block, Block)
+            gathers = block.mobile_to_former is not None
+            self.blocks.append(lower_block(block, fixed if gathers else None))
+            fixed = None if gathers else fixed
+        self.gather = None if model.head_bridge is None else Gather(model.head_bridge)
+        self.head_conv = Pointwise(model.head_conv, shuffle_before=model.groups)
+        self.head_linear, self.head_norm = model.head_linear, model.head_norm
+        self.classifier = model.classifier
+        self.eval().requires_grad_(False)
+
+    def forward(self, clip: Tensor) -> Tensor:
+        """Logits (B, K) of normalised clips (B, 3, T, H, W)."""
+        x, size = to_rows(self.stem(clip))
+        tokens = self.fixed_tokens
+        for block in self.blocks:
+            x, size, tokens = block(x, size, tokens)
+        if self.gather is not None:
+            tokens = self.gather(tokens, x)
+        pooled = F.relu(self.head_conv(to_volume(x, size))).mean(dim=(2, 3, 4))
+        pooled = F.hardswish(pooled)
+        if tokens is not None:
+            pooled = torch.cat([pooled, tokens[:, 0]], dim=1)
+        return self.classifier(F.hardswish(self.head_norm(self.head_linear(pooled))))
+
+
+class LiteGraph(nn.Module):
+    """The block without tokens."""
+
+    def __init__(self, source: LiteBlock):
+        super().__init__()
+        self.depthwise = Depthwise(source.depthwise)
+        self.project = Pointwise(
+            source.project, order=self.depthwise.order, shuffle_before=source.shuffle_groups
+        )
+        self.has_identity = source.has_identity
+
+    def forward(
+        self, rows: Tensor, size: Size, tokens: Tensor | None
+    ) -> tuple[Tensor, Size, Tensor | None]:
+        """Map rows (B, L, C) of a size (T, H, W) to the next ones; tokens pass by."""
+        y = F.relu6(self.depthwise(to_volume(rows, size)))
+        found, size = to_rows(self.project(y))
+        return (rows + found if self.has_identity else found), size, tokens
+
+
+class BridgedGraph(nn.Module):
+    """A block with its Former and both bridges; without tokens, its convolutions alone."""
+
+    def __init__(self, source: Block, fixed_tokens: Tensor | None):
+        super().__init__()
+        bridge = source.mobile_to_former
+        self.gather = None if bridge is None else Gather(bridge, fixed_tokens)
+        self.former = source.former
+        self.mobile = lower_mobile(source.mobile)
+        self.read = None if source.former_to_mobile is None else Read(source.former_to_mobile)
+
+    def forward(
+        self, rows: Tensor, size: Size, tokens: Tensor | None
+    ) -> tuple[Tensor, Size, Tensor | None]:
+        """Map rows (B, L, C) of a size (T, H, W) and tokens (B, M, D) to the next ones."""
+        if self.gather is None or self.former is None or self.read is None:
+            return *self.mobile(rows, size, tokens), tokens
+        tokens = self.former(self.gather(tokens, rows))
+        rows, size = self.mobile(rows, size, tokens)
+        assert tokens is not None
+        return self.read(rows, tokens), size, tokens
+
+
+class MobileGraph(nn.Module):
+    """Expand, depthwise, project; the shuffle in the middle is left out."""
+
+    def __init__(self, source: MobileBlock):
+        super().__init__()
+        groups = source.groups
+        self.expand = Pointwise(source.expand, shuffle_after=groups, leave_shuffle=True)
+        order = self.expand.order
+        self.expand_act = lower_activation(source.expand_act, order)
+        self.depthwise = Depthwise(source.depthwise, order)
+        self.depthwise_act = lower_activation(source.depthwise_act, order)
+        self.project = Pointwise(source.project, order=order, shuffle_after=groups)
+        self.has_identity = source.has_identity
+
+    def forward(self, rows: Tensor, size: Size, tokens: Tensor | None) -> tuple[Tensor, Size]:
+        """Map rows (B, L, C) of a size (T, H, W) to the next ones."""
+        y = self.expand_act(self.expand(to_volume(rows, size)), tokens)
+        y = self.depthwise_act(self.depthwise(y), tokens)
+        found, size = to_rows(self.project(y))
+        return (rows + found if self.has_identity else found), size
+
+
+class DownsampleGraph(nn.Module):
+    """Halve height and width, then a residual pair; neither shuffle moves a channel."""
+
+    def __init__(self, source: DownsampleBlock):
+        super().__init__()
+        before, middle = source.shuffles
+        self.down = Depthwise(source.down)
+        self.down_act = lower_activation(source.down_act, after_shuffle(self.down.order, before))
+        self.reduce = Pointwise(source.reduce, order=self.down.order, shuffle_before=before)
+        self.depthwise = Depthwise(source.depthwise)
+        order = self.depthwise.order
+        self.depthwise_act = lower_activation(source.depthwise_act, after_shuffle(order, middle))
+        self.project = Pointwise(source.project, order=order, shuffle_before=middle)
+
+    def forward(self, rows: Tensor, size: Size, tokens: Tensor | None) -> tuple[Tensor, Size]:
+        """Map rows (B, L, C) of a size (T, H, W) to those of (T, ⌈H/2⌉, ⌈W/2⌉)."""
+        short = self.reduce(self.down_act(self.down(to_volume(rows, size)), tokens))
+        y = self.project(self.depthwise_act(self.depthwise(short), tokens))
+        found, size = to_rows(y)
+        return to_rows(short)[0] + found, size
+
+
+def lower_block(block: Block, fixed_tokens: Tensor | None) -> nn.Module:
+    """The graph of one row of the table."""
+    if isinstance(block.mobile, LiteBlock):
+        return LiteGraph(block.mobile)
+    return BridgedGraph(block, fixed_tokens)
+
+
+def lower_mobile(source: nn.Module) -> nn.Module:
+    """The graph of a block's convolutions."""
+    if isinstance(source, MobileBlock):
+        return MobileGraph(source)
+    assert isinstance(source, DownsampleBlock)
+    return DownsampleGraph(source)
+
+
+def lower_activation(source: nn.Module, order: Tensor) -> nn.Module:
+    """Dynamic ReLU or ReLU6 for channels that stand in ``order``."""
+    return Slopes(source, order) if isinstance(source, DynamicReLU) else Clamp()
+
+
+def to_rows(x: Tensor) -> tuple[Tensor, Size]:
+    """Bring (B, C, T, H, W) to rows (B, T·H·W, C) and its size."""
+    return x.permute(0, 2, 3, 4, 1).flatten(1, 3), (x.shape[2], x.shape[3], x.shape[4])
+
+
+def to_volume(rows: Tensor, size: Size) -> Tensor:
+    """Bring rows (B, T·H·W, C) to (B, C, T, H, W)."""
+    return rows.unflatten(1, size).permute(0, 4, 1, 2, 3)
