@@ -17,14 +17,12 @@ import torch
 from timing import interleave, write_result
 
 from video_mobile_former import create_model
-from video_mobile_former.models.video_mobile_former import VideoMobileFormer
+from video_mobile_former.models.video_model import VideoModel
 
 FORMS = ("volume", "frames")
 
 
-def forward_run(
-    model: VideoMobileFormer, form: str, frames: int, size: int
-) -> Callable[[], object]:
+def forward_run(model: VideoModel, form: str, frames: int, size: int) -> Callable[[], object]:
     fused = model.eval().fuse()
     fused.set_form(form)  # pyright: ignore[reportArgumentType] - from FORMS
     x = torch.randn(1, 3, frames, size, size)
@@ -36,9 +34,7 @@ def forward_run(
     return run
 
 
-def training_run(
-    model: VideoMobileFormer, form: str, frames: int, size: int
-) -> Callable[[], object]:
+def training_run(model: VideoModel, form: str, frames: int, size: int) -> Callable[[], object]:
     x, y = torch.randn(4, 3, frames, size, size), torch.arange(4)
     optimizer = torch.optim.SGD(model.parameters(), lr=1e-4)
 

@@ -53,7 +53,7 @@ def test_the_python_of_the_readme_runs(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_the_table_of_the_readme_is_the_family() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    for row in cost_rows("vmf_500m") + cost_rows("vmf_6g"):
+    for row in (cost_rows(name)[0] for name in ("vmf_500m", "vmf_6g")):
         size = f"{row['num_frames']} × {row['crop_size']}²"
         cells = [
             f"`{row['name']}`",

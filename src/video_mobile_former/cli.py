@@ -31,7 +31,7 @@ from .version import __version__
 if TYPE_CHECKING:
     from .data.frame_source import Reading
     from .data.index import ClipIndex
-    from .models import VideoMobileFormer
+    from .models import VideoModel
 
 EXIT_FAILED_FILES, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -202,7 +202,7 @@ def _train(words: list[str]) -> int:
     return 0
 
 
-def _load(name: str) -> VideoMobileFormer:
+def _load(name: str) -> VideoModel:
     from .models import list_models, load_checkpoint
 
     if name in list_models() and not Path(name).exists():

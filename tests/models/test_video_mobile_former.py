@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import torch
@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from video_mobile_former.errors import UserError
 from video_mobile_former.models import VideoMobileFormer, create_model, list_models
+from video_mobile_former.models.variants import VARIANTS, VariantName
 from video_mobile_former.profiling.cost import count_macs, count_parameters
 
 # parameters 3d, MACs 3d, parameters 2plus1d, MACs 2plus1d, parameters of the 2-D parent
@@ -42,7 +43,9 @@ def randomise(model: VideoMobileFormer, seed: int = 0) -> VideoMobileFormer:
 
 def small(name: str = "vmf_500m", **overrides: Any) -> VideoMobileFormer:
     torch.manual_seed(0)
-    return randomise(create_model(name, 7, **overrides))
+    model = create_model(name, 7, **overrides)
+    assert isinstance(model, VideoMobileFormer)
+    return randomise(model)
 
 
 def clips(batch: int = 2, frames: int = 4, height: int = 40, width: int = 48) -> Tensor:
@@ -51,7 +54,8 @@ def clips(batch: int = 2, frames: int = 4, height: int = 40, width: int = 48) ->
 
 
 def test_every_variant_is_listed() -> None:
-    assert list_models("vmf_*") == list(COUNTS)
+    assert list_models("vmf_*", baselines=False) == list(COUNTS)
+    assert get_args(VariantName) == tuple(VARIANTS) == tuple(COUNTS)
 
 
 @pytest.mark.parametrize("name", COUNTS)

@@ -38,14 +38,17 @@ def test_a_model_without_native_clip_needs_a_shape() -> None:
 
 def test_models_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "500m", "--json"]) == 0
-    (row,) = json.loads(capsys.readouterr().out)
-    assert row["name"] == "vmf_500m"
+    row, light = json.loads(capsys.readouterr().out)
+    assert (row["name"], row["baseline"]) == ("vmf_500m", False)
     assert row["parameters"] == 2_650_860
     assert row["macs_per_view"] == 424_582_144
     assert row["macs_per_view_2plus1d"] == 322_975_744
     assert (row["num_frames"], row["crop_size"], row["num_tokens"]) == (16, 224, 3)
-    table = format_rows([row])
+    assert (light["name"], light["baseline"], light["published"]) == ("vmf_500m_cnn", True, [])
+    assert light["macs_per_view"] < row["macs_per_view"]
+    table = format_rows([row, light])
     assert max(len(line) for line in table.splitlines()) <= 80
     assert "0.425 G" in table
+    assert "vmf_500m_cnn" in table
     assert main(["models", "nothing"]) == 2
     assert "known: vmf_500m" in capsys.readouterr().err

@@ -15,6 +15,7 @@ from video_mobile_former.data.quarantine import (
 )
 from video_mobile_former.data.synthetic import MOTIONS
 from video_mobile_former.errors import CheckpointError, DataError, RecipeError, UserError
+from video_mobile_former.models import VideoMobileFormer
 from video_mobile_former.models.registry import create_model, load_checkpoint
 from video_mobile_former.training.build import (
     adapt_clip,
@@ -131,8 +132,8 @@ def test_the_seed_alone_decides_fresh_weights(small_recipe: Make) -> None:
     torch.manual_seed(2)
     two = build_model(small_recipe(), MOTIONS)
     other = build_model(small_recipe(seed=5), MOTIONS)
-    assert torch.equal(one.head_linear.weight, two.head_linear.weight)
-    assert not torch.equal(one.head_linear.weight, other.head_linear.weight)
+    assert torch.equal(one.classifier.weight, two.classifier.weight)
+    assert not torch.equal(one.classifier.weight, other.classifier.weight)
     torch.manual_seed(1)
     assert torch.equal(torch.rand(1), after)
 
@@ -259,6 +260,7 @@ def test_starting_from_the_2d_release(
     weights = shared_data / "parity" / "mobile_former_26m.safetensors"
     model = build_model(small_recipe(model__weights=str(weights)), ("a", "b", "c"))
     tokens = load_file(weights)["tokens.weight"]
+    assert isinstance(model, VideoMobileFormer)
     assert model.tokens is not None
     torch.testing.assert_close(model.tokens.detach(), tokens.view_as(model.tokens))
     assert model.classifier.out_features == 3

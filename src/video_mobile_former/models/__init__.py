@@ -1,4 +1,4 @@
-"""The model family: the table is in ``variants.py``, the class in ``video_mobile_former.py``."""
+"""Networks: the family's table is in ``variants.py``, other methods are in ``baselines``."""
 
 from .mobile_former import load_mobile_former as load_mobile_former
 from .registry import create_model as create_model
@@ -6,3 +6,4 @@ from .registry import list_models as list_models
 from .registry import load_checkpoint as load_checkpoint
 from .registry import resolve_model as resolve_model
 from .video_mobile_former import VideoMobileFormer as VideoMobileFormer
+from .video_model import VideoModel as VideoModel

@@ -6,8 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def render_card(config: Mapping[str, Any]) -> str:
-    """Write the card for a configuration as :meth:`CheckpointMixin.to_config` returns it."""
+def render_card(config: Mapping[str, Any], method: str) -> str:
+    """Write the card for a configuration as :meth:`CheckpointMixin.to_config` returns it.
+
+    Args:
+        config: The configuration.
+        method: One line: the method and its paper.
+    """
     import yaml  # only needed where a checkpoint is written
 
     arguments, clip = config["architecture"]["arguments"], config["clip"]
@@ -32,13 +37,12 @@ def render_card(config: Mapping[str, Any]) -> str:
         "",
         f"# {config['architecture']['class']}, {arguments['num_classes']} classes{kind}",
         "",
-        f"Action recognition in video: light 3-D CNN and {arguments['num_tokens']} global tokens.",
-        "Method: Video Mobile-Former (arXiv 2208.12257).",
+        f"Action recognition in video. {method}",
         "",
         "```python",
-        "from video_mobile_former import VideoMobileFormer",
+        "from video_mobile_former import load_checkpoint",
         "",
-        'model = VideoMobileFormer.from_pretrained("this folder")',
+        'model = load_checkpoint("this folder")',
         "```",
         "",
         "or `vmf predict THIS_FOLDER clip.mp4`.",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from huggingface_hub import ModelCard, PyTorchModelHubMixin, snapshot_download
 from safetensors import SafetensorError
@@ -50,6 +50,8 @@ class CheckpointMixin(PyTorchModelHubMixin):
     info: dict[str, Any]
     """``training`` (how it was made), ``measured`` (accuracy and how it was measured) and
     ``license`` of the weights; JSON data."""
+    method: ClassVar[str]
+    """The method and its paper, one line for the card."""
     fused: bool
     num_classes: int
 
@@ -163,13 +165,16 @@ class CheckpointMixin(PyTorchModelHubMixin):
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
         """The ``README.md`` of the folder."""
-        return ModelCard(render_card(self.to_config()), ignore_metadata_errors=True)
+        return ModelCard(self._card(), ignore_metadata_errors=True)
+
+    def _card(self) -> str:
+        return render_card(self.to_config(), self.method)
 
     def _write(self, name: str, path: Path) -> None:
         if name == CONFIG_NAME:
             write_json(path, self.to_config())
         elif name == CARD_NAME:
-            path.write_text(render_card(self.to_config()), encoding="utf-8")
+            path.write_text(self._card(), encoding="utf-8")
         else:
             assert isinstance(self, nn.Module)
             state = {k: v.detach().cpu().contiguous() for k, v in self.state_dict().items()}

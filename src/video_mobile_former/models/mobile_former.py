@@ -97,6 +97,7 @@ def load_mobile_former(
         )
     # Without the entry any number will do: the weights are then refused below, by name.
     model = create_model(variant, num_classes or 1, **overrides)
+    assert isinstance(model, VideoMobileFormer)
     own = model.state_dict()
     if not keep_classifier:
         state = {k: v for k, v in state.items() if not k.startswith("classifier.")}

@@ -1,4 +1,4 @@
-"""Models by name: the variants of the family, and whatever a checkpoint folder holds."""
+"""Models by name: the variants of the family, the baselines, and what a checkpoint folder holds."""
 
 from __future__ import annotations
 
@@ -6,26 +6,33 @@ import difflib
 import fnmatch
 import inspect
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from ..errors import CheckpointError, UserError
+from .baselines import BASELINES, Baseline
 from .checkpoint import CONFIG_NAME, read_config
-from .variants import VARIANTS, Variant
+from .variants import VARIANTS, Variant, VariantName
 from .video_mobile_former import VideoMobileFormer
+from .video_model import VideoModel
 
-ARCHITECTURES: dict[str, type[VideoMobileFormer]] = {"VideoMobileFormer": VideoMobileFormer}
+ARCHITECTURES: dict[str, type[VideoModel]] = {
+    model.__name__: model
+    for model in (VideoMobileFormer, *(baseline.model for baseline in BASELINES.values()))
+}
 """Classes a checkpoint may name; nothing else is ever looked up from a file."""
 
 
-def list_models(filter: str = "") -> list[str]:
-    """Names that :func:`create_model` takes.
+def list_models(filter: str = "", *, baselines: bool = True) -> list[str]:
+    """Names that :func:`create_model` takes, the family first.
 
     Args:
         filter: Keep names that contain this text, or match it as a pattern such as ``"vmf_*"``.
+        baselines: Also those of other methods.
     """
+    names = [*VARIANTS, *(BASELINES if baselines else ())]
     if any(mark in filter for mark in "*?["):
-        return [name for name in VARIANTS if fnmatch.fnmatchcase(name, filter)]
-    return [name for name in VARIANTS if filter in name]
+        return [name for name in names if fnmatch.fnmatchcase(name, filter)]
+    return [name for name in names if filter in name]
 
 
 def get_variant(name: str) -> Variant:
@@ -36,21 +43,40 @@ def get_variant(name: str) -> Variant:
     """
     if name in VARIANTS:
         return VARIANTS[name]
-    near = difflib.get_close_matches(name, VARIANTS, n=1, cutoff=0.4)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise UserError(f"no model named {name!r}{hint} Known: {', '.join(VARIANTS)}")
+    raise _unknown(name, list(VARIANTS))
 
 
-def create_model(name: str, num_classes: int = 400, **overrides: Any) -> VideoMobileFormer:
-    """Build a model of the family with fresh weights.
+def get_baseline(name: str) -> Baseline:
+    """The row of the table of baselines called ``name``.
+
+    Raises:
+        UserError: If there is none; suggests the nearest.
+    """
+    if name in BASELINES:
+        return BASELINES[name]
+    raise _unknown(name, list(BASELINES))
+
+
+@overload
+def create_model(
+    name: VariantName, num_classes: int = 400, **overrides: Any
+) -> VideoMobileFormer: ...
+
+
+@overload
+def create_model(name: str, num_classes: int = 400, **overrides: Any) -> VideoModel: ...
+
+
+def create_model(name: str, num_classes: int = 400, **overrides: Any) -> VideoModel:
+    """Build a model of the family, or a baseline, with fresh weights.
 
     Args:
         name: One of :func:`list_models`.
         num_classes: Number of logits.
-        overrides: Constructor arguments of :class:`VideoMobileFormer` that shall differ from the
-            variant's: ``num_tokens``, ``temporal_conv``, ``temporal_kernel``,
-            ``stem_temporal_kernel``, ``num_frames``, ``crop_size``, ``form``, ``drop_rate``,
-            ``drop_path_rate``, …
+        overrides: Constructor arguments that shall differ from those of the name. All models take
+            ``num_frames``, ``crop_size``, ``form``, ``drop_rate`` and ``drop_path_rate``;
+            :class:`VideoMobileFormer` also ``num_tokens``, ``temporal_conv``,
+            ``temporal_kernel``, ``stem_temporal_kernel``, …
 
     Returns:
         The model in training mode. Weights come from torch's global random state.
@@ -58,17 +84,22 @@ def create_model(name: str, num_classes: int = 400, **overrides: Any) -> VideoMo
     Raises:
         UserError: If the name or an argument is unknown or out of range.
     """
-    arguments = {**get_variant(name).arguments(), "num_classes": num_classes}
-    known = set(inspect.signature(VideoMobileFormer).parameters)
+    if name in BASELINES:
+        model, own = BASELINES[name].model, BASELINES[name].arguments
+    elif name in VARIANTS:
+        model, own = VideoMobileFormer, VARIANTS[name].arguments()
+    else:
+        raise _unknown(name, list_models())
+    known = set(inspect.signature(model).parameters)
     for key in overrides:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"; did you mean {near[0]!r}?" if near else ""
             raise UserError(f"{name} takes no argument {key!r}{hint}")
-    return VideoMobileFormer(**{**arguments, **overrides})
+    return model(**{**own, "num_classes": num_classes, **overrides})
 
 
-def load_checkpoint(folder: str | Path) -> VideoMobileFormer:
+def load_checkpoint(folder: str | Path) -> VideoModel:
     """Load the model of a checkpoint folder, of whatever class, in eval mode.
 
     Raises:
@@ -85,17 +116,23 @@ def load_checkpoint(folder: str | Path) -> VideoMobileFormer:
     return ARCHITECTURES[found].from_config(config, folder)
 
 
-def resolve_model(name_or_folder: str | Path) -> VideoMobileFormer:
-    """Whatever stands for a model: a checkpoint folder, or a name of the family.
+def resolve_model(name_or_folder: str | Path) -> VideoModel:
+    """Whatever stands for a model: a checkpoint folder, or one of :func:`list_models`.
 
     Raises:
         UserError: If it is neither.
     """
-    if str(name_or_folder) in VARIANTS and not Path(name_or_folder).exists():
+    if str(name_or_folder) in list_models() and not Path(name_or_folder).exists():
         return create_model(str(name_or_folder)).eval()
     if Path(name_or_folder).exists():
         return load_checkpoint(name_or_folder)
     raise CheckpointError(
         f"no checkpoint folder at {name_or_folder}, and no model of that name "
-        f"(known: {', '.join(VARIANTS)})"
+        f"(known: {', '.join(list_models())})"
     )
+
+
+def _unknown(name: str, known: list[str]) -> UserError:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    return UserError(f"no model named {name!r}{hint} Known: {', '.join(known)}")

@@ -8,7 +8,7 @@ has them; exact counts are tests.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from .video_mobile_former import BlockRow
 
@@ -97,6 +97,11 @@ _BLOCKS_508M = (
     down(6, 128), mobile(4, 128), mobile(6, 176), mobile(6, 176),
     down(6, 240), mobile(6, 240), mobile(6, 240),
 )
+
+VariantName = Literal[
+    "vmf_500m", "vmf_1g", "vmf_2g", "vmf_3g", "vmf_4g", "vmf_6g", "vmf_9g"
+]
+"""The names below, for type checkers: what they build is a ``VideoMobileFormer``."""
 
 VARIANTS: dict[str, Variant] = {
     #                 parent  frames stem  M    D  groups  F

@@ -20,7 +20,6 @@ Axes: B clips, T frames, C channels, H, W pixels, M tokens, D token width, h hea
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, NamedTuple, overload
 
@@ -33,10 +32,7 @@ from ..errors import UserError
 from ..layers.bridge import MobileToFormer
 from ..layers.conv import ConvNorm, TemporalConvKind, channel_shuffle, norm_as_affine
 from .block import Block, checkpointed
-from .checkpoint import CheckpointMixin
-
-Form = Literal["volume", "frames", "auto"]
-MIN_SIZE = 32
+from .video_model import Form, VideoModel, check_arguments, check_choice, check_counts
 
 
 class BlockRow(NamedTuple):
@@ -53,7 +49,7 @@ class BlockRow(NamedTuple):
     """Multiplier e2 of the second depthwise convolution (down only)."""
 
 
-class VideoMobileFormer(CheckpointMixin, nn.Module):
+class VideoMobileFormer(VideoModel):
     """Video Mobile-Former classifier.
 
     Args:
@@ -84,6 +80,8 @@ class VideoMobileFormer(CheckpointMixin, nn.Module):
         UserError: If an argument is out of range; the message names it.
     """
 
+    method = "Light 3-D CNN and global tokens: Video Mobile-Former (arXiv 2208.12257)."
+
     def __init__(
         self,
         *,
@@ -106,7 +104,7 @@ class VideoMobileFormer(CheckpointMixin, nn.Module):
     ):
         nn.Module.__init__(self)
         rows = tuple(BlockRow(*row) for row in blocks)
-        self.architecture: dict[str, Any] = {
+        architecture: dict[str, Any] = {
             "blocks": [list(row) for row in rows],
             "stem_channels": stem_channels,
             "num_classes": num_classes,
@@ -124,20 +122,14 @@ class VideoMobileFormer(CheckpointMixin, nn.Module):
             "drop_rate": drop_rate,
             "drop_path_rate": drop_path_rate,
         }
-        _check_arguments(self.architecture)
-        self.num_classes, self.num_tokens, self.drop_rate = num_classes, num_tokens, drop_rate
-        self.form: Form = form
-        self.groups = groups
-        self.gradient_checkpointing = False
-        self.fused = False
-        self.clip = ClipSpec(
+        _check_arguments(architecture)
+        clip = ClipSpec(
             num_frames=num_frames,
             crop_size=crop_size,
             resize_size=max(crop_size, round(crop_size * 256 / 224)),
         )
-        self.class_names: tuple[str, ...] | None = None
-        self.multi_label = False
-        self.info: dict[str, Any] = {}
+        self._describe(architecture, clip, form=form, drop_rate=drop_rate)
+        self.num_tokens, self.groups = num_tokens, groups
 
         width = token_dim if num_tokens else None
         self.tokens = nn.Parameter(torch.empty(num_tokens, token_dim)) if num_tokens else None
@@ -172,34 +164,6 @@ class VideoMobileFormer(CheckpointMixin, nn.Module):
         self.classifier = nn.Linear(head_dim, num_classes)
         self._reset_parameters(temporal_init)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Classify clips.
-
-        Args:
-            x: Normalised RGB, (B, 3, T, H, W), T at least 1, H and W at least 32.
-
-        Returns:
-            Logits (B, num_classes).
-
-        Raises:
-            UserError: If the shape does not fit.
-        """
-        local, tokens, num_frames, _ = self._trunk(x, with_attention=False)
-        return self._head(local, tokens, num_frames)
-
-    def forward_frames(self, frames: Tensor, num_frames: int) -> Tensor:
-        """Classify clips given as frames in a row, in the ``frames`` form.
-
-        Args:
-            frames: Normalised RGB, (B·T, 3, H, W), the T frames of a clip one after the other.
-            num_frames: T.
-
-        Returns:
-            Logits (B, num_classes).
-        """
-        local, tokens, _ = self._run_trunk(frames, num_frames, with_attention=False)
-        return self._head(local, tokens, num_frames)
-
     @overload
     def forward_features(
         self, x: Tensor, *, return_attention: Literal[False] = False
@@ -227,7 +191,8 @@ class VideoMobileFormer(CheckpointMixin, nn.Module):
             output size, which sums to one over the M tokens. The head's bridge closes the list
             with ``block`` = −1 and no ``former_to_mobile``.
         """
-        local, tokens, num_frames, maps = self._trunk(x, with_attention=return_attention)
+        x, num_frames = self._in_form(x)
+        local, tokens, maps = self._run_trunk(x, num_frames, with_attention=return_attention)
         if local.dim() == 4:
             local = local.unflatten(0, (-1, num_frames)).transpose(1, 2)
         return (local, tokens, maps) if return_attention else (local, tokens)
@@ -236,59 +201,17 @@ class VideoMobileFormer(CheckpointMixin, nn.Module):
         """Names of matrices that weight decay should leave alone (norms and biases aside)."""
         return {"tokens"} if self.num_tokens else set()
 
-    def set_gradient_checkpointing(self, enabled: bool = True) -> None:
-        """Recompute each stage in the backward pass instead of storing it (arXiv 1604.06174).
-
-        Running statistics of BatchNorm are updated once, as without it.
-        """
-        self.gradient_checkpointing = enabled
-
-    def set_form(self, form: Form) -> None:
-        """Choose the graph form; weights stay as they are."""
-        if form not in ("volume", "frames", "auto"):
-            raise UserError(f"form must be 'volume', 'frames' or 'auto', not {form!r}")
-        self.form = self.architecture["form"] = form
-
-    @torch.no_grad()
-    def fuse(self) -> VideoMobileFormer:
-        """Return a copy for inference with every BatchNorm folded into the layer before it.
-
-        The copy is in eval mode, needs no gradients, and agrees with the original in eval mode
-        within 1e-5; it cannot be trained or saved as a checkpoint.
-        """
-        model = copy.deepcopy(self).eval().requires_grad_(False)
-        for module in model.modules():
-            if isinstance(module, ConvNorm):
-                module.fold_norm()
-        if isinstance(model.head_norm, nn.BatchNorm1d):
-            scale, shift = norm_as_affine(model.head_norm)
-            linear = model.head_linear
+    def _fold_rest(self) -> None:
+        if isinstance(self.head_norm, nn.BatchNorm1d):
+            scale, shift = norm_as_affine(self.head_norm)
+            linear = self.head_linear
             linear.bias.copy_(linear.bias.double() * scale + shift)
             linear.weight.copy_(linear.weight.double() * scale[:, None])
-            model.head_norm = nn.Identity()
-        model.fused = True
-        return model
+            self.head_norm = nn.Identity()
 
-    def train(self, mode: bool = True) -> VideoMobileFormer:
-        """Set training mode; a fused copy refuses it."""
-        if mode and self.fused:
-            raise UserError("a fused model is for inference only; train the model it came from")
-        return super().train(mode)
-
-    def _trunk(
-        self, x: Tensor, *, with_attention: bool
-    ) -> tuple[Tensor, Tensor | None, int, list[dict[str, Tensor]]]:
-        if x.dim() != 5 or x.shape[1] != 3 or x.shape[2] < 1 or min(x.shape[3:]) < MIN_SIZE:
-            raise UserError(
-                f"a clip must be (B, 3, T, H, W) with T at least 1 and H, W at least {MIN_SIZE} "
-                f"pixels, not {tuple(x.shape)}"
-            )
-        num_frames = x.shape[2]
-        if resolve_form(self.form, x.device.type, self.training) == "frames":
-            x = x.transpose(1, 2).flatten(0, 1)
-            x = x.contiguous(memory_format=torch.channels_last)
-        x, tokens, maps = self._run_trunk(x, num_frames, with_attention=with_attention)
-        return x, tokens, num_frames, maps
+    def _logits(self, x: Tensor, num_frames: int) -> Tensor:
+        local, tokens, _ = self._run_trunk(x, num_frames, with_attention=False)
+        return self._head(local, tokens, num_frames)
 
     def _run_trunk(
         self, x: Tensor, num_frames: int, *, with_attention: bool
@@ -356,33 +279,14 @@ class VideoMobileFormer(CheckpointMixin, nn.Module):
             nn.init.normal_(self.tokens)
 
 
-def resolve_form(form: Form, device_type: str, training: bool) -> Literal["volume", "frames"]:
-    """The graph form that ``form`` stands for on a device; figures in ``docs/lab-notes.md``."""
-    if form != "auto":
-        return form
-    return "frames"
-
-
 def _check_arguments(values: dict[str, Any]) -> None:
     """Name the first argument that is out of range."""
-    for name in ("stem_channels", "num_classes", "token_dim", "groups", "head_dim", "num_frames"):
-        if not isinstance(values[name], int) or values[name] < 1:
-            raise UserError(f"{name} must be a whole number of at least 1, not {values[name]!r}")
+    check_counts(values, "stem_channels", "token_dim", "groups", "head_dim")
     if not isinstance(values["num_tokens"], int) or values["num_tokens"] < 0:
         raise UserError(f"num_tokens must be 0 or more, not {values['num_tokens']!r}")
     for name in ("temporal_kernel", "stem_temporal_kernel"):
         if not isinstance(values[name], int) or values[name] < 1 or values[name] % 2 == 0:
             raise UserError(f"{name} must be an odd number of at least 1, not {values[name]!r}")
-    choices = {
-        "temporal_conv": ("3d", "2plus1d"),
-        "temporal_init": ("random", "delta"),
-        "form": ("volume", "frames", "auto"),
-    }
-    for name, allowed in choices.items():
-        if values[name] not in allowed:
-            raise UserError(f"{name} must be one of {', '.join(allowed)}, not {values[name]!r}")
-    for name in ("drop_rate", "drop_path_rate"):
-        if not 0 <= values[name] < 1:
-            raise UserError(f"{name} must lie in [0, 1), not {values[name]!r}")
-    if values["crop_size"] < MIN_SIZE:
-        raise UserError(f"crop_size must be at least {MIN_SIZE}, not {values['crop_size']!r}")
+    check_choice(values, "temporal_conv", ("3d", "2plus1d"))
+    check_choice(values, "temporal_init", ("random", "delta"))
+    check_arguments(values)

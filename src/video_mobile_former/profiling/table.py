@@ -1,12 +1,17 @@
-"""The family as a table: what ``vmf models`` prints."""
+"""Models and their costs as a table: what ``vmf models`` prints."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+
 from ..errors import UserError
+from ..models.baselines import BASELINES
 from ..models.registry import create_model, get_variant, list_models
+from ..models.video_model import VideoModel
 from .cost import count_macs, count_parameters
 
 NUM_CLASSES = 400
@@ -24,29 +29,63 @@ def cost_rows(filter: str = "") -> list[dict[str, Any]]:
     names = list_models(filter)
     if not names:
         raise UserError(f"no model name fits {filter!r}; known: {', '.join(list_models())}")
-    rows = []
-    for name in names:
-        row: dict[str, Any] = {"name": name, "parent": get_variant(name).parent}
-        for kind in ("3d", "2plus1d"):
-            model = create_model(name, NUM_CLASSES, temporal_conv=kind)
-            suffix = "" if kind == "3d" else "_2plus1d"
-            row[f"parameters{suffix}"] = count_parameters(model)
-            row[f"macs_per_view{suffix}"] = count_macs(model)
-        row.update(
-            num_frames=model.clip.num_frames,
-            crop_size=model.clip.crop_size,
-            num_tokens=model.num_tokens,
-            num_classes=NUM_CLASSES,
-        )
-        rows.append(row)
-    return rows
+    return [_baseline_row(name) if name in BASELINES else _family_row(name) for name in names]
+
+
+def _family_row(name: str) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": name, "baseline": False, "parent": get_variant(name).parent}
+    row.update(_costs(name))
+    row.update({f"{key}_2plus1d": v for key, v in _costs(name, temporal_conv="2plus1d").items()})
+    row.update(_input(name), num_tokens=get_variant(name).num_tokens, num_classes=NUM_CLASSES)
+    return row
+
+
+def _baseline_row(name: str) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": name, "baseline": True, "source": BASELINES[name].source}
+    row.update(_costs(name), **_input(name), num_classes=NUM_CLASSES)
+    row["published"] = [dataclasses.asdict(found) for found in BASELINES[name].published]
+    return row
 
 
 def format_rows(rows: Sequence[dict[str, Any]]) -> str:
-    """A table of 80 columns."""
+    """Two tables of 80 columns, the family and the baselines, as far as there are rows of each."""
+    family = [row for row in rows if not row["baseline"]]
+    others = [row for row in rows if row["baseline"]]
+    lines = [*_family_lines(family), *([""] if family and others else []), *_baseline_lines(others)]
+    notes = [
+        "",
+        f"MACs: multiply-accumulates of one view at its native clip, {NUM_CLASSES} classes; views",
+        "multiply them. Any frames and sizes of at least 32 pixels run.",
+    ]
+    if any(row["published"] for row in others):
+        notes += [
+            "Reported: top-1 accuracy in its source, clips × crops of a video; not measured here.",
+        ]
+    return "\n".join(lines + notes)
+
+
+def _costs(name: str, **overrides: Any) -> dict[str, int]:
+    model = _shapes(name, **overrides)
+    return {"parameters": count_parameters(model), "macs_per_view": count_macs(model)}
+
+
+def _shapes(name: str, **overrides: Any) -> VideoModel:
+    # Counting needs no weights, and drawing them takes longer than counting.
+    with torch.device("meta"):
+        return create_model(name, NUM_CLASSES, **overrides)
+
+
+def _input(name: str) -> dict[str, int]:
+    clip = _shapes(name).clip
+    return {"num_frames": clip.num_frames, "crop_size": clip.crop_size}
+
+
+def _family_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
+    if not rows:
+        return []
     columns = ("parameters", 12), ("MACs/view", 12), ("MACs 2plus1d", 14), ("frames", 8)
     head = "".join(f"{name:>{width}}" for name, width in columns)
-    lines = [
+    return [
         f"{'name':<10}{head}{'size':>7}{'tokens':>8}",
         *(
             f"{row['name']:<10}{row['parameters'] / 1e6:>10.2f} M"
@@ -54,8 +93,28 @@ def format_rows(rows: Sequence[dict[str, Any]]) -> str:
             f"{row['num_frames']:>8}{row['crop_size']:>6}²{row['num_tokens']:>8}"
             for row in rows
         ),
-        "",
-        f"MACs: multiply-accumulates of one view at its native clip, {NUM_CLASSES} classes; views",
-        "multiply them. Any frames and sizes of at least 32 pixels run.",
     ]
-    return "\n".join(lines)
+
+
+def _baseline_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
+    if not rows:
+        return []
+    head = f"{'baseline':<16}{'parameters':>10}{'MACs/view':>12}{'frames':>8}{'size':>7}"
+    return [
+        f"{head}  reported",
+        *(
+            f"{row['name']:<16}{row['parameters'] / 1e6:>8.2f} M"
+            f"{row['macs_per_view'] / 1e9:>10.3f} G{row['num_frames']:>8}{row['crop_size']:>6}²"
+            f"  {_reported(row['published'])}".rstrip()
+            for row in rows
+        ),
+    ]
+
+
+def _reported(published: Sequence[dict[str, Any]]) -> str:
+    """The first figure, for example ``73.1 K400, 10×1``."""
+    if not published:
+        return ""
+    first = published[0]
+    data = first["dataset"].replace("Kinetics-", "K")
+    return f"{first['top1']:.1f} {data}, {first['num_views']}×{first['num_crops']}"

@@ -23,7 +23,7 @@ from ..errors import CheckpointError, DataError, RecipeError
 from ..models.checkpoint import load_weights, read_config
 from ..models.mobile_former import load_mobile_former
 from ..models.registry import create_model, list_models, load_checkpoint
-from ..models.video_mobile_former import VideoMobileFormer
+from ..models.video_model import VideoModel
 from .left_out import list_of, without
 from .recipe_fields import ClipRecipe, DataRecipe, ModelRecipe, Recipe
 
@@ -164,7 +164,7 @@ def _rows_of(index: ClipIndex) -> Iterator[tuple[object, ...]]:
 
 def build_model(
     recipe: Recipe, class_names: tuple[str, ...], *, multi_label: bool = False
-) -> VideoMobileFormer:
+) -> VideoModel:
     """Make the model a recipe starts from, in training mode, with the clip it asks for.
 
     Args:
@@ -209,7 +209,7 @@ def adapt_clip(clip: ClipSpec, recipe: ClipRecipe) -> ClipSpec:
 
 def _start(
     recipe: ModelRecipe, class_names: tuple[str, ...], overrides: dict[str, Any]
-) -> VideoMobileFormer:
+) -> VideoModel:
     folder = _start_folder(recipe)
     if folder is not None:
         if recipe.weights is not None:
@@ -235,7 +235,7 @@ def _start_folder(recipe: ModelRecipe) -> Path | None:
 
 def _start_from_folder(
     folder: Path, class_names: tuple[str, ...], overrides: dict[str, Any]
-) -> VideoMobileFormer:
+) -> VideoModel:
     old = load_checkpoint(folder)
     arguments = {**old.architecture, **overrides, "num_classes": len(class_names)}
     strange = sorted(set(overrides) - set(old.architecture))

@@ -26,7 +26,7 @@ from ..data.limits import Limits
 from ..data.loader import ClipLoader, make_loader
 from ..data.quarantine import write_quarantine
 from ..errors import RecipeError, UserError
-from ..models.video_mobile_former import VideoMobileFormer
+from ..models.video_model import VideoModel
 from ..optional import require
 from ..version import __version__
 from .build import build_indexes, build_model, fingerprint, left_out_by, reading_of
@@ -138,7 +138,7 @@ def fit(recipe: Recipe, *, loggers: Sequence[Logger] = ()) -> FitResult:
 def _train(
     recipe: Recipe,
     run: RunFolder,
-    model: VideoMobileFormer,
+    model: VideoModel,
     train: ClipIndex,
     val: ClipIndex | None,
     weights: torch.Tensor | None,

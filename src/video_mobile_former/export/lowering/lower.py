@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from ...errors import UserError
 from ...models.video_mobile_former import VideoMobileFormer
+from ...models.video_model import VideoModel
 from .volume import VolumeGraph
 
 GraphForm = Literal["volume", "frames"]
@@ -41,9 +42,9 @@ def lower(model: nn.Module, *, form: GraphForm, num_frames: int) -> nn.Module:
         assert isinstance(fused, nn.Module)
     else:
         fused = copy.deepcopy(model).eval().requires_grad_(False)
-    if isinstance(fused, VideoMobileFormer):
-        if form == "volume":
-            return VolumeGraph(fused)
+    if isinstance(fused, VideoMobileFormer) and form == "volume":
+        return VolumeGraph(fused)
+    if isinstance(fused, VideoModel):
         fused.set_form(form)
     return FramesGraph(fused, num_frames) if form == "frames" else fused
 

@@ -1,0 +1,58 @@
+"""Other efficient video networks, to compare with: a table of names, as ``variants.py`` is.
+
+They are written from their papers on the same base class, so that data, training, evaluation and
+export treat them like the family. What a paper reports stands beside each name as the paper has
+it; nothing in this table was measured here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..variants import VARIANTS
+from ..video_mobile_former import VideoMobileFormer
+from ..video_model import VideoModel
+
+
+@dataclass(frozen=True)
+class Published:
+    """An accuracy as its source states it."""
+
+    dataset: str
+    """For example ``"Kinetics-400"``."""
+    top1: float
+    """Top-1 accuracy in percent."""
+    num_views: int
+    """Clips in time of each video."""
+    num_crops: int
+    """Crops in space of each clip."""
+    gmacs_per_view: float
+    """Cost of one view in G multiply-accumulates, as stated."""
+    source: str
+    """Where the figures stand."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """One row of the table."""
+
+    model: type[VideoModel]
+    """The class."""
+    arguments: dict[str, Any]
+    """Its constructor arguments that make this one."""
+    source: str
+    """Name and paper of the method."""
+    published: tuple[Published, ...] = ()
+    """What was reported for it, best known source first; empty where nothing was."""
+
+
+def light_cnn(variant: str) -> Baseline:
+    """The convolutions of a variant alone: no tokens, no bridges, ReLU6 for dynamic ReLU."""
+    arguments = {**VARIANTS[variant].arguments(), "num_tokens": 0}
+    return Baseline(VideoMobileFormer, arguments, f"light 3-D CNN of {variant}")
+
+
+BASELINES: dict[str, Baseline] = {
+    **{f"{variant}_cnn": light_cnn(variant) for variant in VARIANTS},
+}

@@ -1,0 +1,177 @@
+"""What all networks of this package have in common.
+
+The rest of the package (training, evaluation, inference, export) knows a network by this class
+alone, so that the family and the baselines go through the same code.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from ..clip import ClipSpec
+from ..errors import UserError
+from ..layers.conv import ConvNorm
+from .checkpoint import CheckpointMixin
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+Form = Literal["volume", "frames", "auto"]
+MIN_SIZE = 32
+
+
+class VideoModel(CheckpointMixin, nn.Module):
+    """A network that maps clips (B, 3, T, H, W) to logits (B, K).
+
+    A subclass takes keyword-only plain data and keeps it in ``architecture``, says its ``method``,
+    calls :meth:`_describe` first, names its last linear layer ``classifier`` and implements
+    :meth:`_logits`. Built of ``layers/conv.py``, it then has both graph forms and can be fused.
+    """
+
+    classifier: nn.Linear
+
+    def _describe(
+        self, architecture: dict[str, Any], clip: ClipSpec, *, form: Form, drop_rate: float
+    ) -> None:
+        """Set what every model carries.
+
+        Args:
+            architecture: Constructor arguments, JSON data; with ``num_classes``.
+            clip: The native clip.
+            form: Graph form.
+            drop_rate: Dropout before the classifier.
+        """
+        self.architecture = architecture
+        self.num_classes: int = architecture["num_classes"]
+        self.clip = clip
+        self.form: Form = form
+        self.drop_rate = drop_rate
+        self.gradient_checkpointing = False
+        self.fused = False
+        self.class_names: tuple[str, ...] | None = None
+        self.multi_label = False
+        self.info: dict[str, Any] = {}
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Classify clips.
+
+        Args:
+            x: Normalised RGB, (B, 3, T, H, W), T at least 1, H and W at least 32.
+
+        Returns:
+            Logits (B, num_classes).
+
+        Raises:
+            UserError: If the shape does not fit.
+        """
+        x, num_frames = self._in_form(x)
+        return self._logits(x, num_frames)
+
+    def forward_frames(self, frames: Tensor, num_frames: int) -> Tensor:
+        """Classify clips given as frames in a row, in the ``frames`` form.
+
+        Args:
+            frames: Normalised RGB, (B·T, 3, H, W), the T frames of a clip one after the other.
+            num_frames: T.
+
+        Returns:
+            Logits (B, num_classes).
+        """
+        return self._logits(frames, num_frames)
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of matrices that weight decay should leave alone (norms and biases aside)."""
+        return set()
+
+    def set_gradient_checkpointing(self, enabled: bool = True) -> None:
+        """Recompute each stage in the backward pass instead of storing it (arXiv 1604.06174).
+
+        Running statistics of BatchNorm are updated once, as without it.
+        """
+        self.gradient_checkpointing = enabled
+
+    def set_form(self, form: Form) -> None:
+        """Choose the graph form; weights stay as they are."""
+        if form not in ("volume", "frames", "auto"):
+            raise UserError(f"form must be 'volume', 'frames' or 'auto', not {form!r}")
+        self.form = self.architecture["form"] = form
+
+    @torch.no_grad()
+    def fuse(self) -> Self:
+        """Return a copy for inference with every BatchNorm folded into the layer before it.
+
+        The copy is in eval mode, needs no gradients, and agrees with the original in eval mode
+        within 1e-5; it cannot be trained or saved as a checkpoint.
+        """
+        model = copy.deepcopy(self).eval().requires_grad_(False)
+        for module in model.modules():
+            if isinstance(module, ConvNorm):
+                module.fold_norm()
+        model._fold_rest()
+        model.fused = True
+        return model
+
+    def train(self, mode: bool = True) -> Self:
+        """Set training mode; a fused copy refuses it."""
+        if mode and self.fused:
+            raise UserError("a fused model is for inference only; train the model it came from")
+        return super().train(mode)
+
+    def _logits(self, x: Tensor, num_frames: int) -> Tensor:
+        """Logits of clips (B, 3, T, H, W), or of their frames (B·T, 3, H, W)."""
+        raise NotImplementedError
+
+    def _fold_rest(self) -> None:
+        """Fold, in a copy that is being fused, the norms that are in no ``ConvNorm``."""
+
+    def _in_form(self, x: Tensor) -> tuple[Tensor, int]:
+        """Check clips and bring them to the form that runs; also T."""
+        if x.dim() != 5 or x.shape[1] != 3 or x.shape[2] < 1 or min(x.shape[3:]) < MIN_SIZE:
+            raise UserError(
+                f"a clip must be (B, 3, T, H, W) with T at least 1 and H, W at least {MIN_SIZE} "
+                f"pixels, not {tuple(x.shape)}"
+            )
+        num_frames = x.shape[2]
+        if resolve_form(self.form, x.device.type, self.training) == "frames":
+            x = x.transpose(1, 2).flatten(0, 1)
+            x = x.contiguous(memory_format=torch.channels_last)
+        return x, num_frames
+
+
+def resolve_form(form: Form, device_type: str, training: bool) -> Literal["volume", "frames"]:
+    """The graph form that ``form`` stands for on a device; figures in ``docs/lab-notes.md``."""
+    if form != "auto":
+        return form
+    return "frames"
+
+
+def check_arguments(values: dict[str, Any]) -> None:
+    """Name the first argument that every model takes and that is out of range.
+
+    Raises:
+        UserError: It names the argument.
+    """
+    check_counts(values, "num_classes", "num_frames")
+    check_choice(values, "form", ("volume", "frames", "auto"))
+    for name in ("drop_rate", "drop_path_rate"):
+        if not 0 <= values[name] < 1:
+            raise UserError(f"{name} must lie in [0, 1), not {values[name]!r}")
+    if values["crop_size"] < MIN_SIZE:
+        raise UserError(f"crop_size must be at least {MIN_SIZE}, not {values['crop_size']!r}")
+
+
+def check_counts(values: dict[str, Any], *names: str) -> None:
+    """Refuse what is not a whole number of at least 1."""
+    for name in names:
+        if not isinstance(values[name], int) or values[name] < 1:
+            raise UserError(f"{name} must be a whole number of at least 1, not {values[name]!r}")
+
+
+def check_choice(values: dict[str, Any], name: str, allowed: tuple[str, ...]) -> None:
+    """Refuse what is none of ``allowed``."""
+    if values[name] not in allowed:
+        raise UserError(f"{name} must be one of {', '.join(allowed)}, not {values[name]!r}")
