@@ -1,5 +1,6 @@
 """Networks: the family's table is in ``variants.py``, other methods are in ``baselines``."""
 
+from .baselines.movinet_release import load_movinet as load_movinet
 from .mobile_former import load_mobile_former as load_mobile_former
 from .registry import create_model as create_model
 from .registry import list_models as list_models

@@ -5,18 +5,16 @@ Source: Mobile-Former (arXiv 2108.05895, figure 3), in the order of its public r
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Literal
 
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.checkpoint import checkpoint
 
 from ..layers.bridge import FormerToMobile, MobileToFormer
 from ..layers.conv import TemporalConvKind, drop_path
 from ..layers.former import Former
 from ..layers.mobile import DownsampleBlock, LiteBlock, MobileBlock
+from .recompute import recomputed
 
 
 class Block(nn.Module):
@@ -135,28 +133,4 @@ def checkpointed(
             x, tokens = block(x, tokens, num_frames)
         return x, tokens
 
-    return checkpoint(  # pyright: ignore[reportReturnType] - typed as returning Any or None
-        run,
-        x,
-        tokens,
-        use_reentrant=False,
-        context_fn=lambda: (contextlib.nullcontext(), _statistics_frozen(stage)),
-    )
-
-
-@contextlib.contextmanager
-def _statistics_frozen(stage: Sequence[Block]) -> Iterator[None]:
-    """Keep the recomputation from updating BatchNorm's running statistics a second time."""
-    norms = [m for block in stage for m in block.modules() if isinstance(m, _BatchNorm)]
-    # Not by switching the statistics off: autograd would then save other tensors than before.
-    momenta = [norm.momentum for norm in norms]
-    counts = [norm.num_batches_tracked for norm in norms]
-    for norm in norms:
-        norm.momentum = 0.0
-    try:
-        yield
-    finally:
-        for norm, momentum, count in zip(norms, momenta, counts, strict=True):
-            norm.momentum = momentum
-            if count is not None:
-                count.sub_(1)
+    return recomputed(run, stage, x, tokens)

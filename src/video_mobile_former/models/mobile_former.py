@@ -18,7 +18,7 @@ from torch import Tensor
 from ..errors import CheckpointError
 from .checkpoint import load_weights
 from .registry import create_model, get_variant
-from .release import read_release
+from .release import read_release, swap_start
 from .video_mobile_former import VideoMobileFormer
 
 _TOP = {
@@ -155,9 +155,9 @@ def rename(key: str, kinds: list[str]) -> str | None:
             return None
         new = _rename_block(rest, kinds[int(index)])
         return None if new is None else f"blocks.{int(index)}.{new}"
-    new = _swap(key, _TOP)
+    new = swap_start(key, _TOP)
     if new is not None and new.startswith("head_bridge."):
-        part = _swap(new.removeprefix("head_bridge."), _BRIDGE)
+        part = swap_start(new.removeprefix("head_bridge."), _BRIDGE)
         return None if part is None else f"head_bridge.{part}"
     return new
 
@@ -173,25 +173,18 @@ def _rename_block(key: str, kind: str) -> str | None:
                 (5, "project.norm"),
             )
         }
-        return _swap(key, table)
+        return swap_start(key, table)
     table: dict[str, str] = {}
     for i, name in enumerate(_CONVS[kind], start=1):
         table[f"conv{i}.0."] = f"mobile.{name}.conv."
         table[f"conv{i}.1."] = f"mobile.{name}.norm."
         table[f"hyper{i}.hyper.0."] = f"mobile.{name}_act.reduce."
         table[f"hyper{i}.hyper.2."] = f"mobile.{name}_act.slopes."
-    new = _swap(key, {**table, **_FORMER})
+    new = swap_start(key, {**table, **_FORMER})
     if new is not None and new.startswith("mobile_to_former."):
-        part = _swap(new.removeprefix("mobile_to_former."), _BRIDGE)
+        part = swap_start(new.removeprefix("mobile_to_former."), _BRIDGE)
         return None if part is None else f"mobile_to_former.{part}"
     return new
-
-
-def _swap(key: str, table: Mapping[str, str]) -> str | None:
-    for old, new in table.items():
-        if key.startswith(old):
-            return new + key[len(old) :]
-    return None
 
 
 def _needs_tokens(key: str) -> bool:

@@ -47,3 +47,19 @@ def read_release(path: str | Path) -> dict[str, Tensor]:
     if not isinstance(content, Mapping) or not all(isinstance(v, Tensor) for v in content.values()):
         raise CheckpointError(f"{path} holds no state dict (names to tensors)")
     return {str(k).removeprefix("module."): v for k, v in content.items()}
+
+
+def swap_start(key: str, table: Mapping[str, str]) -> str | None:
+    """Put another start of a name in the place of the first of ``table`` that fits.
+
+    Args:
+        key: The name.
+        table: New starts by old ones.
+
+    Returns:
+        The new name, None where no start fits.
+    """
+    for old, new in table.items():
+        if key.startswith(old):
+            return new + key[len(old) :]
+    return None

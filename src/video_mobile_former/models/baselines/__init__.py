@@ -13,6 +13,8 @@ from typing import Any
 from ..variants import VARIANTS
 from ..video_mobile_former import VideoMobileFormer
 from ..video_model import VideoModel
+from .movinet import MoViNet
+from .movinet_tables import MOVINETS
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,17 @@ def light_cnn(variant: str) -> Baseline:
     return Baseline(VideoMobileFormer, arguments, f"light 3-D CNN of {variant}")
 
 
+def movinet(name: str, top1: float, gmacs: float) -> Baseline:
+    """A MoViNet base with the accuracy of the authors' release."""
+    source = "tensorflow/models, official/projects/movinet/README.md"
+    published = Published("Kinetics-600", top1, 1, 1, gmacs, source)
+    arguments = MOVINETS[name].arguments()
+    return Baseline(MoViNet, arguments, "MoViNet base (arXiv 2103.11511)", (published,))
+
+
 BASELINES: dict[str, Baseline] = {
     **{f"{variant}_cnn": light_cnn(variant) for variant in VARIANTS},
+    "movinet_a0": movinet("movinet_a0", 72.28, 2.7),
+    "movinet_a1": movinet("movinet_a1", 76.69, 6.0),
+    "movinet_a2": movinet("movinet_a2", 78.62, 10.0),
 }
