@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from .benchmark_command import add_benchmark
 from .console import say
 from .data_commands import (
     add_data_commands,
@@ -115,6 +116,8 @@ def _parser() -> Parser:
 
     data = _command(commands, "data", _models, "check clips, prepare them for speed, pack them")
     add_data_commands(data.add_subparsers(title="commands", metavar="COMMAND", required=True))
+
+    add_benchmark(commands)
 
     demo = _command(commands, "demo", _demo, "train on drawn clips and report, in three minutes")
     demo.add_argument("--out", default="demo", help="folder for clips, run and report")

@@ -5,8 +5,9 @@ stdout is for results only, so that ``--json`` output can be piped.
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -34,3 +35,22 @@ def track(items: Iterable[T], *, description: str, total: int | None = None) -> 
         console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty()
     ) as progress:
         yield from progress.track(items, total=total, description=description)
+
+
+@contextlib.contextmanager
+def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
+    """Draw a bar on stderr for work that knows only later how much it is.
+
+    Yields:
+        A function to tell how many steps are done, and of how many. It does nothing where stderr
+        is no terminal.
+    """
+    if not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True, redirect_stdout=False) as progress:
+        task = progress.add_task(description, total=None)
+        yield lambda done, total: progress.update(task, completed=done, total=total)

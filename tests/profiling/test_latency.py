@@ -64,7 +64,7 @@ def test_both_clocks_are_read_around_the_timed_calls_alone() -> None:
 def test_contestants_alternate_and_the_slow_one_sits_rounds_out() -> None:
     clocks = Clocks()
     runs = {"quick": clocks.run("quick", 0.01), "slow": clocks.run("slow", 1.0)}
-    steps: list[int] = []
+    steps: list[tuple[int, int]] = []
     found = timed(
         clocks,
         runs,
@@ -73,11 +73,11 @@ def test_contestants_alternate_and_the_slow_one_sits_rounds_out() -> None:
         min_rounds=2,
         warm_up=1,
         settle=0,
-        step=lambda: steps.append(1),
+        step=lambda done, total: steps.append((done, total)),
     )
     assert len(found["quick"].wall_seconds) == 12
     assert len(found["slow"].wall_seconds) == 6
-    assert len(steps) == 18
+    assert steps == [(i, 18) for i in range(1, 19)]
     in_turn = "".join(name[0] for name in clocks.calls[2:])
     assert in_turn == "qsqqsq" * 3
     assert gc.isenabled()

@@ -82,7 +82,7 @@ def time_in_turn(
     settle: int = 1,
     wall: ReadClock = time.perf_counter,
     processor: ReadClock = time.process_time,
-    step: Callable[[], None] | None = None,
+    step: Callable[[int, int], None] | None = None,
 ) -> dict[str, Timing]:
     """Time callables in turn.
 
@@ -103,7 +103,7 @@ def time_in_turn(
             of the other's runtime have gone to sleep.
         wall: Clock of the wall in seconds.
         processor: Clock of this process's processor time in seconds.
-        step: Called after each timed call, to show progress.
+        step: Called after each timed call with how many are done, and of how many.
 
     Returns:
         A :class:`Timing` for each name, in the order of ``runs``.
@@ -126,7 +126,7 @@ def time_in_turn(
     gc.collect()
     gc.disable()
     try:
-        for name in turns(shares, rounds):
+        for number, name in enumerate(turns(shares, rounds), start=1):
             run = runs[name]
             for _ in range(settle):
                 run()
@@ -134,7 +134,7 @@ def time_in_turn(
             run()
             found[name].append((wall() - at, processor() - used))
             if step is not None:
-                step()
+                step(number, sum(shares.values()))
     finally:
         if collecting:
             gc.enable()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import os
 import platform
@@ -35,15 +36,20 @@ def describe_machine() -> str:
     )
 
 
-def load_average() -> float | None:
-    """Programs that wanted a core during the last minute, None where the system does not say.
+def busy_seconds() -> float | None:
+    """Processor time that all programs together have used, on all cores, since the system started.
 
-    Above the number of cores left to the measurement, timings lean high.
+    Returns:
+        Seconds, time that a virtual machine's host took away included; None where the system does
+        not say (only Linux does).
     """
-    try:
-        return round(os.getloadavg()[0], 2)
-    except (AttributeError, OSError):  # Windows
-        return None
+    with contextlib.suppress(OSError, ValueError, AttributeError):
+        with Path("/proc/stat").open(encoding="ascii") as stream:
+            name, *ticks = stream.readline().split()
+        user, nice, system, _idle, _waiting, *others = (int(tick) for tick in ticks[:8])
+        if name == "cpu":
+            return (user + nice + system + sum(others)) / os.sysconf("SC_CLK_TCK")
+    return None
 
 
 def library_version(distribution: str) -> str | None:

@@ -1,0 +1,9 @@
+"""How fast models and artefacts are here: ``vmf benchmark`` and the scripts in ``benchmarks``."""
+
+from .contestants import Contestant as Contestant
+from .contestants import ModelChoice as ModelChoice
+from .operators import profile_contestant as profile_contestant
+from .prepare import prepare as prepare
+from .run import check_options as check_options
+from .run import measure as measure
+from .table import format_rows as format_rows

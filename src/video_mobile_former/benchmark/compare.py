@@ -1,0 +1,77 @@
+"""What the rows of one run say of models beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+Row = Mapping[str, Any]
+
+
+def best_rows(rows: Iterable[Row], *, threads: int, batch: int = 1) -> dict[str, Row]:
+    """The fastest row of each model, over runtimes and forms.
+
+    Args:
+        rows: As :func:`.run.measure` returns them. Those of unfused models or of another precision
+            than float32 are passed over.
+        threads: Only rows of this thread count.
+        batch: Only rows of this batch.
+
+    Returns:
+        Rows by model, in the order in which models come first.
+    """
+    best: dict[str, Row] = {}
+    for row in rows:
+        if (row["threads"], row["batch"]) != (threads, batch):
+            continue
+        if row["precision"] != "fp32" or not row["fused"]:
+            continue
+        held = best.get(row["model"])
+        if held is None or row["latency_ms"] < held["latency_ms"]:
+            best[row["model"]] = row
+    return best
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A ratio that shall not be exceeded."""
+
+    what: str
+    limit: float
+    """Largest ratio that meets it."""
+    ratio: float | None
+    """As measured; None where one of the two was not in the run."""
+
+    @property
+    def met(self) -> bool | None:
+        """Whether it is met; None where it was not measured."""
+        return None if self.ratio is None else self.ratio <= self.limit
+
+    def line(self) -> str:
+        """For a table."""
+        ratio = "–" if self.ratio is None else f"{self.ratio:.2f}"
+        word = {None: "not measured", True: "met", False: "not met"}[self.met]
+        return f"{self.what:<44}{ratio:>8}  ≤ {self.limit:.2f}  {word}"
+
+
+def latency_goal(best: Mapping[str, Row], ours: str, other: str, limit: float) -> Goal:
+    """Latency of one model over that of another, each in its best runtime and form."""
+    if ours in best and other in best:
+        ratio = best[ours]["latency_ms"] / best[other]["latency_ms"]
+    else:
+        ratio = None
+    return Goal(f"{ours} / {other}", limit, ratio)
+
+
+def efficiency_goals(best: Mapping[str, Row], models: Sequence[str], limit: float) -> list[Goal]:
+    """Time per multiply-accumulate of each model over that of the best of them."""
+    measured = [best[name]["ms_per_gmac"] for name in models if name in best]
+    return [
+        Goal(
+            f"{name}: ms per GMAC / best",
+            limit,
+            best[name]["ms_per_gmac"] / min(measured) if name in best else None,
+        )
+        for name in models
+    ]

@@ -1,0 +1,188 @@
+"""What is measured: a model in one runtime, graph form and batch."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from ..clip import ClipSpec
+from ..errors import UserError
+from ..export.loading import load_artifact
+from ..export.lowering import GraphForm
+from ..export.targets import target_of
+from ..models.registry import create_model, list_models, resolve_model
+from ..models.video_model import VideoModel
+
+EAGER = "eager"
+SEED = 0
+FormChoice = Literal["auto", "volume", "frames", "all"]
+
+_WITH_CLIP = re.compile(r"(?P<name>.+)@(?P<frames>\d+)(x(?P<size>\d+))?")
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """A model and the clip that it is fed."""
+
+    label: str
+    """As the user named it."""
+    name: str
+    """An artefact, a checkpoint folder or a name of :func:`.list_models`."""
+    num_frames: int | None = None
+    """None for the model's own."""
+    size: int | None = None
+    """Height and width; None for the model's own."""
+
+    @classmethod
+    def parse(
+        cls, text: str, *, num_frames: int | None = None, size: int | None = None
+    ) -> ModelChoice:
+        """Read ``NAME``, ``NAME@FRAMES`` or ``NAME@FRAMESxSIZE``, as ``vmf_6g@16``.
+
+        Args:
+            text: What the user typed; a path that exists is taken as it is.
+            num_frames: Where the text says nothing of frames.
+            size: Where the text says nothing of the size.
+        """
+        found = None if Path(text).exists() else _WITH_CLIP.fullmatch(text)
+        if found is None:
+            return cls(text, text, num_frames, size)
+        at = found["size"]
+        return cls(text, found["name"], int(found["frames"]), size if at is None else int(at))
+
+    @property
+    def is_artifact(self) -> bool:
+        """Whether it is a file of ``vmf export``."""
+        return target_of(self.name) is not None and self.name not in list_models()
+
+    @property
+    def is_untrained(self) -> bool:
+        """Whether it is a name, which stands for fresh weights."""
+        return self.name in list_models() and not Path(self.name).exists()
+
+    def open(self) -> VideoModel:
+        """Load the model in eval mode, with the clip that is asked for as its native one.
+
+        Fresh weights are the same in every process, and their BatchNorms have seen data: with
+        untouched statistics activations would shrink from block to block, and figures of equality
+        would mean little.
+
+        Raises:
+            UserError: If there is no such model.
+        """
+        if self.is_untrained:
+            torch.manual_seed(SEED)
+            model = create_model(self.name)
+            with torch.no_grad():
+                for _ in range(2):
+                    model(torch.randn(2, 3, 4, 64, 64))
+            model.eval()
+        else:
+            model = resolve_model(self.name)
+        model.clip = self.clip_of(model.clip)
+        return model
+
+    def clip_of(self, native: ClipSpec) -> ClipSpec:
+        """The native clip with the frames and size that were asked for."""
+        size = self.size or native.crop_size
+        return dataclasses.replace(
+            native,
+            num_frames=self.num_frames or native.num_frames,
+            crop_size=size,
+            resize_size=max(size, native.resize_size),
+        )
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One model in one runtime, graph form and batch; plain data that a fresh process can load."""
+
+    choice: ModelChoice
+    runtime: str
+    """``eager``, or the name of an export target."""
+    form: GraphForm
+    batch: int
+    clip: tuple[int, int]
+    """Frames, height and width of what it is fed."""
+    macs: int
+    """Of one clip."""
+    path: str | None = None
+    """Its artefact; None for eager."""
+    precision: str = "fp32"
+    fused: bool = True
+    """Eager: with BatchNorms folded, as it should be used."""
+    size_bytes: int | None = None
+    """Of the artefact's files."""
+    max_difference: float | None = None
+    """Largest difference of its logits from those of the eager model."""
+
+    @property
+    def label(self) -> str:
+        """Names it in messages."""
+        unfused = "" if self.fused else ", not fused"
+        return f"{self.choice.label} in {self.runtime} ({self.form}, batch {self.batch}{unfused})"
+
+
+def load_contestant(contestant: Contestant, num_threads: int) -> Callable[[], object]:
+    """Load a contestant and return the call that is measured.
+
+    It is the runtime's work alone: input ready in the order that the artefact takes, logits as the
+    runtime gives them.
+
+    Args:
+        contestant: What to load.
+        num_threads: Threads for it. For eager it is a setting of the whole process.
+
+    Raises:
+        UserError: If it cannot be loaded, or does not take such clips.
+    """
+    torch.set_num_threads(num_threads)
+    if contestant.path is None:
+        return _load_eager(contestant)
+    model = load_artifact(contestant.path, num_threads)
+    clips = example_clips(contestant, uint8=model.takes_uint8)
+    at_once = model.artifact.input.batch or len(clips)
+    if len(clips) % at_once:
+        raise UserError(
+            f"{contestant.path} takes {at_once} clips at once; --batch must be a multiple of that"
+        )
+    model(clips)  # says whether it takes such clips
+    inputs = [model.inputs(part) for part in clips.split(at_once)]
+    runner = model.runner
+
+    def run() -> None:
+        for part in inputs:
+            runner(part)
+
+    return run
+
+
+def example_clips(contestant: Contestant, *, uint8: bool = False) -> Tensor:
+    """Fixed random clips (B, 3, T, H, W) for a contestant."""
+    num_frames, size = contestant.clip
+    shape = (contestant.batch, 3, num_frames, size, size)
+    generator = torch.Generator().manual_seed(SEED)
+    if uint8:
+        return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+    return torch.randn(shape, generator=generator)
+
+
+def _load_eager(contestant: Contestant) -> Callable[[], object]:
+    model = contestant.choice.open()
+    if contestant.fused:
+        model = model.fuse()
+    model.set_form(contestant.form)
+    clips = example_clips(contestant)
+
+    def run() -> None:
+        with torch.inference_mode():
+            model(clips)
+
+    return run

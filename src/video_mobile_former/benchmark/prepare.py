@@ -1,0 +1,269 @@
+"""From models, runtimes and forms to contestants: what must be exported first is."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from ..clip import ClipSpec
+from ..console import say
+from ..errors import UserError
+from ..export.artifact import INPUT_NAME, ArtifactInfo, ArtifactInput, Layout, write_info
+from ..export.graph import ExportGraph
+from ..export.loading import load_artifact, read_info
+from ..export.lowering import GraphForm, lower
+from ..export.targets import TARGETS, Target, WriteOptions, get_target
+from ..files import write_text
+from ..models.registry import ARCHITECTURES
+from ..models.video_model import VideoModel, resolve_form
+from ..profiling.cost import count_macs, count_parameters
+from ..profiling.machine import library_version
+from .contestants import EAGER, Contestant, FormChoice, ModelChoice
+
+ALL = "all"
+
+
+def prepare(
+    choices: Sequence[ModelChoice],
+    *,
+    runtimes: Sequence[str] = (EAGER,),
+    form: FormChoice = "auto",
+    batches: Sequence[int] = (1,),
+    folder: Path,
+) -> list[Contestant]:
+    """Make the contestants, exporting models to the runtimes that are asked for.
+
+    Args:
+        choices: Models and artefacts; artefacts run in their own runtime and form.
+        runtimes: ``eager``, names of export targets, or ``all`` for eager and every target that
+            is installed here and takes the model; those that do not are named on stderr.
+        form: Graph form. ``auto`` takes the one that a runtime prefers, ``all`` all it has.
+        batches: Clips at once.
+        folder: Where artefacts are written. What an earlier call left there of the same names,
+            weights and code is used again.
+
+    Raises:
+        UserError: If a model, runtime or form is unknown, or an export fails.
+    """
+    for batch in batches:
+        if batch < 1:
+            raise UserError(f"batch must be at least 1, not {batch}")
+    contestants = []
+    for choice in choices:
+        if choice.is_artifact:
+            contestants += [_of_artifact(choice, batch) for batch in batches]
+            continue
+        model = choice.open()
+        macs = count_macs(model)
+        for runtime in _named(runtimes):
+            try:
+                contestants += _of_model(choice, model, macs, runtime, form, batches, folder)
+            except UserError as error:
+                if ALL not in runtimes or runtime in runtimes:
+                    raise
+                say(f"{choice.label} is left out in {runtime}: {error}")
+    return contestants
+
+
+def _named(runtimes: Sequence[str]) -> list[str]:
+    """Names without repetitions; ``all`` stands for what can run here."""
+    names: list[str] = []
+    for runtime in runtimes:
+        if runtime == ALL:
+            names += [EAGER, *(target.name for target in TARGETS.values() if _installed(target))]
+        elif runtime == EAGER:
+            names.append(runtime)
+        else:
+            if not get_target(runtime).runs_here:
+                raise UserError(f"artefacts for {runtime} cannot be run here")
+            names.append(runtime)
+    return list(dict.fromkeys(names))
+
+
+def _installed(target: Target) -> bool:
+    missing = [name for name in target.packages if library_version(name) is None]
+    if missing and target.runs_here:
+        say(
+            f"{target.name} is left out: {', '.join(missing)} is not installed "
+            f"(pip install 'video-mobile-former[{target.extra}]')"
+        )
+    return target.runs_here and not missing
+
+
+def _of_model(
+    choice: ModelChoice,
+    model: VideoModel,
+    macs: int,
+    runtime: str,
+    form: FormChoice,
+    batches: Sequence[int],
+    folder: Path,
+) -> list[Contestant]:
+    if runtime == EAGER:
+        return [
+            Contestant(choice, EAGER, each, batch, _clip(model), macs)
+            for each in eager_forms(model, form)
+            for batch in batches
+        ]
+    target = get_target(runtime)
+    return [
+        _of_info(choice, _written(choice, model, target, each, batch, folder), batch)
+        for each in target_forms(target, form)
+        for batch in batches
+    ]
+
+
+def eager_forms(model: VideoModel, form: FormChoice) -> list[GraphForm]:
+    """Graph forms of eager PyTorch that ``form`` stands for."""
+    if form == ALL:
+        return ["frames", "volume"]
+    return [resolve_form(model.form if form == "auto" else form, "cpu", training=False)]
+
+
+def target_forms(target: Target, form: FormChoice) -> list[GraphForm]:
+    """Graph forms of a target that ``form`` stands for.
+
+    Raises:
+        UserError: If it does not run that form.
+    """
+    if form == ALL:
+        return list(target.forms)
+    if form == "auto":
+        return [target.forms[0]]
+    if form not in target.forms:
+        raise UserError(f"{target.name} runs the form {' or '.join(target.forms)}, not {form}")
+    return [form]
+
+
+def _of_artifact(choice: ModelChoice, batch: int) -> Contestant:
+    return _of_info(choice, Path(choice.name), batch)
+
+
+def _of_info(choice: ModelChoice, path: Path, batch: int) -> Contestant:
+    info = read_info(path)
+    clip = choice.clip_of(info.clip)
+    return Contestant(
+        choice,
+        info.target,
+        info.form,
+        batch,
+        (clip.num_frames, clip.crop_size),
+        _macs(info, clip),
+        path=str(path),
+        precision=info.precision,
+        size_bytes=_size(get_target(info.target), path),
+        max_difference=(info.parity or {}).get("max_difference"),
+    )
+
+
+def _written(
+    choice: ModelChoice,
+    model: VideoModel,
+    target: Target,
+    form: GraphForm,
+    batch: int,
+    folder: Path,
+) -> Path:
+    """The artefact for a contestant; written now if it is not there from before."""
+    name = choice.label.replace("/", "_").strip("._")
+    path = folder / f"{name}-{form}-batch{batch}{target.suffix}"
+    key_file = path.with_name(path.name + ".key")
+    key = _key(model, target)
+    if path.exists() and key_file.is_file() and key_file.read_text(encoding="utf-8") == key:
+        return path
+    say(f"exporting {choice.label} for {target.name} ({form}, batch {batch})")
+    _export(model, target, form, batch, path)
+    write_text(key_file, key)
+    return path
+
+
+def _export(
+    model: VideoModel, target: Target, form: GraphForm, batch: int, path: Path
+) -> ArtifactInfo:
+    """Write an artefact of fixed shape: what a runtime knows beforehand it can plan for."""
+    clip = model.clip
+    lowered = lower(model, form=form, num_frames=clip.num_frames)
+    graph = ExportGraph(lowered, clip, form=form, dtype="float32")
+    layout: Layout = (
+        "BCTHW" if form == "volume" else "(BT)HWC" if target.layout == "HWC" else "(BT)CHW"
+    )
+    taken = ArtifactInput(
+        INPUT_NAME, "float32", layout, tuple(graph.example(batch).shape), (), batch
+    )
+    info = ArtifactInfo(
+        target=target.name,
+        form=form,
+        precision="fp32",
+        input=taken,
+        clip=clip,
+        num_classes=model.num_classes,
+        class_names=model.class_names,
+        multi_label=model.multi_label,
+        architecture={
+            "class": type(model).__name__,
+            "arguments": model.architecture,
+        },
+        parameters=count_parameters(model),
+        macs_per_view=count_macs(model),
+    )
+    options = target.code.write(graph, info, path, WriteOptions())
+    info = dataclasses.replace(info, options=options, sha256=target.sha256(path))
+    write_info(path, info)
+    difference = _difference(model, load_artifact(path, 1), batch)
+    info = dataclasses.replace(info, parity={"max_difference": difference})
+    write_info(path, info)
+    return info
+
+
+@torch.inference_mode()
+def _difference(model: VideoModel, exported: nn.Module, batch: int) -> float:
+    """Largest difference of logits on random clips."""
+    clip = model.clip
+    shape = (batch, 3, clip.num_frames, clip.crop_size, clip.crop_size)
+    clips = torch.randn(shape, generator=torch.Generator().manual_seed(1))
+    return (model(clips) - exported(clips)).abs().max().item()
+
+
+def _key(model: VideoModel, target: Target) -> str:
+    """Changes with the weights, the clip, the code that writes artefacts, and its libraries."""
+    digest = hashlib.sha256()
+    for name, value in model.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().contiguous().view(-1).numpy().tobytes())
+    package = Path(__file__).parents[1]
+    for part in ("layers", "models", "export"):
+        for file in sorted((package / part).rglob("*.py")):
+            digest.update(file.read_bytes())
+    versions = [library_version(name) for name in (*target.packages, "torch")]
+    digest.update(repr((model.clip, versions)).encode())
+    return digest.hexdigest()
+
+
+def _clip(model: VideoModel) -> tuple[int, int]:
+    return model.clip.num_frames, model.clip.crop_size
+
+
+def _macs(info: ArtifactInfo, clip: ClipSpec) -> int:
+    """Multiply-accumulates of one clip, which may be another than the artefact's own."""
+    if (clip.num_frames, clip.crop_size) == (info.clip.num_frames, info.clip.crop_size):
+        return info.macs_per_view
+    kind = ARCHITECTURES.get(info.architecture["class"])
+    if kind is None:
+        raise UserError(f"this version does not know a {info.architecture['class']}")
+    shape = (1, 3, clip.num_frames, clip.crop_size, clip.crop_size)
+    return count_macs(kind(**info.architecture["arguments"]), shape)
+
+
+def _size(target: Target, path: Path) -> int:
+    """Bytes of an artefact and what belongs to it."""
+    files = [
+        file
+        for part in target.files(path).values()
+        for file in ([part] if part.is_file() else part.rglob("*"))
+    ]
+    return sum(file.stat().st_size for file in files if file.is_file())

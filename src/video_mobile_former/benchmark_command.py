@@ -1,0 +1,137 @@
+"""The command ``vmf benchmark``: parse, call, print."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .console import say
+from .errors import UserError
+
+if TYPE_CHECKING:
+    from .benchmark.contestants import Contestant
+
+RUNTIMES = ("eager", "onnx", "openvino", "torch", "executorch", "litert", "all")
+
+
+def add_benchmark(commands: Any) -> None:
+    """Add ``benchmark`` to the commands of ``vmf``.
+
+    Args:
+        commands: The sub-parsers of ``vmf``.
+    """
+    summary = "measure how fast models and artefacts are on this machine"
+    parser = commands.add_parser(
+        "benchmark",
+        help=summary,
+        description=f"{summary.capitalize()}. Contestants run in turn, so that other load falls on "
+        "all alike; each thread count has a process of its own.",
+    )
+    parser.set_defaults(run=_benchmark)
+    parser.add_argument(
+        "models",
+        nargs="+",
+        metavar="MODEL",
+        help="name as vmf_2g (fresh weights), checkpoint folder or artefact of `vmf export`; "
+        "vmf_6g@16 and vmf_6g@16x160 say frames and size",
+    )
+    parser.add_argument(
+        "--runtime",
+        nargs="+",
+        choices=RUNTIMES,
+        default=["eager"],
+        help="names and checkpoints are exported for these, into a temporary folder, and compared "
+        "with eager; artefacts run in their own (default: eager)",
+    )
+    parser.add_argument(
+        "--form",
+        choices=("auto", "volume", "frames", "all"),
+        default="auto",
+        help="graph form; auto: the faster one of the runtime as measured (default)",
+    )
+    parser.add_argument(
+        "--threads", type=int, nargs="+", default=[1], help="one or several counts (default: 1)"
+    )
+    parser.add_argument(
+        "--batch",
+        type=int,
+        nargs="+",
+        default=[1],
+        help="clips at once, one or several (default: 1)",
+    )
+    parser.add_argument("--num_frames", type=int, help="frames of a clip; default: the model's")
+    parser.add_argument("--size", type=int, help="height and width; default: the model's")
+    parser.add_argument(
+        "--rounds", type=int, default=15, help="most timed calls of each (default: 15)"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=float,
+        default=10.0,
+        help="time for the rounds of each; slow ones get fewer, at least 5 (default: 10)",
+    )
+    parser.add_argument(
+        "--profile", action="store_true", help="also show the time of each operator"
+    )
+    parser.add_argument("--no_memory", action="store_true", help="leave memory out: quicker")
+    parser.add_argument("--json", action="store_true", help="machine-readable output on stdout")
+
+
+def _benchmark(args: argparse.Namespace) -> int:
+    from .benchmark import ModelChoice, check_options, format_rows, measure, prepare
+
+    check_options(args.threads, args.rounds, args.seconds)
+    choices = [
+        ModelChoice.parse(text, num_frames=args.num_frames, size=args.size) for text in args.models
+    ]
+    with tempfile.TemporaryDirectory(prefix="vmf-benchmark-") as folder:
+        contestants = prepare(
+            choices,
+            runtimes=args.runtime,
+            form=args.form,
+            batches=args.batch,
+            folder=Path(folder),
+        )
+        rows = measure(
+            contestants,
+            threads=args.threads,
+            rounds=args.rounds,
+            seconds=args.seconds,
+            memory=not args.no_memory,
+        )
+        if not args.json:
+            print(rows[0]["machine"])
+            print(format_rows(rows))
+        if args.profile:
+            _profile(contestants, rows, as_json=args.json)
+    if args.json:
+        print(json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False))
+    return 0
+
+
+def _profile(
+    contestants: Sequence[Contestant], rows: Sequence[dict[str, Any]], *, as_json: bool
+) -> None:
+    """Print the operators of each row, or add them to it as ``operators``."""
+    from .benchmark import profile_contestant
+    from .profiling.operators import format_profile
+
+    # Rows come thread count by thread count, the contestants in the same order in each.
+    for number, row in enumerate(rows):
+        contestant = contestants[number % len(contestants)]
+        threads = row["threads"]
+        title = f"{contestant.label}, {threads} thread{'s' if threads > 1 else ''}"
+        try:
+            profile = profile_contestant(contestant, threads)
+        except UserError as error:
+            say(f"{title}: no operators: {error}")
+            row["operators"] = None
+            continue
+        if as_json:
+            row["operators"] = profile.to_dict()
+        else:
+            print(f"\n{title}\n\n{format_profile(profile)}", flush=True)

@@ -1,0 +1,56 @@
+"""``vmf benchmark`` from the command line; figures are only looked at for their form."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from video_mobile_former.cli import main
+
+
+def test_rows_as_json_with_operators(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["benchmark", "vmf_500m@2x32", "--rounds", "3", "--seconds", "0", "--no_memory"]
+    assert main([*words, "--profile", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["model"], row["runtime"], row["threads"]) == ("vmf_500m@2x32", "eager", 1)
+    assert (row["num_frames"], row["size"], row["batch"]) == (2, 32, 1)
+    assert row["macs"] > 1e6
+    assert row["latency_ms"] > 0
+    assert row["rounds"] == 3
+    shares = [kind["share"] for kind in row["operators"]["by_kind"]]
+    assert sum(shares) == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.slow
+def test_a_table_with_memory(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["benchmark", "vmf_500m@2x32", "--rounds", "3", "--seconds", "0"]
+    assert main(words) == 0
+    out = capsys.readouterr().out
+    assert max(len(line) for line in out.splitlines()[1:]) <= 80
+    assert "clips of 2×32²" in out
+    assert "MB" in out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["vmf_7g"], "vmf_7g"),
+        (["model.onnx"], "model.onnx"),
+        (["vmf_500m", "--runtime", "tensorrt"], "tensorrt"),
+        (["vmf_500m", "--batch", "0"], "batch must be at least 1"),
+        (["vmf_500m@2x32", "--rounds", "1"], "rounds must be at least 3, not 1"),
+        (["vmf_500m@2x32", "--threads", "0"], "threads must be at least 1"),
+        (["vmf_500m@2x16"], "32"),
+        (["vmf_500m", "--form", "rows"], "rows"),
+    ],
+)
+def test_wrong_input_is_one_line(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["benchmark", *words]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    (line,) = captured.err.splitlines()
+    assert line.startswith("vmf: error: ")
+    assert message in line
