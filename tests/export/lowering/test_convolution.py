@@ -6,7 +6,7 @@ import torch.nn.functional as F
 
 from video_mobile_former.export.lowering.convolution import (
     Depthwise,
-    Pointwise,
+    lower_pointwise,
     shuffled,
     ungrouped,
 )
@@ -43,9 +43,9 @@ def test_a_depthwise_convolution_takes_its_input_in_any_order():
 def test_a_pointwise_convolution_takes_and_leaves_channels_in_any_order(groups, outputs):
     conv, order = folded(8, outputs, groups=groups), torch.randperm(8)
     expected = channel_shuffle(conv(channel_shuffle(X, groups), 3), groups)
-    in_place = Pointwise(conv, order=order, shuffle_before=groups, shuffle_after=groups)
+    in_place = lower_pointwise(conv, order=order, shuffle_before=groups, shuffle_after=groups)
     torch.testing.assert_close(in_place(X[:, order]), expected)
-    left = Pointwise(
+    left = lower_pointwise(
         conv, order=order, shuffle_before=groups, shuffle_after=groups, leave_shuffle=True
     )
     torch.testing.assert_close(left(X[:, order]), expected[:, left.order])
@@ -53,8 +53,8 @@ def test_a_pointwise_convolution_takes_and_leaves_channels_in_any_order(groups, 
 
 def test_groups_stay_where_no_channel_has_to_move():
     conv = folded(8, 24, groups=2)
-    assert Pointwise(conv, shuffle_after=2, leave_shuffle=True).groups == 2
-    assert Pointwise(conv, shuffle_after=2).groups == 1
+    assert lower_pointwise(conv, shuffle_after=2, leave_shuffle=True).groups == 2
+    assert lower_pointwise(conv, shuffle_after=2).groups == 1
 
 
 def test_shuffle_and_dense_matrix_are_those_of_the_layers():
@@ -64,3 +64,9 @@ def test_shuffle_and_dense_matrix_are_those_of_the_layers():
     x = torch.randn(2, 8, 1)
     grouped = F.conv1d(x, weight.unsqueeze(-1), groups=2)
     torch.testing.assert_close(F.conv1d(x, ungrouped(weight, 2).unsqueeze(-1)), grouped)
+
+
+def test_slices_of_a_pointwise_convolution_add_up_to_it():
+    whole = lower_pointwise(folded(8, 6, groups=2))
+    parts = zip(whole.sliced(4), X.chunk(4, dim=1), strict=True)
+    torch.testing.assert_close(sum(part(x) for part, x in parts), whole(X))

@@ -51,12 +51,17 @@ class Depthwise(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve."""
-        parts = []
-        for i, weight in enumerate(self.weights):
-            bias = None if self.biases is None else self.biases[i]
-            parts.append(F.conv3d(x, weight, bias, self.stride, self.padding, groups=self.channels))
+        parts = self.parts(x)
         x = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
         return x if self.temporal is None else self.temporal(x)
+
+    def parts(self, x: Tensor) -> list[Tensor]:
+        """What is joined, before the convolution in time: one result per multiple."""
+        biases = [None] * len(self.weights) if self.biases is None else self.biases
+        return [
+            F.conv3d(x, weight, bias, self.stride, self.padding, groups=self.channels)
+            for weight, bias in zip(self.weights, biases, strict=True)
+        ]
 
 
 class Temporal(nn.Module):
@@ -94,51 +99,63 @@ class Stem(nn.Module):
 
 
 class Pointwise(nn.Module):
-    """A 1×1×1 convolution that takes channels in any order, shuffled by the model or not.
+    """A 1×1×1 convolution.
+
+    Args:
+        weight: (C_out, C_in / groups).
+        bias: (C_out,) or None.
+        groups: Groups.
+        order: Order in which the outputs stand, in the numbers of the model's shuffled channels.
+    """
+
+    order: Tensor
+
+    def __init__(self, weight: Tensor, bias: Tensor | None, groups: int, order: Tensor):
+        super().__init__()
+        self.groups = groups
+        self.weight = constant(weight[:, :, None, None, None])
+        self.bias = None if bias is None else constant(bias)
+        self.register_buffer("order", order, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, T, H, W) to (B, C_out, T, H, W)."""
+        return F.conv3d(x, self.weight, self.bias, groups=self.groups)
+
+    def sliced(self, count: int) -> list[Pointwise]:
+        """Convolutions of ``count`` equal slices of the inputs, which add up to this one."""
+        parts = ungrouped(self.weight.flatten(1), self.groups).chunk(count, dim=1)
+        biases = [self.bias, *[None] * (count - 1)]
+        return [
+            Pointwise(part, bias, 1, self.order) for part, bias in zip(parts, biases, strict=True)
+        ]
+
+
+def lower_pointwise(
+    source: ConvNorm,
+    *,
+    order: Tensor | None = None,
+    shuffle_before: int = 1,
+    shuffle_after: int = 1,
+    leave_shuffle: bool = False,
+) -> Pointwise:
+    """A pointwise convolution that takes channels in any order, shuffled by the model or not.
 
     Args:
         source: With its BatchNorm folded; may be grouped.
         order: Order in which the inputs stand; None for the model's own.
         shuffle_before: Groups over which the model shuffles the inputs; 1 for none.
         shuffle_after: Groups over which the model shuffles the outputs; 1 for none.
-        leave_shuffle: Leave the outputs unshuffled; :attr:`order` says how they stand. Without
-            it they stand as the model has them.
+        leave_shuffle: Leave the outputs unshuffled. Without it they stand as the model has them.
     """
-
-    order: Tensor
-    """Order of the output, in the numbers of the model's shuffled channels."""
-
-    def __init__(
-        self,
-        source: ConvNorm,
-        *,
-        order: Tensor | None = None,
-        shuffle_before: int = 1,
-        shuffle_after: int = 1,
-        leave_shuffle: bool = False,
-    ):
-        super().__init__()
-        weight, bias = source.conv.weight.flatten(1), source.conv.bias
-        groups = source.conv.groups
-        outputs, inputs = weight.shape[0], weight.shape[1] * groups
-        if order is None:
-            order = torch.arange(inputs)
-        taken = after_shuffle(order, shuffle_before)
-        in_place = bool((taken == torch.arange(inputs)).all())
-        rows = torch.arange(outputs) if leave_shuffle else shuffled(outputs, shuffle_after)
-        rows_in_place = bool((rows == torch.arange(outputs)).all())
-        grouped = groups > 1 and in_place and rows_in_place
-        if not grouped or outputs // groups < FEWEST_OUTPUTS_PER_GROUP:
-            weight, groups = ungrouped(weight, groups)[rows][:, taken], 1
-            bias = None if bias is None else bias[rows]
-        self.groups = groups
-        self.weight = constant(weight[:, :, None, None, None])
-        self.bias = None if bias is None else constant(bias)
-        self.register_buffer("order", after_shuffle(rows, shuffle_after), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, C, T, H, W) to (B, C_out, T, H, W)."""
-        return F.conv3d(x, self.weight, self.bias, groups=self.groups)
+    weight, bias, groups = source.conv.weight.flatten(1), source.conv.bias, source.conv.groups
+    outputs, inputs = weight.shape[0], weight.shape[1] * groups
+    taken = after_shuffle(torch.arange(inputs) if order is None else order, shuffle_before)
+    rows = torch.arange(outputs) if leave_shuffle else shuffled(outputs, shuffle_after)
+    in_place = taken.equal(torch.arange(inputs)) and rows.equal(torch.arange(outputs))
+    if not in_place or outputs // groups < FEWEST_OUTPUTS_PER_GROUP:
+        weight, groups = ungrouped(weight, groups)[rows][:, taken], 1
+        bias = None if bias is None else bias[rows]
+    return Pointwise(weight, bias, groups, after_shuffle(rows, shuffle_after))
 
 
 def after_shuffle(order: Tensor, groups: int) -> Tensor:

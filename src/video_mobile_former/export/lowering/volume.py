@@ -10,6 +10,8 @@ copy only where no sum is fused into the convolution.
 
 from __future__ import annotations
 
+import functools
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,7 +20,7 @@ from ...layers.activation import DynamicReLU
 from ...layers.mobile import DownsampleBlock, LiteBlock, MobileBlock
 from ...models.block import Block
 from ...models.video_mobile_former import VideoMobileFormer
-from .convolution import Depthwise, Pointwise, Stem, after_shuffle
+from .convolution import Depthwise, Stem, after_shuffle, lower_pointwise
 from .tokens import Clamp, Gather, Read, Slopes
 
 Size = tuple[int, int, int]
@@ -46,7 +48,7 @@ class VolumeGraph(nn.Module):
             self.blocks.append(lower_block(block, fixed if gathers else None))
             fixed = None if gathers else fixed
         self.gather = None if model.head_bridge is None else Gather(model.head_bridge)
-        self.head_conv = Pointwise(model.head_conv, shuffle_before=model.groups)
+        self.head_conv = lower_pointwise(model.head_conv, shuffle_before=model.groups)
         self.head_linear, self.head_norm = model.head_linear, model.head_norm
         self.classifier = model.classifier
         self.eval().requires_grad_(False)
@@ -67,23 +69,31 @@ class VolumeGraph(nn.Module):
 
 
 class LiteGraph(nn.Module):
-    """The block without tokens."""
+    """The block without tokens.
+
+    Each depthwise part has its own slice of the projection, and the results are added on rows: the
+    identity needs that pass anyway, and the parts need not be joined first.
+    """
 
     def __init__(self, source: LiteBlock):
         super().__init__()
         self.depthwise = Depthwise(source.depthwise)
-        self.project = Pointwise(
-            source.project, order=self.depthwise.order, shuffle_before=source.shuffle_groups
-        )
+        order = self.depthwise.order
+        project = lower_pointwise(source.project, order=order, shuffle_before=source.shuffle_groups)
+        self.projects = nn.ModuleList(project.sliced(len(self.depthwise.weights)))
         self.has_identity = source.has_identity
 
     def forward(
         self, rows: Tensor, size: Size, tokens: Tensor | None
     ) -> tuple[Tensor, Size, Tensor | None]:
         """Map rows (B, L, C) of a size (T, H, W) to the next ones; tokens pass by."""
-        y = F.relu6(self.depthwise(to_volume(rows, size)))
-        found, size = to_rows(self.project(y))
-        return (rows + found if self.has_identity else found), size, tokens
+        parts = self.depthwise.parts(to_volume(rows, size))
+        found = [
+            to_rows(project(F.relu6(part)))
+            for part, project in zip(parts, self.projects, strict=True)
+        ]
+        terms = [found_rows for found_rows, _ in found] + ([rows] if self.has_identity else [])
+        return functools.reduce(torch.add, terms), found[0][1], tokens
 
 
 class BridgedGraph(nn.Module):
@@ -115,12 +125,12 @@ class MobileGraph(nn.Module):
     def __init__(self, source: MobileBlock):
         super().__init__()
         groups = source.groups
-        self.expand = Pointwise(source.expand, shuffle_after=groups, leave_shuffle=True)
+        self.expand = lower_pointwise(source.expand, shuffle_after=groups, leave_shuffle=True)
         order = self.expand.order
         self.expand_act = lower_activation(source.expand_act, order)
         self.depthwise = Depthwise(source.depthwise, order)
         self.depthwise_act = lower_activation(source.depthwise_act, order)
-        self.project = Pointwise(source.project, order=order, shuffle_after=groups)
+        self.project = lower_pointwise(source.project, order=order, shuffle_after=groups)
         self.has_identity = source.has_identity
 
     def forward(self, rows: Tensor, size: Size, tokens: Tensor | None) -> tuple[Tensor, Size]:
@@ -139,11 +149,11 @@ class DownsampleGraph(nn.Module):
         before, middle = source.shuffles
         self.down = Depthwise(source.down)
         self.down_act = lower_activation(source.down_act, after_shuffle(self.down.order, before))
-        self.reduce = Pointwise(source.reduce, order=self.down.order, shuffle_before=before)
+        self.reduce = lower_pointwise(source.reduce, order=self.down.order, shuffle_before=before)
         self.depthwise = Depthwise(source.depthwise)
         order = self.depthwise.order
         self.depthwise_act = lower_activation(source.depthwise_act, after_shuffle(order, middle))
-        self.project = Pointwise(source.project, order=order, shuffle_before=middle)
+        self.project = lower_pointwise(source.project, order=order, shuffle_before=middle)
 
     def forward(self, rows: Tensor, size: Size, tokens: Tensor | None) -> tuple[Tensor, Size]:
         """Map rows (B, L, C) of a size (T, H, W) to those of (T, ⌈H/2⌉, ⌈W/2⌉)."""
