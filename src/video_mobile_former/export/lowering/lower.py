@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from ...errors import UserError
 from ...models.video_mobile_former import VideoMobileFormer
 from ...models.video_model import VideoModel
+from .frames import FramesNet
 from .volume import VolumeGraph
 
 GraphForm = Literal["volume", "frames"]
@@ -42,15 +43,15 @@ def lower(model: nn.Module, *, form: GraphForm, num_frames: int) -> nn.Module:
         assert isinstance(fused, nn.Module)
     else:
         fused = copy.deepcopy(model).eval().requires_grad_(False)
-    if isinstance(fused, VideoMobileFormer) and form == "volume":
-        return VolumeGraph(fused)
+    if isinstance(fused, VideoMobileFormer):
+        return VolumeGraph(fused) if form == "volume" else FramesNet(fused, num_frames)
     if isinstance(fused, VideoModel):
         fused.set_form(form)
     return FramesGraph(fused, num_frames) if form == "frames" else fused
 
 
 class FramesGraph(nn.Module):
-    """A model fed with frames (B·T, 3, H, W)."""
+    """A model with a ``frames`` form of its own, fed with frames (B·T, 3, H, W)."""
 
     def __init__(self, model: nn.Module, num_frames: int):
         super().__init__()
