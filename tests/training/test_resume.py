@@ -28,7 +28,7 @@ Make = Callable[..., Recipe]
 Read = Callable[[Any], list[dict[str, str]]]
 
 # Everything random is on: order, crops, all changes to clips, mixes, dropout, stochastic depth,
-# balanced classes.
+# balanced classes; and the loss of smooth features.
 HARD: dict[str, Any] = {
     "augment__runs_on": "device",
     "augment__repeats": 2,
@@ -41,6 +41,7 @@ HARD: dict[str, Any] = {
     "model__drop_rate": 0.2,
     "model__drop_path_rate": 0.2,
     "data__class_balanced": True,
+    "optim__temporal_smoothness": 0.1,
     "train__log_every_n_steps": 2,
 }
 

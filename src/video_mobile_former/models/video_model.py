@@ -7,7 +7,7 @@ alone, so that the family and the baselines go through the same code.
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +33,9 @@ class VideoModel(CheckpointMixin, nn.Module):
     """
 
     classifier: nn.Linear
+    last_features_into: ClassVar[str] = "head_conv"
+    """Name of the module that takes ``(x, num_frames)``, x the features of all frames before they
+    are pooled, (B, C, T, H', W') or (B·T, C, H', W')."""
 
     def _describe(
         self, architecture: dict[str, Any], clip: ClipSpec, *, form: Form, drop_rate: float

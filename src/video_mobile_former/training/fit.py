@@ -31,12 +31,14 @@ from ..optional import require
 from ..version import __version__
 from .build import build_indexes, build_model, fingerprint, left_out_by, reading_of
 from .class_weights import class_weights
+from .distill import Teacher, load_teacher
 from .inputs import train_transform
 from .interrupt import StopRequest, StopTraining, TrainingInterrupted
 from .losses import loss_kind
 from .progress import say_begin
 from .recipe import Recipe, recipe_to_dict
 from .run_folder import RunFolder
+from .smoothness import check_smoothness
 from .tally import best_by
 
 if TYPE_CHECKING:
@@ -111,6 +113,8 @@ def fit(recipe: Recipe, *, loggers: Sequence[Logger] = ()) -> FitResult:
         best_by(recipe, multi_label=train.multi_label)
         loss_kind(recipe.optim.loss, multi_label=train.multi_label)
         model = build_model(recipe, train.class_names, multi_label=train.multi_label)
+        check_smoothness(recipe, model.clip)
+        teacher = load_teacher(recipe.distill, model)
     if leader:
         # Only now, when all that could be wrong is known to be right, is the folder touched.
         found = run.prepare(recipe)
@@ -123,7 +127,7 @@ def fit(recipe: Recipe, *, loggers: Sequence[Logger] = ()) -> FitResult:
         say_begin(recipe, run, model.clip, train, val, resumed=found == "unfinished")
     try:
         with StopRequest() as stop, _quiet_lightning(), _cores_for_workers(recipe.data.num_workers):
-            _train(recipe, run, model, train, val, weights, stop, loggers, leader)
+            _train(recipe, run, model, train, val, weights, teacher, stop, loggers, leader)
     except (StopTraining, KeyboardInterrupt) as error:
         if leader:
             say(f"stopped; the same command continues {run.path} from its saved state")
@@ -142,6 +146,7 @@ def _train(
     train: ClipIndex,
     val: ClipIndex | None,
     weights: torch.Tensor | None,
+    teacher: Teacher | None,
     stop: StopRequest,
     loggers: Sequence[Logger],
     leader: bool,
@@ -150,7 +155,7 @@ def _train(
     from .progress import Progress
     from .task import VideoTask
 
-    task = VideoTask(model, recipe, stop, weights)
+    task = VideoTask(model, recipe, stop, weights, teacher)
     keeper = Keeper(
         run,
         make_loaders=functools.partial(_make_loaders, recipe, run, model.clip, train, val),

@@ -110,6 +110,11 @@ def say_begin(
         f" ({len(val) if val else 'none'} for validation), {clip.num_frames}×{clip.crop_size}²,"
         f" {recipe.train.epochs} epochs, into {run.path}"
     )
+    if recipe.distill.teacher is not None:
+        say(
+            f"learns from {recipe.distill.teacher}, which has a share of "
+            f"{recipe.distill.weight:g} in the loss"
+        )
     if train.multi_label:
         targets = train.table.targets(len(train.class_names))
         without = int((~targets.any(axis=1)).sum())

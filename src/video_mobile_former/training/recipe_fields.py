@@ -76,6 +76,11 @@ class OptimRecipe:
     """How much each class counts in the loss: none = as often as it occurs; balanced = all classes
     alike; or a CSV/TSV file with the columns class and weight. Scaled to a mean of 1 over the
     training labels."""
+    temporal_smoothness: float = 0.0
+    """Weight of a loss that keeps the features of consecutive frames on a smooth path
+    (arXiv 2511.20928); 0 = none."""
+    smoothness_frames: int = 5
+    """Frames of the windows in which temporal_smoothness compares orders, 3 to 7."""
 
     def __post_init__(self) -> None:
         require(self, "optim", "lr", 0 < self.lr < math.inf, "above 0")
@@ -90,6 +95,30 @@ class OptimRecipe:
         require(self, "optim", "label_smoothing", ok, "0 to below 1")
         ok = bool(self.class_weights)
         require(self, "optim", "class_weights", ok, "none, balanced or a file")
+        ok = 0 <= self.temporal_smoothness < math.inf
+        require(self, "optim", "temporal_smoothness", ok, "at least 0")
+        require(self, "optim", "smoothness_frames", 3 <= self.smoothness_frames <= 7, "3 to 7")
+
+
+@dataclass(frozen=True)
+class DistillRecipe:
+    """A trained model whose scores are learned from beside the labels."""
+
+    teacher: str | None = None
+    """A checkpoint folder, or an artefact of `vmf export`, with the same classes in the same order;
+    null = none."""
+    weight: float = 0.5
+    """Share of the teacher in the loss, 0 to 1; the labels have the rest."""
+    temperature: float = 2.0
+    """What the logits of both are divided by before they are compared, above 0; high ones let
+    unlikely classes count more."""
+
+    def __post_init__(self) -> None:
+        ok = self.teacher is None or bool(self.teacher)
+        require(self, "distill", "teacher", ok, "a checkpoint folder or an artefact, or null")
+        require(self, "distill", "weight", 0 <= self.weight <= 1, "0 to 1")
+        ok = 0 < self.temperature < math.inf
+        require(self, "distill", "temperature", ok, "above 0")
 
 
 @dataclass(frozen=True)
@@ -160,6 +189,8 @@ class Recipe:
     """Random changes to training clips."""
     optim: OptimRecipe = field(default_factory=OptimRecipe)
     """Optimiser, learning rate and loss."""
+    distill: DistillRecipe = field(default_factory=DistillRecipe)
+    """A teacher."""
     train: TrainRecipe = field(default_factory=TrainRecipe)
     """Length, device and what is kept."""
 

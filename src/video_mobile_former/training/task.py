@@ -22,6 +22,7 @@ from ..data.index import ClipIndex
 from ..data.loader import ClipLoader
 from ..errors import DataError, UserError
 from .batches import EpochBatches
+from .distill import Teacher
 from .ema import WeightAverage
 from .inputs import mixing, training_inputs
 from .interrupt import StopRequest
@@ -29,6 +30,7 @@ from .losses import LossKind, classification_loss, loss_kind, zero_loss
 from .optim import build_optimizer, learning_rate
 from .position import Position, Totals
 from .recipe_fields import Recipe
+from .smoothness import recorded_features, smoothness_loss
 
 MAX_EMPTY_BATCHES = 20
 _NAMES_KEPT = 3
@@ -42,10 +44,16 @@ class VideoTask(pl.LightningModule):
         recipe: Optimiser, loss and seed.
         stop: Whether somebody asked to save and stop.
         class_weights: ``(num_classes,)`` float32; None is 1 for all.
+        teacher: A model to learn from, if the recipe wants one.
     """
 
     def __init__(
-        self, model: Any, recipe: Recipe, stop: StopRequest, class_weights: Tensor | None = None
+        self,
+        model: Any,
+        recipe: Recipe,
+        stop: StopRequest,
+        class_weights: Tensor | None = None,
+        teacher: Teacher | None = None,
     ):
         super().__init__()
         self.model: Any = model
@@ -53,6 +61,7 @@ class VideoTask(pl.LightningModule):
         self.stop = stop
         self.loss_kind: LossKind = loss_kind(recipe.optim.loss, multi_label=model.multi_label)
         self.register_buffer("class_weights", class_weights, persistent=False)
+        self.teacher = teacher
         self.mixing = mixing(recipe.augment)
         self.position = Position()
         self.totals = Totals()
@@ -138,20 +147,33 @@ class VideoTask(pl.LightningModule):
             clips, targets = training_inputs(
                 batch, self.model.clip, self.model.num_classes, self.mixing, self._place()
             )
-            logits = self.model(clips)
-            loss = classification_loss(
-                logits,
-                targets,
-                kind=self.loss_kind,
-                label_smoothing=self.recipe.optim.label_smoothing,
-                class_weights=cast("Tensor | None", self.class_weights),
-            )
+            loss, logits = self._loss(clips, targets)
             if not self.model.multi_label:
                 # Of a mixed clip the class that it has most of counts.
                 labels = targets.argmax(1) if targets.dim() == 2 else targets
                 correct = int((logits.argmax(1) == labels).sum())
         self._count(batch, count, loss.item() if count else 0.0, correct)
         return loss
+
+    def _loss(self, clips: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss of clips (B, 3, T, H, W), and their logits (B, K)."""
+        optim, extra = self.recipe.optim, None
+        if optim.temporal_smoothness > 0:
+            with recorded_features(self.model) as found:
+                logits = self.model(clips)
+            extra = smoothness_loss(found.features[0], optim.smoothness_frames)
+        else:
+            logits = self.model(clips)
+        loss = classification_loss(
+            logits,
+            targets,
+            kind=self.loss_kind,
+            label_smoothing=optim.label_smoothing,
+            class_weights=cast("Tensor | None", self.class_weights),
+        )
+        if self.teacher is not None:
+            loss = self.teacher.loss(loss, logits, clips, self.loss_kind)
+        return (loss if extra is None else loss + optim.temporal_smoothness * extra), logits
 
     def _count(self, batch: Batch, count: int, loss: float, correct: int) -> None:
         """Add a batch to the totals; all processes learn of it and decide alike."""
