@@ -73,6 +73,7 @@ def test_classes_by_themselves_are_compared_as_the_equation_says() -> None:
 def test_the_teacher_sees_the_same_pixels_in_its_own_normalisation() -> None:
     class Watcher(nn.Module):
         clip = ClipSpec(num_frames=4, crop_size=32, mean=(0.1, 0.2, 0.3), std=(0.5, 1.0, 2.0))
+        takes_uint8 = False
         seen: Tensor
 
         def forward(self, x: Tensor) -> Tensor:
@@ -89,7 +90,7 @@ def test_the_teacher_sees_the_same_pixels_in_its_own_normalisation() -> None:
         shape
     )
     torch.testing.assert_close(watcher.seen, own, atol=1e-5, rtol=0)
-    watcher.takes_uint8 = True  # pyright: ignore[reportAttributeAccessIssue]
+    Watcher.takes_uint8 = True
     Teacher(watcher, spec, DistillRecipe()).logits(clips)
     assert torch.equal(watcher.seen, (pixels * 255).round().to(torch.uint8))
 
