@@ -265,3 +265,24 @@ def test_starting_from_the_2d_release(
     torch.testing.assert_close(model.tokens.detach(), tokens.view_as(model.tokens))
     assert model.classifier.out_features == 3
     assert "new head for 3 classes" in capsys.readouterr().err
+
+
+def test_starting_from_public_weights_of_another_network(
+    small_recipe: Make, tmp_path: Path
+) -> None:
+    from safetensors.torch import save_file
+
+    from video_mobile_former.models.baselines.movinet import MoViNet
+
+    path = tmp_path / "released.safetensors"
+    save_file({"conv1.conv_1.conv3d.weight": torch.zeros(8, 3, 1, 3, 3)}, path)
+    changes = {"model__name": "movinet_a0", "model__weights": str(path)}
+    with pytest.raises(CheckpointError, match=r"released.safetensors does not fit.*missing: "):
+        build_model(small_recipe(**changes), ("a", "b", "c"))
+    with pytest.raises(UserError, match="movinet_a0 takes no argument 'num_tokens'"):
+        build_model(small_recipe(**changes, model__num_tokens=2), ("a", "b", "c"))
+    with pytest.raises(RecipeError, match="no public weights are known for vmf_500m_cnn"):
+        build_model(small_recipe(**{**changes, "model__name": "vmf_500m_cnn"}), ("a", "b", "c"))
+    model = build_model(small_recipe(model__name="movinet_a0"), ("a", "b", "c"))
+    assert isinstance(model, MoViNet)
+    assert (model.clip.num_frames, model.clip.crop_size, model.clip.mean) == (4, 32, (0, 0, 0))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
-import inspect
 from pathlib import Path
 from typing import Any, overload
 
@@ -13,7 +12,7 @@ from .baselines import BASELINES, Baseline
 from .checkpoint import CONFIG_NAME, read_config
 from .variants import VARIANTS, Variant, VariantName
 from .video_mobile_former import VideoMobileFormer
-from .video_model import VideoModel
+from .video_model import VideoModel, check_names
 
 ARCHITECTURES: dict[str, type[VideoModel]] = {
     model.__name__: model
@@ -90,12 +89,7 @@ def create_model(name: str, num_classes: int = 400, **overrides: Any) -> VideoMo
         model, own = VideoMobileFormer, VARIANTS[name].arguments()
     else:
         raise _unknown(name, list_models())
-    known = set(inspect.signature(model).parameters)
-    for key in overrides:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise UserError(f"{name} takes no argument {key!r}{hint}")
+    check_names(model, name, overrides)
     return model(**{**own, "num_classes": num_classes, **overrides})
 
 

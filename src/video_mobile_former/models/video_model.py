@@ -7,6 +7,9 @@ alone, so that the family and the baselines go through the same code.
 from __future__ import annotations
 
 import copy
+import difflib
+import inspect
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
@@ -178,3 +181,13 @@ def check_choice(values: dict[str, Any], name: str, allowed: tuple[str, ...]) ->
     """Refuse what is none of ``allowed``."""
     if values[name] not in allowed:
         raise UserError(f"{name} must be one of {', '.join(allowed)}, not {values[name]!r}")
+
+
+def check_names(model: type[VideoModel], name: str, overrides: Iterable[str]) -> None:
+    """Refuse what is no constructor argument of ``model``; suggests the nearest."""
+    known = set(inspect.signature(model).parameters)
+    for key in overrides:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            raise UserError(f"{name} takes no argument {key!r}{hint}")

@@ -20,6 +20,7 @@ from ..data.index import ClipIndex, load_index
 from ..data.quarantine import read_quarantine
 from ..data.source import DataSource
 from ..errors import CheckpointError, DataError, RecipeError
+from ..models.baselines import BASELINES
 from ..models.checkpoint import load_weights, read_config
 from ..models.mobile_former import load_mobile_former
 from ..models.registry import create_model, list_models, load_checkpoint
@@ -216,9 +217,12 @@ def _start(
             raise RecipeError("model.weights goes with a variant's name, not with a folder")
         return _start_from_folder(folder, class_names, overrides)
     if recipe.weights is not None:
-        model = load_mobile_former(
-            recipe.weights, recipe.name, num_classes=len(class_names), **overrides
-        )
+        load = load_mobile_former
+        if recipe.name in BASELINES:
+            load = BASELINES[recipe.name].load_public
+        if load is None:
+            raise RecipeError(f"model.weights: no public weights are known for {recipe.name}")
+        model = load(recipe.weights, recipe.name, num_classes=len(class_names), **overrides)
         say(f"{recipe.weights}: weights taken over, with a new head for {len(class_names)} classes")
         return model
     return create_model(recipe.name, len(class_names), **overrides)

@@ -7,6 +7,7 @@ it; nothing in this table was measured here.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from ..variants import VARIANTS
 from ..video_mobile_former import VideoMobileFormer
 from ..video_model import VideoModel
 from .movinet import MoViNet
+from .movinet_release import load_movinet
 from .movinet_tables import MOVINETS
 
 
@@ -47,6 +49,9 @@ class Baseline:
     """Name and paper of the method."""
     published: tuple[Published, ...] = ()
     """What was reported for it, best known source first; empty where nothing was."""
+    load_public: Callable[..., VideoModel] | None = None
+    """Reads the public weights, ``(path, name, *, num_classes, **overrides)``; None where there are
+    none that this package reads."""
 
 
 def light_cnn(variant: str) -> Baseline:
@@ -57,10 +62,11 @@ def light_cnn(variant: str) -> Baseline:
 
 def movinet(name: str, top1: float, gmacs: float) -> Baseline:
     """A MoViNet base with the accuracy of the authors' release."""
-    source = "tensorflow/models, official/projects/movinet/README.md"
-    published = Published("Kinetics-600", top1, 1, 1, gmacs, source)
+    readme = "tensorflow/models, official/projects/movinet/README.md"
+    published = Published("Kinetics-600", top1, 1, 1, gmacs, readme)
     arguments = MOVINETS[name].arguments()
-    return Baseline(MoViNet, arguments, "MoViNet base (arXiv 2103.11511)", (published,))
+    source = "MoViNet base (arXiv 2103.11511)"
+    return Baseline(MoViNet, arguments, source, (published,), load_movinet)
 
 
 BASELINES: dict[str, Baseline] = {

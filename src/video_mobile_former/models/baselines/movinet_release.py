@@ -17,6 +17,7 @@ from torch import Tensor
 from ...errors import CheckpointError, UserError
 from ..checkpoint import load_weights
 from ..release import read_release, swap_start
+from ..video_model import check_names
 from .movinet import MoViNet
 from .movinet_tables import MOVINETS, Place
 
@@ -75,6 +76,7 @@ def load_movinet(
         raise CheckpointError(
             "load_movinet needs num_classes for a new head, or keep_classifier=True"
         )
+    check_names(MoViNet, name, overrides)
     release = read_release(path)
     last = release.get("classifier.3.conv_1.conv3d.weight")
     if keep_classifier and last is not None:
