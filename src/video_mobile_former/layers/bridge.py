@@ -26,6 +26,8 @@ class MobileToFormer(nn.Module):
         num_heads: Heads h; the scale is ``(C/h)^-1/2``.
     """
 
+    mask: Tensor
+
     def __init__(self, token_dim: int, channels: int, num_heads: int = 2):
         super().__init__()
         self.num_heads = num_heads
@@ -33,6 +35,7 @@ class MobileToFormer(nn.Module):
         self.gate = nn.Linear(token_dim, channels)
         self.output = nn.Linear(channels, token_dim)
         self.norm = nn.LayerNorm(token_dim)
+        self.register_buffer("mask", head_mask(channels, num_heads), persistent=False)
 
     def forward(self, tokens: Tensor, x: Tensor, num_frames: int) -> tuple[Tensor, Tensor]:
         """Compute what the tokens gather.
@@ -52,7 +55,7 @@ class MobileToFormer(nn.Module):
         query = self.query(tokens) * scale
         if as_rows(x):
             rows = features_to_rows(x, num_frames)  # (B, L, C)
-            scores = spread_heads(query, self.num_heads) @ rows.transpose(1, 2)  # (B, h·M, L)
+            scores = spread_heads(query, self.mask) @ rows.transpose(1, 2)  # (B, h·M, L)
             attention = scores.softmax(dim=-1)
             gathered = collect_heads(attention @ rows, self.num_heads)  # (B, M, C)
             attention = attention.unflatten(1, (self.num_heads, -1))
@@ -74,11 +77,14 @@ class FormerToMobile(nn.Module):
         num_heads: Heads h; the scale is ``(C/h)^-1/2``.
     """
 
+    mask: Tensor
+
     def __init__(self, token_dim: int, channels: int, num_heads: int = 2):
         super().__init__()
         self.num_heads = num_heads
         self.key = nn.Linear(token_dim, channels)
         self.value = nn.Linear(token_dim, channels)
+        self.register_buffer("mask", head_mask(channels, num_heads), persistent=False)
 
     def forward(self, x: Tensor, tokens: Tensor, num_frames: int) -> tuple[Tensor, Tensor]:
         """Compute what the places read.
@@ -97,9 +103,11 @@ class FormerToMobile(nn.Module):
         h = self.num_heads
         if as_rows(x):
             rows = features_to_rows(x, num_frames)  # (B, L, C)
-            scores = spread_heads(key, h) @ rows.transpose(1, 2)  # (B, h·M, L)
+            scores = spread_heads(key, self.mask) @ rows.transpose(1, 2)  # (B, h·M, L)
             attention = scores.unflatten(1, (h, -1)).softmax(dim=2)  # (B, h, M, L)
-            read = attention.flatten(1, 2).transpose(1, 2) @ spread_heads(value, h)  # (B, L, C)
+            read = attention.flatten(1, 2).transpose(1, 2) @ spread_heads(
+                value, self.mask
+            )  # (B, L, C)
             residual = read.view(x.shape[0], x.shape[2], x.shape[3], -1).permute(0, 3, 1, 2)
             return residual, attention
         heads = features_to_heads(x, num_frames, h)  # (B, h, C/h, L)
@@ -137,12 +145,14 @@ def heads_to_features(heads: Tensor, like: Tensor, num_frames: int) -> Tensor:
     return frames_last.transpose(1, 2).reshape(like.shape)
 
 
-def spread_heads(tokens: Tensor, num_heads: int) -> Tensor:
+def head_mask(channels: int, num_heads: int) -> Tensor:
+    """(h, C), one where a channel belongs to a head."""
+    return torch.eye(num_heads).repeat_interleave(channels // num_heads, dim=1)
+
+
+def spread_heads(tokens: Tensor, mask: Tensor) -> Tensor:
     """Put per-token vectors (B, M, C) on a block diagonal (B, h·M, C), one block a head."""
-    b, m, c = tokens.shape
-    blocks = torch.eye(num_heads, dtype=tokens.dtype, device=tokens.device)
-    mask = blocks.repeat_interleave(c // num_heads, dim=1)  # (h, C)
-    return (tokens.unsqueeze(1) * mask.view(1, num_heads, 1, c)).reshape(b, num_heads * m, c)
+    return (tokens.unsqueeze(1) * mask.to(tokens.dtype).unsqueeze(1)).flatten(1, 2)
 
 
 def collect_heads(blocks: Tensor, num_heads: int) -> Tensor:

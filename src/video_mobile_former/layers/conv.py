@@ -123,6 +123,14 @@ class SpatiotemporalConv(nn.Module):
             x, pads = pad_same(x, self.weight.shape[-1], s)
         if x.dim() == 5:
             return F.conv3d(x, self.weight, self.bias, (1, s, s), (time, *pads), groups=self.groups)
+        if may_overwrite() and is_channels_last(x):
+            # Without gradients one pass over the same memory seen as (B, C, T, H, W) is faster.
+            channels = self.weight.shape[0]
+            groups = channels if self.groups == x.shape[1] else self.groups
+            # A depthwise multiplier leaves the fast kernel; on repeated channels there is none.
+            x = frames_to_volume(repeat_channels(x, groups // self.groups), num_frames)
+            x = F.conv3d(x, self.weight, self.bias, (1, s, s), (time, *pads), groups=groups)
+            return volume_to_frames(x)
         steps = [
             # The bias belongs to the sum, so only the centre step carries it.
             F.conv2d(x, w, self.bias if k == time else None, s, pads, groups=self.groups)
@@ -155,6 +163,13 @@ class TemporalConv(nn.Module):
         if x.dim() == 5:
             groups = self.weight.shape[0]
             return F.conv3d(x, self.weight, self.bias, 1, (self.padding, 0, 0), groups=groups)
+        if not torch.compiler.is_compiling() and is_channels_last(x):
+            # The same memory seen as pictures of T × H·W pixels: a fast 2-D depthwise convolution.
+            n, c, h, w = x.shape
+            x = x.permute(0, 2, 3, 1).reshape(n // num_frames, num_frames, h * w, c)
+            weight = self.weight.squeeze(-1)
+            x = F.conv2d(x.permute(0, 3, 1, 2), weight, self.bias, 1, (self.padding, 0), groups=c)
+            return x.permute(0, 2, 3, 1).reshape(n, h, w, c).permute(0, 3, 1, 2)
         steps = [x * w.view(1, -1, 1, 1) for w in self.weight.unbind(dim=2)]
         if self.bias is not None:
             steps[self.padding] = steps[self.padding] + self.bias.view(1, -1, 1, 1)
@@ -185,6 +200,32 @@ def sum_shifted(steps: list[Tensor], num_frames: int) -> Tensor:
     if channels_last:
         return total.view(n, h, w, c).permute(0, 3, 1, 2)
     return total.view(n, c, h, w)
+
+
+def is_channels_last(x: Tensor) -> bool:
+    """Whether frames (B·T, C, H, W) lie in memory with C innermost."""
+    return x.is_contiguous(memory_format=torch.channels_last)
+
+
+def repeat_channels(x: Tensor, times: int) -> Tensor:
+    """Repeat every channel of channels-last (B·T, C, H, W), copies side by side."""
+    if times == 1:
+        return x
+    n, c, h, w = x.shape
+    rows = x.permute(0, 2, 3, 1).unsqueeze(-1).expand(-1, -1, -1, -1, times)
+    return rows.reshape(n, h, w, c * times).permute(0, 3, 1, 2)
+
+
+def frames_to_volume(x: Tensor, num_frames: int) -> Tensor:
+    """View channels-last (B·T, C, H, W) as (B, C, T, H, W), without a copy."""
+    n, c, h, w = x.shape
+    rows = x.permute(0, 2, 3, 1).reshape(n // num_frames, num_frames, h, w, c)
+    return rows.permute(0, 4, 1, 2, 3)
+
+
+def volume_to_frames(x: Tensor) -> Tensor:
+    """Undo :func:`frames_to_volume`; no copy where C is innermost in memory."""
+    return x.permute(0, 2, 3, 4, 1).flatten(0, 1).permute(0, 3, 1, 2)
 
 
 def may_overwrite() -> bool:

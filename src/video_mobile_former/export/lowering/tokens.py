@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...layers.activation import DynamicReLU
-from ...layers.bridge import FormerToMobile, MobileToFormer
+from ...layers.bridge import FormerToMobile, MobileToFormer, head_mask
 from .convolution import constant
 
 
@@ -113,11 +113,6 @@ def joined(layers: list[nn.Linear], scales: list[float]) -> nn.Linear:
     result = nn.Linear(layers[0].in_features, sum(len(weight) for weight in weights))
     result.weight, result.bias = constant(torch.cat(weights)), constant(torch.cat(biases))
     return result
-
-
-def head_mask(channels: int, num_heads: int) -> Tensor:
-    """(h, C), one where a channel belongs to a head."""
-    return torch.eye(num_heads).repeat_interleave(channels // num_heads, dim=1)
 
 
 def spread(vectors: Tensor, mask: Tensor) -> Tensor:
