@@ -11,6 +11,7 @@ from ...errors import UserError
 from ...models.video_mobile_former import VideoMobileFormer
 from ...models.video_model import VideoModel
 from .frames import FramesNet
+from .frames_parts import exchange_parts
 from .volume import VolumeGraph
 
 GraphForm = Literal["volume", "frames"]
@@ -47,6 +48,8 @@ def lower(model: nn.Module, *, form: GraphForm, num_frames: int) -> nn.Module:
         return VolumeGraph(fused) if form == "volume" else FramesNet(fused, num_frames)
     if isinstance(fused, VideoModel):
         fused.set_form(form)
+        if form == "frames":
+            exchange_parts(fused, num_frames)
     return FramesGraph(fused, num_frames) if form == "frames" else fused
 
 
