@@ -1,4 +1,4 @@
-"""Other networks in the ``frames`` form: the same logits, in operators that runtimes know."""
+"""Other networks in the ``frames`` form: the same logits in operators that runtimes know."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """The ``frames`` form of the other networks: their own graph with parts put in its place.
 
-What keeps mobile runtimes from their fast kernels is exchanged module by module, so that networks are
-compared at equal care: kernels in time become convolutions with constant weights, and the means over
-a clip inside squeeze-and-excitation stay of the rank and layout that the runtimes know.
+What keeps mobile runtimes from their fast kernels is exchanged module by module, so that networks
+are compared at equal care: kernels in time become convolutions with constant weights, and the means
+over a clip inside squeeze-and-excitation stay of the rank and layout that the runtimes know.
 """
 
 from __future__ import annotations
