@@ -6,13 +6,17 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from video_mobile_former.clip import ClipSpec
+from video_mobile_former.data.transforms import normalize
 from video_mobile_former.errors import RecipeError, UserError
+from video_mobile_former.export.artifact import ArtifactInfo, ArtifactInput, InputDtype
+from video_mobile_former.export.runner import ExportedModel
 from video_mobile_former.models import VideoModel, create_model
 from video_mobile_former.training import distill
 from video_mobile_former.training.distill import Teacher, distillation_loss, load_teacher
@@ -168,6 +172,56 @@ def test_what_is_no_teacher_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(distill, "load_model", lambda name: Narrow())
     with pytest.raises(RecipeError, match=r"teacher\.onnx does not take .*not 4 of 32; set clip"):
         load_teacher(DistillRecipe(teacher="teacher.onnx"), student())
+
+
+def artefact(model: VideoModel, dtype: InputDtype) -> ExportedModel:
+    """The model as an artefact for one clip at a time that computes in eager torch."""
+    size = (model.clip.crop_size,) * 2
+    shape = (1, 3, model.clip.num_frames, *size)
+    info = ArtifactInfo(
+        target="torch",
+        form="volume",
+        precision="fp32",
+        input=ArtifactInput("clip", dtype, "BCTHW", shape, (), 1),
+        clip=model.clip,
+        num_classes=3,
+        class_names=CLASSES,
+        multi_label=False,
+        architecture={"class": type(model).__name__, "arguments": model.architecture},
+        parameters=1,
+        macs_per_view=1,
+    )
+    fused = model.eval().fuse()
+
+    def run(inputs: np.ndarray) -> np.ndarray:
+        x = torch.from_numpy(inputs)
+        if dtype == "uint8":
+            x = normalize(x, model.clip)
+        with torch.no_grad():
+            return fused(x).numpy()
+
+    return ExportedModel(info, run, path="teacher.pt2", threads=1)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "uint8"])
+def test_an_artefact_teaches_as_the_model_it_came_from(
+    dtype: InputDtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(1)
+    origin = create_model("movinet_a0", 3, num_frames=4, crop_size=32)
+    monkeypatch.setattr(distill, "load_model", lambda name: artefact(origin, dtype))
+    model = student()
+    teacher = load_teacher(DistillRecipe(teacher="teacher.pt2"), model)
+    assert teacher is not None
+    pixels = torch.randint(0, 256, (3, 3, 4, 32, 32), dtype=torch.uint8)
+    with torch.no_grad():
+        expected = origin.eval()(normalize(pixels, origin.clip))
+    found = teacher.logits(normalize(pixels, model.clip))
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+    other = create_model("vmf_500m_cnn", 3, num_frames=8, crop_size=32)
+    other.class_names = CLASSES
+    with pytest.raises(RecipeError, match=r"clips of this run: teacher\.pt2 takes .* 4, 32, 32"):
+        load_teacher(DistillRecipe(teacher="teacher.pt2"), other)
 
 
 @pytest.mark.parametrize(
