@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,55 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     finally:
         if temporary is not None and temporary.exists():
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def atomic_files(paths: Sequence[str | Path]) -> Iterator[Path]:
+    """Yield a temporary folder whose entries take their places when the block succeeds.
+
+    Args:
+        paths: Where files or folders shall stand in the end, all in one folder, which is created.
+            The block writes entries of these names; those it does not write are removed.
+
+    Yields:
+        The temporary folder.
+
+    Raises:
+        UserError: If the system refuses to write; all that stood there before is then still there.
+    """
+    targets = [Path(path) for path in paths]
+    home = targets[0].parent
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{targets[0].stem}-", dir=home) as name:
+            folder, old = Path(name) / "new", Path(name) / "old"
+            folder.mkdir()
+            old.mkdir()
+            yield folder
+            _replace_together(targets, folder, old)
+    except OSError as error:
+        raise _cannot_write(targets[0], error) from error
+
+
+def _replace_together(targets: Sequence[Path], new: Path, old: Path) -> None:
+    done: list[Path] = []
+    try:
+        for target in targets:
+            done.append(target)
+            if target.exists():
+                target.rename(old / target.name)
+            if (new / target.name).exists():
+                (new / target.name).rename(target)
+    except BaseException:
+        # Also when interrupted: either all files are the new ones or none is.
+        for target in done:
+            before = old / target.name
+            if not before.exists():
+                continue
+            if target.is_dir():
+                shutil.rmtree(target)
+            before.replace(target)
+        raise
 
 
 def write_text(path: str | Path, text: str) -> None:

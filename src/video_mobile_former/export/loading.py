@@ -14,7 +14,9 @@ from .runner import ExportedModel
 from .targets import TARGETS, Target, get_target, target_of
 
 
-def load_model(name_or_path: str | Path, threads: int | None = None) -> nn.Module:
+def load_model(
+    name_or_path: str | Path, threads: int | None = None, *, precision: str = "32"
+) -> nn.Module:
     """Load a model to run it.
 
     Args:
@@ -22,6 +24,8 @@ def load_model(name_or_path: str | Path, threads: int | None = None) -> nn.Modul
             :func:`.list_models` (untrained).
         threads: Of an artefact's runtime; None takes as many as torch uses. Other models use
             torch's, whatever is given here.
+        precision: ``"32"``, or ``"bf16"`` to let an artefact's runtime compute in bfloat16. Other
+            models are loaded in float32 in any case.
 
     Returns:
         A model in eval mode with ``clip``, ``class_names`` and ``multi_label``.
@@ -32,7 +36,7 @@ def load_model(name_or_path: str | Path, threads: int | None = None) -> nn.Modul
     path = Path(name_or_path)
     target = target_of(path)
     if target is not None and (path.exists() or str(name_or_path) not in list_models()):
-        return load_artifact(path, threads)
+        return load_artifact(path, threads, precision=precision)
     if path.is_file():
         known = ", ".join(target.suffix for target in TARGETS.values())
         hint = ""
@@ -44,16 +48,19 @@ def load_model(name_or_path: str | Path, threads: int | None = None) -> nn.Modul
     return resolve_model(name_or_path)
 
 
-def load_artifact(path: str | Path, threads: int | None = None) -> ExportedModel:
+def load_artifact(
+    path: str | Path, threads: int | None = None, *, precision: str = "32"
+) -> ExportedModel:
     """Load an artefact to run it.
 
     Args:
         path: Written by ``vmf export``.
         threads: Of its runtime, at least 1; None takes as many as torch uses.
+        precision: ``"32"``, or ``"bf16"`` to compute in bfloat16 where the runtime can.
 
     Raises:
         CheckpointError: If it is missing, damaged or of another version.
-        UserError: If its runtime is not installed or cannot run here.
+        UserError: If its runtime is not installed, cannot run here or not in that precision.
     """
     path = Path(path)
     threads = torch.get_num_threads() if threads is None else threads
@@ -63,7 +70,15 @@ def load_artifact(path: str | Path, threads: int | None = None) -> ExportedModel
     target = get_target(info.target)
     if not target.runs_here:
         raise UserError(f"{path}: artefacts for {target.title} cannot be run here")
-    return ExportedModel(info, target.code.load(path, info, threads), path=path, threads=threads)
+    if precision == "bf16":
+        if target.name != "openvino":
+            raise UserError(f"{path}: artefacts for {target.title} do not compute in bf16")
+        from . import to_openvino
+
+        runner = to_openvino.load(path, info, threads, bf16=True)
+    else:
+        runner = target.code.load(path, info, threads)
+    return ExportedModel(info, runner, path=path, threads=threads, computes_in=precision)
 
 
 def read_info(path: str | Path) -> ArtifactInfo:

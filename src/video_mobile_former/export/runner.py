@@ -25,15 +25,26 @@ class ExportedModel(nn.Module):
         runner: Runs it.
         path: Its file, for messages.
         threads: Threads that the runner uses.
+        computes_in: Of the precisions of :class:`.Scorer`, the one that the runner computes in.
     """
 
     fused = True
     """There is nothing left to fold."""
-    device = torch.device("cpu")
-    """The only device it runs on."""
+    only_device = torch.device("cpu")
+    """Where it runs, whatever else there is."""
 
-    def __init__(self, info: ArtifactInfo, runner: Runner, *, path: str | Path, threads: int):
+    def __init__(
+        self,
+        info: ArtifactInfo,
+        runner: Runner,
+        *,
+        path: str | Path,
+        threads: int,
+        computes_in: str = "32",
+    ):
         super().__init__()
+        self.runs_precisions = (computes_in,)
+        self.known_cost = (info.parameters, info.macs_per_view)
         self.artifact, self.runner, self.path, self.threads = info, runner, Path(path), threads
         self.clip = info.clip
         self.class_names = info.class_names

@@ -98,6 +98,8 @@ class Target:
     """Whether an artefact can be run by this package, not only written."""
     layout: Literal["CHW", "HWC"] = "CHW"
     """Order of channels, height and width of its input."""
+    is_folder: bool = False
+    """Whether the artefact is a folder."""
 
     @property
     def code(self) -> TargetModule:

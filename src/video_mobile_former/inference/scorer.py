@@ -27,7 +27,9 @@ class Scorer:
     Args:
         model: Maps normalised (B, 3, T, H, W) to logits; carries ``clip`` and, where its classes
             have names, ``class_names``; with a true ``multi_label`` each logit is a yes or no of
-            its own. Its ``fuse()`` is used where it has one.
+            its own. Its ``fuse()`` is used where it has one. An artefact (:mod:`..export`) runs on
+            its own ``only_device``, may compute in ``runs_precisions`` only, and where it
+            ``takes_uint8`` it normalises by itself.
         device: ``"auto"`` (CUDA, then Apple's MPS, then the CPU) or a name torch knows.
         precision: ``"32"``, or ``"bf16"`` for bfloat16 autocast.
         average: What is averaged over views: ``"probabilities"`` (softmax, or sigmoid of a
@@ -51,7 +53,8 @@ class Scorer:
         _one_of("precision", precision, get_args(Precision))
         _one_of("average", average, get_args(Average))
         at_least_one("views_at_once", views_at_once)
-        self.device = resolve_device(device)
+        self.device = device_for(model, device)
+        _check_precision(model, precision)
         self.clip = clip_spec(model)
         self.multi_label = is_multi_label(model)
         self.precision: Precision = precision
@@ -80,7 +83,9 @@ class Scorer:
         return probabilities(per_view, multi_label=self.multi_label).mean(dim=1).cpu()
 
     def _forward(self, clips: Tensor) -> Tensor:
-        inputs = normalize(clips.to(self.device, non_blocking=True), self.clip)
+        inputs = clips.to(self.device, non_blocking=True)
+        if not getattr(self.model, "takes_uint8", False):
+            inputs = normalize(inputs, self.clip)
         autocast = (
             torch.autocast(self.device.type, dtype=torch.bfloat16)
             if self.precision == "bf16"
@@ -141,13 +146,35 @@ def resolve_device(device: str | torch.device) -> torch.device:
     return found
 
 
-def describe_device(device: torch.device) -> str:
-    """Name the hardware behind a device, for reports."""
+def device_for(model: nn.Module, device: str | torch.device) -> torch.device:
+    """The device to run ``model`` on.
+
+    Raises:
+        UserError: If torch knows no such device, it is absent, or the model cannot run on it.
+    """
+    only: torch.device | None = getattr(model, "only_device", None)
+    if only is None:
+        return resolve_device(device)
+    if device != "auto" and resolve_device(device) != only:
+        raise UserError(
+            f"{getattr(model, 'path', 'an artefact')} runs on the {only.type.upper()} only; "
+            f"leave out --device {device}"
+        )
+    return only
+
+
+def describe_device(device: torch.device, threads: int | None = None) -> str:
+    """Name the hardware behind a device, for reports.
+
+    Args:
+        device: Where a model runs.
+        threads: Of the CPU; None takes as many as torch uses.
+    """
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)} ({device})"
     name = processor_name()
     if device.type == "cpu":
-        threads = torch.get_num_threads()
+        threads = torch.get_num_threads() if threads is None else threads
         return f"{name}, {threads} thread{'s' if threads > 1 else ''}"
     return f"{name} ({device})"
 
@@ -169,6 +196,16 @@ def _inference_copy(model: nn.Module) -> nn.Module:
         assert isinstance(fused, nn.Module)
         return fused
     return copy.deepcopy(model).eval().requires_grad_(False)
+
+
+def _check_precision(model: nn.Module, precision: str) -> None:
+    """Refuse what an artefact was not made or loaded for."""
+    allowed: Sequence[str] | None = getattr(model, "runs_precisions", None)
+    if allowed is not None and precision not in allowed:
+        raise UserError(
+            f"{getattr(model, 'path', 'an artefact')} cannot compute in {precision}; "
+            f"it computes in {' or '.join(allowed)}"
+        )
 
 
 def _one_of(name: str, value: str, allowed: Sequence[str]) -> None:

@@ -1,0 +1,309 @@
+"""From a model to an artefact that is proven equal to it."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.metadata
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from ..clip import ClipSpec
+from ..data.frame_source import Reading
+from ..data.index import ClipIndex
+from ..errors import UserError
+from ..files import atomic_files, write_json
+from ..models.video_model import VideoModel
+from ..optional import require
+from ..profiling.cost import count_macs, count_parameters
+from ..version import __version__
+from .artifact import (
+    INPUT_NAME,
+    ArtifactInfo,
+    ArtifactInput,
+    InputDtype,
+    Layout,
+    Precision,
+    info_path,
+)
+from .graph import ExportGraph
+from .lowering import GraphForm, lower
+from .parity import Parity, compare, parity_clips
+from .runner import ExportedModel
+from .targets import Free, Target, WriteOptions, get_target
+
+Batch = int | Literal["auto", "dynamic"]
+
+
+class Calibration(Protocol):
+    """Clips that ``int8`` measures the ranges of activations on."""
+
+    def inputs(self, clip: ClipSpec, *, form: GraphForm, dtype: InputDtype) -> Sequence[Tensor]:
+        """The clips as a graph takes them, one clip an input."""
+        ...
+
+    def to_dict(self) -> dict[str, Any]:
+        """What an artefact says of them, as JSON data."""
+        ...
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """What an artefact shall be like."""
+
+    target: str
+    """Name in :data:`.targets.TARGETS`."""
+    form: GraphForm | None = None
+    """None for the one that the target runs faster."""
+    dtype: InputDtype = "float32"
+    """``uint8`` puts the normalisation into the graph."""
+    precision: Precision = "fp32"
+    """``fp16`` stores weights in half the space; ``int8`` also computes in whole numbers."""
+    batch: Batch = "auto"
+    """Clips in one call; ``auto`` leaves it free in ``volume`` graphs where the target can, and
+    fixes it to 1 otherwise."""
+    num_frames: int | None = None
+    """None for the model's."""
+    size: int | None = None
+    """Height and width; None for the model's."""
+    dynamic: bool = False
+    """Leave frames and size free: those above are then only what is chosen by default."""
+    aot: bool = False
+    """``torch``: compile to machine code."""
+    keep_unequal: bool = False
+    """Keep an artefact that is not equal to its model."""
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The outcome of :func:`export_model`."""
+
+    path: Path
+    info: ArtifactInfo
+    parity: Parity | None
+    """None where the runtime does not run here."""
+    num_bytes: int
+    """Of the artefact, all its files."""
+    seconds: float
+    """For lowering, writing and comparing."""
+
+
+def export_model(
+    model: VideoModel,
+    out: str | Path,
+    request: ExportRequest,
+    *,
+    index: ClipIndex | None = None,
+    calibration: Calibration | None = None,
+    reading: Reading | None = None,
+) -> Exported:
+    """Write a model for another runtime and prove that it computes the same.
+
+    The artefact is loaded from its file and run on fixed random and real clips beside the model.
+    It takes its place, with a JSON beside it, only when it has passed.
+
+    Args:
+        model: In eval mode; it is not changed.
+        out: The artefact, with the ending of the target.
+        request: What it shall be like.
+        index: Where clips to compare on come from; None draws them.
+        calibration: Clips that ``int8`` measures the ranges of activations on.
+        reading: How clips are read.
+
+    Raises:
+        UserError: If a wish cannot be fulfilled, the target refuses the model, the artefact is not
+            equal or cannot be written. Nothing is left of it then.
+    """
+    start = time.perf_counter()
+    out, target = Path(out), get_target(request.target)
+    _check(request, target, out)
+    if request.precision == "int8" and calibration is None:
+        raise UserError(
+            "int8 needs clips to measure the ranges of activations on: --calibrate DATA"
+        )
+    model = model.eval()
+    info = describe(model, request)
+    graph = ExportGraph(
+        lower(model, form=info.form, num_frames=info.clip.num_frames),
+        info.clip,
+        form=info.form,
+        dtype=request.dtype,
+    )
+    inputs: Sequence[Tensor] | None = None
+    if request.precision == "int8" and calibration is not None:
+        inputs = calibration.inputs(info.clip, form=info.form, dtype=request.dtype)
+        info = dataclasses.replace(info, options={"calibration": calibration.to_dict()})
+    options = WriteOptions(calibration=inputs, aot=request.aot)
+    finals = [*target.files(out).values(), info_path(out)]
+    with atomic_files(finals) as folder:
+        staged = folder / out.name
+        settings = target.code.write(graph, info, staged, options)
+        info = dataclasses.replace(info, options={**info.options, **settings})
+        parity = None
+        if target.runs_here:
+            parity = _prove(model, info, target, staged, out, request, index, reading)
+            info = dataclasses.replace(info, parity=parity.to_dict())
+        info = dataclasses.replace(info, sha256=target.sha256(staged))
+        write_json(info_path(staged), info.to_dict())
+        num_bytes = sum(map(_size, target.files(staged).values()))
+    return Exported(out, info, parity, num_bytes, time.perf_counter() - start)
+
+
+def describe(model: VideoModel, request: ExportRequest) -> ArtifactInfo:
+    """What the artefact of a request will say of itself.
+
+    Raises:
+        UserError: If the model cannot take clips of that shape.
+    """
+    target = get_target(request.target)
+    form = request.form or _default_form(model, target)
+    clip = _clip(model.clip, request)
+    shape = (1, 3, clip.num_frames, clip.crop_size, clip.crop_size)
+    free = _free(request, target, form)
+    batch = None if "batch" in free else (1 if request.batch == "auto" else request.batch)
+    assert batch is None or isinstance(batch, int)
+    return ArtifactInfo(
+        target=target.name,
+        form=form,
+        precision=request.precision,
+        input=_input(target, form, request.dtype, clip, free, batch),
+        clip=clip,
+        num_classes=model.num_classes,
+        class_names=model.class_names,
+        multi_label=model.multi_label,
+        architecture={"class": type(model).__name__, "arguments": model.architecture},
+        parameters=count_parameters(model),
+        macs_per_view=count_macs(model, shape),
+        model_info=model.info,
+        versions=_versions(target),
+    )
+
+
+def _check(request: ExportRequest, target: Target, out: Path) -> None:
+    """Refuse what cannot be done before anything takes time."""
+    if out.suffix.lower() != target.suffix:
+        raise UserError(f"{out}: an artefact for {target.title} ends in {target.suffix}")
+    if out.is_dir() and not target.is_folder:
+        raise UserError(f"{out} is a folder")
+    if request.form is not None and request.form not in target.forms:
+        raise UserError(
+            f"{target.title} takes graphs of form {' or '.join(target.forms)}, not {request.form}"
+        )
+    if request.precision not in target.precisions:
+        raise UserError(
+            f"{target.title} takes precision {', '.join(target.precisions)}, "
+            f"not {request.precision}"
+        )
+    if isinstance(request.batch, int) and request.batch < 1:
+        raise UserError(f"batch must be at least 1 or 'dynamic', not {request.batch}")
+    if request.aot and target.name != "torch":
+        raise UserError(f"--aot goes with the target torch, not with {target.name}")
+    if target.extra is not None:
+        for package in target.packages:
+            require(package, extra=target.extra, purpose=f"export to {target.title}")
+
+
+def _default_form(model: VideoModel, target: Target) -> GraphForm:
+    """The target's favourite, unless the model lacks it."""
+    if hasattr(model, "forward_frames"):
+        return target.forms[0]
+    return "volume" if "volume" in target.forms else target.forms[0]
+
+
+def _clip(native: ClipSpec, request: ExportRequest) -> ClipSpec:
+    """The model's clip with other frames or size; the margin around the crop keeps its share."""
+    frames = native.num_frames if request.num_frames is None else request.num_frames
+    size = native.crop_size if request.size is None else request.size
+    margin = round(native.resize_size * size / native.crop_size)
+    return dataclasses.replace(
+        native, num_frames=frames, crop_size=size, resize_size=max(size, margin)
+    )
+
+
+def _free(request: ExportRequest, target: Target, form: GraphForm) -> tuple[Free, ...]:
+    wanted: list[Free] = []
+    if request.batch == "dynamic" or (
+        request.batch == "auto" and form == "volume" and "batch" in target.free
+    ):
+        wanted.append("batch")
+    if request.dynamic:
+        wanted.extend(("num_frames", "size"))
+    for name in wanted:
+        if name not in target.free:
+            can = ", ".join(target.free) or "none"
+            raise UserError(f"{target.title} needs a fixed {name}; what may stay free: {can}")
+    if "num_frames" in wanted and form == "frames":
+        raise UserError("graphs of form frames have a fixed number of frames; use --form volume")
+    return tuple(wanted)
+
+
+def _input(
+    target: Target,
+    form: GraphForm,
+    dtype: InputDtype,
+    clip: ClipSpec,
+    free: tuple[Free, ...],
+    batch: int | None,
+) -> ArtifactInput:
+    side = None if "size" in free else clip.crop_size
+    layout: Layout
+    if form == "volume":
+        layout = "BCTHW"
+        frames = None if "num_frames" in free else clip.num_frames
+        shape = (batch, 3, frames, side, side)
+    else:
+        rows = None if batch is None else batch * clip.num_frames
+        layout = "(BT)CHW" if target.layout == "CHW" else "(BT)HWC"
+        shape = (rows, 3, side, side) if target.layout == "CHW" else (rows, side, side, 3)
+    return ArtifactInput(INPUT_NAME, dtype, layout, shape, free, batch)
+
+
+def _prove(
+    model: VideoModel,
+    info: ArtifactInfo,
+    target: Target,
+    staged: Path,
+    out: Path,
+    request: ExportRequest,
+    index: ClipIndex | None,
+    reading: Reading | None,
+) -> Parity:
+    threads = torch.get_num_threads()
+    runner = target.code.load(staged, info, threads)
+    exported = ExportedModel(info, runner, path=out, threads=threads)
+    clips, data = parity_clips(info.clip, index, free=info.input.free, reading=reading)
+    parity = compare(model, exported, clips, data)
+    if not parity.passed and not request.keep_unequal:
+        worst = parity.worst()
+        raise UserError(
+            f"{out} is not written: the artefact differs from the model most on the clip "
+            f"{worst.name!r} (by {worst.difference:.2g}, class {worst.found} instead of "
+            f"{worst.expected}); {parity.summary()}"
+        )
+    return parity
+
+
+def _versions(target: Target) -> dict[str, str]:
+    found = {"video-mobile-former": __version__, "torch": torch.__version__}
+    return found | {name: importlib.metadata.version(name) for name in target.packages}
+
+
+def _size(path: Path) -> int:
+    if path.is_dir():
+        return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+    return path.stat().st_size
+
+
+def to_report(exported: Exported) -> dict[str, Any]:
+    """Plain data for ``vmf export --json``: what the JSON beside the artefact holds, and more."""
+    return {
+        "path": str(exported.path),
+        "num_bytes": exported.num_bytes,
+        "seconds": round(exported.seconds, 3),
+        **exported.info.to_dict(),
+    }
