@@ -30,10 +30,10 @@ from torch import Tensor, nn
 
 from ...clip import ClipSpec
 from ...errors import UserError
-from ...layers.activation import per_channel
 from ...layers.conv import ConvNorm, drop_path
 from ..recompute import recomputed
 from ..video_model import Form, VideoModel, check_arguments, check_counts
+from .parts import SqueezeExcitation, mean_over_clip, multiple_of_eight
 
 EPS = 1e-3
 
@@ -203,7 +203,7 @@ class Bottleneck(nn.Module):
             padding_kind="same",
             eps=EPS,
         )
-        self.squeeze = SqueezeExcitation(row.expand, squeezed_channels(row.expand))
+        self.squeeze = SqueezeExcitation(row.expand, multiple_of_eight(row.expand / 4), F.silu)
         self.project = ConvNorm(row.expand, row.channels, eps=EPS)
         self.scale: nn.Parameter | None = nn.Parameter(torch.zeros(()))
         self.shortcut: ConvNorm | None = None
@@ -231,41 +231,6 @@ class Bottleneck(nn.Module):
         for parameter in (last.weight, last.bias):
             parameter.copy_(parameter.double() * self.scale.double())
         self.scale = None
-
-
-class SqueezeExcitation(nn.Module):
-    """Scale every channel by a gate in (0, 1) computed from its mean over the whole clip.
-
-    Source: arXiv 1709.01507, with swish in between.
-
-    Args:
-        channels: Channels.
-        squeezed: Channels of the hidden layer.
-    """
-
-    def __init__(self, channels: int, squeezed: int):
-        super().__init__()
-        self.reduce = nn.Linear(channels, squeezed)
-        self.expand = nn.Linear(squeezed, channels)
-
-    def forward(self, x: Tensor, num_frames: int) -> Tensor:
-        """Apply to (B, C, T, H, W) or (B·T, C, H, W)."""
-        hidden = F.silu(self.reduce(mean_over_clip(x, num_frames)))
-        return x * per_channel(self.expand(hidden).sigmoid(), x, num_frames)
-
-
-def squeezed_channels(channels: int) -> int:
-    """A quarter of the channels as a multiple of 8 that is at least 8 and not below nine tenths."""
-    quarter = channels / 4
-    rounded = max(8, int(quarter + 4) // 8 * 8)
-    return rounded if rounded >= 0.9 * quarter else rounded + 8
-
-
-def mean_over_clip(x: Tensor, num_frames: int) -> Tensor:
-    """Mean (B, C) over time and space of (B, C, T, H, W) or (B·T, C, H, W)."""
-    if x.dim() == 5:
-        return x.mean(dim=(2, 3, 4))
-    return x.mean(dim=(2, 3)).unflatten(0, (-1, num_frames)).mean(dim=1)
 
 
 def halve_by_average(x: Tensor) -> Tensor:
