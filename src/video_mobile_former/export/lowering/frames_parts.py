@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from ...layers.conv import SpatiotemporalConv, TemporalConv
 from ...layers.padding import PaddingKind, pad_same
-from ...models.baselines.movinet import SqueezeExcitation
+from ...models.baselines.parts import SqueezeExcitation
 from .frames_convolution import sum_over_time
 
 
@@ -81,6 +81,7 @@ class FramesSqueeze(nn.Module):
     def __init__(self, source: SqueezeExcitation, num_frames: int):
         super().__init__()
         self.reduce, self.expand = source.reduce, source.expand
+        self.activation = source.activation
         self.register_buffer("average", torch.full((1, 1, num_frames), 1 / num_frames))
 
     def forward(self, x: Tensor, num_frames: int) -> Tensor:
@@ -90,7 +91,7 @@ class FramesSqueeze(nn.Module):
         pooled = x.mean(dim=(2, 3), keepdim=True).reshape(batch, num_frames, c)
         average = self.average if batch == 1 else self.average.repeat(batch, 1, 1)
         pooled = torch.bmm(average, pooled).reshape(batch, c)
-        gate = self.expand(F.silu(self.reduce(pooled))).sigmoid()
+        gate = self.expand(self.activation(self.reduce(pooled))).sigmoid()
         if batch > 1:
             gate = gate.repeat_interleave(num_frames, dim=0)
         return x * gate.reshape(-1, c, 1, 1)
