@@ -63,3 +63,46 @@ def swap_start(key: str, table: Mapping[str, str]) -> str | None:
         if key.startswith(old):
             return new + key[len(old) :]
     return None
+
+
+def without_single_axes(value: Tensor, like: Tensor) -> Tensor:
+    """(O, I, 1, k, k) as (O, I, k, k), or (O, I, 1, 1, 1) as (O, I), where that gives the shape."""
+    single = [i for i in range(2, value.dim()) if value.shape[i] == 1]
+    dropped = single[: value.dim() - like.dim()]
+    return value.squeeze(dropped) if dropped else value
+
+
+def head_classes(
+    last: Tensor | None,
+    num_classes: int | None,
+    *,
+    keep_classifier: bool,
+    source: str | Path,
+    caller: str,
+) -> int:
+    """How many classes a model shall have that takes over released weights.
+
+    Args:
+        last: The file's last linear layer, (K, D); None where it lacks one.
+        num_classes: As asked for.
+        keep_classifier: Whether the file's last layer is kept.
+        source: The file, for messages.
+        caller: The function that loads, for messages.
+
+    Raises:
+        CheckpointError: If the number is not given or is another than the file's.
+    """
+    if not keep_classifier:
+        if num_classes is None:
+            raise CheckpointError(
+                f"{caller} needs num_classes for a new head, or keep_classifier=True"
+            )
+        return num_classes
+    if last is None:
+        return num_classes or 1  # any will do: the weights are refused by name later
+    if num_classes not in (None, last.shape[0]):
+        raise CheckpointError(
+            f"{source} has {last.shape[0]} classes, not {num_classes}; leave num_classes out to "
+            "keep its classifier, or drop the classifier"
+        )
+    return last.shape[0]

@@ -17,7 +17,8 @@ from ..video_model import VideoModel
 from .movinet import MoViNet
 from .movinet_release import load_movinet
 from .movinet_tables import MOVINETS
-from .x3d import X3D
+from .x3d import X3D, X3DS
+from .x3d_release import load_x3d
 
 
 @dataclass(frozen=True)
@@ -70,30 +71,21 @@ def movinet(name: str, top1: float, gmacs: float) -> Baseline:
     return Baseline(MoViNet, arguments, source, (published,), load_movinet)
 
 
-def x3d(frames: int, stride: int, size: int, top1: tuple[float, float], gmacs: float) -> Baseline:
-    """X3D on clips of a length and size, with the accuracy of the authors' weights.
-
-    Args:
-        frames: Frames of a clip.
-        stride: Step between them.
-        size: Height and width.
-        top1: Accuracy with 10 clips of 1 crop and of 3 crops.
-        gmacs: Cost of a view as stated.
-    """
+def x3d(name: str, top1: tuple[float, float], gmacs: float) -> Baseline:
+    """An X3D with the accuracy of the authors' weights with 10 clips of 1 and of 3 crops."""
     source = "SlowFast, MODEL_ZOO.md"
     published = tuple(
         Published("Kinetics-400", accuracy, 10, crops, gmacs, source)
         for accuracy, crops in zip(top1, (1, 3), strict=True)
     )
-    arguments = {"num_frames": frames, "frame_stride": stride, "crop_size": size}
-    return Baseline(X3D, arguments, "X3D (arXiv 2004.04730)", published)
+    return Baseline(X3D, X3DS[name], "X3D (arXiv 2004.04730)", published, load_x3d)
 
 
 BASELINES: dict[str, Baseline] = {
     **{f"{variant}_cnn": light_cnn(variant) for variant in VARIANTS},
-    "x3d_xs": x3d(4, 12, 160, (68.7, 69.5), 0.60),
-    "x3d_s": x3d(13, 6, 160, (73.1, 73.5), 1.96),
-    "x3d_m": x3d(16, 5, 224, (75.1, 76.2), 4.73),
+    "x3d_xs": x3d("x3d_xs", (68.7, 69.5), 0.60),
+    "x3d_s": x3d("x3d_s", (73.1, 73.5), 1.96),
+    "x3d_m": x3d("x3d_m", (75.1, 76.2), 4.73),
     "movinet_a0": movinet("movinet_a0", 72.28, 2.7),
     "movinet_a1": movinet("movinet_a1", 76.69, 6.0),
     "movinet_a2": movinet("movinet_a2", 78.62, 10.0),

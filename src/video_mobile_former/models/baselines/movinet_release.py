@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ...errors import CheckpointError, UserError
 from ..checkpoint import load_weights
-from ..release import read_release, swap_start
+from ..release import head_classes, read_release, swap_start, without_single_axes
 from ..video_model import check_names
 from .movinet import MoViNet
 from .movinet_tables import MOVINETS, Place
@@ -72,22 +72,13 @@ def load_movinet(
     """
     if name not in MOVINETS:
         raise UserError(f"no MoViNet named {name!r}; known: {', '.join(MOVINETS)}")
-    if num_classes is None and not keep_classifier:
-        raise CheckpointError(
-            "load_movinet needs num_classes for a new head, or keep_classifier=True"
-        )
     check_names(MoViNet, name, overrides)
     release = read_release(path)
     last = release.get("classifier.3.conv_1.conv3d.weight")
-    if keep_classifier and last is not None:
-        if num_classes not in (None, last.shape[0]):
-            raise CheckpointError(
-                f"{path} has {last.shape[0]} classes, not {num_classes}; leave num_classes out to "
-                "keep its classifier, or drop the classifier"
-            )
-        num_classes = last.shape[0]
-    # Without the entry any number will do: the weights are then refused below, by name.
-    arguments = {**MOVINETS[name].arguments(), **overrides, "num_classes": num_classes or 1}
+    classes = head_classes(
+        last, num_classes, keep_classifier=keep_classifier, source=path, caller="load_movinet"
+    )
+    arguments = {**MOVINETS[name].arguments(), **overrides, "num_classes": classes}
     model = MoViNet(**arguments)
     state = _renamed(release, model, name, path)
     if not keep_classifier:
@@ -112,7 +103,7 @@ def _renamed(
         new = rename(key, places)
         if new is None:
             raise CheckpointError(f"{source}: entry {key!r} is not one of {name}")
-        state[new] = _without_single_axes(value, own[new]) if new in own else value
+        state[new] = without_single_axes(value, own[new]) if new in own else value
     return state
 
 
@@ -134,10 +125,3 @@ def rename(key: str, places: Sequence[Place]) -> str | None:
             new = swap_start(parts[2], {**_BLOCK, **table})
             return None if new is None else f"blocks.{index}.{new}"
     return None
-
-
-def _without_single_axes(value: Tensor, like: Tensor) -> Tensor:
-    """(O, I, 1, k, k) as (O, I, k, k), or (O, I, 1, 1, 1) as (O, I), where that gives the shape."""
-    single = [i for i in range(2, value.dim()) if value.shape[i] == 1]
-    dropped = single[: value.dim() - like.dim()]
-    return value.squeeze(dropped) if dropped else value

@@ -246,3 +246,11 @@ def _check_arguments(values: dict[str, Any]) -> None:
     if not 0 < values["squeeze_ratio"] <= 1:
         raise UserError(f"squeeze_ratio must lie in (0, 1], not {values['squeeze_ratio']!r}")
     check_arguments(values)
+
+
+X3DS: dict[str, dict[str, Any]] = {
+    "x3d_xs": {"num_frames": 4, "frame_stride": 12, "crop_size": 160},
+    "x3d_s": {"num_frames": 13, "frame_stride": 6, "crop_size": 160},
+    "x3d_m": {"num_frames": 16, "frame_stride": 5, "crop_size": 224},
+}
+"""The members: one network, its native clips."""
