@@ -1,0 +1,22 @@
+"""Which parts of the network run on whole numbers.
+
+Found by measurement, see ``docs/lab-notes.md``. The rules go by kind of operator and not by name,
+so that graphs may be rewritten.
+"""
+
+from __future__ import annotations
+
+QUANTIZED = {
+    "openvino": "stem and pointwise convolutions",
+    "onnx": "pointwise convolutions",
+}
+"""By target, what runs in INT8."""
+KEPT = (
+    "depthwise convolutions",
+    "bridges and their softmax",
+    "tokens' path",
+    "dynamic ReLU and its slopes",
+    "mean over places",
+    "linear layers of the head",
+)
+"""What stays in floating point for every target; that is cheap, or loses most, or both."""

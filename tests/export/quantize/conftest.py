@@ -1,0 +1,34 @@
+"""Clips to calibrate on, some of which cannot be read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from video_mobile_former.data.index import Clip, ClipIndex, load_index
+from video_mobile_former.data.synthetic import write_dataset
+
+
+@pytest.fixture(scope="session")
+def drawn_index(tmp_path_factory: pytest.TempPathFactory) -> ClipIndex:
+    """16 drawn training clips and 8 of testing."""
+    folder = tmp_path_factory.mktemp("drawn")
+    return load_index(
+        write_dataset(folder / "clips", clips_per_class={"train": 2, "test": 1}, size=32, seed=0)
+    )
+
+
+@pytest.fixture
+def with_broken(drawn_index: ClipIndex, tmp_path: Path):
+    """Makes an index of ``good`` training clips and ``broken`` ones beside them."""
+
+    def make(good: int, broken: int) -> ClipIndex:
+        clips = list(drawn_index.split("train").clips)[:good]
+        for i in range(broken):
+            path = tmp_path / f"broken{i}.mp4"
+            path.write_text("no video, whatever its name says\n")
+            clips.append(Clip(path=str(path), label=0, split="train", name=path.name))
+        return ClipIndex(clips, drawn_index.class_names, "clips.csv")
+
+    return make
