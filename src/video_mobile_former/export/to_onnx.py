@@ -13,6 +13,8 @@ from ..errors import CheckpointError, UserError
 from ..optional import require
 from .artifact import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtifactInfo
 from .graph import ExportGraph
+from .quantize.parts import describe_parts
+from .quantize.with_onnxruntime import quantize_onnx
 from .runner import Runner
 from .targets import WriteOptions
 from .tracing import first_line, quiet, trace
@@ -31,13 +33,18 @@ def write(
 ) -> dict[str, Any]:
     """Write one ``.onnx`` file, weights and description inside; see :class:`.TargetModule`."""
     model = to_proto(graph, info)
+    settings: dict[str, Any] = {"opset": OPSET}
     if info.precision == "fp16":
         store_weights_as_fp16(model)
+    elif info.precision == "int8":
+        assert options.calibration is not None
+        model = quantize_onnx(model, options.calibration)
+        settings["quantization"] = describe_parts("onnxruntime", "onnx") | {"rest": "fp32"}
     onnx = require("onnx", extra="export", purpose="writing ONNX")
     del model.metadata_props[:]
     onnx.helper.set_model_props(model, {METADATA_KEY: info.to_json()})
     onnx.save(model, path)
-    return {"opset": OPSET}
+    return settings
 
 
 def to_proto(graph: ExportGraph, info: ArtifactInfo) -> ModelProto:

@@ -12,6 +12,8 @@ from ..optional import require
 from . import to_onnx
 from .artifact import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtifactInfo
 from .graph import ExportGraph
+from .quantize.parts import describe_parts
+from .quantize.with_nncf import import_nncf, quantize_openvino
 from .runner import Runner
 from .targets import WriteOptions
 from .tracing import first_line
@@ -25,15 +27,22 @@ def write(
 ) -> dict[str, Any]:
     """Write ``.xml`` and ``.bin``; see :class:`.TargetModule`."""
     openvino = _openvino()
+    if info.precision == "int8":
+        import_nncf()  # better missed now than after tracing
     serialized = to_onnx.to_proto(graph, info).SerializeToString()
     try:
         # Reading ONNX goes without the converter, which would tell its makers of every call.
         model = openvino.Core().read_model(serialized)
     except RuntimeError as error:
         raise UserError(f"OpenVINO refuses this model: {first_line(error)}") from error
+    settings: dict[str, Any] = {"opset": to_onnx.OPSET}
+    if info.precision == "int8":
+        assert options.calibration is not None
+        model = quantize_openvino(model, options.calibration)
+        settings["quantization"] = describe_parts("nncf", "openvino") | {"rest": "bf16 or fp32"}
     model.set_rt_info(info.to_json(), [METADATA_KEY])
     openvino.save_model(model, str(path), compress_to_fp16=info.precision == "fp16")
-    return {"opset": to_onnx.OPSET}
+    return settings
 
 
 def load(path: Path, info: ArtifactInfo, threads: int, *, bf16: bool = False) -> Runner:
@@ -43,12 +52,14 @@ def load(path: Path, info: ArtifactInfo, threads: int, *, bf16: bool = False) ->
         path: The ``.xml``.
         info: What it says of itself.
         threads: At least 1.
-        bf16: Let it compute in bfloat16 where the processor can. Left to itself it would.
+        bf16: Let it compute in bfloat16 where the processor can. Left to itself it would. What
+            an ``int8`` artefact does not do in whole numbers it always does in bfloat16: that is
+            still more exact than they are.
     """
     openvino = _openvino()
     core, model = openvino.Core(), read(path)
     settings = {
-        "INFERENCE_PRECISION_HINT": "bf16" if bf16 else "f32",
+        "INFERENCE_PRECISION_HINT": "bf16" if bf16 or info.precision == "int8" else "f32",
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
         "PERFORMANCE_HINT": "LATENCY",

@@ -6,6 +6,9 @@ so that graphs may be rewritten.
 
 from __future__ import annotations
 
+import importlib.metadata
+from typing import Any
+
 QUANTIZED = {
     "openvino": "stem and pointwise convolutions",
     "onnx": "pointwise convolutions",
@@ -20,3 +23,17 @@ KEPT = (
     "linear layers of the head",
 )
 """What stays in floating point for every target; that is cheap, or loses most, or both."""
+
+
+def describe_parts(tool: str, target: str) -> dict[str, Any]:
+    """What an artefact says of its quantisation.
+
+    Args:
+        tool: Distribution that did it.
+        target: A key of :data:`QUANTIZED`.
+    """
+    return {
+        "tool": f"{tool} {importlib.metadata.version(tool)}",
+        "int8": QUANTIZED[target],
+        "kept": list(KEPT),
+    }

@@ -1,0 +1,86 @@
+"""INT8 artefacts: written, loaded and run like all others, and they say how they were made."""
+
+import json
+import logging
+
+import numpy as np
+import pytest
+import torch
+
+from video_mobile_former.errors import UserError
+from video_mobile_former.export.artifact import info_path
+from video_mobile_former.export.exporting import ExportRequest, export_model
+from video_mobile_former.export.loading import load_model
+from video_mobile_former.export.quantize import draw_calibration
+from video_mobile_former.models.video_mobile_former import VideoMobileFormer
+
+
+def small_model() -> VideoMobileFormer:
+    """One block of each kind, whose BatchNorms have seen data."""
+    torch.manual_seed(0)
+    model = VideoMobileFormer(
+        blocks=[["lite", 2, 8], ["down", 2, 16, 2, 2], ["mobile", 2, 16]],
+        stem_channels=8,
+        num_classes=5,
+        num_tokens=3,
+        token_dim=32,
+        head_dim=64,
+        num_frames=4,
+        crop_size=32,
+    )
+    with torch.no_grad():
+        for _ in range(2):
+            model(torch.randn(2, 3, 4, 32, 32))
+    return model.eval()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("target", "ending", "tool", "dtype"),
+    [("openvino", ".xml", "nncf", "uint8"), ("onnx", ".onnx", "onnxruntime", "float32")],
+)
+def test_an_int8_artefact_stays_near_and_tells_how_it_was_made(
+    target, ending, tool, dtype, drawn_index, tmp_path, capfd
+):
+    pytest.importorskip(tool)
+    model = small_model()
+    calibration = draw_calibration(drawn_index, model.clip, num_clips=8)
+    out = tmp_path / f"small{ending}"
+    request = ExportRequest(target, precision="int8", dtype=dtype)
+    made = export_model(model, out, request, index=drawn_index, calibration=calibration)
+    assert capfd.readouterr().out == ""
+    assert logging.root.manager.disable == 0
+
+    said = json.loads(info_path(out).read_text())
+    assert said["precision"] == "int8"
+    assert said["options"]["calibration"] == calibration.to_dict()
+    quantization = said["options"]["quantization"]
+    assert quantization["tool"].startswith(f"{tool} ")
+    assert "pointwise convolutions" in quantization["int8"]
+    assert "bridges and their softmax" in quantization["kept"]
+
+    loaded = load_model(out)
+    clips = torch.stack(list(calibration.clips[:4]))
+    inputs = calibration.inputs(model.clip, form="volume", dtype=dtype)
+    with torch.no_grad():
+        normal = torch.cat(list(calibration.inputs(model.clip, form="volume", dtype="float32")[:4]))
+        wanted = model(normal).numpy()
+    found = loaded(clips if dtype == "uint8" else torch.cat(list(inputs[:4]))).numpy()
+    error = np.sqrt(((found - wanted) ** 2).mean() / wanted.var())
+    assert 0 < error < 0.25
+    assert made.parity is not None
+    assert made.parity.passed
+
+
+def test_int8_without_clips_to_calibrate_on_is_refused(tmp_path):
+    pytest.importorskip("openvino")
+    request = ExportRequest("openvino", precision="int8")
+    with pytest.raises(UserError, match="--calibrate DATA"):
+        export_model(small_model(), tmp_path / "x.xml", request)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_target_without_int8_says_what_it_has(tmp_path):
+    request = ExportRequest("torch", precision="int8")
+    with pytest.raises(UserError, match=r"takes precision fp32, not int8"):
+        export_model(small_model(), tmp_path / "x.pt2", request)
