@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-from torch import nn
-
 from ..clip import ClipSpec
 from ..console import say
 from ..errors import UserError
-from ..export.artifact import INPUT_NAME, ArtifactInfo, ArtifactInput, Layout, write_info
-from ..export.graph import ExportGraph
-from ..export.loading import load_artifact, read_info
-from ..export.lowering import GraphForm, lower
-from ..export.targets import TARGETS, Target, WriteOptions, get_target
+from ..export.artifact import ArtifactInfo
+from ..export.exporting import ExportRequest, export_model
+from ..export.loading import read_info
+from ..export.lowering import GraphForm
+from ..export.targets import TARGETS, Target, get_target
 from ..files import write_text
 from ..models.registry import ARCHITECTURES
 from ..models.video_model import VideoModel, resolve_form
-from ..profiling.cost import count_macs, count_parameters
+from ..profiling.cost import count_macs
 from ..profiling.machine import library_version
 from .contestants import EAGER, Contestant, FormChoice, ModelChoice
 
@@ -112,7 +108,7 @@ def _of_model(
         ]
     target = get_target(runtime)
     return [
-        _of_info(choice, _written(choice, model, target, each, batch, folder), batch)
+        _of_info(choice, written(choice, model, target, each, batch, folder), batch)
         for each in target_forms(target, form)
         for batch in batches
     ]
@@ -161,7 +157,7 @@ def _of_info(choice: ModelChoice, path: Path, batch: int) -> Contestant:
     )
 
 
-def _written(
+def written(
     choice: ModelChoice,
     model: VideoModel,
     target: Target,
@@ -169,64 +165,23 @@ def _written(
     batch: int,
     folder: Path,
 ) -> Path:
-    """The artefact for a contestant; written now if it is not there from before."""
+    """The artefact of a model, compared with it; written now if it is not there from before.
+
+    Its shape is fixed: what a runtime knows beforehand it can plan for.
+
+    Raises:
+        UserError: If the target refuses the model, or the artefact is not equal to it.
+    """
     name = choice.label.replace("/", "_").strip("._")
     path = folder / f"{name}-{form}-batch{batch}{target.suffix}"
     key_file = path.with_name(path.name + ".key")
     key = _key(model, target)
     if path.exists() and key_file.is_file() and key_file.read_text(encoding="utf-8") == key:
         return path
-    say(f"exporting {choice.label} for {target.name} ({form}, batch {batch})")
-    _export(model, target, form, batch, path)
+    say(f"exporting {choice.label} for {target.title} ({form}, batch {batch})")
+    export_model(model, path, ExportRequest(target.name, form=form, batch=batch))
     write_text(key_file, key)
     return path
-
-
-def _export(
-    model: VideoModel, target: Target, form: GraphForm, batch: int, path: Path
-) -> ArtifactInfo:
-    """Write an artefact of fixed shape: what a runtime knows beforehand it can plan for."""
-    clip = model.clip
-    lowered = lower(model, form=form, num_frames=clip.num_frames)
-    graph = ExportGraph(lowered, clip, form=form, dtype="float32")
-    layout: Layout = (
-        "BCTHW" if form == "volume" else "(BT)HWC" if target.layout == "HWC" else "(BT)CHW"
-    )
-    taken = ArtifactInput(
-        INPUT_NAME, "float32", layout, tuple(graph.example(batch).shape), (), batch
-    )
-    info = ArtifactInfo(
-        target=target.name,
-        form=form,
-        precision="fp32",
-        input=taken,
-        clip=clip,
-        num_classes=model.num_classes,
-        class_names=model.class_names,
-        multi_label=model.multi_label,
-        architecture={
-            "class": type(model).__name__,
-            "arguments": model.architecture,
-        },
-        parameters=count_parameters(model),
-        macs_per_view=count_macs(model),
-    )
-    options = target.code.write(graph, info, path, WriteOptions())
-    info = dataclasses.replace(info, options=options, sha256=target.sha256(path))
-    write_info(path, info)
-    difference = _difference(model, load_artifact(path, 1), batch)
-    info = dataclasses.replace(info, parity={"max_difference": difference})
-    write_info(path, info)
-    return info
-
-
-@torch.inference_mode()
-def _difference(model: VideoModel, exported: nn.Module, batch: int) -> float:
-    """Largest difference of logits on random clips."""
-    clip = model.clip
-    shape = (batch, 3, clip.num_frames, clip.crop_size, clip.crop_size)
-    clips = torch.randn(shape, generator=torch.Generator().manual_seed(1))
-    return (model(clips) - exported(clips)).abs().max().item()
 
 
 def _key(model: VideoModel, target: Target) -> str:
