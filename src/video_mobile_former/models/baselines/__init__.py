@@ -17,6 +17,8 @@ from ..video_model import VideoModel
 from .movinet import MoViNet
 from .movinet_release import load_movinet
 from .movinet_tables import MOVINETS
+from .tsm import TSMS, TSMMobileNetV2
+from .tsm_release import load_tsm
 from .x3d import X3D, X3DS
 from .x3d_release import load_x3d
 
@@ -33,8 +35,8 @@ class Published:
     """Clips in time of each video."""
     num_crops: int
     """Crops in space of each clip."""
-    gmacs_per_view: float
-    """Cost of one view in G multiply-accumulates, as stated."""
+    gmacs_per_view: float | None
+    """Cost of one view in G multiply-accumulates, as stated; None where it is not."""
     source: str
     """Where the figures stand."""
 
@@ -81,6 +83,11 @@ def x3d(name: str, top1: tuple[float, float], gmacs: float) -> Baseline:
     return Baseline(X3D, X3DS[name], "X3D (arXiv 2004.04730)", published, load_x3d)
 
 
+TSM_PUBLISHED = Published(
+    "Kinetics-400", 69.5, 10, 3, None, "mit-han-lab/temporal-shift-module, README.md"
+)
+"""Dense sampling at 256², see ``docs/baselines.md``."""
+
 BASELINES: dict[str, Baseline] = {
     **{f"{variant}_cnn": light_cnn(variant) for variant in VARIANTS},
     "x3d_xs": x3d("x3d_xs", (68.7, 69.5), 0.60),
@@ -89,4 +96,11 @@ BASELINES: dict[str, Baseline] = {
     "movinet_a0": movinet("movinet_a0", 72.28, 2.7),
     "movinet_a1": movinet("movinet_a1", 76.69, 6.0),
     "movinet_a2": movinet("movinet_a2", 78.62, 10.0),
+    "tsm_mobilenetv2": Baseline(
+        TSMMobileNetV2,
+        TSMS["tsm_mobilenetv2"],
+        "TSM-MobileNetV2 (arXiv 1811.08383)",
+        (TSM_PUBLISHED,),
+        load_tsm,
+    ),
 }
