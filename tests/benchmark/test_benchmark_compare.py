@@ -7,6 +7,7 @@ from made_up_rows import row
 
 from video_mobile_former.benchmark.compare import (
     Goal,
+    artifact_table,
     best_rows,
     efficiency_goals,
     latency_goal,
@@ -48,3 +49,12 @@ def test_time_per_multiply_accumulate_is_compared_with_the_best() -> None:
     assert [goal.ratio for goal in goals] == [pytest.approx(3.0), pytest.approx(1.0), None]
     assert [goal.met for goal in goals] == [False, True, None]
     assert efficiency_goals({}, ["a"], 1.6)[0].ratio is None
+
+
+def test_artefacts_as_markdown() -> None:
+    ran = row("vmf_1g", 34.25, runtime="openvino", size_mb=13.84, max_difference=2.8e-7)
+    only = {**row("vmf_1g", 1.0), "latency_ms": None, "ms_per_gmac": None, "runtime": "coreml"}
+    head, rule, first, second = artifact_table([ran, only]).splitlines()
+    assert head.count("|") == rule.count("|") == first.count("|") == second.count("|")
+    assert first == "| vmf_1g | openvino | frames | 13.8 | 2.8e-07 | 34.2 | 34.2 |"
+    assert second == "| vmf_1g | coreml | frames | – | – | not run | – |"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,9 @@ from torch import nn
 
 from video_mobile_former.profiling.operators import OperatorProfile, OperatorTime, format_profile
 from video_mobile_former.profiling.operators.eager import profile_eager
+from video_mobile_former.profiling.operators.executorch import (
+    profile_of_events as executorch_events,
+)
 from video_mobile_former.profiling.operators.onnx import profile_of_events, profile_onnx
 from video_mobile_former.profiling.operators.openvino import profile_openvino
 
@@ -107,6 +111,31 @@ def test_warm_up_passes_of_onnx_runtime_are_left_out() -> None:
     ]
     (stem,) = profile_of_events(events, skip=2).operators
     assert stem == OperatorTime("stem", "Conv", "", 2.0, shape="1×2")
+
+
+def test_executorch_events_without_those_that_contain_others() -> None:
+    def event(name: str, *milliseconds: float, at: int = 0) -> SimpleNamespace:
+        raw = SimpleNamespace(raw=[9.0, 9.0, *milliseconds]) if milliseconds else None
+        return SimpleNamespace(name=name, perf_data=raw, _instruction_id=at)
+
+    events = [
+        event("Method::init"),
+        event("Convolution (NHWC, F32) IGEMM #2", 3.0, 1.0, 2.0),
+        event("HardSwish (NC) #1", 1.0, 1.0, 1.0),
+        event("DELEGATE_CALL", 3.5, 3.5, 3.5),
+        event("native_call_where.self_out", 0.5, 0.5, 0.5, at=3),
+        event("OPERATOR_CALL", 0.6, 0.6, 0.6, at=3),
+        event("Method::execute", 4.0, 4.0, 4.0),
+    ]
+    profile = executorch_events(events, skip=2)
+    assert [(each.name, each.kind, each.kernel) for each in profile.operators] == [
+        ("Convolution #2 @0", "Convolution", "XNNPACK NHWC, F32 IGEMM"),
+        ("HardSwish #1 @0", "HardSwish", "XNNPACK NC"),
+        ("where.self_out @3", "where.self_out", "portable"),
+        ("between operators", "between operators", ""),
+    ]
+    assert [each.milliseconds for each in profile.operators] == pytest.approx([2, 1, 0.5, 0.5])
+    assert profile.milliseconds == pytest.approx(4.0)
 
 
 def test_eager_operators(capfd: pytest.CaptureFixture[str]) -> None:

@@ -75,3 +75,31 @@ def efficiency_goals(best: Mapping[str, Row], models: Sequence[str], limit: floa
         )
         for name in models
     ]
+
+
+def artifact_table(rows: Iterable[Row]) -> str:
+    """A Markdown table of artefacts: target, form, size, difference from eager and time.
+
+    Args:
+        rows: Of :func:`.run.measure`, or of :func:`.prepare.written_only` for what does not run.
+    """
+    lines = [
+        "| model | target | form | MB | largest difference | ms | ms per GMAC |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        cells = (
+            row["model"],
+            row["runtime"],
+            row["form"],
+            _cell(row["size_mb"], ".1f"),
+            _cell(row["max_difference"], ".1e"),
+            _cell(row["latency_ms"], ".1f", "not run"),
+            _cell(row["ms_per_gmac"], ".1f"),
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _cell(value: float | None, form: str, missing: str = "–") -> str:
+    return missing if value is None else format(value, form)

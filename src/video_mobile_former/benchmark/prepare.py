@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ..clip import ClipSpec
 from ..console import say
@@ -71,7 +72,8 @@ def _named(runtimes: Sequence[str]) -> list[str]:
     names: list[str] = []
     for runtime in runtimes:
         if runtime == ALL:
-            names += [EAGER, *(target.name for target in TARGETS.values() if _installed(target))]
+            here = [target for target in TARGETS.values() if target.runs_here]
+            names += [EAGER, *(target.name for target in here if installed(target))]
         elif runtime == EAGER:
             names.append(runtime)
         else:
@@ -81,14 +83,37 @@ def _named(runtimes: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
 
-def _installed(target: Target) -> bool:
+def installed(target: Target) -> bool:
+    """Whether the libraries of a target are there; says on stderr which are not."""
     missing = [name for name in target.packages if library_version(name) is None]
-    if missing and target.runs_here:
+    if missing:
         say(
             f"{target.name} is left out: {', '.join(missing)} is not installed "
             f"(pip install 'video-mobile-former[{target.extra}]')"
         )
-    return target.runs_here and not missing
+    return not missing
+
+
+def written_only(choice: ModelChoice, target: Target, folder: Path) -> dict[str, Any]:
+    """What there is to say of an artefact that does not run here: a row without times.
+
+    Raises:
+        UserError: If the target refuses the model.
+    """
+    model = choice.open()
+    path = written(choice, model, target, target.forms[0], 1, folder)
+    row = _of_info(choice, path, 1)
+    return {
+        "model": choice.label,
+        "runtime": target.name,
+        "form": row.form,
+        "precision": row.precision,
+        "macs": row.macs,
+        "size_mb": round((row.size_bytes or 0) / 1e6, 3),
+        "max_difference": None,
+        "latency_ms": None,
+        "ms_per_gmac": None,
+    }
 
 
 def _of_model(
