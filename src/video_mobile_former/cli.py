@@ -27,11 +27,13 @@ from .data_commands import (
     warn_of_fold,
 )
 from .errors import UserError
+from .export_command import add_export
 from .version import __version__
 
 if TYPE_CHECKING:
     from .data.frame_source import Reading
     from .data.index import ClipIndex
+    from .export.runner import ExportedModel
     from .models import VideoModel
 
 EXIT_FAILED_FILES, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 1, 2, 130
@@ -117,6 +119,7 @@ def _parser() -> Parser:
     data = _command(commands, "data", _models, "check clips, prepare them for speed, pack them")
     add_data_commands(data.add_subparsers(title="commands", metavar="COMMAND", required=True))
 
+    add_export(commands, add_source_options, source_of)
     add_benchmark(commands)
 
     demo = _command(commands, "demo", _demo, "train on drawn clips and report, in three minutes")
@@ -135,7 +138,9 @@ def _command(
 
 
 def _add_model(parser: Parser) -> None:
-    parser.add_argument("model", metavar="CHECKPOINT", help="checkpoint folder, as runs/x/best")
+    parser.add_argument(
+        "model", metavar="MODEL", help="checkpoint folder, as runs/x/best, or artefact of export"
+    )
 
 
 def _add_views(parser: Parser) -> None:
@@ -205,19 +210,20 @@ def _train(words: list[str]) -> int:
     return 0
 
 
-def _load(name: str) -> VideoModel:
-    from .models import list_models, load_checkpoint
+def _load(args: argparse.Namespace) -> VideoModel | ExportedModel:
+    from .export.loading import load_model
+    from .models import list_models
 
-    if name in list_models() and not Path(name).exists():
-        raise UserError(f"{name} is an untrained model; give the folder of a checkpoint")
-    return load_checkpoint(name)
+    if args.model in list_models() and not Path(args.model).exists():
+        raise UserError(f"{args.model} is an untrained model; give the folder of a checkpoint")
+    return load_model(args.model, precision=args.precision)
 
 
 def _evaluate(args: argparse.Namespace) -> int:
     from .data.index import load_index
     from .evaluation import evaluate, evaluate_multi_label
 
-    model = _load(args.model)
+    model = _load(args)
     # Labels are names: with the checkpoint's own list they cannot end up in another order.
     source = source_of(args)
     if model.multi_label:
@@ -275,7 +281,7 @@ def _predict(args: argparse.Namespace) -> int:
 
     paths = expand_sources(args.sources)
     predictor = Predictor(
-        _load(args.model),
+        _load(args),
         device=args.device,
         num_views=args.num_views,
         num_crops=args.num_crops,
@@ -297,9 +303,14 @@ def _predict(args: argparse.Namespace) -> int:
     if args.csv:
         write_csv(args.csv, results)
     if args.json:
-        several = predictor.scorer.multi_label
         _print_json(
-            to_json(results, model=args.model, num_views=args.num_views, multi_label=several)
+            to_json(
+                results,
+                model=args.model,
+                num_views=args.num_views,
+                multi_label=predictor.scorer.multi_label,
+                artifact=getattr(predictor.scorer.model, "facts", None),
+            )
         )
     for line in failure_summary(results):
         say(line)

@@ -84,7 +84,7 @@ def test_two_files_that_agree(measured: MultiLabelEvaluation, tmp_path: Path) ->
     assert sorted(p.name for p in page.parent.iterdir()) == ["report.html", "report.json"]
     value = json.loads((tmp_path / "report" / "report.json").read_text("utf-8"))
     assert value == json.loads(json.dumps(measured.to_dict(), allow_nan=False))
-    assert (value["format"], value["task"]) == (2, "multi_label")
+    assert (value["format"], value["task"]) == (3, "multi_label")
     assert value["metrics"]["map"] == measured.metrics.map
     assert value["clips"][5]["true"] == ["falling", "rising"]
     found = Page(page.read_text(encoding="utf-8"))

@@ -28,7 +28,7 @@ from ..inference.scorer import (
     named_classes,
 )
 from ..optional import require
-from ..profiling.cost import count_macs, count_parameters
+from ..profiling.cost import known_cost
 from ..version import __version__
 from .metrics import compute_metrics
 from .result import ClipResult, Cost, Evaluation, Method
@@ -186,15 +186,17 @@ def score_index(
         num_held=scores.num_held,
         class_order_checked=names is not None,
         training_seed=_training_seed(model),
-        device=describe_device(scorer.device),
+        device=describe_device(scorer.device, getattr(model, "threads", None)),
+        artifact=getattr(model, "facts", None),
         versions=_versions(),
         date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         seconds=round(scores.seconds, 3),
     )
     shape = (1, 3, spec.num_frames, spec.crop_size, spec.crop_size)
+    parameters, macs = known_cost(model, shape)
     cost = Cost(
-        parameters=count_parameters(model),
-        macs_per_view=count_macs(model, shape),
+        parameters=parameters,
+        macs_per_view=macs,
         num_views=num_views,
         num_crops=num_crops,
     )

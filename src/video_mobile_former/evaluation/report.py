@@ -155,7 +155,8 @@ def _method_rows(
         ("Views", f"{method.num_views} in time × {method.num_crops} in space"),
         ("Size", f"short side {clip.resize_size}, crop {clip.crop_size} × {clip.crop_size} pixels"),
         ("Averaging", averaged),
-        ("Precision", {"32": "float32", "bf16": "bfloat16 autocast"}[method.precision]),
+        *_artifact_rows(method),
+        ("Precision", _precision(method)),
         (
             "Class order",
             "the same in data and model: checked"
@@ -206,3 +207,20 @@ def named_part(name: str, start_seconds: float | None, end_seconds: float | None
 def _png_width(picture: bytes) -> int:
     # The header chunk comes first: length, "IHDR", width, height.
     return int.from_bytes(picture[16:20], "big")
+
+
+def _artifact_rows(method: Method) -> list[tuple[str, str]]:
+    if method.artifact is None:
+        return []
+    facts = method.artifact
+    return [
+        ("Artefact", f"{facts['runtime']}, graph form {facts['form']}"),
+        ("SHA-256", str(facts["sha256"] or "not noted")),
+    ]
+
+
+def _precision(method: Method) -> str:
+    if method.artifact is None:
+        return {"32": "float32", "bf16": "bfloat16 autocast"}[method.precision]
+    computed = "" if method.precision == "32" else ", computed in bfloat16"
+    return f"{method.artifact['precision']} artefact{computed}"

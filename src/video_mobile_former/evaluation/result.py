@@ -13,8 +13,9 @@ from ..clip import ClipSpec
 from ..text import encodable
 from .metrics import Metrics
 
-REPORT_FORMAT = 2
-"""Format 2 says the task; reports of format 1 are of a model that tells one class of a clip."""
+REPORT_FORMAT = 3
+"""Format 3 says of what artefact it is (``method.artifact``, null in PyTorch), format 2 the task;
+reports of format 1 are of a model that tells one class of a clip."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,9 @@ class Method:
     """ISO 8601, UTC."""
     seconds: float
     """For all clips, decoding included."""
+    artifact: dict[str, Any] | None = None
+    """What was measured in another runtime: ``target``, ``runtime``, ``form``, ``precision`` and
+    ``sha256``; None for a model in PyTorch."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

@@ -73,8 +73,6 @@ class ExportRequest:
     """Height and width; None for the model's."""
     dynamic: bool = False
     """Leave frames and size free: those above are then only what is chosen by default."""
-    aot: bool = False
-    """``torch``: compile to machine code."""
     keep_unequal: bool = False
     """Keep an artefact that is not equal to its model."""
 
@@ -121,7 +119,7 @@ def export_model(
     """
     start = time.perf_counter()
     out, target = Path(out), get_target(request.target)
-    _check(request, target, out)
+    check_request(request, out)
     if request.precision == "int8" and calibration is None:
         raise UserError(
             "int8 needs clips to measure the ranges of activations on: --calibrate DATA"
@@ -138,7 +136,7 @@ def export_model(
     if request.precision == "int8" and calibration is not None:
         inputs = calibration.inputs(info.clip, form=info.form, dtype=request.dtype)
         info = dataclasses.replace(info, options={"calibration": calibration.to_dict()})
-    options = WriteOptions(calibration=inputs, aot=request.aot)
+    options = WriteOptions(calibration=inputs)
     finals = [*target.files(out).values(), info_path(out)]
     with atomic_files(finals) as folder:
         staged = folder / out.name
@@ -162,7 +160,7 @@ def describe(model: VideoModel, request: ExportRequest) -> ArtifactInfo:
     """
     target = get_target(request.target)
     form = request.form or _default_form(model, target)
-    clip = _clip(model.clip, request)
+    clip = clip_of(model.clip, request)
     shape = (1, 3, clip.num_frames, clip.crop_size, clip.crop_size)
     free = _free(request, target, form)
     batch = None if "batch" in free else (1 if request.batch == "auto" else request.batch)
@@ -184,8 +182,13 @@ def describe(model: VideoModel, request: ExportRequest) -> ArtifactInfo:
     )
 
 
-def _check(request: ExportRequest, target: Target, out: Path) -> None:
-    """Refuse what cannot be done before anything takes time."""
+def check_request(request: ExportRequest, out: str | Path) -> None:
+    """Refuse what cannot be done before anything takes time.
+
+    Raises:
+        UserError: If the target is unknown, its libraries are missing or it lacks what is asked.
+    """
+    out, target = Path(out), get_target(request.target)
     if out.suffix.lower() != target.suffix:
         raise UserError(f"{out}: an artefact for {target.title} ends in {target.suffix}")
     if out.is_dir() and not target.is_folder:
@@ -201,8 +204,6 @@ def _check(request: ExportRequest, target: Target, out: Path) -> None:
         )
     if isinstance(request.batch, int) and request.batch < 1:
         raise UserError(f"batch must be at least 1 or 'dynamic', not {request.batch}")
-    if request.aot and target.name != "torch":
-        raise UserError(f"--aot goes with the target torch, not with {target.name}")
     if target.extra is not None:
         for package in target.packages:
             require(package, extra=target.extra, purpose=f"export to {target.title}")
@@ -215,8 +216,8 @@ def _default_form(model: VideoModel, target: Target) -> GraphForm:
     return "volume" if "volume" in target.forms else target.forms[0]
 
 
-def _clip(native: ClipSpec, request: ExportRequest) -> ClipSpec:
-    """The model's clip with other frames or size; the margin around the crop keeps its share."""
+def clip_of(native: ClipSpec, request: ExportRequest) -> ClipSpec:
+    """The native clip with other frames or size; the margin around the crop keeps its share."""
     frames = native.num_frames if request.num_frames is None else request.num_frames
     size = native.crop_size if request.size is None else request.size
     margin = round(native.resize_size * size / native.crop_size)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from ..errors import CheckpointError, UserError
 from ..models.registry import list_models, resolve_model
+from ..models.video_model import VideoModel
 from .artifact import ArtifactInfo, info_path, parse_info
 from .runner import ExportedModel
 from .targets import TARGETS, Target, get_target, target_of
@@ -16,7 +16,7 @@ from .targets import TARGETS, Target, get_target, target_of
 
 def load_model(
     name_or_path: str | Path, threads: int | None = None, *, precision: str = "32"
-) -> nn.Module:
+) -> VideoModel | ExportedModel:
     """Load a model to run it.
 
     Args:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from ..errors import UserError
 from .artifact import ArtifactInfo
+from .targets import get_target
 
 Runner = Callable[[np.ndarray], np.ndarray]
 """What a target loads: an input of the artefact, C-contiguous, in; logits (B, K) out."""
@@ -43,6 +44,13 @@ class ExportedModel(nn.Module):
         computes_in: str = "32",
     ):
         super().__init__()
+        self.facts: dict[str, Any] = {
+            "target": info.target,
+            "runtime": get_target(info.target).title,
+            "form": info.form,
+            "precision": info.precision,
+            "sha256": info.sha256,
+        }
         self.runs_precisions = (computes_in,)
         self.known_cost = (info.parameters, info.macs_per_view)
         self.artifact, self.runner, self.path, self.threads = info, runner, Path(path), threads

@@ -28,8 +28,6 @@ class WriteOptions:
 
     calibration: Sequence[Tensor] | None = None
     """INT8: inputs of the graph, one clip each, to measure the ranges of activations on."""
-    aot: bool = False
-    """``torch``: compile to machine code for this processor."""
 
 
 class TargetModule(Protocol):

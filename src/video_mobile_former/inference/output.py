@@ -100,7 +100,12 @@ def failure_summary(results: Sequence[Result]) -> list[str]:
 
 
 def to_json(
-    results: Sequence[Result], *, model: str = "", num_views: int = 1, multi_label: bool = False
+    results: Sequence[Result],
+    *,
+    model: str = "",
+    num_views: int = 1,
+    multi_label: bool = False,
+    artifact: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Plain data for ``--json``.
 
@@ -109,14 +114,16 @@ def to_json(
         model: Name or folder of the model, to tell outputs apart.
         num_views: Views per video.
         multi_label: Whether the scores of a file are those of each class by itself.
+        artifact: Where the model is one: its target, runtime, form, precision and digest.
 
     Returns:
-        ``model``, ``num_views``, ``multi_label``, ``num_files``, ``num_failed`` and ``results``:
-        for each file ``path`` and either ``predictions`` (``label``, ``class``, ``score``) or
-        ``error``.
+        ``model``, ``artifact`` (null for a checkpoint), ``num_views``, ``multi_label``,
+        ``num_files``, ``num_failed`` and ``results``: for each file ``path`` and either
+        ``predictions`` (``label``, ``class``, ``score``) or ``error``.
     """
     return {
         "model": encodable(model),
+        "artifact": artifact,
         "num_views": num_views,
         "multi_label": multi_label,
         "num_files": len(results),

@@ -24,6 +24,18 @@ def count_parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
+def known_cost(model: nn.Module, clip_shape: Sequence[int]) -> tuple[int, int]:
+    """Parameters and MACs of one clip.
+
+    Args:
+        model: Anything from clips to logits. Artefacts, which hold no parameters to count, say
+            what they cost in ``known_cost``.
+        clip_shape: (1, 3, T, H, W); of an artefact its own.
+    """
+    told: tuple[int, int] | None = getattr(model, "known_cost", None)
+    return told or (count_parameters(model), count_macs(model, clip_shape))
+
+
 def count_macs(model: nn.Module, clip_shape: Sequence[int] | None = None) -> int:
     """Multiply-accumulates of one forward pass in eval mode.
 

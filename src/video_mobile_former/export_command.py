@@ -1,0 +1,190 @@
+"""The command ``vmf export``: parse, call, print."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .console import say
+from .errors import UserError
+
+if TYPE_CHECKING:
+    from .data.index import ClipIndex
+    from .data.source import DataSource
+    from .export.exporting import Exported
+    from .models.video_model import VideoModel
+
+
+def add_export(
+    commands: Any,
+    add_source: Callable[[argparse.ArgumentParser], None],
+    source_of: Callable[[argparse.Namespace], DataSource],
+) -> None:
+    """Add ``export`` to the commands of ``vmf``.
+
+    Args:
+        commands: The sub-parsers of ``vmf``.
+        add_source: Adds the options that say what data is meant.
+        source_of: Reads them.
+    """
+    summary = "write a model for another runtime and prove that it computes the same"
+    parser = commands.add_parser(
+        "export",
+        help=summary,
+        description=f"{summary.capitalize()}. The artefact is run on random and real clips beside "
+        "the model, and kept only when it agrees. Targets and what they take: docs/export.md.",
+    )
+    parser.set_defaults(run=lambda args: _export(args, source_of))
+    parser.add_argument(
+        "model", metavar="MODEL", help="checkpoint folder, or a name as vmf_2g (fresh weights)"
+    )
+    parser.add_argument("--to", required=True, metavar="TARGET", help="onnx, openvino, torch, …")
+    parser.add_argument("--out", required=True, metavar="FILE", help="the artefact to write")
+    parser.add_argument(
+        "--form", choices=("volume", "frames"), help="graph form; default: the target's faster one"
+    )
+    parser.add_argument(
+        "--input",
+        choices=("float32", "uint8"),
+        default="float32",
+        help="normalised clips (default), or pixels that the graph normalises itself",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("fp32", "fp16", "int8"),
+        default="fp32",
+        help="fp16: weights in half the space; int8: convolutions in whole numbers (default: fp32)",
+    )
+    parser.add_argument(
+        "--calibrate", metavar="DATA", help="int8: clips to measure the ranges of activations on"
+    )
+    parser.add_argument(
+        "--batch",
+        default="auto",
+        metavar="N",
+        help="clips in one call, or 'dynamic'; default: dynamic where it costs nothing, else 1",
+    )
+    parser.add_argument("--num_frames", type=int, help="frames of a clip; default: the model's")
+    parser.add_argument("--size", type=int, help="height and width; default: the model's")
+    parser.add_argument(
+        "--dynamic", action="store_true", help="leave frames, height and width free"
+    )
+    parser.add_argument(
+        "--data", help="real clips to compare on; default: those of --calibrate, else drawn ones"
+    )
+    add_source(parser)
+    parser.add_argument(
+        "--keep_unequal",
+        action="store_true",
+        help="keep the artefact although it differs from the model",
+    )
+    parser.add_argument("--json", action="store_true", help="machine-readable output on stdout")
+
+
+def _export(args: argparse.Namespace, source_of: Callable[[argparse.Namespace], DataSource]) -> int:
+    from .export.exporting import ExportRequest, check_request, export_model, to_report
+
+    request = ExportRequest(
+        target=args.to,
+        form=args.form,
+        dtype=args.input,
+        precision=args.precision,
+        batch=_batch(args.batch),
+        num_frames=args.num_frames,
+        size=args.size,
+        dynamic=args.dynamic,
+        keep_unequal=args.keep_unequal,
+    )
+    check_request(request, args.out)
+    if args.calibrate and args.precision != "int8":
+        raise UserError("--calibrate goes with --precision int8")
+    if args.precision == "int8" and not args.calibrate:
+        raise UserError("--precision int8 needs clips to measure ranges on: --calibrate DATA")
+    model = _model(args.model)
+    index = _index(args, source_of)
+    calibration = _calibration(args, source_of, model, request) if args.calibrate else None
+    say(f"exporting {args.model} to {args.to}")
+    exported = export_model(model, args.out, request, index=index, calibration=calibration)
+    if args.json:
+        print(json.dumps(to_report(exported), indent=2, ensure_ascii=False, allow_nan=False))
+    else:
+        print("\n".join(_lines(exported)))
+    return 0
+
+
+def _batch(text: str) -> Any:
+    if text in ("auto", "dynamic"):
+        return text
+    if not text.isdecimal() or int(text) < 1:
+        raise UserError(f"--batch must be a whole number of at least 1, or dynamic, not {text!r}")
+    return int(text)
+
+
+def _model(name: str) -> VideoModel:
+    from pathlib import Path
+
+    from .export.targets import target_of
+    from .models import list_models
+    from .models.registry import resolve_model
+
+    path = Path(name)
+    if path.is_file() or (target_of(path) is not None and not path.is_dir()):
+        raise UserError(f"{name} is no checkpoint folder: an artefact cannot be exported again")
+    if name in list_models() and not path.exists():
+        say(f"{name} is an untrained model: the artefact will have fresh weights")
+    return resolve_model(name)
+
+
+def _index(
+    args: argparse.Namespace, source_of: Callable[[argparse.Namespace], DataSource]
+) -> ClipIndex | None:
+    """Clips to compare on."""
+    if args.data is None and args.annotations is None and args.root is None:
+        if not args.calibrate:
+            return None
+        args = argparse.Namespace(**{**vars(args), "data": args.calibrate})
+    from .data.index import load_index
+
+    return load_index(source_of(args))
+
+
+def _calibration(
+    args: argparse.Namespace,
+    source_of: Callable[[argparse.Namespace], DataSource],
+    model: VideoModel,
+    request: Any,
+) -> Any:
+    from .data.index import load_index
+    from .export.exporting import clip_of
+    from .export.quantize import (  # pyright: ignore[reportMissingImports]
+        draw_calibration,
+    )
+
+    source = source_of(argparse.Namespace(**{**vars(args), "data": args.calibrate}))
+    return draw_calibration(load_index(source), clip_of(model.clip, request))
+
+
+def _lines(exported: Exported) -> list[str]:
+    from .export.artifact import info_path
+    from .export.targets import get_target
+
+    info, parity = exported.info, exported.parity
+    target = get_target(info.target)
+    shape = ", ".join("free" if size is None else str(size) for size in info.input.shape)
+    size = f"{exported.num_bytes / 1e6:.1f} MB, {exported.seconds:.0f} s"
+    millions, macs = info.parameters / 1e6, info.macs_per_view / 1e9
+    lines = [
+        f"artefact    {exported.path}  ({size})",
+        f"described   {info_path(exported.path)}",
+        f"runtime     {target.title}, {info.form}, {info.precision}",
+        f"input       {info.input.name}: {info.input.dtype} ({shape}) {info.input.layout}",
+        f"cost        {millions:.2f} M parameters, {macs:.3f} G MACs per view",
+    ]
+    if parity is None:
+        lines.append(f"parity      not run: {target.title} does not run here")
+    else:
+        lines.append(f"parity      {parity.summary()}")
+        lines.append(f"next        vmf predict {exported.path} VIDEO")
+    return lines

@@ -1,0 +1,231 @@
+"""Files that are no artefacts, damaged ones, and ones that would run code."""
+
+import io
+import json
+import pickle
+import zipfile
+
+import pytest
+import torch
+
+from video_mobile_former.errors import CheckpointError, UserError
+from video_mobile_former.export.artifact import info_path
+from video_mobile_former.export.loading import load_artifact, load_model
+from video_mobile_former.export.targets import TARGETS
+from video_mobile_former.inference import Predictor
+from video_mobile_former.inference.scorer import Scorer
+
+QUICK = {
+    "onnx": {"target": "onnx"},
+    "openvino": {"target": "openvino", "dtype": "uint8", "batch": 1},
+    "torch": {"target": "torch", "batch": 1},
+}
+MINE = tuple(QUICK)
+
+
+@pytest.fixture
+def copy_of(artifacts, tmp_path):
+    """An artefact of one's own to damage, with or without its JSON."""
+
+    def make(target, *, with_json=True):
+        written, row = artifacts(**QUICK[target]), TARGETS[target]
+        path = tmp_path / f"copy{row.suffix}"
+        for ending, file in row.files(written.path).items():
+            path.with_suffix(ending or row.suffix).write_bytes(file.read_bytes())
+        if with_json:
+            info_path(path).write_bytes(info_path(written.path).read_bytes())
+        return path
+
+    return make
+
+
+def test_load_model_takes_all_three(artifacts, checkpoint):
+    assert load_model("vmf_500m").num_classes == 400
+    assert load_model(checkpoint).num_classes == 3
+    assert load_model(artifacts(target="onnx").path).num_classes == 3
+
+
+@pytest.mark.parametrize("target", MINE)
+def test_another_file_than_the_json_describes(target, copy_of):
+    path = copy_of(target)
+    with path.open("ab") as stream:
+        stream.write(b" ")
+    with pytest.raises(CheckpointError, match=r"copy\.\w+ is not what .*\.json describes"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("target", MINE)
+@pytest.mark.parametrize("content", [b"", b"not a graph", b"PK\x05\x06" + bytes(18)])
+def test_a_file_that_is_no_artefact(target, content, copy_of):
+    path = copy_of(target, with_json=False)
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=rf"copy\{path.suffix}") as caught:
+        load_model(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("target", MINE)
+def test_half_an_artefact(target, copy_of):
+    path = copy_of(target, with_json=False)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(CheckpointError, match=rf"copy\{path.suffix}"):
+        load_model(path)
+
+
+@pytest.mark.parametrize("size", [0, 100])
+def test_openvino_without_all_its_weights(size, copy_of):
+    path = copy_of("openvino", with_json=False)
+    path.with_suffix(".bin").write_bytes(path.with_suffix(".bin").read_bytes()[:size])
+    with pytest.raises(CheckpointError, match=r"copy\.xml"):
+        load_model(path)
+    path.with_suffix(".bin").unlink()
+    with pytest.raises(CheckpointError, match=r"copy\.bin is missing"):
+        load_model(path)
+
+
+def test_another_format_version_is_named(copy_of):
+    path = copy_of("onnx")
+    values = json.loads(info_path(path).read_text(encoding="utf-8"))
+    info_path(path).write_text(json.dumps(values | {"format": 99}), encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"copy\.onnx\.json has format 99; .* export the"):
+        load_model(path)
+
+
+def test_a_graph_of_someone_else(copy_of):
+    onnx = pytest.importorskip("onnx")
+    path = copy_of("onnx", with_json=False)
+    graph = onnx.load(path)
+    del graph.metadata_props[:]
+    onnx.save(graph, path)
+    with pytest.raises(
+        CheckpointError, match=r"says nothing of itself and there is no copy\.onnx\.js"
+    ):
+        load_model(path)
+
+
+def test_other_files_are_named(tmp_path, copy_of):
+    (tmp_path / "clip.mp4").write_bytes(b"video")
+    with pytest.raises(CheckpointError, match=r"neither a checkpoint folder nor an artefact"):
+        load_model(tmp_path / "clip.mp4")
+    path = copy_of("onnx")
+    with pytest.raises(CheckpointError, match=r"give .*copy\.onnx, which it describes"):
+        load_model(info_path(path))
+    with pytest.raises(CheckpointError, match=r"no artefact at .*absent\.onnx"):
+        load_model(tmp_path / "absent.onnx")
+    with pytest.raises(UserError, match="threads must be at least 1"):
+        load_artifact(path, threads=0)
+
+
+class Trap:
+    def __reduce__(self):
+        return (print, ("ran",))
+
+
+def _changed(path, change):
+    """Rewrite the members of an archive."""
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    change(members)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def _json(members, ending, change):
+    name = next(name for name in members if name.endswith(ending))
+    values = json.loads(members[name])
+    change(values)
+    members[name] = json.dumps(values).encode()
+
+
+def _pickled_inputs(members):
+    name = next(name for name in members if "sample_inputs" in name)
+    stream = io.BytesIO()
+    torch.save({"x": Trap()}, stream, pickle_module=pickle)
+    members[name] = stream.getvalue()
+
+
+def _pickled_weights(members):
+    def change(values):
+        next(iter(values["config"].values()))["use_pickle"] = True
+
+    _json(members, "weights_config.json", change)
+
+
+def _guard(members):
+    _json(members, "models/model.json", lambda v: v.update(guards_code=["print('ran')"]))
+
+
+def _call(members):
+    def change(values):
+        values["graph_module"]["graph"]["nodes"][0]["target"] = "torch.hub.load"
+
+    _json(members, "models/model.json", change)
+
+
+def _size(text):
+    def change(members):
+        def size(values):
+            values["x"] = {"expr_str": text}
+
+        _json(members, "models/model.json", size)
+
+    return change
+
+
+def _native(members):
+    members["copy/data/aotinductor/model/x.so"] = b"\x7fELF"
+
+
+@pytest.mark.parametrize(
+    ("trap", "message"),
+    [
+        (_pickled_inputs, "is a pickle"),
+        (_pickled_weights, "names a pickle"),
+        (_guard, "conditions in Python"),
+        (_call, "calls 'torch.hub.load'"),
+        (_size("__import__('os').getcwd()"), "has the expression"),
+        (_size("Symbol('s1').__class__"), "has the expression"),
+        (_size("Symbol('print(1)')"), "has the expression"),
+        (_size("[" * 9000), "has the expression"),
+        (_native, "is code"),
+    ],
+)
+def test_an_archive_that_would_run_code_is_refused(trap, message, copy_of, capsys):
+    path = copy_of("torch", with_json=False)
+    _changed(path, trap)
+    with pytest.raises(CheckpointError, match=f"is refused: .*{message}"):
+        load_model(path)
+    assert "ran" not in capsys.readouterr().out
+
+
+def test_a_rewritten_but_harmless_archive_loads(copy_of):
+    path = copy_of("torch", with_json=False)
+    _changed(path, lambda members: None)
+    assert load_model(path).num_classes == 3
+
+
+def test_what_an_artefact_is_given_must_fit(artifacts):
+    exported = load_artifact(artifacts(target="onnx").path)
+    with pytest.raises(UserError, match=r"takes float32 clips, not uint8"):
+        exported(torch.zeros(1, 3, 4, 64, 64, dtype=torch.uint8))
+    for shape in [(1, 3, 5, 64, 64), (1, 3, 4, 64, 32), (3, 4, 64, 64), (0, 3, 4, 64, 64)]:
+        with pytest.raises(UserError, match=r"takes clips \(B, 3, 4, 64, 64\), not"):
+            exported(torch.zeros(shape))
+
+
+def test_the_scorer_treats_it_as_any_model(model, artifacts):
+    pixels = torch.randint(0, 256, (2, 3, 3, 4, 64, 64), dtype=torch.uint8)
+    wanted = Scorer(model, device="cpu")(pixels)
+    for wishes in QUICK.values():
+        exported = load_artifact(artifacts(**wishes).path)
+        torch.testing.assert_close(Scorer(exported)(pixels), wanted, atol=1e-5, rtol=0)
+        assert Predictor(exported).class_names == model.class_names
+
+
+def test_other_devices_and_precisions_are_refused(artifacts):
+    exported = load_artifact(artifacts(target="onnx").path)
+    with pytest.raises(UserError, match="runs on the CPU only; leave out --device meta"):
+        Scorer(exported, device="meta")
+    with pytest.raises(UserError, match="cannot compute in bf16; it computes in 32"):
+        Scorer(exported, precision="bf16")
