@@ -158,9 +158,7 @@ def _calibration(
 ) -> Any:
     from .data.index import load_index
     from .export.exporting import clip_of
-    from .export.quantize import (  # pyright: ignore[reportMissingImports]
-        draw_calibration,
-    )
+    from .export.quantize import draw_calibration
 
     source = source_of(argparse.Namespace(**{**vars(args), "data": args.calibrate}))
     return draw_calibration(load_index(source), clip_of(model.clip, request))

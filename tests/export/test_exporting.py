@@ -14,7 +14,7 @@ from video_mobile_former.export.exporting import ExportRequest, describe, export
     [
         ({"target": "onx"}, "m.onnx", "did you mean 'onnx'"),
         ({"target": "onnx"}, "m.xml", r"m\.xml: an artefact for ONNX Runtime ends in \.onnx"),
-        ({"target": "onnx", "precision": "int3"}, "m.onnx", "takes precision fp32, fp16.*int3"),
+        ({"target": "onnx", "precision": "int3"}, "m.onnx", "takes precision fp32, .*int3"),
         ({"target": "onnx", "form": "rows"}, "m.onnx", "volume or frames, not rows"),
         ({"target": "onnx", "batch": 0}, "m.onnx", "batch must be at least 1 or 'dynamic', not 0"),
         ({"target": "onnx", "num_frames": 0}, "m.onnx", "num_frames must be a whole number"),
@@ -61,7 +61,7 @@ def test_an_unequal_artefact_is_not_kept(model, tmp_path, monkeypatch):
     assert kept.parity is not None
     assert not kept.parity.passed
     assert kept.info.parity == kept.parity.to_dict()
-    assert kept.info.parity["max_difference"] > 1e-2
+    assert kept.parity.max_difference > 1e-2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["m.pt2", "m.pt2.json"]
 
 
