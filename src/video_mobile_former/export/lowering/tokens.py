@@ -91,19 +91,25 @@ class Slopes(nn.Module):
         self.slopes.weight = constant(source.slopes.weight[both])
         self.slopes.bias = constant(source.slopes.bias[both])
 
-    def forward(self, x: Tensor, tokens: Tensor) -> Tensor:
-        """Apply to (B, C, T, H, W), steered by the first of the tokens (B, M, D)."""
+    def forward(self, parts: list[Tensor], tokens: Tensor) -> list[Tensor]:
+        """Apply to consecutive channels (B, C/n, T, H, W), steered by the first token of each clip.
+
+        Args:
+            parts: n tensors that hold the channels one after another.
+            tokens: (B, M, D).
+        """
         theta = F.hardsigmoid(self.slopes(F.relu(self.reduce(tokens[:, 0]))))
         a, b = theta[:, :, None, None, None].split(self.channels, dim=1)
-        return torch.maximum(2 * a * x, (2 * b - 1) * x)
+        slopes = zip((2 * a).chunk(len(parts), 1), (2 * b - 1).chunk(len(parts), 1), strict=True)
+        return [torch.maximum(a * x, b * x) for x, (a, b) in zip(parts, slopes, strict=True)]
 
 
 class Clamp(nn.Module):
     """ReLU6 with the signature of :class:`Slopes`: the light 3-D CNN without tokens."""
 
-    def forward(self, x: Tensor, tokens: Tensor | None) -> Tensor:
-        """Clamp ``x`` to [0, 6]."""
-        return F.relu6(x)
+    def forward(self, parts: list[Tensor], tokens: Tensor | None) -> list[Tensor]:
+        """Clamp every part to [0, 6]."""
+        return [F.relu6(x) for x in parts]
 
 
 def joined(layers: list[nn.Linear], scales: list[float]) -> nn.Linear:

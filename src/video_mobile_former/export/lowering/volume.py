@@ -17,11 +17,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...layers.activation import DynamicReLU
+from ...layers.conv import ConvNorm
 from ...layers.mobile import DownsampleBlock, LiteBlock, MobileBlock
 from ...models.block import Block
 from ...models.video_mobile_former import VideoMobileFormer
 from .convolution import Depthwise, Stem, after_shuffle, lower_pointwise
 from .tokens import Clamp, Gather, Read, Slopes
+
+MOST_CHANNELS_APART = 16
+"""Parts of a depthwise convolution with more channels than these are joined."""
 
 Size = tuple[int, int, int]
 """T, H, W."""
@@ -135,8 +139,8 @@ class MobileGraph(nn.Module):
 
     def forward(self, rows: Tensor, size: Size, tokens: Tensor | None) -> tuple[Tensor, Size]:
         """Map rows (B, L, C) of a size (T, H, W) to the next ones."""
-        y = self.expand_act(self.expand(to_volume(rows, size)), tokens)
-        y = self.depthwise_act(self.depthwise(y), tokens)
+        [y] = self.expand_act([self.expand(to_volume(rows, size))], tokens)
+        [y] = self.depthwise_act([self.depthwise(y)], tokens)
         found, size = to_rows(self.project(y))
         return (rows + found if self.has_identity else found), size
 
@@ -147,20 +151,44 @@ class DownsampleGraph(nn.Module):
     def __init__(self, source: DownsampleBlock):
         super().__init__()
         before, middle = source.shuffles
-        self.down = Depthwise(source.down)
-        self.down_act = lower_activation(source.down_act, after_shuffle(self.down.order, before))
-        self.reduce = lower_pointwise(source.reduce, order=self.down.order, shuffle_before=before)
-        self.depthwise = Depthwise(source.depthwise)
-        order = self.depthwise.order
-        self.depthwise_act = lower_activation(source.depthwise_act, after_shuffle(order, middle))
-        self.project = lower_pointwise(source.project, order=order, shuffle_before=middle)
+        self.down = Reduction(source.down, source.down_act, source.reduce, before)
+        self.pair = Reduction(source.depthwise, source.depthwise_act, source.project, middle)
 
     def forward(self, rows: Tensor, size: Size, tokens: Tensor | None) -> tuple[Tensor, Size]:
         """Map rows (B, L, C) of a size (T, H, W) to those of (T, ⌈H/2⌉, ⌈W/2⌉)."""
-        short = self.reduce(self.down_act(self.down(to_volume(rows, size)), tokens))
-        y = self.project(self.depthwise_act(self.depthwise(short), tokens))
-        found, size = to_rows(y)
-        return to_rows(short)[0] + found, size
+        terms, size = self.down(to_volume(rows, size), tokens)
+        short = functools.reduce(torch.add, terms)
+        terms, _ = self.pair(to_volume(short, size), tokens)
+        return functools.reduce(torch.add, terms, short), size
+
+
+class Reduction(nn.Module):
+    """Depthwise with multiplier, activation, pointwise, as rows that are still to be added up.
+
+    Parts of few channels are activated and projected one by one, each by its slice of the weights:
+    joining them would be a slow copy of many short runs. Wide parts are joined.
+    """
+
+    def __init__(self, depthwise: ConvNorm, activation: nn.Module, project: ConvNorm, shuffle: int):
+        super().__init__()
+        self.depthwise = Depthwise(depthwise)
+        order = self.depthwise.order
+        whole = lower_pointwise(project, order=order, shuffle_before=shuffle)
+        count = len(self.depthwise.weights)
+        few = self.depthwise.channels <= MOST_CHANNELS_APART
+        apart = few and whole.groups == 1 and self.depthwise.temporal is None
+        self.num_parts = count if apart else 1
+        self.activation = lower_activation(activation, after_shuffle(order, shuffle))
+        self.projects = nn.ModuleList(whole.sliced(count) if apart else [whole])
+
+    def forward(self, x: Tensor, tokens: Tensor | None) -> tuple[list[Tensor], Size]:
+        """Map (B, C, T, H, W) to terms (B, L, C_out) of one size (T, H, W)."""
+        parts = self.depthwise.parts(x) if self.num_parts > 1 else [self.depthwise(x)]
+        activated = self.activation(parts, tokens)
+        found = [
+            to_rows(project(part)) for project, part in zip(self.projects, activated, strict=True)
+        ]
+        return [rows for rows, _ in found], found[0][1]
 
 
 def lower_block(block: Block, fixed_tokens: Tensor | None) -> nn.Module:
