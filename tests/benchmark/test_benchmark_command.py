@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
+from video_mobile_former.benchmark import ModelChoice, measure, prepare, profile_contestant
 from video_mobile_former.cli import main
 
 
@@ -54,3 +56,32 @@ def test_wrong_input_is_one_line(
     (line,) = captured.err.splitlines()
     assert line.startswith("vmf: error: ")
     assert message in line
+
+
+@pytest.mark.slow
+def test_exported_and_eager_in_one_table(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("openvino")
+    choice = ModelChoice.parse("vmf_500m@2x32")
+    options = {"runtimes": ["openvino", "eager"], "batches": [2], "folder": tmp_path}
+    contestants = prepare([choice], **options)
+    assert [each.runtime for each in contestants] == ["openvino", "eager"]
+    exported = contestants[0]
+    assert exported.max_difference is not None
+    assert exported.max_difference < 1e-4
+    assert exported.size_bytes is not None
+    assert exported.size_bytes > 5_000_000  # weights of 2.65 M parameters in half or full precision
+    assert "exporting vmf_500m@2x32" in capsys.readouterr().err
+    rows = measure(contestants, rounds=3, seconds=0, memory=False)
+    assert [row["form"] for row in rows] == [exported.form, "frames"]
+    assert all(row["latency_ms"] > 0 and row["batch"] == 2 for row in rows)
+    kinds = {operator.kind for operator in profile_contestant(exported, 1).operators}
+    assert any("Convolution" in kind for kind in kinds)
+
+    # The same weights and code: nothing is exported again, and the artefact stands for itself.
+    capsys.readouterr()
+    assert prepare([choice], **options) == contestants
+    assert capsys.readouterr().err == ""
+    assert main(["benchmark", str(exported.path), "--batch", "3", "--no_memory"]) == 2
+    assert "--batch must be a multiple" in capsys.readouterr().err
