@@ -61,6 +61,12 @@ def add_export(
         "--calibrate", metavar="DATA", help="int8: clips to measure the ranges of activations on"
     )
     parser.add_argument(
+        "--calibrate_clips",
+        type=int,
+        metavar="N",
+        help="int8: how many of them, drawn from the train split (default: 64, at least 8)",
+    )
+    parser.add_argument(
         "--batch",
         default="auto",
         metavar="N",
@@ -100,6 +106,8 @@ def _export(args: argparse.Namespace, source_of: Callable[[argparse.Namespace], 
     check_request(request, args.out)
     if args.calibrate and args.precision != "int8":
         raise UserError("--calibrate goes with --precision int8")
+    if args.calibrate_clips is not None and not args.calibrate:
+        raise UserError("--calibrate_clips goes with --calibrate DATA")
     if args.precision == "int8" and not args.calibrate:
         raise UserError("--precision int8 needs clips to measure ranges on: --calibrate DATA")
     model = _model(args.model)
@@ -159,9 +167,11 @@ def _calibration(
     from .data.index import load_index
     from .export.exporting import clip_of
     from .export.quantize import draw_calibration
+    from .export.quantize.calibration import NUM_CLIPS
 
     source = source_of(argparse.Namespace(**{**vars(args), "data": args.calibrate}))
-    return draw_calibration(load_index(source), clip_of(model.clip, request))
+    count = NUM_CLIPS if args.calibrate_clips is None else args.calibrate_clips
+    return draw_calibration(load_index(source), clip_of(model.clip, request), num_clips=count)
 
 
 def _lines(exported: Exported) -> list[str]:
