@@ -16,6 +16,7 @@ table and the goals.
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -35,6 +36,8 @@ from video_mobile_former.profiling.latency import clock_of, time_in_turn
 
 FAMILY = ("vmf_500m", "vmf_1g", "vmf_2g", "vmf_3g", "vmf_4g", "vmf_6g", "vmf_6g@16", "vmf_9g")
 PEERS = ("x3d_xs", "x3d_s", "x3d_m", "movinet_a0", "movinet_a1")
+FAMILIES = {"Video Mobile-Former": "vmf_", "X3D": "x3d_", "MoViNet": "movinet_"}
+"""How names of a family begin."""
 LATENCY_GOALS = (
     ("vmf_500m", "x3d_xs", 1.5),
     ("vmf_1g", "x3d_s", 0.6),
@@ -170,41 +173,28 @@ def train_in_turn(args: argparse.Namespace) -> int:
 
 
 def draw(path: Path, best: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+    """Latency against multiply-accumulates, both logarithmic, a line for each family."""
     import matplotlib as mpl
 
     mpl.use("Agg")
     from matplotlib import pyplot as plt
-    from matplotlib.ticker import FuncFormatter, NullFormatter
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullFormatter
 
     figure, axes = plt.subplots(figsize=(8, 5.2), dpi=150)
-    families = {"Video Mobile-Former": "vmf_", "X3D": "x3d_", "MoViNet": "movinet_"}
-    markers = dict(zip(families, "os^", strict=True))
-    for family, start in families.items():
-        points = sorted(
-            (
-                (row["macs"] / 1e9, row["latency_ms"], name)
-                for name, row in best.items()
-                if name.startswith(start)
-            )
-        )
-        if not points:
-            continue
-        x, y, names = zip(*points, strict=True)
-        (line,) = axes.plot(x, y, marker=markers[family], label=family, linewidth=1)
-        for at, high, name in zip(x, y, names, strict=True):
-            below = family == "Video Mobile-Former"
-            axes.annotate(
-                name,
-                (at, high),
-                textcoords="offset points",
-                xytext=(6, -10) if below else (-6, 6),
-                ha="left" if below else "right",
-                fontsize=8,
-                color=line.get_color(),
-            )
+    points = {name: (row["macs"] / 1e9, row["latency_ms"]) for name, row in best.items()}
+    colors = {}
+    for (family, start), marker in zip(FAMILIES.items(), "os^", strict=True):
+        own = sorted((at, name) for name, at in points.items() if name.startswith(start))
+        if own:
+            x, y = zip(*(at for at, _ in own), strict=True)
+            (line,) = axes.plot(x, y, marker=marker, label=family, linewidth=1, markersize=5)
+            colors |= {name: line.get_color() for _, name in own}
     axes.set_xscale("log")
     axes.set_yscale("log")
+    axes.margins(0.12)
+    ticks = [digit * 10.0**power for power in range(-2, 5) for digit in (1, 2, 5)]
     for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_locator(FixedLocator(ticks))
         axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.set_minor_formatter(NullFormatter())
     axes.set_xlabel("G multiply-accumulates of one clip")
@@ -215,12 +205,61 @@ def draw(path: Path, best: Mapping[str, Any], about: Mapping[str, Any]) -> None:
         f"and form\n{about['machine']}",
         fontsize=9,
     )
-    axes.grid(which="both", alpha=0.25)
-    axes.legend(frameon=False)
+    axes.grid(which="major", alpha=0.25)
+    axes.legend(frameon=False, loc="upper left")
     figure.tight_layout()
+    place_labels(axes, {name: (at, colors[name]) for name, at in points.items() if name in colors})
     with atomic_path(path) as temporary:
         figure.savefig(temporary, format="png")
     plt.close(figure)
+
+
+def place_labels(axes: Any, labels: Mapping[str, tuple[tuple[float, float], Any]]) -> None:
+    """Write each name beside its point, where it hides no point, line or other name if possible."""
+    from matplotlib.transforms import Bbox
+
+    renderer = axes.figure.canvas.get_renderer()
+    taken = [Bbox.from_bounds(x - 5, y - 5, 10, 10) for line in axes.lines for x, y in dense(line)]
+    places = [
+        (dx, dy, "left" if dx > 0 else "right" if dx < 0 else "center")
+        for far in (1.0, 1.6, 2.3)
+        for dx, dy in ((7, -9), (-7, 7), (8, -2), (-8, 0), (0, 10), (0, -15), (7, 8), (-7, -11))
+        for dx, dy in [(dx * far, dy * far)]
+    ]
+    for name, (at, color) in labels.items():
+        tried = []
+        for dx, dy, side in places:
+            text = axes.annotate(
+                name,
+                at,
+                xytext=(dx, dy),
+                textcoords="offset points",
+                ha=side,
+                fontsize=8,
+                color=color,
+            )
+            box = text.get_window_extent(renderer)
+            inside = axes.bbox.containsx(box.x0) and axes.bbox.containsx(box.x1)
+            hidden = sum(box.overlaps(other) for other in taken) + (0 if inside else 100)
+            text.remove()
+            tried.append((hidden, len(tried), (dx, dy, side), box))
+            if not hidden:
+                break
+        _, _, (dx, dy, side), box = min(tried, key=lambda each: each[:2])
+        axes.annotate(
+            name, at, xytext=(dx, dy), textcoords="offset points", ha=side, fontsize=8, color=color
+        )
+        taken.append(box)
+
+
+def dense(line: Any) -> list[tuple[float, float]]:
+    """Points along a line on the screen, a few pixels apart."""
+    corners = line.get_transform().transform(line.get_xydata())
+    found = [tuple(corners[0])]
+    for start, end in itertools.pairwise(corners):
+        steps = max(1, int(max(abs(end - start)) // 8))
+        found += [tuple(start + (end - start) * step / steps) for step in range(1, steps + 1)]
+    return found
 
 
 if __name__ == "__main__":
