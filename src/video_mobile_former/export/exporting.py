@@ -33,6 +33,7 @@ from .artifact import (
 )
 from .graph import ExportGraph
 from .lowering import GraphForm, lower
+from .noise import hushed
 from .parity import Parity, compare, parity_clips
 from .runner import ExportedModel
 from .targets import Free, Target, WriteOptions, get_target
@@ -206,7 +207,9 @@ def check_request(request: ExportRequest, out: str | Path) -> None:
         raise UserError(f"batch must be at least 1 or 'dynamic', not {request.batch}")
     if target.extra is not None:
         for package in target.packages:
-            require(package, extra=target.extra, purpose=f"export to {target.title}")
+            module = package.replace("-", "_")
+            with hushed():  # some print when they are imported
+                require(module, extra=target.extra, purpose=f"export to {target.title}")
 
 
 def _default_form(model: VideoModel, target: Target) -> GraphForm:

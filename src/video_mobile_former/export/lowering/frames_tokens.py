@@ -76,13 +76,14 @@ class TokenNorm(nn.Module):
 
     centre: Tensor
     mean: Tensor
+    eps: Tensor
     weight: Tensor
     bias: Tensor
 
     def __init__(self, source: nn.LayerNorm):
         super().__init__()
         width = source.normalized_shape[0]
-        self.eps = source.eps
+        self.register_buffer("eps", torch.tensor([source.eps]))
         self.register_buffer("centre", torch.eye(width) - 1 / width)
         self.register_buffer("mean", torch.full((1, width), 1 / width))
         self.register_buffer("weight", source.weight.detach().clone().view(1, -1))
@@ -91,8 +92,8 @@ class TokenNorm(nn.Module):
     def forward(self, rows: Tensor) -> Tensor:
         """Normalise rows (N, D)."""
         rows = F.linear(rows, self.centre)
-        variance = F.linear(rows * rows, self.mean)  # (N, 1)
-        return rows * torch.rsqrt(variance + self.eps) * self.weight + self.bias
+        variance = F.linear(rows * rows, self.mean, self.eps)  # (N, 1)
+        return rows * torch.rsqrt(variance) * self.weight + self.bias
 
 
 def heads_apart(weight: Tensor, bias: Tensor, num_heads: int) -> tuple[Tensor, Tensor]:
