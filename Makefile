@@ -6,12 +6,13 @@ INSTALLED := $(VENV)/.installed
 JOBS ?= auto
 CODE := src tests benchmarks examples
 
-.PHONY: help install demo test test-slow coverage check format clean
+.PHONY: help install demo test test-slow test-all coverage check format clean
 
 help:
 	@echo "make demo       train on drawn clips, evaluate, predict: three minutes on two cores"
 	@echo "make test       the tests, about two minutes on two cores"
 	@echo "make test-slow  the slow tests as well"
+	@echo "make test-all   all tests, those of LiteRT and Core ML too: installs 1 GB more"
 	@echo "make coverage   all tests, and how much of src they reach (at least 90 %)"
 	@echo "make check      format, lint, types, spelling, import directions"
 	@echo "make format     mend what format and lint can mend"
@@ -30,6 +31,11 @@ test: $(INSTALLED)
 	$(BIN)/python -m pytest -n $(JOBS)
 
 test-slow: $(INSTALLED)
+	$(BIN)/python -m pytest -n $(JOBS) -m 'not gpu'
+
+test-all: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		-e '.[dev,litert,coreml]'
 	$(BIN)/python -m pytest -n $(JOBS) -m 'not gpu'
 
 coverage: $(INSTALLED)

@@ -1,0 +1,116 @@
+"""``vmf export``, and artefacts given to the other commands."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from video_mobile_former.cli import main
+from video_mobile_former.data.synthetic import render_clip, write_video
+from video_mobile_former.export import exporting
+
+
+@pytest.fixture
+def clips(tmp_path):
+    """Two clips in class folders of the model's names."""
+    for number, name in enumerate(("push", "pull")):
+        generator = torch.Generator().manual_seed(number)
+        clip = render_clip("move_right", num_frames=8, size=64, generator=generator)
+        path = tmp_path / "clips" / name / "a.mp4"
+        path.parent.mkdir(parents=True)
+        write_video(path, clip, fps=8)
+    return tmp_path / "clips"
+
+
+def test_a_checkpoint_becomes_an_artefact_that_predicts(checkpoint, clips, tmp_path, capsys):
+    out = tmp_path / "m.pt2"
+    words = ["export", str(checkpoint), "--to", "torch", "--out", str(out), "--data", str(clips)]
+    assert main([*words, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["parity"]["passed"]
+    assert told["parity"]["data"] == str(clips)
+    assert [clip["name"] for clip in told["parity"]["clips"]][4:] == ["pull/a.mp4", "push/a.mp4"]
+    assert told["num_bytes"] == out.stat().st_size
+    beside = json.loads((tmp_path / "m.pt2.json").read_text(encoding="utf-8"))
+    assert told | beside == told
+
+    found = []
+    for model in (checkpoint, out):
+        assert main(["predict", str(model), str(clips / "push" / "a.mp4"), "--json"]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    eager, exported = (value["results"][0]["predictions"] for value in found)
+    assert [row["label"] for row in eager] == [row["label"] for row in exported]
+    assert eager[0]["score"] == pytest.approx(exported[0]["score"], abs=1e-5)
+    assert found[0]["artifact"] is None
+    assert found[1]["artifact"]["runtime"] == "PyTorch (torch.export)"
+
+
+def test_an_artefact_is_evaluated_and_the_report_says_so(artifacts, model, clips, tmp_path, capsys):
+    written = artifacts(target="onnx")
+    out = tmp_path / "report"
+    words = ["evaluate", str(written.path), "--data", str(clips), "--num_workers", "0"]
+    assert main([*words, "--out", str(out), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["method"]["artifact"] == {
+        "target": "onnx",
+        "runtime": "ONNX Runtime",
+        "form": "volume",
+        "precision": "fp32",
+        "sha256": written.info.sha256,
+    }
+    assert told["cost"]["parameters"] == sum(p.numel() for p in model.parameters())
+    assert told["cost"]["macs_per_view"] == written.info.macs_per_view
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "ONNX Runtime, graph form volume" in page
+    assert "fp32 artefact" in page
+    assert str(written.info.sha256) in page
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--to", "onx", "--out", "m.onnx"], "did you mean 'onnx'"),
+        (["--to", "onnx", "--out", "m.bin"], "ends in .onnx"),
+        (["--to", "torch", "--out", "m.pt2", "--batch", "many"], "--batch must be a whole number"),
+        (["--to", "torch", "--out", "m.pt2", "--size", "8"], "at least 32 pixels"),
+        (["--to", "onnx", "--out", "m.onnx", "--precision", "int8"], "--calibrate DATA"),
+        (["--to", "onnx", "--out", "m.onnx", "--calibrate", "x"], "goes with --precision int8"),
+        (["--to", "onnx", "--out", "m.onnx", "--data", "absent"], "absent"),
+        (["--to", "onnx"], "--out"),
+    ],
+)
+def test_wrong_input_is_one_line(words, message, checkpoint, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.iterdir())
+    assert main(["export", str(checkpoint), *words]) == 2
+    said = capsys.readouterr()
+    assert message in said.err.splitlines()[-1]
+    assert said.err.splitlines()[-1].startswith("vmf: error: ")
+    assert said.out == ""
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_an_artefact_is_not_exported_again(artifacts, tmp_path, capsys):
+    path = artifacts(target="onnx").path
+    assert main(["export", str(path), "--to", "torch", "--out", str(tmp_path / "m.pt2")]) == 2
+    assert "an artefact cannot be exported again" in capsys.readouterr().err
+
+
+def test_a_model_that_differs_says_on_which_clip(checkpoint, tmp_path, capsys, monkeypatch):
+    class Colours(nn.Module):
+        def forward(self, clip):
+            return clip.mean(dim=(2, 3, 4))
+
+    monkeypatch.setattr(exporting, "lower", lambda *_, **__: Colours())
+    words = ["--to", "torch", "--out", str(tmp_path / "m.pt2"), "--form", "volume"]
+    assert main(["export", str(checkpoint), *words]) == 2
+    assert "m.pt2 is not written: the artefact differs" in capsys.readouterr().err
+    assert not (tmp_path / "m.pt2").exists()
+
+
+@pytest.mark.parametrize("option", [["--device", "meta"], ["--precision", "bf16"]])
+def test_options_that_an_artefact_cannot_follow(option, artifacts, clips, capsys):
+    path = artifacts(target="onnx").path
+    assert main(["predict", str(path), str(clips), *option]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
