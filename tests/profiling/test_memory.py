@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -60,3 +64,41 @@ def test_a_death_is_told_with_its_signal() -> None:
 def test_a_defect_keeps_its_traceback() -> None:
     with pytest.raises(RuntimeError, match=r"(?s)a test failed.*in breaks.*of ours"):
         in_child(breaks, what="a test")
+
+
+@pytest.mark.slow
+def test_a_child_ends_with_its_parent(tmp_path: Path) -> None:
+    script = tmp_path / "parent.py"
+    script.write_text(
+        "import os, sys, time\n"
+        "from video_mobile_former.profiling.child import in_child\n"
+        "def wait(path):\n"
+        "    open(path, 'w').write(str(os.getpid()))\n"
+        "    time.sleep(600)\n"
+        "if __name__ == '__main__':\n"
+        "    in_child(wait, sys.argv[1], what='waiting')\n"
+    )
+    told = tmp_path / "pid"
+    parent = subprocess.Popen([sys.executable, str(script), str(told)])
+    until(lambda: told.exists() and told.read_text() != "")
+    parent.kill()
+    parent.wait()
+    until(lambda: not running(int(told.read_text())))
+
+
+def until(reached: Callable[[], bool]) -> None:
+    for _ in range(600):
+        if reached():
+            return
+        time.sleep(0.1)
+    raise AssertionError("not reached in a minute")
+
+
+def running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # An orphan that has ended may wait to be collected.
+    status = Path(f"/proc/{pid}/stat")
+    return not status.exists() or status.read_text().rpartition(")")[2].split()[0] != "Z"

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
@@ -57,6 +59,9 @@ def in_child(function: Callable[..., T], *args: Any, what: str) -> T:
 
 
 def _call(sending: Connection, function: Callable[..., Any], args: tuple[Any, ...]) -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
     # Ctrl-C reaches all processes of a terminal; the main one tells of it and ends this one.
     with contextlib.suppress(ValueError):
         signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -70,6 +75,12 @@ def _call(sending: Connection, function: Callable[..., Any], args: tuple[Any, ..
         outcome = ("error", traceback.format_exc())
     sending.send(outcome)
     sending.close()
+
+
+def _end_with(parent: Any) -> None:
+    """Wait until the main process is gone, killed perhaps, and go too."""
+    parent.join()
+    os._exit(1)
 
 
 def _death(exitcode: int | None) -> str:
