@@ -2,11 +2,13 @@
 
 import json
 import logging
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from video_mobile_former.cli import main
 from video_mobile_former.errors import UserError
 from video_mobile_former.export.artifact import info_path
 from video_mobile_former.export.exporting import ExportRequest, export_model
@@ -84,3 +86,33 @@ def test_a_target_without_int8_says_what_it_has(tmp_path):
     request = ExportRequest("torch", precision="int8")
     with pytest.raises(UserError, match=r"takes precision fp32, not int8"):
         export_model(small_model(), tmp_path / "x.pt2", request)
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    small_model().save_pretrained(tmp_path / "checkpoint")
+    return tmp_path / "checkpoint"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--calibrate", "DATA"], "7 clips are too few to calibrate on"),
+        (["--calibrate", "DATA", "--calibrate_clips", "3"], "must be at least 8, not 3"),
+        (["--calibrate_clips", "9"], "--calibrate_clips goes with --calibrate DATA"),
+    ],
+)
+def test_what_cannot_be_calibrated_on_is_one_line_and_writes_nothing(
+    words, message, checkpoint, with_broken, tmp_path, capsys
+):
+    pytest.importorskip("onnxruntime")
+    clips = with_broken(5, 2).clips
+    lines = ["path,label,split", *(f"{clip.path},a,train" for clip in clips)]
+    (tmp_path / "clips.csv").write_text("\n".join(lines) + "\n")
+    out = tmp_path / "out" / "model.onnx"
+    data = [str(tmp_path / "clips.csv") if word == "DATA" else word for word in words]
+    call = ["export", str(checkpoint), "--to", "onnx", "--out", str(out), "--precision", "int8"]
+    assert main([*call, *data]) == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert not out.parent.exists() or not list(out.parent.iterdir())
