@@ -70,6 +70,14 @@ def test_what_does_not_exist_is_named(name: str, tmp_path: Path) -> None:
         prepare([ModelChoice.parse(name)], folder=tmp_path)
 
 
+def test_a_misspelt_name_is_told_before_anything_is_exported(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="x3d_q"):
+        prepare([SMALL, ModelChoice.parse("x3d_q@4")], runtimes=["onnx"], folder=tmp_path)
+    with pytest.raises(UserError, match="missing"):
+        prepare([SMALL, ModelChoice.parse("missing.onnx")], runtimes=["onnx"], folder=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_eager_contestants_and_their_cost(tmp_path: Path) -> None:
     found = prepare([SMALL], form="all", batches=[1, 4], folder=tmp_path)
     assert [(each.form, each.batch) for each in found] == [

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..clip import ClipSpec
 from ..errors import UserError
-from ..export.loading import load_artifact
+from ..export.loading import load_artifact, read_info
 from ..export.lowering import GraphForm
 from ..export.targets import target_of
 from ..models.registry import create_model, list_models, resolve_model
@@ -66,6 +66,18 @@ class ModelChoice:
     def is_untrained(self) -> bool:
         """Whether it is a name, which stands for fresh weights."""
         return self.name in list_models() and not Path(self.name).exists()
+
+    def check(self) -> None:
+        """Refuse a name that stands for nothing, without loading what it stands for.
+
+        Raises:
+            UserError: If there is no such model.
+        """
+        if not (self.is_untrained or Path(self.name).is_dir()):
+            if self.is_artifact:
+                read_info(self.name)
+            else:
+                resolve_model(self.name)
 
     def open(self) -> VideoModel:
         """Load the model in eval mode, with the clip that is asked for as its native one.

@@ -50,6 +50,10 @@ def prepare(
     for batch in batches:
         if batch < 1:
             raise UserError(f"batch must be at least 1, not {batch}")
+    # What is misspelt shall be told now and not after minutes of exporting what stands before it.
+    named = _named(runtimes)
+    for choice in choices:
+        choice.check()
     contestants = []
     for choice in choices:
         if choice.is_artifact:
@@ -57,7 +61,7 @@ def prepare(
             continue
         model = choice.open()
         macs = count_macs(model)
-        for runtime in _named(runtimes):
+        for runtime in named:
             try:
                 contestants += _of_model(choice, model, macs, runtime, form, batches, folder)
             except UserError as error:
