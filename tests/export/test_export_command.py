@@ -55,14 +55,14 @@ def test_an_artefact_is_evaluated_and_the_report_says_so(artifacts, model, clips
     assert told["method"]["artifact"] == {
         "target": "onnx",
         "runtime": "ONNX Runtime",
-        "form": "volume",
+        "form": "frames",
         "precision": "fp32",
         "sha256": written.info.sha256,
     }
     assert told["cost"]["parameters"] == sum(p.numel() for p in model.parameters())
     assert told["cost"]["macs_per_view"] == written.info.macs_per_view
     page = (out / "report.html").read_text(encoding="utf-8")
-    assert "ONNX Runtime, graph form volume" in page
+    assert "ONNX Runtime, graph form frames" in page
     assert "fp32 artefact" in page
     assert str(written.info.sha256) in page
 

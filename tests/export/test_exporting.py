@@ -15,7 +15,7 @@ from video_mobile_former.export.exporting import ExportRequest, describe, export
         ({"target": "onx"}, "m.onnx", "did you mean 'onnx'"),
         ({"target": "onnx"}, "m.xml", r"m\.xml: an artefact for ONNX Runtime ends in \.onnx"),
         ({"target": "onnx", "precision": "int3"}, "m.onnx", "takes precision fp32, .*int3"),
-        ({"target": "onnx", "form": "rows"}, "m.onnx", "volume or frames, not rows"),
+        ({"target": "onnx", "form": "rows"}, "m.onnx", "frames or volume, not rows"),
         ({"target": "onnx", "batch": 0}, "m.onnx", "batch must be at least 1 or 'dynamic', not 0"),
         ({"target": "onnx", "num_frames": 0}, "m.onnx", "num_frames must be a whole number"),
         ({"target": "onnx", "size": 16}, "m.onnx", "at least 32 pixels"),
@@ -106,7 +106,9 @@ def test_other_frames_and_sizes_change_the_clip_and_the_cost(model):
     larger = describe(model, ExportRequest("onnx", num_frames=8, size=128))
     assert (larger.clip.num_frames, larger.clip.crop_size, larger.clip.resize_size) == (8, 128, 144)
     assert 7 < larger.macs_per_view / native.macs_per_view < 9
-    assert larger.input.shape == (None, 3, 8, 128, 128)
+    assert larger.input.shape == (8, 3, 128, 128)
+    free = describe(model, ExportRequest("onnx", num_frames=8, size=128, batch="dynamic"))
+    assert free.input.shape == (None, 3, 8, 128, 128)
 
 
 def test_clips_to_compare_on_are_the_same_every_time(model):

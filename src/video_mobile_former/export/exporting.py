@@ -160,7 +160,7 @@ def describe(model: VideoModel, request: ExportRequest) -> ArtifactInfo:
         UserError: If the model cannot take clips of that shape.
     """
     target = get_target(request.target)
-    form = request.form or _default_form(model, target)
+    form = request.form or _default_form(model, target, request)
     clip = clip_of(model.clip, request)
     shape = (1, 3, clip.num_frames, clip.crop_size, clip.crop_size)
     free = _free(request, target, form)
@@ -212,9 +212,10 @@ def check_request(request: ExportRequest, out: str | Path) -> None:
                 require(module, extra=target.extra, purpose=f"export to {target.title}")
 
 
-def _default_form(model: VideoModel, target: Target) -> GraphForm:
-    """The target's favourite, unless the model lacks it."""
-    if hasattr(model, "forward_frames"):
+def _default_form(model: VideoModel, target: Target, request: ExportRequest) -> GraphForm:
+    """The target's favourite, unless the model lacks it or dimensions shall stay free."""
+    free = request.dynamic or request.batch == "dynamic"
+    if hasattr(model, "forward_frames") and not free:
         return target.forms[0]
     return "volume" if "volume" in target.forms else target.forms[0]
 
