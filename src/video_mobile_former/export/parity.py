@@ -113,7 +113,8 @@ class Parity:
 
     def summary(self) -> str:
         """One line for a person."""
-        verdict = "equal" if self.passed else "NOT EQUAL"
+        close = "similar" if self.bar.difference is None else "equal"
+        verdict = close if self.passed else f"NOT {close.upper()}"
         return (
             f"{verdict}: largest difference of logits {self.max_difference:.1e} (the largest logit "
             f"is {self.largest_logit:.2g}), same first class on {self.same_top1} of "
