@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import resource
 import signal
@@ -176,6 +177,37 @@ def test_stopped_in_the_last_validation(
     result = fit(recipe)
     assert result.epochs == 2
     _same(Path(str(recipe.out)), unbroken, read_metrics)
+
+
+def test_momentum_and_rates_of_layers_go_on(
+    small_recipe: Make,
+    read_metrics: Read,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    changes: dict[str, Any] = {
+        "optim__optimizer": "sgd",
+        "optim__lr": 0.01,
+        "optim__lr_batch": 4,
+        "optim__layer_decay": 0.7,
+        "optim__schedule": "step",
+        "optim__steps": [0.8],
+        "train__epochs": 2,
+    }
+    whole = small_recipe(**changes)
+    fit(whole)
+    said = capsys.readouterr().err
+    assert "learning rate 0.02: optim.lr 0.01 is for 4 videos a step, this run takes 8" in said
+    config = json.loads(Path(str(whole.out), "last", "config.json").read_text(encoding="utf-8"))
+    assert config["training"]["lr"] == pytest.approx(0.02)
+    rates = [float(row["lr"]) for row in read_metrics(whole.out) if row["row"] == "step"]
+    assert rates == pytest.approx([0.02 / 3, 0.04 / 3, 0.02, 0.02, 0.02, 0.002])
+    broken = small_recipe(out=f"{whole.out}-broken", **changes)
+    _at_step(monkeypatch, 4, _interrupt)
+    with pytest.raises(TrainingInterrupted):
+        fit(broken)
+    fit(broken)
+    _same(Path(str(broken.out)), Path(str(whole.out)), read_metrics)
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -89,6 +90,22 @@ def test_randomness_depends_on_the_place_alone(
         assert drawn.setdefault((epoch, batch), value) == value
     assert len(set(drawn.values())) == 3
     assert optimizer.param_groups[0]["lr"] == pytest.approx(1e-3 / 3)
+
+
+def test_groups_have_their_share_of_the_rate(
+    task: VideoTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task.recipe = dataclasses.replace(
+        task.recipe,
+        optim=dataclasses.replace(task.recipe.optim, layer_decay=0.5, lr_batch=2),
+    )
+    optimizer = task.configure_optimizers()
+    monkeypatch.setattr(task, "optimizers", lambda _: optimizer)
+    task.on_train_batch_start(None, 0)
+    # The first of three steps of warm-up, batches of 8 where the rate is meant for 2.
+    assert task.current_rate() == pytest.approx(4e-3 / 3)
+    assert optimizer.param_groups[-1]["lr"] == pytest.approx(4e-3 / 3)
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(4e-3 / 3 * 0.5**10)
 
 
 def test_seeds_of_processes_differ(task: VideoTask, monkeypatch: pytest.MonkeyPatch) -> None:

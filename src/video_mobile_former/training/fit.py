@@ -35,6 +35,7 @@ from .distill import Teacher, load_teacher
 from .inputs import train_transform
 from .interrupt import StopRequest, StopTraining, TrainingInterrupted
 from .losses import loss_kind
+from .optim import batch_scale
 from .progress import say_begin
 from .recipe import Recipe, recipe_to_dict
 from .run_folder import RunFolder
@@ -283,6 +284,7 @@ def _training_info(recipe: Recipe, train: ClipIndex) -> dict[str, Any]:
     return {
         "date": date.today().isoformat(),
         "clips": len(train),
+        "lr": recipe.optim.lr * batch_scale(recipe),
         "device": torch.cuda.get_device_name() if cuda else platform.machine(),
         "versions": {
             "video-mobile-former": __version__,

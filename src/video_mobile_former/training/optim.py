@@ -1,48 +1,106 @@
-"""AdamW with weight decay where it belongs, and the learning rate as a function of the step."""
+"""AdamW or SGD with weight decay where it belongs, and the learning rate of a step and a layer."""
 
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 
-from .recipe_fields import OptimRecipe
+from .recipe_fields import OptimRecipe, Recipe
+
+_BLOCK = re.compile(r"blocks\.(\d+)\.")
+_FIRST = ("stem", "tokens")
+"""What comes before the blocks in every network of the package."""
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Split the trainable parameters into those with and those without weight decay.
+def parameter_groups(
+    model: nn.Module, weight_decay: float, layer_decay: float = 1.0
+) -> list[dict[str, Any]]:
+    """Split the trainable parameters by weight decay and, on request, by depth.
 
     Args:
         model: Norms and biases are recognised by having one axis; whatever its
             ``no_weight_decay()``, if it has one, names is left alone as well.
         weight_decay: Decay of the rest, at least 0.
+        layer_decay: Share of the learning rate that each layer keeps of the next one's, above 0
+            to 1; see :func:`layer_scales`.
 
     Returns:
-        Two groups for an optimiser, each with its ``weight_decay``.
+        Groups for an optimiser, each with its ``weight_decay`` and, as ``lr_scale``, what the
+        learning rate is to be multiplied by. Without layer decay exactly two, the second without
+        weight decay; else for each depth that has parameters, from the stem up.
     """
     named = getattr(model, "no_weight_decay", set)
     spared = set(named())
-    decayed, plain = [], []
+    scales = layer_scales(model, layer_decay)
+    found: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    if layer_decay == 1:
+        found = {(1.0, False): [], (1.0, True): []}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             alone = parameter.ndim <= 1 or name in spared
-            (plain if alone else decayed).append(parameter)
+            found.setdefault((scales[name], alone), []).append(parameter)
     return [
-        {"params": decayed, "weight_decay": weight_decay},
-        {"params": plain, "weight_decay": 0.0},
+        {"params": found[key], "weight_decay": 0.0 if key[1] else weight_decay, "lr_scale": key[0]}
+        for key in sorted(found)
     ]
 
 
-def build_optimizer(model: nn.Module, recipe: OptimRecipe) -> torch.optim.AdamW:
-    """Make AdamW (arXiv 1711.05101) for ``model``; its learning rate is set anew every step."""
-    groups = parameter_groups(model, recipe.weight_decay)
+def layer_scales(model: nn.Module, layer_decay: float) -> dict[str, float]:
+    """Give what the learning rate of each parameter is multiplied by.
+
+    Of a network with B blocks, the stem and the tokens have depth 0, ``blocks.N`` has depth
+    N + 1, and all that follows (the head) B + 1; the scale is ``layer_decay ** (B + 1 - depth)``.
+
+    Args:
+        model: The family or a baseline, whose parameters have these names.
+        layer_decay: Above 0 to 1.
+
+    Returns:
+        For each name of a parameter a number in (0, 1].
+    """
+    names = [name for name, _ in model.named_parameters()]
+    blocks = {name: int(found[1]) for name in names if (found := _BLOCK.match(name))}
+    head = max(blocks.values(), default=-1) + 2
+
+    def depth(name: str) -> int:
+        if name in blocks:
+            return blocks[name] + 1
+        return 0 if name.partition(".")[0] in _FIRST else head
+
+    return {name: layer_decay ** (head - depth(name)) for name in names}
+
+
+def build_optimizer(model: nn.Module, recipe: OptimRecipe) -> torch.optim.Optimizer:
+    """Make the optimiser for ``model``; the learning rates of its groups are set anew every step.
+
+    Source: AdamW is arXiv 1711.05101, Nesterov's momentum in SGD as torch has it.
+    """
+    groups = parameter_groups(model, recipe.weight_decay, recipe.layer_decay)
+    if recipe.optimizer == "sgd":
+        return torch.optim.SGD(
+            groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0
+        )
     return torch.optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas, fused=True)
 
 
+def step_batch(recipe: Recipe) -> int:
+    """Videos in one optimiser step, of all processes together."""
+    train = recipe.train
+    return train.batch_size * train.accumulate * train.devices * train.nodes
+
+
+def batch_scale(recipe: Recipe) -> float:
+    """What ``optim.lr_batch`` multiplies all learning rates by (arXiv 1706.02677)."""
+    return step_batch(recipe) / recipe.optim.lr_batch if recipe.optim.lr_batch else 1.0
+
+
 def learning_rate(step: int, recipe: OptimRecipe, *, steps_per_epoch: int, epochs: int) -> float:
-    """Give the learning rate of one optimiser step.
+    """Give the learning rate of one optimiser step, before any scaling by batch or layer.
 
     Args:
         step: Steps taken before this one, from 0.
@@ -51,14 +109,33 @@ def learning_rate(step: int, recipe: OptimRecipe, *, steps_per_epoch: int, epoch
         epochs: Epochs of the whole run.
 
     Returns:
-        A rise from ``lr / warm-up steps`` to ``lr``, then half a cosine down to ``min_lr`` (or
-        ``lr`` throughout).
+        A rise from ``lr / warm-up steps`` to ``lr``, then what the schedule says: half a cosine
+        down to ``min_lr``, steps down, or ``lr`` throughout.
     """
     total = steps_per_epoch * epochs
     warmup = min(round(recipe.warmup_epochs * steps_per_epoch), total)
     if step < warmup:
         return recipe.lr * (step + 1) / warmup
-    if recipe.schedule == "constant":
-        return recipe.lr
+    return _SCHEDULES[recipe.schedule](step, recipe, warmup, steps_per_epoch, total)
+
+
+def _constant(step: int, recipe: OptimRecipe, warmup: int, epoch: int, total: int) -> float:
+    return recipe.lr
+
+
+def _steps(step: int, recipe: OptimRecipe, warmup: int, epoch: int, total: int) -> float:
+    marks = (round(at * (total if at < 1 else epoch)) for at in recipe.steps)
+    passed = sum(step >= mark for mark in marks)
+    return max(recipe.lr * recipe.step_factor**passed, recipe.min_lr)
+
+
+def _cosine(step: int, recipe: OptimRecipe, warmup: int, epoch: int, total: int) -> float:
     done = min((step - warmup) / max(total - warmup, 1), 1.0)
     return recipe.min_lr + (recipe.lr - recipe.min_lr) * (1 + math.cos(math.pi * done)) / 2
+
+
+_SCHEDULES: dict[str, Callable[[int, OptimRecipe, int, int, int], float]] = {
+    "cosine": _cosine,
+    "step": _steps,
+    "constant": _constant,
+}

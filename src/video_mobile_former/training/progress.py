@@ -10,6 +10,7 @@ from typing import Any
 from ..clip import ClipSpec
 from ..console import say
 from ..data.index import ClipIndex
+from .optim import batch_scale, step_batch
 from .recipe_fields import Recipe
 from .run_folder import RunFolder
 
@@ -110,6 +111,12 @@ def say_begin(
         f" ({len(val) if val else 'none'} for validation), {clip.num_frames}×{clip.crop_size}²,"
         f" {recipe.train.epochs} epochs, into {run.path}"
     )
+    if recipe.optim.lr_batch:
+        say(
+            f"learning rate {recipe.optim.lr * batch_scale(recipe):g}: optim.lr "
+            f"{recipe.optim.lr:g} is for {recipe.optim.lr_batch} videos a step, this run takes "
+            f"{step_batch(recipe)}"
+        )
     if recipe.distill.teacher is not None:
         say(
             f"learns from {recipe.distill.teacher}, which has a share of "

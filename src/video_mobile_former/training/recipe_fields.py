@@ -52,18 +52,32 @@ class ModelRecipe:
 
 @dataclass(frozen=True)
 class OptimRecipe:
-    """AdamW, its learning rate over time, and the loss."""
+    """The optimiser, its learning rate over time, and the loss."""
 
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """adamw, or sgd with Nesterov's momentum; sgd wants an `lr` and `weight_decay` of its own."""
     lr: float = 1e-3
-    """Highest learning rate, for one optimiser step whatever the batch size."""
+    """Highest learning rate, for one optimiser step whatever the batch size; see `lr_batch`."""
+    lr_batch: int = 0
+    """Videos in one optimiser step that `lr` and `min_lr` are meant for: both are multiplied by
+    batch_size · accumulate · processes / lr_batch. 0 = they are used as they are."""
+    layer_decay: float = 1.0
+    """For fine-tuning: the head learns at `lr`, every block before it at this much of the rate of
+    the block after it, and the stem, before them all, at the lowest; above 0, 1 = all alike."""
     min_lr: float = 1e-6
-    """Learning rate at the end of the schedule."""
+    """Learning rate at the end of the cosine; the steps go no lower either."""
     warmup_epochs: float = 3.0
     """Epochs of linear rise from 0 to `lr`, counted in steps; may be a fraction."""
-    schedule: Literal["cosine", "constant"] = "cosine"
-    """What follows the rise."""
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
+    """What follows the rise; step = `lr` times `step_factor` at each of `steps`."""
+    steps: tuple[float, ...] = (0.5, 0.75)
+    """Where schedule step lowers the rate: shares of the run (below 1) or epochs (from 1)."""
+    step_factor: float = 0.1
+    """What each of `steps` multiplies the rate by, above 0 to 1."""
     weight_decay: float = 0.05
     """Decay of matrices and kernels; norms, biases and tokens have none."""
+    momentum: float = 0.9
+    """Nesterov's momentum of sgd, 0 to below 1."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay of AdamW's two running averages."""
     gradient_clip: float | None = 1.0
@@ -85,10 +99,17 @@ class OptimRecipe:
 
     def __post_init__(self) -> None:
         require(self, "optim", "lr", 0 < self.lr < math.inf, "above 0")
+        require(self, "optim", "lr_batch", self.lr_batch >= 0, "at least 0")
+        require(self, "optim", "layer_decay", 0 < self.layer_decay <= 1, "above 0 to 1")
         ok = 0 <= self.min_lr <= self.lr
         require(self, "optim", "min_lr", ok, f"between 0 and optim.lr ({self.lr})")
         require(self, "optim", "warmup_epochs", 0 <= self.warmup_epochs < math.inf, "at least 0")
+        ok = all(0 < at < math.inf for at in self.steps)
+        ok = ok and (bool(self.steps) or self.schedule != "step")
+        require(self, "optim", "steps", ok, "one or more numbers above 0")
+        require(self, "optim", "step_factor", 0 < self.step_factor <= 1, "above 0 to 1")
         require(self, "optim", "weight_decay", 0 <= self.weight_decay < math.inf, "at least 0")
+        require(self, "optim", "momentum", 0 <= self.momentum < 1, "0 to below 1")
         require(self, "optim", "betas", all(0 <= b < 1 for b in self.betas), "0 to below 1")
         clip = self.gradient_clip
         require(self, "optim", "gradient_clip", clip is None or clip > 0, "above 0, or null")

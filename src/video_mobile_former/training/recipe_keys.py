@@ -159,6 +159,8 @@ def _in_words(hint: Any) -> str:
     origin = typing.get_origin(hint)
     if origin is Literal:
         return "one of " + ", ".join(map(str, inner))
+    if origin is tuple and inner[-1] is Ellipsis:
+        return "numbers in a list such as [0.5, 0.75]"
     if origin is tuple:
         return f"{len(inner)} numbers in a list such as [{', '.join('0.5' for _ in inner)}]"
     if origin in (types.UnionType, typing.Union):
@@ -174,6 +176,8 @@ def _placeholder(hint: Any) -> str:
     origin = typing.get_origin(hint)
     if origin is Literal:
         return "{" + ",".join(map(str, inner)) + "}"
+    if origin is tuple and inner[-1] is Ellipsis:
+        return f"[{_placeholder(inner[0])},...]"
     if origin is tuple:
         return "[" + ",".join(_placeholder(i) for i in inner) + "]"
     return _placeholder(inner[0])

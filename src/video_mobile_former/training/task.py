@@ -27,7 +27,7 @@ from .ema import WeightAverage
 from .inputs import mixing, training_inputs
 from .interrupt import StopRequest
 from .losses import LossKind, classification_loss, loss_kind, zero_loss
-from .optim import build_optimizer, learning_rate
+from .optim import batch_scale, build_optimizer, learning_rate
 from .position import Position, Totals
 from .recipe_fields import Recipe
 from .smoothness import recorded_features, smoothness_loss
@@ -96,7 +96,7 @@ class VideoTask(pl.LightningModule):
         return EpochBatches(self.loader, self.position, self.stop)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW, with its running averages where the run is resumed."""
+        """The optimiser, with its running averages where the run is resumed."""
         optimizer = build_optimizer(self.model, self.recipe.optim)
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)
@@ -118,15 +118,15 @@ class VideoTask(pl.LightningModule):
         torch.manual_seed(int(mixed.generate_state(1, np.uint64)[0]) >> 1)
         rate = self.current_rate()
         for group in cast("torch.optim.Optimizer", self.optimizers(False)).param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("lr_scale", 1.0)
 
     def _place(self) -> list[int]:
         """What everything random in a batch is a function of."""
         return [self.recipe.seed, self.position.epoch, self.position.batch, self.global_rank]
 
     def current_rate(self) -> float:
-        """Learning rate of the next optimiser step."""
-        return learning_rate(
+        """Learning rate of the next optimiser step; `layer_decay` lowers it for some groups."""
+        return batch_scale(self.recipe) * learning_rate(
             self.position.step,
             self.recipe.optim,
             steps_per_epoch=self.steps_per_epoch,
