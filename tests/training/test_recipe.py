@@ -165,6 +165,7 @@ def test_unreadable_files(tmp_path: Path) -> None:
         ("train.batch_size", 1),
         ("train.accumulate", 0),
         ("train.ema_decay", 1.0),
+        ("train.patience", -1),
         ("train.checkpoint_every_minutes", 0.0),
         ("augment.scale", [0.0, 1.0]),
         ("augment.scale", [0.9, 0.5]),

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import types
 from collections.abc import Callable
 
 import numpy as np
@@ -60,6 +61,31 @@ def test_a_batch_without_statistics_moves_nothing(task: VideoTask, count: int) -
     assert all(torch.equal(v, before[k]) for k, v in task.model.state_dict().items())
     assert (task.totals.clips, task.totals.failed) == (0, 3)
     assert task.totals.failures[0] == "bad0.mp4: no video"
+
+
+@pytest.mark.parametrize("others", [True, False])
+def test_with_shared_statistics_all_processes_train_or_none(
+    others: bool, task: VideoTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def decide(decision: bool, all: bool) -> bool:
+        assert all
+        asked.append(decision)
+        return decision and others
+
+    task.recipe = dataclasses.replace(
+        task.recipe, train=dataclasses.replace(task.recipe.train, sync_batchnorm=True)
+    )
+    strategy = types.SimpleNamespace(reduce_boolean_decision=decide)
+    monkeypatch.setattr(_Trainer, "strategy", strategy, raising=False)
+    monkeypatch.setattr(_Trainer, "world_size", 2)
+    monkeypatch.setattr("torch.distributed.all_reduce", lambda numbers: None)
+    for count in (4, 1):
+        loss = task.training_step(_batch(count), 0)
+        assert (loss.item() > 0) == (others and count == 4)
+    assert asked == [True, False]
+    assert task.totals.clips == (4 if others else 0)
 
 
 def test_empty_batches_do_not_go_on_for_ever(task: VideoTask) -> None:

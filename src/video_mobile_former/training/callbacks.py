@@ -185,15 +185,32 @@ class Keeper(pl.Callback):
             self._save_checkpoints(task, is_best)
         at.unmeasured, task.totals = False, Totals()
         self._save(trainer, task)
-        finished = at.epoch >= task.recipe.train.epochs
+        finished = self._finished(task)
         left = self.progress.time_left(self._batches_done(task))
         words.append(in_words(at.seconds) + (f", {left} left" if left and not finished else ""))
         self.progress.line(" · ".join(words))
         if finished:
+            if at.epoch < task.recipe.train.epochs:
+                self._say_early(task)
             trainer.strategy.barrier("saved")  # the others read the result that the first wrote
             trainer.should_stop = True
         elif self._stop_wanted(trainer, task):
             raise StopTraining
+
+    def _finished(self, task: VideoTask) -> bool:
+        """Whether the run ends here; what a state says of it too, so that it is not continued."""
+        at, train = task.position, task.recipe.train
+        # Since when nothing was better, the best checkpoint tells: a resumed run counts on.
+        waited = at.epoch - self.best["epoch"] if self.best is not None else 0
+        stale = 0 < train.patience <= waited
+        return (at.epoch >= train.epochs or stale) and not at.unmeasured
+
+    def _say_early(self, task: VideoTask) -> None:
+        assert self.best is not None
+        self.progress.line(
+            f"stopped early: validation {BEST_NAMES[self.best_by]} is no better than at epoch "
+            f"{self.best['epoch']}, {task.recipe.train.patience} epochs ago (train.patience)"
+        )
 
     def _measure(self, trainer: pl.Trainer, task: VideoTask) -> Measured:
         assert self.val_batches is not None
@@ -261,7 +278,7 @@ class Keeper(pl.Callback):
         self.run.save_state(
             {
                 "data": self.data,
-                "finished": at.epoch >= task.recipe.train.epochs and not at.unmeasured,
+                "finished": self._finished(task),
                 "position": dataclasses.asdict(at),
                 "totals": dataclasses.asdict(task.totals),
                 "best": self.best,

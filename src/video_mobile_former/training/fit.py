@@ -30,6 +30,7 @@ from ..models.video_model import VideoModel
 from ..optional import require
 from ..version import __version__
 from .build import build_indexes, build_model, fingerprint, left_out_by, reading_of
+from .checks import check_patience, check_sync_batchnorm
 from .class_weights import class_weights
 from .distill import Teacher, load_teacher
 from .inputs import train_transform
@@ -108,10 +109,12 @@ def fit(recipe: Recipe, *, loggers: Sequence[Logger] = ()) -> FitResult:
     with contextlib.nullcontext() if leader else contextlib.redirect_stderr(io.StringIO()):
         # Of several processes one is enough to say what was found.
         reading_of(recipe).check()
+        check_sync_batchnorm(recipe)
         left_out = run.left_out if run.continues(recipe) else None
         train, val = build_indexes(recipe, left_out=left_out)
         weights = class_weights(recipe.optim.class_weights, train)
         best_by(recipe, multi_label=train.multi_label)
+        check_patience(recipe, validates=val is not None)
         loss_kind(recipe.optim.loss, multi_label=train.multi_label)
         model = build_model(recipe, train.class_names, multi_label=train.multi_label)
         check_smoothness(recipe, model.clip)
@@ -200,6 +203,7 @@ def _trainer(
         devices=train.devices,
         num_nodes=train.nodes,
         strategy="ddp" if several else "auto",
+        sync_batchnorm=several and train.sync_batchnorm,
         precision=_PRECISIONS[train.precision],  # pyright: ignore[reportArgumentType] - a literal
         accumulate_grad_batches=train.accumulate,
         max_epochs=-1,  # the keeper says when it is enough: a resumed run has fewer to go

@@ -162,12 +162,17 @@ class TrainRecipe:
     """What decides on validation which checkpoint is `best`; equal ones are told apart by the loss.
     auto = map (mean average precision) for multi-label data; mean_class where classes are
     balanced (`data.class_balanced`, `optim.class_weights`); else top1."""
+    patience: int = 0
+    """Stop early when validation has found no better checkpoint (`best_by`) for so many epochs;
+    0 = train for all `epochs`."""
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     """Kind of device."""
     devices: int = 1
     """Devices of one machine; above 1, one process each (DDP)."""
     nodes: int = 1
     """Machines; above 1, start the command with torchrun on each."""
+    sync_batchnorm: bool = False
+    """Take the batch statistics over the clips of all processes; CUDA only."""
     log_every_n_steps: int = 10
     """Optimiser steps between two `step` rows of the logs."""
     checkpoint_every_n_steps: int | None = None
@@ -180,6 +185,7 @@ class TrainRecipe:
             require(self, "train", name, getattr(self, name) >= 1, "at least 1")
         # A single clip has no batch statistics.
         require(self, "train", "batch_size", self.batch_size >= 2, "at least 2")
+        require(self, "train", "patience", self.patience >= 0, "at least 0")
         decay = self.ema_decay
         require(self, "train", "ema_decay", decay is None or 0 <= decay < 1, "0 to below 1")
         for name in ("checkpoint_every_n_steps", "checkpoint_every_minutes"):

@@ -140,7 +140,7 @@ class VideoTask(pl.LightningModule):
             UserError: If the loss is not finite, or too many clips cannot be read.
         """
         count, correct = len(batch["labels"]) * batch["clips"].shape[1], 0
-        if count < 2:  # one clip has no batch statistics
+        if not self._has_statistics(count):
             loss = zero_loss(self.model.parameters())
             count = 0
         else:
@@ -154,6 +154,14 @@ class VideoTask(pl.LightningModule):
                 correct = int((logits.argmax(1) == labels).sum())
         self._count(batch, count, loss.item() if count else 0.0, correct)
         return loss
+
+    def _has_statistics(self, count: int) -> bool:
+        """Whether a batch is trained on: one clip has no batch statistics."""
+        enough = count >= 2
+        if self.recipe.train.sync_batchnorm and self.trainer.world_size > 1:
+            # Shared statistics wait for every process: if one has no clips, all leave theirs out.
+            return self.trainer.strategy.reduce_boolean_decision(enough, all=True)
+        return enough
 
     def _loss(self, clips: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The loss of clips (B, 3, T, H, W), and their logits (B, K)."""

@@ -1,0 +1,40 @@
+"""What a recipe may ask for that its data or the machine cannot give; asked before a run begins."""
+
+from __future__ import annotations
+
+import torch
+
+from ..errors import RecipeError
+from .recipe_fields import Recipe
+
+
+def check_patience(recipe: Recipe, *, validates: bool) -> None:
+    """Refuse to wait for a better validation where there is none.
+
+    Args:
+        recipe: What is asked for.
+        validates: Whether the run has validation clips.
+
+    Raises:
+        RecipeError: If there are none.
+    """
+    if recipe.train.patience and not validates:
+        raise RecipeError(
+            f"train.patience {recipe.train.patience}: there are no validation clips to stop by; "
+            "set --data.val_fraction or --data.val_path, or --train.patience 0"
+        )
+
+
+def check_sync_batchnorm(recipe: Recipe) -> None:
+    """Refuse BatchNorm over all processes where torch cannot do it.
+
+    Raises:
+        RecipeError: If the run is not on CUDA devices.
+    """
+    kind = recipe.train.accelerator
+    on_cuda = kind in ("auto", "gpu") and torch.cuda.is_available()
+    if recipe.train.sync_batchnorm and not on_cuda:
+        raise RecipeError(
+            "train.sync_batchnorm needs CUDA devices, torch has it for no others; "
+            "--train.sync_batchnorm false gives each process statistics of its own"
+        )

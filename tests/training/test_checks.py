@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import lightning.pytorch as pl
+import pytest
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from video_mobile_former.errors import RecipeError
+from video_mobile_former.models.registry import create_model
+from video_mobile_former.training import fit as fit_module
+from video_mobile_former.training.checks import check_sync_batchnorm
+from video_mobile_former.training.recipe import Recipe, recipe_from_dict
+from video_mobile_former.training.run_folder import RunFolder
+
+Make = Callable[..., Recipe]
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "cuda", "ok"),
+    [
+        ("cpu", True, False),
+        ("mps", True, False),
+        ("auto", False, False),
+        ("gpu", False, False),
+        ("auto", True, True),
+        ("gpu", True, True),
+    ],
+)
+def test_shared_statistics_need_cuda(
+    accelerator: str, cuda: bool, ok: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    values = {"train.accelerator": accelerator, "train.devices": 2}
+    check_sync_batchnorm(recipe_from_dict(values))
+    recipe = recipe_from_dict({**values, "train.sync_batchnorm": True})
+    if ok:
+        check_sync_batchnorm(recipe)
+    else:
+        with pytest.raises(RecipeError, match=r"train\.sync_batchnorm needs CUDA devices"):
+            check_sync_batchnorm(recipe)
+
+
+def test_a_run_without_cuda_is_refused_before_it_begins(small_recipe: Make) -> None:
+    recipe = small_recipe(train__sync_batchnorm=True)
+    with pytest.raises(RecipeError, match=r"train\.sync_batchnorm needs CUDA devices") as error:
+        fit_module.fit(recipe)
+    assert "\n" not in str(error.value)
+    assert not RunFolder(str(recipe.out)).path.exists()
+
+
+@pytest.mark.parametrize("devices", [1, 2])
+@pytest.mark.parametrize("wanted", [False, True])
+def test_several_processes_are_told_to_share(
+    devices: int, wanted: bool, small_recipe: Make
+) -> None:
+    recipe = small_recipe(train__sync_batchnorm=wanted, train__devices=devices)
+    trainer = fit_module._trainer(recipe, RunFolder(str(recipe.out)), pl.Callback(), ())
+    sync: Any = getattr(trainer.strategy, "_layer_sync", None)
+    assert (sync is not None) == (wanted and devices == 2)
+    if sync is not None:
+        converted = sync.apply(nn.Sequential(nn.BatchNorm3d(2)))
+        assert isinstance(converted[0], nn.SyncBatchNorm)
+
+
+@pytest.mark.parametrize("name", ["vmf_500m", "x3d_xs", "movinet_a0", "tsm_mobilenetv2"])
+def test_networks_compute_the_same_with_shared_statistics(name: str) -> None:
+    """In one process; their own norms give way to torch's, which knows every rank and form."""
+    torch.manual_seed(0)
+    model = create_model(name, 3, num_frames=4, crop_size=32).train()
+    shared = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(model))
+    norms = [m for m in shared.modules() if isinstance(m, _BatchNorm)]
+    assert norms
+    assert all(isinstance(norm, nn.SyncBatchNorm) for norm in norms)
+    x = torch.randn(2, 3, 4, 32, 32)
+    for training in (True, False):
+        outputs = []
+        for network in (model, shared):
+            torch.manual_seed(1)  # dropout
+            outputs.append(network.train(training)(x))
+        torch.testing.assert_close(outputs[0], outputs[1])
+    states = model.state_dict(), shared.state_dict()
+    assert list(states[0]) == list(states[1])
+    for key, value in states[0].items():
+        torch.testing.assert_close(states[1][key], value)
