@@ -31,9 +31,8 @@ from torch import Tensor, nn
 from ...clip import ClipSpec
 from ...errors import UserError
 from ...layers.conv import ConvNorm, drop_path
-from ..recompute import recomputed
-from ..video_model import Form, VideoModel, check_arguments, check_counts
-from .parts import SqueezeExcitation, mean_over_clip, multiple_of_eight
+from ..video_model import Form, check_arguments, check_counts
+from .parts import SqueezeExcitation, StackedModel, mean_over_clip, multiple_of_eight
 
 EPS = 1e-3
 
@@ -53,7 +52,7 @@ class BottleneckRow(NamedTuple):
     """Spatial stride."""
 
 
-class MoViNet(VideoModel):
+class MoViNet(StackedModel):
     """MoViNet base classifier.
 
     Args:
@@ -132,25 +131,8 @@ class MoViNet(VideoModel):
         self.classifier = nn.Linear(hidden_dim, num_classes)
         self._reset_parameters()
 
-    def forward_features(self, x: Tensor) -> Tensor:
-        """Compute what the head sees.
-
-        Args:
-            x: Normalised RGB, (B, 3, T, H, W).
-
-        Returns:
-            Features (B, C, T, H', W').
-        """
-        x, num_frames = self._in_form(x)
-        x = self._trunk(x, num_frames)
-        return x if x.dim() == 5 else x.unflatten(0, (-1, num_frames)).transpose(1, 2)
-
-    def _trunk(self, x: Tensor, num_frames: int) -> Tensor:
-        x = F.silu(self.stem(x, num_frames))
-        recompute = self.gradient_checkpointing and self.training and torch.is_grad_enabled()
-        for block in self._rows():
-            x = recomputed(block, [block], x, num_frames) if recompute else block(x, num_frames)
-        return x
+    def _activate(self, x: Tensor) -> Tensor:
+        return F.silu(x)
 
     def _logits(self, x: Tensor, num_frames: int) -> Tensor:
         x = self._trunk(x, num_frames)

@@ -4,10 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...layers.activation import per_channel
+from ...layers.conv import ConvNorm
+from ..recompute import recomputed
+from ..video_model import VideoModel
+
+
+class StackedModel(VideoModel):
+    """A stem, blocks one after another that take ``(x, num_frames)``, and a head."""
+
+    stem: ConvNorm
+    blocks: nn.ModuleList
+
+    def forward_features(self, x: Tensor) -> Tensor:
+        """Compute what the head sees.
+
+        Args:
+            x: Normalised RGB, (B, 3, T, H, W).
+
+        Returns:
+            Features (B, C, T, H', W').
+        """
+        x, num_frames = self._in_form(x)
+        x = self._trunk(x, num_frames)
+        return x if x.dim() == 5 else x.unflatten(0, (-1, num_frames)).transpose(1, 2)
+
+    def _trunk(self, x: Tensor, num_frames: int) -> Tensor:
+        x = self._activate(self.stem(x, num_frames))
+        recompute = self.gradient_checkpointing and self.training and torch.is_grad_enabled()
+        for block in self.blocks:
+            x = recomputed(block, [block], x, num_frames) if recompute else block(x, num_frames)
+        return x
+
+    def _activate(self, x: Tensor) -> Tensor:
+        """The activation after the stem."""
+        raise NotImplementedError
 
 
 class SqueezeExcitation(nn.Module):

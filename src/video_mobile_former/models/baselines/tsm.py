@@ -17,7 +17,7 @@ Axes: B clips, T frames, C channels, H, W pixels.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -27,9 +27,8 @@ from torch import Tensor, nn
 from ...clip import ClipSpec
 from ...errors import UserError
 from ...layers.conv import ConvNorm, drop_path
-from ..recompute import recomputed
-from ..video_model import Form, VideoModel, check_arguments, check_choice, check_counts
-from .parts import mean_over_clip
+from ..video_model import Form, check_arguments, check_choice, check_counts
+from .parts import StackedModel, mean_over_clip
 
 
 class StageRow(NamedTuple):
@@ -56,7 +55,7 @@ MOBILENET_V2 = (
 )
 
 
-class TSMMobileNetV2(VideoModel):
+class TSMMobileNetV2(StackedModel):
     """TSM-MobileNetV2 classifier.
 
     Args:
@@ -141,36 +140,14 @@ class TSMMobileNetV2(VideoModel):
         nn.init.normal_(self.classifier.weight, std=0.001)
         nn.init.zeros_(self.classifier.bias)
 
-    def forward_features(self, x: Tensor) -> Tensor:
-        """Compute what the head sees.
-
-        Args:
-            x: Normalised RGB, (B, 3, T, H, W).
-
-        Returns:
-            Features (B, C, T, H', W').
-        """
-        x, num_frames = self._in_form(x)
-        x = self._trunk(x, num_frames)
-        return x if x.dim() == 5 else x.unflatten(0, (-1, num_frames)).transpose(1, 2)
-
-    def _trunk(self, x: Tensor, num_frames: int) -> Tensor:
-        x = F.relu6(self.stem(x, num_frames))
-        recompute = self.gradient_checkpointing and self.training and torch.is_grad_enabled()
-        for block in self._rows():
-            x = recomputed(block, [block], x, num_frames) if recompute else block(x, num_frames)
-        return x
+    def _activate(self, x: Tensor) -> Tensor:
+        return F.relu6(x)
 
     def _logits(self, x: Tensor, num_frames: int) -> Tensor:
         x = F.relu6(self.head_conv(self._trunk(x, num_frames), num_frames))
         # The classifier is linear: the mean of the frames' logits is the logits of their mean.
         pooled = mean_over_clip(x, num_frames)
         return self.classifier(F.dropout(pooled, self.drop_rate, self.training))
-
-    def _rows(self) -> Iterator[ShiftBlock]:
-        for block in self.blocks:
-            assert isinstance(block, ShiftBlock)
-            yield block
 
 
 class ShiftBlock(nn.Module):

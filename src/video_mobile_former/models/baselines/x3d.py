@@ -22,21 +22,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...clip import ClipSpec
 from ...errors import UserError
 from ...layers.conv import BatchNorm, ConvNorm, drop_path
-from ..recompute import recomputed
-from ..video_model import Form, VideoModel, check_arguments, check_counts
-from .parts import SqueezeExcitation, mean_over_clip, multiple_of_eight
+from ..video_model import Form, check_arguments, check_counts
+from .parts import SqueezeExcitation, StackedModel, mean_over_clip, multiple_of_eight
 
 STEM_TEMPORAL_KERNEL, TEMPORAL_KERNEL = 5, 3
 
 
-class X3D(VideoModel):
+class X3D(StackedModel):
     """X3D classifier.
 
     Args:
@@ -138,25 +136,8 @@ class X3D(VideoModel):
         self.classifier = nn.Linear(head_dim, num_classes)
         self._reset_parameters()
 
-    def forward_features(self, x: Tensor) -> Tensor:
-        """Compute what the head sees.
-
-        Args:
-            x: Normalised RGB, (B, 3, T, H, W).
-
-        Returns:
-            Features (B, C, T, H', W').
-        """
-        x, num_frames = self._in_form(x)
-        x = self._trunk(x, num_frames)
-        return x if x.dim() == 5 else x.unflatten(0, (-1, num_frames)).transpose(1, 2)
-
-    def _trunk(self, x: Tensor, num_frames: int) -> Tensor:
-        x = F.relu(self.stem(x, num_frames))
-        recompute = self.gradient_checkpointing and self.training and torch.is_grad_enabled()
-        for block in self._rows():
-            x = recomputed(block, [block], x, num_frames) if recompute else block(x, num_frames)
-        return x
+    def _activate(self, x: Tensor) -> Tensor:
+        return F.relu(x)
 
     def _logits(self, x: Tensor, num_frames: int) -> Tensor:
         x = self._trunk(x, num_frames)
