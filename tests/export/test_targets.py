@@ -42,7 +42,11 @@ def test_an_artefact_computes_what_the_model_does(quick, model):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "form", "dtype"),
-    list(itertools.product(MINE, ("volume", "frames"), ("float32", "uint8"))),
+    [
+        (target, form, dtype)
+        for target in MINE
+        for form, dtype in itertools.product(TARGETS[target].forms, ("float32", "uint8"))
+    ],
 )
 @torch.no_grad()
 def test_both_forms_and_inputs_are_equal(target, form, dtype, model, artifacts):

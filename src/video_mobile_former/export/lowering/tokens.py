@@ -46,12 +46,13 @@ class Gather(nn.Module):
         query, gate = self.query, self.gate
         if query is None or gate is None:
             query, gate = self._ask(tokens)
-        scores = query @ rows.transpose(1, 2)  # (B, M·h, L)
-        # Softmax taken apart: its division falls on M·h sums instead of on all places, and OpenVINO
+        scores = query @ rows.transpose(1, 2)  # (B, h·M, L)
+        # Softmax taken apart: its division falls on h·M sums instead of on all places, and OpenVINO
         # would replace product, softmax and product by one slower attention kernel.
         weights = (scores - scores.amax(dim=-1, keepdim=True)).exp()
-        found = (weights @ rows) / weights.sum(dim=-1, keepdim=True)  # (B, M·h, C)
-        found = (found.unflatten(1, (-1, self.num_heads)) * self.mask).sum(dim=2)  # (B, M, C)
+        found = (weights @ rows) / weights.sum(dim=-1, keepdim=True)  # (B, h·M, C)
+        found = found.unflatten(1, (self.num_heads, -1)) * self.mask.unsqueeze(1)
+        found = found.sum(dim=1)  # (B, M, C)
         return self.norm(tokens + self.output(found * gate))
 
     def _ask(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
@@ -74,8 +75,8 @@ class Read(nn.Module):
     def forward(self, rows: Tensor, tokens: Tensor) -> Tensor:
         """Map rows (B, L, C) and tokens (B, M, D) to rows (B, L, C)."""
         key, value = self.tells(tokens).split(self.channels, dim=-1)
-        scores = spread(key, self.mask) @ rows.transpose(1, 2)  # (B, M·h, L)
-        weights = scores.unflatten(1, (-1, self.num_heads)).softmax(dim=1).flatten(1, 2)
+        scores = spread(key, self.mask) @ rows.transpose(1, 2)  # (B, h·M, L)
+        weights = scores.unflatten(1, (self.num_heads, -1)).softmax(dim=2).flatten(1, 2)
         return rows + weights.transpose(1, 2) @ spread(value, self.mask)
 
 
@@ -122,5 +123,7 @@ def joined(layers: list[nn.Linear], scales: list[float]) -> nn.Linear:
 
 
 def spread(vectors: Tensor, mask: Tensor) -> Tensor:
-    """Put per-token vectors (B, M, C) on a block diagonal (B, M·h, C), one block a head."""
-    return (vectors.unsqueeze(2) * mask).flatten(1, 2)
+    """Put per-token vectors (B, M, C) on a block diagonal (B, h·M, C), one block a head."""
+    # Joined, not reshaped: onnxscript 0.7 drops a Reshape before a product and the one after it as
+    # needless where B happens to equal h or M, and the product is then another one.
+    return torch.cat([vectors * head for head in mask], dim=1)
