@@ -3,10 +3,12 @@ from __future__ import annotations
 import dataclasses
 import types
 from collections.abc import Callable
+from typing import Literal
 
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch.plugins.precision import MixedPrecision
 
 from video_mobile_former.data.dataset import Batch, ClipDataset, ClipFailure
 from video_mobile_former.data.loader import make_loader
@@ -154,6 +156,35 @@ def test_a_gradient_that_is_not_finite_stops(task: VideoTask) -> None:
     first.grad[0] = torch.inf
     with pytest.raises(UserError, match=r"step 1: the gradient's norm is .*lower --optim\.lr"):
         task.configure_gradient_clipping(optimizer)
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_with_fp16_the_true_gradient_is_limited(
+    optimizer: Literal["adamw", "sgd"], task: VideoTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The scaled loss of fp16 must not reach the norm, nor shrink what the optimiser gets."""
+    task.recipe = dataclasses.replace(
+        task.recipe,
+        optim=dataclasses.replace(task.recipe.optim, optimizer=optimizer),
+        train=dataclasses.replace(task.recipe.train, precision="fp16"),
+    )
+    made = task.configure_optimizers()
+    precision = MixedPrecision("16-mixed", "cpu")
+    weight = next(p for p in task.model.parameters() if p.ndim > 1)
+
+    def closure() -> torch.Tensor:
+        assert precision.scaler is not None
+        loss = 3 * weight.sum()
+        precision.scaler.scale(loss).backward()
+        return loss
+
+    # What Lightning does between the backward pass and the step.
+    limit = lambda model, optimizer: task.configure_gradient_clipping(optimizer)  # noqa: E731
+    monkeypatch.setattr(precision, "_after_closure", limit)
+    precision.optimizer_step(made, task, closure)
+    assert task.grad_norm == pytest.approx(3.0 * np.sqrt(weight.numel()), rel=1e-4)
+    assert weight.grad is not None
+    assert weight.grad.norm().item() == pytest.approx(1.0, rel=1e-4)
 
 
 def test_the_average_is_no_part_of_the_module(task: VideoTask) -> None:

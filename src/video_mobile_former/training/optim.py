@@ -75,8 +75,16 @@ def layer_scales(model: nn.Module, layer_decay: float) -> dict[str, float]:
     return {name: layer_decay ** (head - depth(name)) for name in names}
 
 
-def build_optimizer(model: nn.Module, recipe: OptimRecipe) -> torch.optim.Optimizer:
+def build_optimizer(
+    model: nn.Module, recipe: OptimRecipe, *, fused: bool = True
+) -> torch.optim.Optimizer:
     """Make the optimiser for ``model``; the learning rates of its groups are set anew every step.
+
+    Args:
+        model: What is trained.
+        recipe: Which optimiser, with its numbers.
+        fused: Whether AdamW may take its step in one kernel. With fp16 such a step would also
+            undo the scaling of the loss, too late for the gradient's norm to be limited.
 
     Source: AdamW is arXiv 1711.05101, Nesterov's momentum in SGD as torch has it.
     """
@@ -85,7 +93,7 @@ def build_optimizer(model: nn.Module, recipe: OptimRecipe) -> torch.optim.Optimi
         return torch.optim.SGD(
             groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0
         )
-    return torch.optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas, fused=True)
+    return torch.optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas, fused=fused)
 
 
 def step_batch(recipe: Recipe) -> int:
@@ -124,7 +132,8 @@ def _constant(step: int, recipe: OptimRecipe, warmup: int, epoch: int, total: in
 
 
 def _steps(step: int, recipe: OptimRecipe, warmup: int, epoch: int, total: int) -> float:
-    marks = (round(at * (total if at < 1 else epoch)) for at in recipe.steps)
+    # However short the run, its first step has the full rate.
+    marks = (max(1, round(at * (total if at < 1 else epoch))) for at in recipe.steps)
     passed = sum(step >= mark for mark in marks)
     return max(recipe.lr * recipe.step_factor**passed, recipe.min_lr)
 

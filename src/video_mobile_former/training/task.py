@@ -97,7 +97,8 @@ class VideoTask(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The optimiser, with its running averages where the run is resumed."""
-        optimizer = build_optimizer(self.model, self.recipe.optim)
+        fused = self.recipe.train.precision != "fp16"
+        optimizer = build_optimizer(self.model, self.recipe.optim, fused=fused)
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)
             self.optimizer_state = None
