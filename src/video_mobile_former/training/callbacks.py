@@ -208,8 +208,8 @@ class Keeper(pl.Callback):
     def _say_early(self, task: VideoTask) -> None:
         assert self.best is not None
         self.progress.line(
-            f"stopped early: validation {BEST_NAMES[self.best_by]} is no better than at epoch "
-            f"{self.best['epoch']}, {task.recipe.train.patience} epochs ago (train.patience)"
+            f"stopped early: validation {BEST_NAMES[self.best_by]} is no better since epoch "
+            f"{self.best['epoch']} (train.patience {task.recipe.train.patience})"
         )
 
     def _measure(self, trainer: pl.Trainer, task: VideoTask) -> Measured:
