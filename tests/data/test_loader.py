@@ -232,7 +232,7 @@ def test_ctrl_c_is_quiet(endless: tuple[subprocess.Popen[str], list[int]]):
     process, workers = endless
     assert len(workers) == 2
     os.killpg(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=180)
     assert process.returncode == 1
     assert "Traceback" not in errors
     assert "interrupted" in errors
