@@ -88,6 +88,12 @@ def test_csv_and_json_hold_any_text(
     assert len(json.loads(text.encode("utf-8"))["results"]) == len(found)
 
 
+def test_json_holds_a_label_that_is_no_text() -> None:
+    found = Prediction("a.mp4", ("bad\ud800",), (1.0,), (0,), 1)
+    text = json.dumps(to_json([found]), ensure_ascii=False).encode("utf-8")
+    assert json.loads(text)["results"][0]["predictions"][0]["label"] == "bad\\ud800"
+
+
 def test_csv_columns(tmp_path: Path) -> None:
     write_csv(tmp_path / "new" / "out.csv", [GOOD, BAD])
     assert (tmp_path / "new" / "out.csv").read_text() == (

@@ -49,7 +49,7 @@ class Prediction:
         return {
             "path": encodable(self.path),
             "predictions": [
-                {"label": label, "class": number, "score": round(score, 6)}
+                {"label": encodable(label), "class": number, "score": round(score, 6)}
                 for label, number, score in ranked
             ],
             "num_frames": self.num_frames,
