@@ -161,6 +161,7 @@ def test_workers_resume(index: ClipIndex, two_epochs: list[tuple]):
 
 # A program that trains for ever, in its own process group.
 ENDLESS = """
+import signal
 import sys
 from video_mobile_former.clip import ClipSpec
 from video_mobile_former.data.dataset import ClipDataset
@@ -177,6 +178,8 @@ def main():
             print(*(worker.pid for worker in loader._iterator._workers), flush=True)
 
 if __name__ == "__main__":
+    # Ignored where the tests were started in the background of a script.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         main()
     except KeyboardInterrupt:
