@@ -54,7 +54,7 @@ def write(
             model.output_description[OUTPUT_NAME] = "Logits"
             model.user_defined_metadata[METADATA_KEY] = info.to_json()
             model.save(str(path))
-    except Exception as error:
+    except Exception as error:  # converters raise errors of many kinds
         raise UserError(f"Core ML refuses this model: {first_line(error)}") from error
     return {"minimum_deployment_target": MINIMUM, "run": False}
 
@@ -74,6 +74,6 @@ def embedded(path: Path) -> str | None:
         tools = require("coremltools", extra="coreml", purpose="Core ML")
         try:
             spec = tools.utils.load_spec(str(path))
-        except Exception as error:
+        except Exception as error:  # converters raise errors of many kinds
             raise CheckpointError(f"{path} is no Core ML package: {first_line(error)}") from error
     return spec.description.metadata.userDefined.get(METADATA_KEY)

@@ -49,7 +49,7 @@ def write(
             )
             left = operators_left(lowered.exported_program().graph_module)
             written = lowered.to_executorch()
-    except Exception as error:
+    except Exception as error:  # converters raise errors of many kinds
         raise UserError(f"ExecuTorch refuses this model: {first_line(error)}") from error
     if left:
         names = ", ".join(f"{name} ({count})" for name, count in left.items())
