@@ -71,6 +71,7 @@ def parse() -> argparse.Namespace:
         "--runtimes", nargs="+", default=["openvino"], help="eager, export targets, or all"
     )
     parser.add_argument("--form", choices=("auto", "volume", "frames", "all"), default="auto")
+    parser.add_argument("--channels", choices=("first", "last"), help="of exported inputs")
     parser.add_argument("--threads", type=int, nargs="+", default=[1])
     parser.add_argument("--json", type=Path, metavar="FILE", help="rows, and a PNG of this name")
     parser.add_argument("--artefacts", type=Path, metavar="FOLDER", help="keep artefacts here")
@@ -87,6 +88,7 @@ def run(args: argparse.Namespace) -> int:
             [ModelChoice.parse(text) for text in args.models],
             runtimes=args.runtimes,
             form=args.form,
+            channels=args.channels,
             folder=args.artefacts or Path(temporary),
         )
         contestants += eager_pair(contestants)

@@ -54,6 +54,11 @@ def add_benchmark(commands: Any) -> None:
         help="graph form; auto: the faster one of the runtime as measured (default)",
     )
     parser.add_argument(
+        "--channels",
+        choices=("first", "last"),
+        help="where the channels of exported inputs stand; default: where the runtime is faster",
+    )
+    parser.add_argument(
         "--threads", type=int, nargs="+", default=[1], help="one or several counts (default: 1)"
     )
     parser.add_argument(
@@ -93,6 +98,7 @@ def _benchmark(args: argparse.Namespace) -> int:
             choices,
             runtimes=args.runtime,
             form=args.form,
+            channels=args.channels,
             batches=args.batch,
             folder=Path(folder),
         )

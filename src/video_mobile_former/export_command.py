@@ -52,6 +52,11 @@ def add_export(
         help="normalised clips (default), or pixels that the graph normalises itself",
     )
     parser.add_argument(
+        "--channels",
+        choices=("first", "last"),
+        help="where the channels of the input stand; default: where the target is faster",
+    )
+    parser.add_argument(
         "--precision",
         choices=("fp32", "fp16", "int8"),
         default="fp32",
@@ -96,6 +101,7 @@ def _export(args: argparse.Namespace, source_of: Callable[[argparse.Namespace], 
         target=args.to,
         form=args.form,
         dtype=args.input,
+        channels=args.channels,
         precision=args.precision,
         batch=_batch(args.batch),
         num_frames=args.num_frames,

@@ -2,16 +2,20 @@
 
 import dataclasses
 import json
+from typing import get_args
 
 import pytest
+import torch
 
 from video_mobile_former.clip import ClipSpec
 from video_mobile_former.errors import CheckpointError
 from video_mobile_former.export.artifact import (
     ArtifactInfo,
     ArtifactInput,
+    Layout,
     artifact_sha256,
     info_path,
+    lay_out,
     parse_info,
     write_info,
 )
@@ -40,6 +44,23 @@ def test_it_survives_its_json(tmp_path):
     assert parse_info(where.read_text(encoding="utf-8"), where) == INFO
 
 
+@pytest.mark.parametrize("layout", get_args(Layout))
+def test_clips_are_laid_out_as_the_axes_say(layout):
+    clips = torch.arange(2 * 3 * 4 * 5 * 6).view(2, 3, 4, 5, 6)
+    found = lay_out(clips, layout)
+    axes = dataclasses.replace(INFO.input, layout=layout).axes
+    sizes = {"batch": 2, "channels": 3, "num_frames": 4, "height": 5, "width": 6}
+    sizes["batch_times_frames"] = 8
+    assert tuple(found.shape) == tuple(sizes[name] for name in axes)
+    # Clip 1, frame 2: the seventh of the frames in a row.
+    frame = found.unflatten(0, (2, 4)) if len(axes) == 4 else found
+    if layout == "BCTHW":
+        frame = frame.transpose(1, 2)
+    picture = frame[1, 2]
+    picture = picture if layout.endswith("HW") else picture.permute(2, 0, 1)
+    assert torch.equal(picture, clips[1, :, 2])
+
+
 def test_what_stands_inside_knows_neither_its_digest_nor_its_proof():
     inside = parse_info(INFO.to_json(), "x")
     assert inside == dataclasses.replace(INFO, parity=None, sha256=None)
@@ -54,6 +75,11 @@ def test_what_stands_inside_knows_neither_its_digest_nor_its_proof():
         ({"clip": {"frames": 3}}, "damaged: clip has unknown keys"),
         ({"input": {"name": "clip"}}, "damaged: "),
         ({"macs_per_view": "many"}, "damaged: macs_per_view is 'many'"),
+        ({"input": INFO.to_dict()["input"] | {"layout": "WHTCB"}}, "damaged: .*'WHTCB'"),
+        (
+            {"input": INFO.to_dict()["input"] | {"layout": "(BT)HWC"}},
+            "damaged: its input has shape",
+        ),
         ({"sha256": 5}, "damaged: sha256 is 5"),
         ({"colour": 1}, "damaged: it has unknown colour"),
     ],

@@ -41,21 +41,24 @@ def test_an_artefact_computes_what_the_model_does(quick, model):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("target", "form", "dtype"),
+    ("target", "form", "dtype", "channels"),
     [
-        (target, form, dtype)
+        # Both orders of channels with both types in all, not in each form of each target.
+        (target, form, dtype, "first" if (dtype == "uint8") == (form == "volume") else "last")
         for target in MINE
         for form, dtype in itertools.product(TARGETS[target].forms, ("float32", "uint8"))
     ],
 )
 @torch.no_grad()
-def test_both_forms_and_inputs_are_equal(target, form, dtype, model, artifacts):
-    written = artifacts(target=target, form=form, dtype=dtype, batch=2)
+def test_forms_types_and_orders_are_equal(target, form, dtype, channels, model, artifacts):
+    written = artifacts(target=target, form=form, dtype=dtype, batch=2, channels=channels)
     exported = load_artifact(written.path)
     # Three clips for an artefact that takes two: the last call is filled up.
     assert difference(model, exported, clips()) < 1e-5
     assert exported.takes_uint8 == (dtype == "uint8")
-    assert written.info.input.shape == ((2, 3, 4, 64, 64) if form == "volume" else (8, 3, 64, 64))
+    rows, places = ((2,), (4, 64, 64)) if form == "volume" else ((8,), (64, 64))
+    shape = (*rows, 3, *places) if channels == "first" else (*rows, *places, 3)
+    assert written.info.input.shape == shape
 
 
 @pytest.mark.slow
@@ -63,7 +66,10 @@ def test_both_forms_and_inputs_are_equal(target, form, dtype, model, artifacts):
 @torch.no_grad()
 def test_frames_and_size_may_stay_free(target, model, artifacts):
     written = artifacts(target=target, dynamic=True, form="volume")
-    assert written.info.input.shape == (None, 3, None, None, None)
+    free = [name for name in written.info.input.axes if name != "channels"]
+    assert free == ["batch", "num_frames", "height", "width"]
+    shape = dict(zip(written.info.input.axes, written.info.input.shape, strict=True))
+    assert shape == dict.fromkeys(free) | {"channels": 3}
     exported = load_artifact(written.path)
     assert difference(model, exported, clips(2, 7, 96, 80)) < 1e-5
 

@@ -128,6 +128,8 @@ class Contestant:
     path: str | None = None
     """Its artefact; None for eager."""
     precision: str = "fp32"
+    layout: str = "BCTHW"
+    """Order of the dimensions of what it is fed."""
     fused: bool = True
     """Eager: with BatchNorms folded, as it should be used."""
     size_bytes: int | None = None

@@ -10,7 +10,7 @@ from typing import Any
 from ..clip import ClipSpec
 from ..console import say
 from ..errors import UserError
-from ..export.artifact import ArtifactInfo
+from ..export.artifact import ArtifactInfo, Channels
 from ..export.exporting import ExportRequest, export_model
 from ..export.loading import read_info
 from ..export.lowering import GraphForm
@@ -31,6 +31,7 @@ def prepare(
     runtimes: Sequence[str] = (EAGER,),
     form: FormChoice = "auto",
     batches: Sequence[int] = (1,),
+    channels: Channels | None = None,
     folder: Path,
 ) -> list[Contestant]:
     """Make the contestants, exporting models to the runtimes that are asked for.
@@ -41,6 +42,8 @@ def prepare(
             is installed here and takes the model; those that do not are named on stderr.
         form: Graph form. ``auto`` takes the one that a runtime prefers, ``all`` all it has.
         batches: Clips at once.
+        channels: Where the channels of inputs stand in artefacts that are exported now; None for
+            where each runtime is faster.
         folder: Where artefacts are written. What an earlier call left there of the same names,
             weights and code is used again.
 
@@ -63,7 +66,9 @@ def prepare(
         macs = count_macs(model)
         for runtime in named:
             try:
-                contestants += _of_model(choice, model, macs, runtime, form, batches, folder)
+                contestants += _of_model(
+                    choice, model, macs, runtime, form, batches, channels, folder
+                )
             except UserError as error:
                 if ALL not in runtimes or runtime in runtimes:
                     raise
@@ -127,6 +132,7 @@ def _of_model(
     runtime: str,
     form: FormChoice,
     batches: Sequence[int],
+    channels: Channels | None,
     folder: Path,
 ) -> list[Contestant]:
     if runtime == EAGER:
@@ -137,7 +143,7 @@ def _of_model(
         ]
     target = get_target(runtime)
     return [
-        _of_info(choice, written(choice, model, target, each, batch, folder), batch)
+        _of_info(choice, written(choice, model, target, each, batch, folder, channels), batch)
         for each in target_forms(target, form)
         for batch in batches
     ]
@@ -181,6 +187,7 @@ def _of_info(choice: ModelChoice, path: Path, batch: int) -> Contestant:
         _macs(info, clip),
         path=str(path),
         precision=info.precision,
+        layout=info.input.layout,
         size_bytes=_size(get_target(info.target), path),
         max_difference=(info.parity or {}).get("max_difference"),
     )
@@ -193,6 +200,7 @@ def written(
     form: GraphForm,
     batch: int,
     folder: Path,
+    channels: Channels | None = None,
 ) -> Path:
     """The artefact of a model, compared with it; written now if it is not there from before.
 
@@ -202,13 +210,15 @@ def written(
         UserError: If the target refuses the model, or the artefact is not equal to it.
     """
     name = choice.label.replace("/", "_").strip("._")
-    path = folder / f"{name}-{form}-batch{batch}{target.suffix}"
+    order = "" if channels is None else f"-channels_{channels}"
+    path = folder / f"{name}-{form}{order}-batch{batch}{target.suffix}"
     key_file = path.with_name(path.name + ".key")
     key = _key(model, target)
     if path.exists() and key_file.is_file() and key_file.read_text(encoding="utf-8") == key:
         return path
     say(f"exporting {choice.label} for {target.title} ({form}, batch {batch})")
-    export_model(model, path, ExportRequest(target.name, form=form, batch=batch))
+    request = ExportRequest(target.name, form=form, batch=batch, channels=channels)
+    export_model(model, path, request)
     write_text(key_file, key)
     return path
 

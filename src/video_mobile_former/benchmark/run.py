@@ -53,9 +53,10 @@ def measure(
 
     Returns:
         A row of plain data for each contestant and thread count: ``model``, ``runtime``,
-        ``runtime_version``, ``form``, ``precision``, ``threads``, ``batch``, ``num_frames``,
-        ``size``, what :func:`.latency.speed` tells (``latency_ms`` of a call, ``ms_per_clip``,
-        ``macs`` of one clip, …), ``size_mb`` of the artefact, ``max_difference`` from eager,
+        ``runtime_version``, ``form``, ``precision``, ``layout`` of the input, ``threads``,
+        ``batch``, ``num_frames``, ``size``, what :func:`.latency.speed` tells (``latency_ms`` of a
+        call, ``ms_per_clip``, ``macs`` of one clip, …), ``size_mb`` of the artefact,
+        ``max_difference`` from eager,
         ``peak_memory_mb`` and ``loaded_memory_mb``, ``busy`` (share of the time that the
         contestant had the processor, or more with several threads), ``other_load`` (cores that
         other programs used meanwhile) and ``machine``.
@@ -133,6 +134,7 @@ def _row(
         "runtime_version": library_version(_RUNTIMES.get(contestant.runtime, contestant.runtime)),
         "form": contestant.form,
         "precision": contestant.precision,
+        "layout": contestant.layout,
         "fused": contestant.fused,
         "threads": num_threads,
         "batch": contestant.batch,

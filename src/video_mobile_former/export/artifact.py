@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from torch import Tensor
+
 from ..clip import ClipSpec
 from ..errors import CheckpointError, UserError
 from ..files import write_json
@@ -25,7 +27,34 @@ INPUT_NAME, OUTPUT_NAME = "clip", "logits"
 
 InputDtype = Literal["float32", "uint8"]
 Precision = Literal["fp32", "fp16", "int8"]
-Layout = Literal["BCTHW", "(BT)CHW", "(BT)HWC"]
+Layout = Literal["BCTHW", "BTHWC", "(BT)CHW", "(BT)HWC"]
+Channels = Literal["first", "last"]
+"""Where the channels of an input stand: before height and width, or after them."""
+
+_LAYOUTS: dict[tuple[GraphForm, Channels], Layout] = {
+    ("volume", "first"): "BCTHW",
+    ("volume", "last"): "BTHWC",
+    ("frames", "first"): "(BT)CHW",
+    ("frames", "last"): "(BT)HWC",
+}
+
+_AXES = {"B": "batch", "C": "channels", "T": "num_frames", "H": "height", "W": "width"}
+
+
+def layout_of(form: GraphForm, channels: Channels) -> Layout:
+    """The order of an input's dimensions."""
+    return _LAYOUTS[form, channels]
+
+
+def lay_out(clips: Tensor, layout: Layout) -> Tensor:
+    """Clips (B, 3, T, H, W) in the order of an artefact's input; a view where that is possible."""
+    if layout == "BTHWC":
+        return clips.permute(0, 2, 3, 4, 1)
+    if layout == "(BT)CHW":
+        return clips.transpose(1, 2).flatten(0, 1)
+    if layout == "(BT)HWC":
+        return clips.permute(0, 2, 3, 4, 1).flatten(0, 1)
+    return clips
 
 
 @dataclass(frozen=True)
@@ -43,6 +72,13 @@ class ArtifactInput:
     """What a caller may choose: any of ``batch``, ``num_frames`` and ``size``."""
     batch: int | None
     """Clips in one call; None where it is free."""
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """Names of the dimensions in the order of the layout."""
+        letters = self.layout.removeprefix("(BT)")
+        rows = ("batch_times_frames",) if letters != self.layout else ()
+        return (*rows, *(_AXES[letter] for letter in letters))
 
 
 @dataclass(frozen=True)
@@ -210,7 +246,7 @@ def _input(values: dict[str, Any]) -> ArtifactInput:
     found = ArtifactInput(**fields)
     if found.dtype not in get_args(InputDtype) or found.layout not in get_args(Layout):
         raise UserError(f"its input is {found.dtype!r} in layout {found.layout!r}")
-    if len(found.shape) != (5 if found.layout == "BCTHW" else 4):
+    if len(found.shape) != (4 if found.layout.startswith("(BT)") else 5):
         raise UserError(f"its input has shape {found.shape} in layout {found.layout!r}")
     for size in (*found.shape, found.batch):
         if size is not None:

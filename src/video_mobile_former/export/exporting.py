@@ -26,10 +26,12 @@ from .artifact import (
     INPUT_NAME,
     ArtifactInfo,
     ArtifactInput,
+    Channels,
     InputDtype,
     Layout,
     Precision,
     info_path,
+    layout_of,
 )
 from .graph import ExportGraph
 from .lowering import GraphForm, lower
@@ -44,7 +46,7 @@ Batch = int | Literal["auto", "dynamic"]
 class Calibration(Protocol):
     """Clips that ``int8`` measures the ranges of activations on."""
 
-    def inputs(self, clip: ClipSpec, *, form: GraphForm, dtype: InputDtype) -> Sequence[Tensor]:
+    def inputs(self, clip: ClipSpec, *, layout: Layout, dtype: InputDtype) -> Sequence[Tensor]:
         """The clips as a graph takes them, one clip an input."""
         ...
 
@@ -63,6 +65,8 @@ class ExportRequest:
     """None for the one that the target runs faster."""
     dtype: InputDtype = "float32"
     """``uint8`` puts the normalisation into the graph."""
+    channels: Channels | None = None
+    """Where the channels of the input stand; None for where the target is faster."""
     precision: Precision = "fp32"
     """``fp16`` stores weights in half the space; ``int8`` also computes in whole numbers."""
     batch: Batch = "auto"
@@ -132,10 +136,11 @@ def export_model(
         info.clip,
         form=info.form,
         dtype=request.dtype,
+        channels=_channels(request, target, info.form),
     )
     inputs: Sequence[Tensor] | None = None
     if request.precision == "int8" and calibration is not None:
-        inputs = calibration.inputs(info.clip, form=info.form, dtype=request.dtype)
+        inputs = calibration.inputs(info.clip, layout=info.input.layout, dtype=request.dtype)
         info = dataclasses.replace(info, options={"calibration": calibration.to_dict()})
     options = WriteOptions(calibration=inputs)
     finals = [*target.files(out).values(), info_path(out)]
@@ -170,7 +175,7 @@ def describe(model: VideoModel, request: ExportRequest) -> ArtifactInfo:
         target=target.name,
         form=form,
         precision=request.precision,
-        input=_input(target, form, request.dtype, clip, free, batch),
+        input=_input(form, _channels(request, target, form), request.dtype, clip, free, batch),
         clip=clip,
         num_classes=model.num_classes,
         class_names=model.class_names,
@@ -247,25 +252,27 @@ def _free(request: ExportRequest, target: Target, form: GraphForm) -> tuple[Free
     return tuple(wanted)
 
 
+def _channels(request: ExportRequest, target: Target, form: GraphForm) -> Channels:
+    return request.channels or ("last" if form in target.channels_last else "first")
+
+
 def _input(
-    target: Target,
     form: GraphForm,
+    channels: Channels,
     dtype: InputDtype,
     clip: ClipSpec,
     free: tuple[Free, ...],
     batch: int | None,
 ) -> ArtifactInput:
     side = None if "size" in free else clip.crop_size
-    layout: Layout
+    shape: tuple[int | None, ...] = (side, side)
     if form == "volume":
-        layout = "BCTHW"
-        frames = None if "num_frames" in free else clip.num_frames
-        shape = (batch, 3, frames, side, side)
+        shape = (None if "num_frames" in free else clip.num_frames, *shape)
+        rows = batch
     else:
         rows = None if batch is None else batch * clip.num_frames
-        layout = "(BT)CHW" if target.layout == "CHW" else "(BT)HWC"
-        shape = (rows, 3, side, side) if target.layout == "CHW" else (rows, side, side, 3)
-    return ArtifactInput(INPUT_NAME, dtype, layout, shape, free, batch)
+    shape = (rows, 3, *shape) if channels == "first" else (rows, *shape, 3)
+    return ArtifactInput(INPUT_NAME, dtype, layout_of(form, channels), shape, free, batch)
 
 
 def _prove(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..clip import ClipSpec
-from .artifact import InputDtype
+from .artifact import Channels, InputDtype, lay_out, layout_of
 from .lowering import GraphForm
 
 
@@ -18,15 +18,27 @@ class ExportGraph(nn.Module):
         clip: Mean and standard deviation, and the native size of the example input.
         form: ``"volume"`` takes (B, 3, T, H, W), ``"frames"`` takes (B·T, 3, H, W).
         dtype: ``"float32"`` takes normalised clips, ``"uint8"`` normalises inside.
+        channels: ``"last"`` takes (B, T, H, W, 3) or (B·T, H, W, 3) instead, as decoders give it.
     """
 
     scale: Tensor
     shift: Tensor
 
-    def __init__(self, lowered: nn.Module, clip: ClipSpec, *, form: GraphForm, dtype: InputDtype):
+    def __init__(
+        self,
+        lowered: nn.Module,
+        clip: ClipSpec,
+        *,
+        form: GraphForm,
+        dtype: InputDtype,
+        channels: Channels = "first",
+    ):
         super().__init__()
-        self.lowered, self.clip, self.form, self.dtype = lowered, clip, form, dtype
-        shape = (1, 3, 1, 1, 1) if form == "volume" else (1, 3, 1, 1)
+        self.lowered, self.clip, self.dtype = lowered, clip, dtype
+        self.form: GraphForm = form
+        self.channels: Channels = channels
+        rank = 5 if form == "volume" else 4
+        shape = (3,) if channels == "last" else (3,) + (1,) * (rank - 2)
         std = torch.tensor(clip.std).view(shape)
         # The same two steps as data.transforms.normalize, so that both round alike. They cannot be
         # folded into the first convolution: its padding is zero after them, not before.
@@ -38,20 +50,20 @@ class ExportGraph(nn.Module):
         """Logits (B, K) of an input as :meth:`example` shows it."""
         if self.dtype == "uint8":
             clip = clip.to(torch.float32) * self.scale - self.shift
+        if self.channels == "last":
+            clip = clip.permute((0, 4, 1, 2, 3) if self.form == "volume" else (0, 3, 1, 2))
         return self.lowered(clip)
 
     def example(self, batch: int = 1) -> Tensor:
         """A fixed random input for ``batch`` clips.
 
         Returns:
-            (B, 3, T, H, W) or (B·T, 3, H, W), normal for float32, 0 to 255 for uint8.
+            In the order and of the type that it takes, normal for float32, 0 to 255 for uint8.
         """
         generator = torch.Generator().manual_seed(0)
-        num_frames, size = self.clip.num_frames, self.clip.crop_size
-        if self.form == "volume":
-            shape = (batch, 3, num_frames, size, size)
-        else:
-            shape = (batch * num_frames, 3, size, size)
+        shape = (batch, 3, self.clip.num_frames, self.clip.crop_size, self.clip.crop_size)
         if self.dtype == "uint8":
-            return torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
-        return torch.randn(shape, generator=generator)
+            clips = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator)
+        else:
+            clips = torch.randn(shape, generator=generator)
+        return lay_out(clips, layout_of(self.form, self.channels)).contiguous()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
-from .artifact import ArtifactInfo
+from .artifact import ArtifactInfo, lay_out
 from .targets import get_target
 
 Runner = Callable[[np.ndarray], np.ndarray]
@@ -89,12 +89,7 @@ class ExportedModel(nn.Module):
 
     def inputs(self, x: Tensor) -> np.ndarray:
         """The clips (B, 3, T, H, W) as the artefact takes them: its layout, C-contiguous."""
-        layout = self.artifact.input.layout
-        if layout == "(BT)CHW":
-            x = x.transpose(1, 2).flatten(0, 1)
-        elif layout == "(BT)HWC":
-            x = x.permute(0, 2, 3, 4, 1).flatten(0, 1)
-        return x.contiguous().numpy()
+        return lay_out(x, self.artifact.input.layout).contiguous().numpy()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ExportedModel:
         # Sessions of runtimes cannot be copied, and running one changes nothing in it.

@@ -94,8 +94,8 @@ class Target:
     """Endings of files that belong to the artefact, in place of ``suffix``."""
     runs_here: bool = True
     """Whether an artefact can be run by this package, not only written."""
-    layout: Literal["CHW", "HWC"] = "CHW"
-    """Order of channels, height and width of its input."""
+    channels_last: tuple[GraphForm, ...] = ()
+    """Forms whose input has its channels last unless others are asked for: they are faster."""
     is_folder: bool = False
     """Whether the artefact is a folder."""
 
@@ -140,6 +140,7 @@ TARGETS: dict[str, Target] = {
             precisions=("fp32", "fp16", "int8"),
             free=("batch", "num_frames", "size"),
             module="to_openvino",
+            channels_last=("volume",),
             companions=(".bin",),
         ),
         Target(

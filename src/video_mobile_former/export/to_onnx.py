@@ -141,11 +141,8 @@ def embedded(path: Path) -> str | None:
 
 def _name_free_dimensions(model: ModelProto, info: ArtifactInfo) -> None:
     """Call free dimensions what they are; the exporter numbers them."""
-    names = {"BCTHW": ("batch", "", "num_frames", "height", "width")}.get(
-        info.input.layout, ("batch_times_frames", "", "height", "width")
-    )
     dims = model.graph.input[0].type.tensor_type.shape.dim
-    for dim, name, size in zip(dims, names, info.input.shape, strict=True):
+    for dim, name, size in zip(dims, info.input.axes, info.input.shape, strict=True):
         if size is None:
             dim.dim_param = name
     if info.input.batch is None:

@@ -73,7 +73,7 @@ def load(path: Path, info: ArtifactInfo, threads: int) -> Runner:
         try:
             with torch.no_grad():
                 given = torch.from_numpy(clip)
-                if given.dim() == 4:  # convolutions in 2-D are faster channels-last
+                if info.input.layout == "(BT)CHW":  # 2-D convolutions are faster channels-last
                     given = given.contiguous(memory_format=torch.channels_last)
                 return module(given).numpy()
         finally:

@@ -74,14 +74,14 @@ def first_line(error: BaseException) -> str:
 
 def _free_dimensions(info: ArtifactInfo) -> dict[int, Any]:
     free, frames = info.input.free, info.clip.num_frames
-    volume = info.input.layout == "BCTHW"
+    axes = info.input.axes
     found: dict[int, Any] = {}
     if "batch" in free:
         batch = Dim("batch", min=1, max=_MAX_BATCH)
-        found[0] = batch if volume else frames * batch
+        found[0] = batch if axes[0] == "batch" else frames * batch
     if "num_frames" in free:
-        found[2] = Dim("num_frames", min=1, max=_MAX_FRAMES)
+        found[axes.index("num_frames")] = Dim("num_frames", min=1, max=_MAX_FRAMES)
     if "size" in free:
-        for position, name in ((-2, "height"), (-1, "width")):
-            found[len(info.input.shape) + position] = Dim(name, min=MIN_SIZE, max=_MAX_SIZE)
+        for name in ("height", "width"):
+            found[axes.index(name)] = Dim(name, min=MIN_SIZE, max=_MAX_SIZE)
     return found

@@ -87,16 +87,18 @@ def test_too_few_clips_are_refused_before_any_is_read(with_broken):
         draw_calibration(with_broken(16, 0), SPEC, num_clips=4)
 
 
-@pytest.mark.parametrize("form", ["volume", "frames"])
+@pytest.mark.parametrize("layout", ["BCTHW", "BTHWC", "(BT)CHW"])
 @pytest.mark.parametrize("dtype", ["float32", "uint8"])
-def test_inputs_are_what_the_graph_takes(drawn_index, form, dtype):
+def test_inputs_are_what_the_graph_takes(drawn_index, layout, dtype):
     found = draw_calibration(drawn_index, SPEC, num_clips=8)
-    inputs = found.inputs(SPEC, form=form, dtype=dtype)
+    inputs = found.inputs(SPEC, layout=layout, dtype=dtype)
     assert len(inputs) == len(list(inputs)) == 8
     wanted = found.clips[5] if dtype == "uint8" else normalize(found.clips[5], SPEC)
-    if form == "volume":
+    if layout == "BCTHW":
         assert torch.equal(inputs[5][0], wanted)
         assert inputs[5].shape == (1, 3, 4, 32, 32)
+    elif layout == "BTHWC":
+        assert torch.equal(inputs[5][0], wanted.permute(1, 2, 3, 0))
     else:
         assert torch.equal(inputs[5], wanted.transpose(0, 1))
     assert inputs[5].is_contiguous()

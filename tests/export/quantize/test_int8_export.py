@@ -63,11 +63,12 @@ def test_an_int8_artefact_stays_near_and_tells_how_it_was_made(
 
     loaded = load_model(out)
     clips = torch.stack(list(calibration.clips[:4]))
-    inputs = calibration.inputs(model.clip, form="volume", dtype=dtype)
     with torch.no_grad():
-        normal = torch.cat(list(calibration.inputs(model.clip, form="volume", dtype="float32")[:4]))
+        normal = torch.cat(
+            list(calibration.inputs(model.clip, layout="BCTHW", dtype="float32")[:4])
+        )
         wanted = model(normal).numpy()
-    found = loaded(clips if dtype == "uint8" else torch.cat(list(inputs[:4]))).numpy()
+    found = loaded(clips if dtype == "uint8" else normal).numpy()
     error = np.sqrt(((found - wanted) ** 2).mean() / wanted.var())
     assert 0 < error < 0.25
     assert made.parity is not None

@@ -18,8 +18,7 @@ from ...data.index import ClipIndex
 from ...data.loader import make_loader
 from ...data.transforms import normalize
 from ...errors import DataError, UserError
-from ..artifact import InputDtype
-from ..lowering import GraphForm
+from ..artifact import InputDtype, Layout, lay_out
 
 NUM_CLIPS = 64
 """Clips drawn by default; above 16 the number makes no difference that shows, see
@@ -54,9 +53,9 @@ class Calibration:
             "left_out": list(self.left_out),
         }
 
-    def inputs(self, clip: ClipSpec, *, form: GraphForm, dtype: InputDtype) -> GraphInputs:
+    def inputs(self, clip: ClipSpec, *, layout: Layout, dtype: InputDtype) -> GraphInputs:
         """The clips as a graph takes them, one clip an input."""
-        return GraphInputs(self.clips, clip, form=form, dtype=dtype)
+        return GraphInputs(self.clips, clip, layout=layout, dtype=dtype)
 
 
 class GraphInputs(Sequence[Tensor]):
@@ -65,13 +64,13 @@ class GraphInputs(Sequence[Tensor]):
     Args:
         clips: ``(N, 3, T, H, W)`` uint8.
         clip: Mean and standard deviation.
-        form: ``"volume"`` gives (1, 3, T, H, W), ``"frames"`` (T, 3, H, W).
+        layout: Order of an input's dimensions.
         dtype: ``"uint8"`` leaves pixels as they are.
     """
 
-    def __init__(self, clips: Tensor, clip: ClipSpec, *, form: GraphForm, dtype: InputDtype):
+    def __init__(self, clips: Tensor, clip: ClipSpec, *, layout: Layout, dtype: InputDtype):
         self.clips, self.clip = clips, clip
-        self.form: GraphForm = form
+        self.layout: Layout = layout
         self.dtype: InputDtype = dtype
 
     def __len__(self) -> int:
@@ -85,11 +84,11 @@ class GraphInputs(Sequence[Tensor]):
 
     def __getitem__(self, i: int | slice) -> Tensor | GraphInputs:
         if isinstance(i, slice):
-            return GraphInputs(self.clips[i], self.clip, form=self.form, dtype=self.dtype)
+            return GraphInputs(self.clips[i], self.clip, layout=self.layout, dtype=self.dtype)
         x = self.clips[i]
         if self.dtype == "float32":
             x = normalize(x, self.clip)
-        return x[None] if self.form == "volume" else x.transpose(0, 1).contiguous()
+        return lay_out(x[None], self.layout).contiguous()
 
     def __iter__(self) -> Iterator[Tensor]:
         return (self[i] for i in range(len(self)))
