@@ -22,25 +22,38 @@ class DynamicReLU(nn.Module):
     Args:
         token_dim: Width D of a token; the hidden layer has D/4.
         channels: Channels C of the features.
+        per_frame: Every frame has tokens, and so slopes, of its own.
     """
 
-    def __init__(self, token_dim: int, channels: int):
+    def __init__(self, token_dim: int, channels: int, *, per_frame: bool = False):
         super().__init__()
+        self.per_frame = per_frame
         self.reduce = nn.Linear(token_dim, token_dim // 4)
         self.slopes = nn.Linear(token_dim // 4, 2 * channels)
 
     def forward(self, x: Tensor, tokens: Tensor | None, num_frames: int) -> Tensor:
-        """Apply to ``x`` of shape (B, C, T, H, W) or (B·T, C, H, W) with tokens (B, M, D)."""
+        """Apply to ``x`` of shape (B, C, T, H, W) or (B·T, C, H, W).
+
+        Tokens are (B, M, D), or (B·T, M, D) per frame.
+        """
         assert tokens is not None, "a dynamic ReLU needs tokens"
         theta = F.hardsigmoid(self.slopes(F.relu(self.reduce(tokens[:, 0]))))
         a, b = theta.chunk(2, dim=1)
         a, b = 2 * a, 2 * b - 1
         # max(a·x, b·x) = low·x + (high − low)·relu(x): two passes over x instead of three.
         high, low = torch.maximum(a, b), torch.minimum(a, b)
-        low, rise = per_channel(low, x, num_frames), per_channel(high - low, x, num_frames)
+        low, rise = (self._over(values, x, num_frames) for values in (low, high - low))
         if may_overwrite():
             return F.relu(x).mul_(rise).addcmul_(x, low)
         return torch.addcmul(x * low, F.relu(x), rise)
+
+    def _over(self, values: Tensor, x: Tensor, num_frames: int) -> Tensor:
+        """Shape slopes (B, C) or (B·T, C) so that they broadcast over ``x``."""
+        if not self.per_frame:
+            return per_channel(values, x, num_frames)
+        if x.dim() == 5:
+            return values.unflatten(0, (-1, num_frames)).transpose(1, 2)[..., None, None]
+        return values[:, :, None, None]
 
 
 class StaticReLU6(nn.Module):

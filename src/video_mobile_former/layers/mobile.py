@@ -14,9 +14,13 @@ from .activation import DynamicReLU, StaticReLU6
 from .conv import ConvNorm, TemporalConvKind, channel_shuffle, drop_path
 
 
-def make_activation(token_dim: int | None, channels: int) -> nn.Module:
-    """Dynamic ReLU where there are tokens of width ``token_dim``, else ReLU6."""
-    return StaticReLU6() if token_dim is None else DynamicReLU(token_dim, channels)
+def make_activation(
+    token_dim: int | None, channels: int, *, per_frame: bool = False
+) -> StaticReLU6 | DynamicReLU:
+    """Dynamic ReLU where tokens of width ``token_dim`` steer it, else ReLU6."""
+    if token_dim is None:
+        return StaticReLU6()
+    return DynamicReLU(token_dim, channels, per_frame=per_frame)
 
 
 class LiteBlock(nn.Module):
@@ -58,6 +62,7 @@ class MobileBlock(nn.Module):
         token_dim: Token width, or None for ReLU6 in place of dynamic ReLU.
         temporal_kernel: Length of the depthwise kernel in time.
         temporal_conv: ``"3d"`` or ``"2plus1d"``.
+        per_frame: Each frame has tokens of its own.
         drop_path_rate: Stochastic depth on the residual.
     """
 
@@ -71,6 +76,7 @@ class MobileBlock(nn.Module):
         token_dim: int | None,
         temporal_kernel: int,
         temporal_conv: TemporalConvKind,
+        per_frame: bool = False,
         drop_path_rate: float = 0.0,
     ):
         super().__init__()
@@ -78,7 +84,7 @@ class MobileBlock(nn.Module):
         hidden = in_channels * expand
         self.groups = groups
         self.expand = ConvNorm(in_channels, hidden, groups=groups)
-        self.expand_act = make_activation(token_dim, hidden)
+        self.expand_act = make_activation(token_dim, hidden, per_frame=per_frame)
         self.depthwise = ConvNorm(
             hidden,
             hidden,
@@ -87,7 +93,7 @@ class MobileBlock(nn.Module):
             temporal_kernel=temporal_kernel,
             temporal_conv=temporal_conv,
         )
-        self.depthwise_act = make_activation(token_dim, hidden)
+        self.depthwise_act = make_activation(token_dim, hidden, per_frame=per_frame)
         self.project = ConvNorm(hidden, out_channels, groups=groups)
         self.has_identity = in_channels == out_channels
 
@@ -114,6 +120,7 @@ class DownsampleBlock(nn.Module):
         token_dim: Token width, or None for ReLU6 in place of dynamic ReLU.
         temporal_kernel: Length of the second depthwise kernel in time.
         temporal_conv: ``"3d"`` or ``"2plus1d"``.
+        per_frame: Each frame has tokens of its own.
         drop_path_rate: Stochastic depth on the residual pair.
     """
 
@@ -128,6 +135,7 @@ class DownsampleBlock(nn.Module):
         token_dim: int | None,
         temporal_kernel: int,
         temporal_conv: TemporalConvKind,
+        per_frame: bool = False,
         drop_path_rate: float = 0.0,
     ):
         super().__init__()
@@ -136,7 +144,7 @@ class DownsampleBlock(nn.Module):
         # After a depthwise convolution with multiplier the shuffle deals over its input channels.
         self.shuffles = (in_channels, out_channels) if groups > 1 else (1, 1)
         self.down = ConvNorm(in_channels, hidden, 3, stride=2, groups=in_channels)
-        self.down_act = make_activation(token_dim, hidden)
+        self.down_act = make_activation(token_dim, hidden, per_frame=per_frame)
         self.reduce = ConvNorm(hidden, out_channels, groups=groups)
         self.depthwise = ConvNorm(
             out_channels,
@@ -146,7 +154,7 @@ class DownsampleBlock(nn.Module):
             temporal_kernel=temporal_kernel,
             temporal_conv=temporal_conv,
         )
-        self.depthwise_act = make_activation(token_dim, hidden2)
+        self.depthwise_act = make_activation(token_dim, hidden2, per_frame=per_frame)
         self.project = ConvNorm(hidden2, out_channels, groups=groups)
 
     def forward(self, x: Tensor, tokens: Tensor | None, num_frames: int) -> Tensor:

@@ -21,7 +21,7 @@ Axes: B clips, T frames, C channels, H, W pixels, M tokens, D token width, h hea
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Literal, NamedTuple, overload
+from typing import Any, Literal, overload
 
 import torch
 import torch.nn.functional as F
@@ -31,22 +31,9 @@ from ..clip import ClipSpec
 from ..errors import UserError
 from ..layers.bridge import MobileToFormer
 from ..layers.conv import ConvNorm, TemporalConvKind, channel_shuffle, norm_as_affine
-from .block import Block, checkpointed
+from .block import Block, BlockRow, attention_map, checkpointed, seen_by_tokens
+from .token_options import ActivationKind, Bridges, TokensPer, check_token_arguments
 from .video_model import Form, VideoModel, check_arguments, check_choice, check_counts
-
-
-class BlockRow(NamedTuple):
-    """One block of the table; rows are plain data so that they can be stored as JSON."""
-
-    kind: Literal["lite", "mobile", "down"]
-    expand: int
-    """Expansion e of the input channels (lite, mobile), or multiplier e1 (down)."""
-    channels: int
-    """Output channels."""
-    stride: int = 1
-    """Spatial stride."""
-    expand2: int = 0
-    """Multiplier e2 of the second depthwise convolution (down only)."""
 
 
 class VideoMobileFormer(VideoModel):
@@ -70,6 +57,10 @@ class VideoMobileFormer(VideoModel):
             followed by a temporal one.
         temporal_init: ``"random"`` draws whole kernels; ``"delta"`` starts with each frame seen
             alone (all weight at the centre of every temporal kernel).
+        bridges: ``"two_way"``, or one way only: ``"to_tokens"``, ``"to_features"``.
+        activation: ``"dynamic"`` has slopes that the first token steers, ``"relu6"`` has none.
+        tokens_per: ``"clip"``, or ``"frame"`` for M tokens of each frame that see it alone; the
+            head then takes the mean of the frames' first tokens.
         form: Graph form: ``"volume"`` (Conv3d on (B, C, T, H, W)), ``"frames"`` (nothing above
             rank 4) or ``"auto"``, the faster one as measured in ``benchmarks/forms.py``. All
             forms share one state dict and agree within 1e-5.
@@ -98,6 +89,9 @@ class VideoMobileFormer(VideoModel):
         stem_temporal_kernel: int = 3,
         temporal_conv: TemporalConvKind = "3d",
         temporal_init: Literal["random", "delta"] = "random",
+        bridges: Bridges = "two_way",
+        activation: ActivationKind = "dynamic",
+        tokens_per: TokensPer = "clip",
         form: Form = "auto",
         drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
@@ -118,6 +112,9 @@ class VideoMobileFormer(VideoModel):
             "stem_temporal_kernel": stem_temporal_kernel,
             "temporal_conv": temporal_conv,
             "temporal_init": temporal_init,
+            "bridges": bridges,
+            "activation": activation,
+            "tokens_per": tokens_per,
             "form": form,
             "drop_rate": drop_rate,
             "drop_path_rate": drop_path_rate,
@@ -130,6 +127,7 @@ class VideoMobileFormer(VideoModel):
         )
         self._describe(architecture, clip, form=form, drop_rate=drop_rate)
         self.num_tokens, self.groups = num_tokens, groups
+        self.per_frame = tokens_per == "frame"
 
         width = token_dim if num_tokens else None
         self.tokens = nn.Parameter(torch.empty(num_tokens, token_dim)) if num_tokens else None
@@ -153,10 +151,14 @@ class VideoMobileFormer(VideoModel):
                     temporal_kernel=temporal_kernel,
                     temporal_conv=temporal_conv,
                     drop_path_rate=drop_path_rate * i / max(len(rows) - 1, 1),
+                    bridges=bridges,
+                    activation=activation,
+                    per_frame=self.per_frame,
                 )
             )
             channels = row.channels
-        self.head_bridge = MobileToFormer(token_dim, channels) if num_tokens else None
+        gathers = num_tokens > 0 and bridges != "to_features"
+        self.head_bridge = MobileToFormer(token_dim, channels) if gathers else None
         pooled = 6 * channels
         self.head_conv = ConvNorm(channels, pooled, groups=groups)
         self.head_linear = nn.Linear(pooled + (width or 0), head_dim)
@@ -185,11 +187,11 @@ class VideoMobileFormer(VideoModel):
 
         Returns:
             Local features (B, C, T, H', W'), the tokens (B, M, D) after the head's bridge (None
-            without tokens) and, on request, one dict per block that has bridges, in order, with
-            ``block`` (its index, a scalar tensor), ``mobile_to_former`` (B, h, M, T, H', W'),
-            which sums to one over places, and ``former_to_mobile`` of the same form at the block's
-            output size, which sums to one over the M tokens. The head's bridge closes the list
-            with ``block`` = −1 and no ``former_to_mobile``.
+            without tokens; (B·T, M, D) per frame) and, on request, one dict per block that has
+            bridges, in order, with ``block`` (its index, a scalar tensor), ``mobile_to_former``
+            (B, h, M, T, H', W'), which sums to one over places, and ``former_to_mobile`` of the
+            same form at the block's output size, which sums to one over the M tokens. The head's
+            bridge closes the list with ``block`` = −1 and no ``former_to_mobile``.
         """
         x, num_frames = self._in_form(x)
         local, tokens, maps = self._run_trunk(x, num_frames, with_attention=return_attention)
@@ -218,7 +220,8 @@ class VideoMobileFormer(VideoModel):
     ) -> tuple[Tensor, Tensor | None, list[dict[str, Tensor]]]:
         batch = x.shape[0] if x.dim() == 5 else x.shape[0] // num_frames
         x = F.relu6(self.stem(x, num_frames))
-        tokens = None if self.tokens is None else self.tokens.unsqueeze(0).expand(batch, -1, -1)
+        sets = batch * num_frames if self.per_frame else batch
+        tokens = None if self.tokens is None else self.tokens.unsqueeze(0).expand(sets, -1, -1)
         maps: list[dict[str, Tensor]] = []
         if with_attention:
             for i, block in enumerate(self._rows()):
@@ -233,11 +236,15 @@ class VideoMobileFormer(VideoModel):
                 x, tokens = block(x, tokens, num_frames)
         if self.head_bridge is not None:
             assert tokens is not None
-            residual, attention = self.head_bridge(tokens, x, num_frames)
+            places, frames = seen_by_tokens(x, num_frames, self.per_frame)
+            residual, attention = self.head_bridge(tokens, places, frames)
             tokens = self.head_bridge.norm(tokens + residual)
             if with_attention:
-                shape = (num_frames, *x.shape[-2:])
-                found = {"mobile_to_former": attention.unflatten(-1, shape)}
+                found = {
+                    "mobile_to_former": attention_map(
+                        attention, (num_frames, x.shape[-2], x.shape[-1])
+                    )
+                }
                 maps.append({"block": torch.tensor(-1), **found})
         return x, tokens, maps
 
@@ -250,7 +257,10 @@ class VideoMobileFormer(VideoModel):
             pooled = x.mean(dim=(2, 3)).unflatten(0, (-1, num_frames)).mean(dim=1)
         pooled = F.hardswish(pooled)
         if tokens is not None:
-            pooled = torch.cat([pooled, tokens[:, 0]], dim=1)
+            first = tokens[:, 0]
+            if self.per_frame:
+                first = first.unflatten(0, (-1, num_frames)).mean(1)
+            pooled = torch.cat([pooled, first], dim=1)
         hidden = F.hardswish(self.head_norm(self.head_linear(pooled)))
         return self.classifier(F.dropout(hidden, self.drop_rate, self.training))
 
@@ -282,8 +292,7 @@ class VideoMobileFormer(VideoModel):
 def _check_arguments(values: dict[str, Any]) -> None:
     """Name the first argument that is out of range."""
     check_counts(values, "stem_channels", "token_dim", "groups", "head_dim")
-    if not isinstance(values["num_tokens"], int) or values["num_tokens"] < 0:
-        raise UserError(f"num_tokens must be 0 or more, not {values['num_tokens']!r}")
+    check_token_arguments(values)
     for name in ("temporal_kernel", "stem_temporal_kernel"):
         if not isinstance(values[name], int) or values[name] < 1 or values[name] % 2 == 0:
             raise UserError(f"{name} must be an odd number of at least 1, not {values[name]!r}")

@@ -33,6 +33,13 @@ class ModelRecipe:
     """Frames seen by the temporal convolution of the stem, odd."""
     num_tokens: int | None = None
     """Global tokens; 0 = the light 3-D CNN alone."""
+    bridges: Literal["two_way", "to_tokens", "to_features"] | None = None
+    """Which way the bridges between features and tokens go; this and the next two are for
+    ablations."""
+    activation: Literal["dynamic", "relu6"] | None = None
+    """Slopes steered by the first token, or none."""
+    tokens_per: Literal["clip", "frame"] | None = None
+    """One set of tokens for the whole clip, or one for each frame that sees it alone."""
     drop_rate: float | None = None
     """Dropout before the last layer, 0 to below 1."""
     drop_path_rate: float | None = None

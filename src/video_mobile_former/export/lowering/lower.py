@@ -8,6 +8,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from ...errors import UserError
+from ...models.token_options import unusual_options
 from ...models.video_mobile_former import VideoMobileFormer
 from ...models.video_model import VideoModel
 from .frames import FramesNet
@@ -30,13 +31,20 @@ def lower(model: nn.Module, *, form: GraphForm, num_frames: int) -> nn.Module:
         A module in eval mode without gradients, from normalised float32 to logits (B, K).
 
     Raises:
-        UserError: If the form is unknown or the model does not have it.
+        UserError: If the form is unknown or the model does not have it, or it is one of the
+            family's ablations, of which there are no graphs.
     """
     if form not in ("volume", "frames"):
         raise UserError(f"form must be 'volume' or 'frames', not {form!r}")
     if form == "frames" and not hasattr(model, "forward_frames"):
         raise UserError(
             f"{type(model).__name__} has no 'frames' form; use a target that takes 'volume'"
+        )
+    if isinstance(model, VideoMobileFormer) and (unusual := unusual_options(model.architecture)):
+        name, value = next(iter(unusual.items()))
+        raise UserError(
+            f"a network with {name} {value!r} cannot be exported: graphs are written for the "
+            "family's own bridges, activations and tokens"
         )
     fuse = getattr(model, "fuse", None)
     if callable(fuse) and not getattr(model, "fused", False):
