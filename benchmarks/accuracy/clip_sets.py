@@ -1,0 +1,131 @@
+"""Labelled clips in memory, decoded or drawn once, so that training is all that is timed.
+
+Of each clip ``FRAMES_KEPT`` frames are kept, evenly spread over it, with the short side at 5/4 of
+the size that the family sees. A network that takes T frames draws one of each of T equal segments
+of them in training and takes the middle of each in testing, as ``clip.sampling: uniform`` does.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from video_mobile_former.console import track
+from video_mobile_former.data.decode import VideoReader
+from video_mobile_former.data.index import ClipIndex, load_index
+from video_mobile_former.data.sampling import uniform
+from video_mobile_former.files import atomic_path
+
+FRAMES_KEPT = 16
+TRAIN_SEED, TEST_SEED = 1000, 2000
+"""Procedural clips to learn from and to test on come from generators with different seeds."""
+_DRAWN_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class ClipSet:
+    """Clips with labels."""
+
+    clips: Sequence[Tensor] | Tensor
+    """Each (K, 3, H, W) uint8; real ones may differ in width."""
+    labels: Tensor
+    """(N,) int64."""
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is learned and what is tested on."""
+
+    name: str
+    class_names: tuple[str, ...]
+    families: tuple[str, ...] | None
+    """Of procedural classes: the family of each."""
+    train: ClipSet
+    test: ClipSet
+    flips: bool
+    """Whether a mirrored clip keeps its label."""
+
+
+def real_task(csv: Path, size: int, *, flips: bool) -> Task:
+    """Decode a list with train and test splits."""
+    index = load_index(csv)
+    short = size * 5 // 4
+    train, test = (
+        ClipSet(_decoded(part, short), torch.from_numpy(part.table.label.astype(np.int64)))
+        for part in (index.split("train"), index.split("test"))
+    )
+    return Task(csv.parent.name, index.class_names, None, train, test, flips)
+
+
+def _decoded(index: ClipIndex, short: int) -> list[Tensor]:
+    out = []
+    for clip in track(index.clips, description="decoding", total=len(index)):
+        with VideoReader(clip.path, offset=clip.offset, size=clip.size) as reader:
+            times = reader.timestamps(clip.start_seconds, clip.end_seconds)
+            out.append(reader.frames(times[uniform(times, FRAMES_KEPT)], short).contiguous())
+    return out
+
+
+def procedural_task(
+    size: int, work: Path, *, families: tuple[str, ...], num_train: int, num_test: int
+) -> Task:
+    """Draw clips of some families, or of all; they are kept in ``work`` for the next run."""
+    from video_mobile_former.data.procedural import (  # pyright: ignore[reportMissingImports]
+        ProceduralSpec,
+        ProceduralVideo,
+    )
+
+    spec = ProceduralSpec(num_frames=FRAMES_KEPT, size=size * 5 // 4)
+    if families:
+        spec = dataclasses.replace(spec, families=families)
+    video = ProceduralVideo(spec, seed=TRAIN_SEED)
+    train = _drawn(spec, TRAIN_SEED, num_train, work)
+    test = _drawn(spec, TEST_SEED, num_test, work)
+    name = "procedural" + "".join(f"-{family}" for family in families)
+    return Task(name, video.class_names, tuple(video.class_family), train, test, flips=False)
+
+
+def _drawn(spec: Any, seed: int, count: int, work: Path) -> ClipSet:
+    about = json.dumps([dataclasses.asdict(spec), seed, count], sort_keys=True)
+    stem = work / "clips" / hashlib.sha256(about.encode()).hexdigest()[:16]
+    clips_file, labels_file = stem.with_suffix(".clips.npy"), stem.with_suffix(".labels.npy")
+    if not labels_file.exists():
+        clips_file.parent.mkdir(parents=True, exist_ok=True)
+        clips, labels = _draw(spec, seed, count)
+        for path, values in ((clips_file, clips), (labels_file, labels)):
+            with atomic_path(path) as temporary, temporary.open("wb") as stream:
+                np.save(stream, values, allow_pickle=False)
+    clips = np.load(clips_file, allow_pickle=False)
+    labels = np.load(labels_file, allow_pickle=False)
+    return ClipSet(torch.from_numpy(clips), torch.from_numpy(labels))
+
+
+def _draw(spec: Any, seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+    from video_mobile_former.data.procedural import (  # pyright: ignore[reportMissingImports]
+        ProceduralVideo,
+    )
+
+    video = ProceduralVideo(spec, seed=seed)
+    shape = (count, spec.num_frames, 3, spec.size, spec.size)
+    clips, labels = np.empty(shape, np.uint8), np.empty(count, np.int64)
+    starts = range(0, count, _DRAWN_AT_ONCE)
+    for i, start in enumerate(track(starts, description="drawing clips", total=len(starts))):
+        # Batches keep their size, since a clip is a function of its place in one.
+        batch = video.batch(i, _DRAWN_AT_ONCE)
+        some = slice(start, min(start + _DRAWN_AT_ONCE, count))
+        wanted = some.stop - some.start
+        clips[some] = batch.clips[:wanted].transpose(1, 2).numpy()
+        labels[some] = batch.labels[:wanted].numpy()
+    return clips, labels
