@@ -1,0 +1,14 @@
+"""Procedural video: clips drawn on the device, batch by batch, whose class is in their motion."""
+
+from .spec import FAMILIES, ProceduralSpec, Target
+from .stream import ProceduralBatch, ProceduralVideo
+from .write import write_procedural
+
+__all__ = [
+    "FAMILIES",
+    "ProceduralBatch",
+    "ProceduralSpec",
+    "ProceduralVideo",
+    "Target",
+    "write_procedural",
+]

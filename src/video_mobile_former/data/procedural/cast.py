@@ -1,0 +1,101 @@
+"""What moves in a group of clips, before any pixel: poses of actors, the view, what is told."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from .draws import Draws
+
+ACTORS = 4
+"""Most actors a clip."""
+SUBSTEPS = 4
+"""Moments a frame at which poses are known; motion blur needs those between frames."""
+
+
+@dataclass
+class Cast:
+    """Actors of n clips of one class at F moments; families change the poses in place.
+
+    Places are in widths of the picture, from its centre, y downwards. The picture is a torus where
+    ``wraps``: what leaves on one side enters on the other.
+    """
+
+    time: Tensor
+    """(F,) from 0 to 1."""
+    speed: float
+    xy: Tensor
+    """(n, A, F, 2)."""
+    angle: Tensor
+    """(n, A, F) radians clockwise."""
+    size: Tensor
+    """(n, A, F) radius in widths."""
+    opacity: Tensor
+    """(n, A, F)."""
+    glow: Tensor
+    """(n, A, F) from 0 to 1, towards white."""
+    count: Tensor
+    """(n,) how many of the actors are there."""
+    view: Tensor
+    """(n, F, 4): shift x, y of what is seen, log zoom, roll clockwise in radians."""
+    wraps: bool = True
+    bodies: Tensor | None = None
+    """(n, F, J, 2) joints of a stick body, or None."""
+    told: dict[str, Tensor] = field(default_factory=dict)
+    """Targets that only the family knows."""
+
+    @property
+    def clips(self) -> int:
+        """How many clips."""
+        return len(self.count)
+
+    def rows(self, chosen: Tensor) -> Cast:
+        """The cast of some of the clips, before a family has moved it."""
+        names = ("xy", "angle", "size", "opacity", "glow", "count", "view")
+        return dataclasses.replace(
+            self, told={}, **{name: getattr(self, name)[chosen] for name in names}
+        )
+
+    def only(self, number: int) -> None:
+        """Let ``number`` actors be there in every clip."""
+        self.count = torch.full_like(self.count, number)
+
+    def tell(self, name: str, value: Tensor | float) -> None:
+        """Note the target ``name`` of all clips: a number, or one a clip."""
+        value = torch.as_tensor(value, device=self.time.device)
+        self.told[name] = value.expand(self.clips) if value.dim() == 0 else value
+
+    def shift(self, way: Tensor, step: Tensor) -> None:
+        """Move all actors alike.
+
+        Args:
+            way: (n or 1, F) parts of the step taken.
+            step: (n, 2) in widths.
+        """
+        self.xy += (way[:, :, None] * step[:, None])[:, None]
+
+
+def draw_cast(draws: Draws, num_frames: int, speed: float) -> Cast:
+    """Actors that stand still, before any class is known."""
+    n, moments = len(draws), num_frames * SUBSTEPS
+    places = draws.uniform(ACTORS, 2, low=-0.5, high=0.5)
+    time = torch.arange(moments, device=places.device) / moments
+
+    def still(values: Tensor) -> Tensor:
+        return values[:, :, None].expand(-1, -1, moments).clone()
+
+    zeros = torch.zeros(n, ACTORS, device=places.device)
+    return Cast(
+        time=time,
+        speed=speed,
+        xy=places[:, :, None].expand(-1, -1, moments, -1).clone(),
+        angle=still(draws.uniform(ACTORS) * 2 * torch.pi),
+        size=still(draws.uniform(ACTORS, low=0.10, high=0.16)),
+        opacity=still(zeros + 1),
+        glow=still(zeros),
+        count=draws.whole(low=1, high=4),
+        view=torch.zeros(n, moments, 4, device=places.device),
+    )

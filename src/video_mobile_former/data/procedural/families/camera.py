@@ -1,0 +1,68 @@
+"""The camera moves, and everything that is seen with it: pan, tilt, zoom, roll and shake.
+
+``pan_left`` is named after the camera, so what is seen goes to the right. Things stand in a world
+wider than the picture, so that they come into view and leave it.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from ..camera import shaken
+from ..cast import ACTORS, Cast
+from ..draws import Draws
+from ..trajectories import DOWN, LEFT, RIGHT, UP, unit
+from .kinds import Classes
+
+WORLD = 1.5
+"""Width of the world in widths of the picture: more than its diagonal, or than a zoom shows."""
+
+
+def _pan(cast: Cast, draws: Draws, seen: int) -> None:
+    way = draws.uniform(1, low=0.35, high=0.6) * cast.speed
+    step = unit(torch.full((cast.clips,), seen, device=cast.time.device)) * way
+    cast.view[..., :2] += cast.time[None, :, None] * step[:, None]
+    _film(cast)
+
+
+def _zoom(cast: Cast, draws: Draws, sign: float) -> None:
+    growth = draws.uniform(1, low=0.28, high=0.4) * sign * min(cast.speed, 1.0)
+    cast.view[..., 2] += growth * cast.time
+    _film(cast)
+
+
+def _roll(cast: Cast, draws: Draws, sign: float) -> None:
+    angle = draws.uniform(1, low=0.6, high=1.1) * sign * cast.speed
+    cast.view[..., 3] += angle * cast.time
+    _film(cast)
+
+
+def _shake(cast: Cast, draws: Draws) -> None:
+    cast.view += shaken(draws, cast.time, 0.05 * cast.speed)
+    _film(cast)
+
+
+def _film(cast: Cast) -> None:
+    """Show actors that stand in the world through the moving camera."""
+    cast.only(ACTORS)
+    cast.wraps = False
+    shift, zoom, roll = cast.view[..., :2], cast.view[..., 2].exp(), cast.view[..., 3]
+    placed = (cast.xy * WORLD + shift[:, None] + WORLD / 2) % WORLD - WORLD / 2
+    x, y = placed.unbind(-1)
+    cos, sin = (zoom * roll.cos())[:, None], (zoom * roll.sin())[:, None]
+    cast.xy = torch.stack([cos * x - sin * y, sin * x + cos * y], -1)
+    cast.size *= zoom[:, None]
+    cast.angle += roll[:, None]
+
+
+CLASSES: Classes = {
+    "pan_left": lambda cast, draws: _pan(cast, draws, RIGHT),
+    "pan_right": lambda cast, draws: _pan(cast, draws, LEFT),
+    "tilt_up": lambda cast, draws: _pan(cast, draws, DOWN),
+    "tilt_down": lambda cast, draws: _pan(cast, draws, UP),
+    "zoom_in": lambda cast, draws: _zoom(cast, draws, 1.0),
+    "zoom_out": lambda cast, draws: _zoom(cast, draws, -1.0),
+    "roll_clockwise": lambda cast, draws: _roll(cast, draws, -1.0),
+    "roll_anticlockwise": lambda cast, draws: _roll(cast, draws, 1.0),
+    "shake": _shake,
+}

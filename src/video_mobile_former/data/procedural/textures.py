@@ -1,0 +1,150 @@
+"""Tileable patterns: spectra of natural pictures, noise octaves, gratings, cells, fractals, spots.
+
+A bank of patterns serves many batches: clips differ in which part of which pattern they show, at
+what size, turned how, in what colours. All are periodic, so a view may leave the tile on any side.
+
+Sources: amplitude spectra that fall with 1/f are those of natural pictures (Field, "Relations
+between the statistics of natural images and the response properties of cortical cells", 1987); sums
+of noise octaves, Perlin, "An image synthesizer", 1985; cells, Worley, "A cellular texture basis
+function", 1996.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from .draws import Draws
+
+SIDE = 128
+"""Height and width of a pattern in texels."""
+
+
+def draw_bank(draws: Draws) -> Tensor:
+    """Draw one pattern a row.
+
+    Args:
+        draws: K rows.
+
+    Returns:
+        float32 (K, 2, SIDE, SIDE) in [0, 1]: two fields a pattern, to be given colours.
+    """
+    makers = list(PATTERNS.values())
+    count = len(draws)
+    bank = torch.empty(count, 2, SIDE, SIDE, device=draws.uniform(1).device)
+    for number, make in enumerate(makers):
+        chosen = torch.arange(number, count, len(makers), device=bank.device)
+        if len(chosen):
+            fork = draws.rows(chosen).fork("pattern")
+            bank[chosen] = torch.stack([_levelled(make(fork)) for _ in range(2)], 1)
+    # The second field is mostly smooth: it gives a pattern broad changes of colour.
+    smooth = _levelled(_spectrum(draws.fork("smooth"), draws.uniform(1)[:, 0] * 0.8 + 1.6))
+    bank[:, 1] = torch.lerp(bank[:, 1], smooth, 0.7)
+    return bank
+
+
+def natural(draws: Draws) -> Tensor:
+    """Noise with the spectrum of natural pictures, (K, SIDE, SIDE)."""
+    return _spectrum(draws, draws.uniform(low=0.8, high=1.6))
+
+
+def octaves(draws: Draws) -> Tensor:
+    """Ridges: octaves of noise of which the sign is dropped."""
+    total = 0.0
+    for octave in range(2, 6):
+        cells = 2**octave
+        noise = draws.uniform(1, cells, cells, low=-1.0)
+        noise = F.pad(noise, (2, 2, 2, 2), mode="circular")
+        scale = SIDE // cells
+        fine = F.interpolate(noise, scale_factor=scale, mode="bicubic", align_corners=False)
+        fine = fine[:, 0, 2 * scale : -2 * scale, 2 * scale : -2 * scale]
+        total = total + fine.abs() * 0.6 ** (octave - 2)
+    return torch.as_tensor(total)
+
+
+def gratings(draws: Draws) -> Tensor:
+    """Stripes and plaids, some with sharp edges."""
+    down, across = _axes(draws)
+    waves = draws.whole(2, 2, low=-6, high=7).float()
+    waves[:, 0, 0] += (waves[:, 0] == 0).all(1).float() * 3
+    phase = draws.uniform(2, 1, 1) * 2 * math.pi
+    angle = 2 * math.pi * (waves[:, :, :1, None] * across + waves[:, :, 1:, None] * down) + phase
+    plaid = angle.sin()
+    second = draws.chance(0.5).float()[:, None, None]
+    mixed = plaid[:, 0] + second * plaid[:, 1]
+    return (mixed * (1 + 6 * draws.chance(0.4).float()[:, None, None])).tanh()
+
+
+def cells(draws: Draws) -> Tensor:
+    """Polygons around scattered points, each with a shade of its own and a dark seam."""
+    down, across = _axes(draws)
+    points = draws.uniform(20, 2)
+    shade = draws.uniform(20)
+    across_gap = (across.view(1, 1, 1, -1) - points[:, :, :1, None] + 0.5) % 1.0 - 0.5
+    down_gap = (down.view(1, 1, -1, 1) - points[:, :, 1:, None] + 0.5) % 1.0 - 0.5
+    near, which = (across_gap**2 + down_gap**2).topk(2, dim=1, largest=False)
+    seam = ((near[:, 1].sqrt() - near[:, 0].sqrt()) * 40).clamp(0, 1)
+    return shade.gather(1, which[:, 0].flatten(1)).view_as(seam) * seam
+
+
+def fractals(draws: Draws) -> Tensor:
+    """Julia sets: how soon z² + c leaves, mirrored so that the edges meet."""
+    half = SIDE // 2
+    axis = torch.linspace(-1.35, 1.35, half, device=draws.uniform(1).device)
+    turn = draws.uniform(1, 1) * 2 * math.pi
+    # Around the rim of the main cardioid the sets are richest.
+    real = 0.5 * turn.cos() - 0.25 * (2 * turn).cos() + draws.normal(1, 1) * 0.05
+    imaginary = 0.5 * turn.sin() - 0.25 * (2 * turn).sin() + draws.normal(1, 1) * 0.05
+    x = axis.view(1, 1, -1).expand(len(draws), half, -1)
+    y = axis.view(1, -1, 1).expand(len(draws), -1, half)
+    total = torch.zeros_like(x)
+    for _ in range(24):
+        x, y = (x * x - y * y + real).clamp(-3, 3), (2 * x * y + imaginary).clamp(-3, 3)
+        total = total + torch.exp(-(x * x + y * y))
+    total = torch.cat([total, total.flip(1)], 1)
+    return torch.cat([total, total.flip(2)], 2)
+
+
+def spots(draws: Draws) -> Tensor:
+    """Smooth noise cut at a level: blots, as on hides."""
+    noise = _levelled(_spectrum(draws, draws.uniform(low=1.6, high=2.2)))
+    return ((noise - 0.5) * 16).tanh()
+
+
+PATTERNS: dict[str, Callable[[Draws], Tensor]] = {
+    "natural": natural,
+    "octaves": octaves,
+    "gratings": gratings,
+    "cells": cells,
+    "fractals": fractals,
+    "spots": spots,
+}
+"""Functions from K rows of draws to (K, SIDE, SIDE), in the order in which a bank takes turns."""
+
+
+def _axes(draws: Draws) -> tuple[Tensor, Tensor]:
+    axis = torch.arange(SIDE, device=draws.uniform(1).device) / SIDE
+    return axis.view(-1, 1), axis.view(1, -1)
+
+
+def _spectrum(draws: Draws, exponent: Tensor) -> Tensor:
+    """Noise whose amplitudes fall with frequency to the given power (K,)."""
+    white = torch.fft.rfft2(draws.uniform(SIDE, SIDE, low=-1.0))
+    down = torch.fft.fftfreq(SIDE, 1 / SIDE, device=white.device)[:, None]
+    across = torch.fft.rfftfreq(SIDE, 1 / SIDE, device=white.device)[None]
+    frequency = torch.hypot(down, across)
+    frequency[0, 0] = 1.0
+    shaped = white / frequency ** exponent[:, None, None]
+    shaped[:, 0, 0] = 0
+    return torch.fft.irfft2(shaped, s=(SIDE, SIDE))
+
+
+def _levelled(field: Tensor) -> Tensor:
+    """Mean 1/2, two deviations from 0 to 1: patterns of equal strength."""
+    mean = field.mean((1, 2), keepdim=True)
+    spread = field.std((1, 2), keepdim=True).clamp_min(1e-4)
+    return ((field - mean) / spread * 0.25 + 0.5).clamp(0, 1)
