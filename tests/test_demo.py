@@ -1,4 +1,4 @@
-"""The demo from end to end, small; its recipe is the one in recipes/."""
+"""The demo from end to end, small; its recipe is the one that is shipped."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ import pytest
 from video_mobile_former.cli import main
 from video_mobile_former.demo import SCENES, demo_recipe, run_demo
 from video_mobile_former.training.recipe import load_recipe, recipe_differences
+from video_mobile_former.training.shipped import shipped_path
 
 FEW = {"train": 2, "val": 1, "test": 1}
 
 
-def test_the_recipe_is_the_one_in_the_folder() -> None:
-    written = load_recipe(Path(__file__).parents[1] / "recipes" / "demo.yaml")
+def test_the_recipe_is_the_shipped_one() -> None:
+    written = load_recipe(shipped_path("demo"))
     used = demo_recipe(Path("clips.csv"), Path("run"), seed=0)
     assert set(recipe_differences(written, used)) == {"data.path", "out"}
 

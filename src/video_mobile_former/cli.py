@@ -195,6 +195,8 @@ def _train(words: list[str]) -> int:
     from .training.recipe import recipe_from_cli
 
     as_json = "--json" in words
+    if "--list" in words:
+        return _list_recipes(as_json)
     recipe = recipe_from_cli([word for word in words if word != "--json"])
     from .training.fit import fit
 
@@ -207,6 +209,17 @@ def _train(words: list[str]) -> int:
         checkpoint = result.best or result.last
         print(f"checkpoint  {checkpoint}")
         print(f"next        vmf evaluate {checkpoint} {source_words(recipe.data)}")
+    return 0
+
+
+def _list_recipes(as_json: bool) -> int:
+    from .training.shipped import format_recipes, shipped_names, shipped_recipe
+
+    recipes = [shipped_recipe(name) for name in shipped_names()]
+    if as_json:
+        _print_json([dataclasses.asdict(recipe) for recipe in recipes])
+    else:
+        print(format_recipes(recipes))
     return 0
 
 

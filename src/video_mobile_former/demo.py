@@ -50,7 +50,7 @@ RECIPE: dict[str, Any] = {
     "data": {"num_workers": 1},
     "train": {"epochs": 7, "batch_size": 32},
 }
-"""What differs from the defaults; ``recipes/demo.yaml`` says the same."""
+"""What differs from the defaults; ``training/recipes/demo.yaml`` says the same."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -10,10 +11,10 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from video_mobile_former.errors import RecipeError
+from video_mobile_former.errors import RecipeError, UserError
 from video_mobile_former.models.registry import create_model
 from video_mobile_former.training import fit as fit_module
-from video_mobile_former.training.checks import check_sync_batchnorm
+from video_mobile_former.training.checks import check_device, check_sync_batchnorm
 from video_mobile_former.training.recipe import Recipe, recipe_from_dict
 from video_mobile_former.training.run_folder import RunFolder
 
@@ -50,6 +51,34 @@ def test_a_run_without_cuda_is_refused_before_it_begins(small_recipe: Make) -> N
     with pytest.raises(RecipeError, match=r"train\.sync_batchnorm needs CUDA devices") as error:
         fit_module.fit(recipe)
     assert "\n" not in str(error.value)
+    assert not RunFolder(str(recipe.out)).path.exists()
+
+
+@pytest.mark.parametrize(
+    ("accelerator", "gpu", "ok"),
+    [("cpu", True, False), ("auto", False, False), ("auto", True, True), ("gpu", True, True)],
+)
+def test_fp16_needs_a_gpu(
+    accelerator: str, gpu: bool, ok: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Lightning would take bf16 in its place, and nothing would scale the loss.
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    values = {"train.accelerator": accelerator, "train.precision": "fp16"}
+    if ok:
+        check_device(recipe_from_dict(values))
+    else:
+        with pytest.raises(RecipeError, match=r"train\.precision fp16 needs a GPU"):
+            check_device(recipe_from_dict(values))
+
+
+def test_a_missing_library_is_named_before_a_run_begins(
+    small_recipe: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pytorch_optimizer", None)
+    recipe = small_recipe(optim__optimizer="lamb")
+    with pytest.raises(UserError, match=r"lamb needs pytorch_optimizer: pip install .*\[lamb\]"):
+        fit_module.fit(recipe)
     assert not RunFolder(str(recipe.out)).path.exists()
 
 

@@ -1,25 +1,161 @@
-"""Every file in recipes/ loads, says only what differs from the defaults, and takes a step."""
+"""Every shipped recipe loads, costs what it says, and takes a step."""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
+import functools
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 
+from video_mobile_former.cli import main
+from video_mobile_former.data.labels import label_names
+from video_mobile_former.errors import RecipeError
+from video_mobile_former.profiling.cost import count_macs
+from video_mobile_former.training.build import build_model
 from video_mobile_former.training.fit import fit
-from video_mobile_former.training.recipe import Recipe, load_recipe, recipe_differences
+from video_mobile_former.training.recipe import (
+    Recipe,
+    load_recipe,
+    recipe_differences,
+    recipe_from_cli,
+)
+from video_mobile_former.training.shipped import shipped_names, shipped_path, shipped_recipe
 
-FILES = sorted((Path(__file__).parents[2] / "recipes").glob("*.yaml"))
+FILES = [shipped_path(name) for name in shipped_names()]
+SMALL = ("demo", "folder_small")
+FORMATS = {
+    "kinetics400": "kinetics400",
+    "something_something_v2": "something_something_v2",
+    "ucf101": "ucf101",
+    "hmdb51": "hmdb51",
+}
+
+READING = 0.022
+"""Seconds of one core for a clip of 16 frames of prepared video (docs/data.md)."""
+MACS_A_SECOND = {"GPU": 1e12, "CPU": 4.1e9}
+"""Of training, three times those of the forward pass: assumed of a GPU, measured of a core."""
 
 
 def test_there_are_recipes() -> None:
-    assert {"folder_small.yaml", "demo.yaml"} <= {file.name for file in FILES}
+    budgets = {"k400_500m", "k400_1g", "k400_3g", "k400_6g", "ssv2_1g", "ssv2_3g"}
+    assert {*budgets, "ucf101_finetune", "hmdb51_finetune", *SMALL} == set(shipped_names())
+
+
+QUICK = [
+    pytest.param(name, marks=() if name in (*SMALL, "ucf101_finetune") else pytest.mark.slow)
+    for name in shipped_names()
+]
+
+
+@functools.cache
+def _macs(name: str) -> int:
+    return count_macs(_model(name))
+
+
+@functools.cache
+def _model(name: str) -> Any:
+    """The network of a recipe for the classes of its data set, without weights."""
+    recipe = load_recipe(shipped_path(name))
+    known = FORMATS.get(recipe.data.format)
+    classes = label_names(known) if known else tuple("abcdefgh" if name == "demo" else "abcdefghij")
+    with torch.device("meta"):
+        return build_model(recipe, tuple(classes))
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_a_recipe_costs_what_it_says(name: str) -> None:
+    said = shipped_recipe(name)
+    found = re.fullmatch(
+        r"([\d.]+) G MACs × (\d+) views? × (\d+) crops? = ([\d.]+) G MACs", said.cost
+    )
+    assert found, said.cost
+    one, views, crops, total = float(found[1]), int(found[2]), int(found[3]), float(found[4])
+    model = _model(name)
+    assert f"{_macs(name) / 1e9:.3f}" == f"{one:.3f}"
+    assert total == pytest.approx(one * views * crops)
+    assert said.views.startswith(f"{model.clip.num_frames} frames spread over the whole video")
+    assert said.views.endswith(f"{views} view × {crops} crop")
+    assert model.clip.sampling == "uniform"
+    budget = re.search(r"_(\d+)([mg])$", name)
+    if budget:  # the name of a recipe is a budget of all views together
+        assert total <= float(budget[1]) / (1000 if budget[2] == "m" else 1)
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_hours_are_reckoned_from_reading_and_computing(name: str) -> None:
+    said, recipe = shipped_recipe(name), load_recipe(shipped_path(name))
+    videos, epochs = re.fullmatch(r"([\d,]+) videos × (\d+) epochs", said.training).groups()  # type: ignore[union-attr]
+    assert int(epochs) == recipe.train.epochs
+    steps = int(videos.replace(",", "")) * recipe.train.epochs
+    found = re.fullmatch(r"(?:(\d) GPUs?, )?(\d+) cores, about ([\d.]+) h", said.hardware)
+    assert found, said.hardware
+    gpus, cores, hours = int(found[1] or 0), int(found[2]), float(found[3])
+    macs = 3 * _macs(name) * steps
+    # Without a GPU one core computes while the other reads.
+    computing = macs / (gpus * MACS_A_SECOND["GPU"] if gpus else MACS_A_SECOND["CPU"])
+    reckoned = max(computing, steps * READING / cores) / 3600
+    assert hours == pytest.approx(reckoned, rel=0.25)
+    assert recipe.train.devices == max(gpus, 1)
+    assert gpus * recipe.data.num_workers in (0, cores)
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_a_recipe_says_that_its_accuracy_is_not_measured(name: str) -> None:
+    said = shipped_recipe(name)
+    assert said.summary.endswith(".")
+    assert said.accuracy == ("see README.md" if name == "demo" else "not yet measured")
+    text = shipped_path(name).read_text(encoding="utf-8")
+    assert f"#   vmf train {name} --data " in text
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_clips_are_mirrored_only_where_left_and_right_mean_nothing(name: str) -> None:
+    recipe = load_recipe(shipped_path(name))
+    sided = name.startswith("ssv2") or name == "demo"
+    assert recipe.augment.horizontal_flip is not sided
+    if sided and name != "demo":
+        names = " ".join(label_names("something_something_v2")).lower()
+        assert "left" in names
+        assert "right" in names
+    jitters = recipe.augment.color_jitter > 0
+    assert not (jitters and recipe.augment.randaugment_ops), "RandAugment changes colours itself"
+
+
+def test_the_defaults_of_training_are_folder_small() -> None:
+    # All that is learned with agrees; the smaller picture is a matter of time.
+    assert set(recipe_differences(load_recipe(shipped_path("folder_small")), Recipe())) == {
+        "clip.crop_size"
+    }
+
+
+def test_recipes_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recipe = recipe_from_cli(["k400_1g", "--data", "videos", "--train.devices", "1"])
+    assert (recipe.model.name, recipe.data.path, recipe.train.devices) == ("vmf_1g", "videos", 1)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "k400_1g").write_text("seed: 3")
+    with pytest.raises(RecipeError, match=r"'k400_1g' is neither an option nor a \.yaml recipe"):
+        recipe_from_cli(["k400_1g"])
+    with pytest.raises(RecipeError, match="did you mean k400_1g"):
+        shipped_path("k400-1g")
+
+
+def test_the_command_lists_them(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", "--list"]) == 0
+    text = capsys.readouterr().out
+    assert all(name in text.splitlines() for name in shipped_names())
+    assert max(map(len, text.splitlines())) <= 100
+    assert main(["train", "--list", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows] == shipped_names()
+    assert rows[0].keys() >= {"cost", "hardware", "accuracy", "path"}
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
@@ -34,7 +170,11 @@ def test_a_recipe_says_what_differs_and_nothing_else(file: Path) -> None:
     assert "out" not in written
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+@pytest.mark.parametrize(
+    "file",
+    [pytest.param(f, marks=() if f.stem in SMALL else pytest.mark.slow) for f in FILES],
+    ids=lambda file: file.stem,
+)
 def test_a_recipe_takes_a_step(
     file: Path, clips_csv: Path, tmp_path: Path, read_metrics: Callable[[Any], list[Any]]
 ) -> None:
@@ -51,9 +191,24 @@ def test_a_recipe_takes_a_step(
     recipe = replace(
         recipe,
         out=str(tmp_path / "run"),
-        data=replace(recipe.data, path=str(tmp_path / "two.csv"), val_fraction=0.0, num_workers=0),
-        train=replace(recipe.train, epochs=1, batch_size=2, accelerator="cpu", log_every_n_steps=1),
+        data=replace(
+            recipe.data,
+            path=str(tmp_path / "two.csv"),
+            format="auto",
+            val_fraction=0.0,
+            num_workers=0,
+        ),
+        train=replace(
+            recipe.train,
+            epochs=1,
+            batch_size=2,
+            devices=1,
+            accelerator="cpu",
+            log_every_n_steps=1,
+        ),
     )
+    if file.stem not in SMALL:  # the same step on smaller clips
+        recipe = replace(recipe, clip=replace(recipe.clip, num_frames=4, crop_size=64))
     assert fit(recipe).step == 1
     assert float(read_metrics(recipe.out)[0]["loss"]) > 0
 

@@ -211,6 +211,21 @@ def test_momentum_and_rates_of_layers_go_on(
 
 
 @pytest.mark.slow
+def test_the_averages_of_lamb_go_on(
+    small_recipe: Make, read_metrics: Read, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = {"optim__optimizer": "lamb", "optim__lr": 5e-3}
+    whole = small_recipe(**changes)
+    fit(whole)
+    broken = small_recipe(out=f"{whole.out}-broken", **changes)
+    _at_step(monkeypatch, 4, _interrupt)
+    with pytest.raises(TrainingInterrupted):
+        fit(broken)
+    fit(broken)
+    _same(Path(str(broken.out)), Path(str(whole.out)), read_metrics)
+
+
+@pytest.mark.slow
 def test_groups_of_batches_are_never_split(
     small_recipe: Make, read_metrics: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:

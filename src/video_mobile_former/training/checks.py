@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..errors import RecipeError
+from .optim import require_lamb
 from .recipe_fields import Recipe
 
 
@@ -23,6 +24,25 @@ def check_patience(recipe: Recipe, *, validates: bool) -> None:
             f"train.patience {recipe.train.patience}: there are no validation clips to stop by; "
             "set --data.val_fraction or --data.val_path, or --train.patience 0"
         )
+
+
+def check_device(recipe: Recipe) -> None:
+    """Refuse what the machine has no library or device for.
+
+    Raises:
+        UserError: If the optimiser's library is missing.
+        RecipeError: If fp16 is to run on a CPU, or batch statistics are to be shared without CUDA.
+    """
+    if recipe.optim.optimizer == "lamb":
+        require_lamb()
+    kind = recipe.train.accelerator
+    on_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
+    if recipe.train.precision == "fp16" and (kind == "cpu" or not on_gpu):
+        raise RecipeError(
+            "train.precision fp16 needs a GPU, whose loss scaling a CPU does not have; "
+            "use --train.precision bf16 or fp32"
+        )
+    check_sync_batchnorm(recipe)
 
 
 def check_sync_batchnorm(recipe: Recipe) -> None:

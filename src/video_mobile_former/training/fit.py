@@ -30,7 +30,7 @@ from ..models.video_model import VideoModel
 from ..optional import require
 from ..version import __version__
 from .build import build_indexes, build_model, fingerprint, left_out_by, reading_of
-from .checks import check_patience, check_sync_batchnorm
+from .checks import check_device, check_patience
 from .class_weights import class_weights
 from .distill import Teacher, load_teacher
 from .inputs import train_transform
@@ -109,7 +109,7 @@ def fit(recipe: Recipe, *, loggers: Sequence[Logger] = ()) -> FitResult:
     with contextlib.nullcontext() if leader else contextlib.redirect_stderr(io.StringIO()):
         # Of several processes one is enough to say what was found.
         reading_of(recipe).check()
-        check_sync_batchnorm(recipe)
+        check_device(recipe)
         left_out = run.left_out if run.continues(recipe) else None
         train, val = build_indexes(recipe, left_out=left_out)
         weights = class_weights(recipe.optim.class_weights, train)

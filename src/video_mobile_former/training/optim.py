@@ -1,4 +1,4 @@
-"""AdamW or SGD with weight decay where it belongs, and the learning rate of a step and a layer."""
+"""AdamW, SGD or LAMB with weight decay where it belongs, and the rate of a step and a layer."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..optional import require
 from .recipe_fields import OptimRecipe, Recipe
 
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
@@ -86,14 +87,46 @@ def build_optimizer(
         fused: Whether AdamW may take its step in one kernel. With fp16 such a step would also
             undo the scaling of the loss, too late for the gradient's norm to be limited.
 
-    Source: AdamW is arXiv 1711.05101, Nesterov's momentum in SGD as torch has it.
+    Raises:
+        UserError: If the library of the optimiser is not installed.
+
+    Source: AdamW is arXiv 1711.05101, Nesterov's momentum in SGD as torch has it, LAMB arXiv
+    1904.00962 as pytorch-optimizer has it.
     """
+    if recipe.optimizer == "lamb":
+        return _lamb(model, recipe)
     groups = parameter_groups(model, recipe.weight_decay, recipe.layer_decay)
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(
             groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0
         )
     return torch.optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas, fused=fused)
+
+
+def require_lamb() -> Any:
+    """The library that LAMB comes from.
+
+    Raises:
+        UserError: If it is not installed.
+    """
+    return require("pytorch_optimizer", extra="lamb", purpose="the optimiser lamb")
+
+
+def _lamb(model: nn.Module, recipe: OptimRecipe) -> torch.optim.Optimizer:
+    groups = parameter_groups(model, 1.0, recipe.layer_decay)
+    for group in groups:
+        # What does not decay is not scaled by its norm either: a bias near 0 would never move.
+        group["adam"] = group["weight_decay"] == 0
+        group["weight_decay"] *= recipe.weight_decay
+    return require_lamb().Lamb(
+        [group for group in groups if group["params"]],
+        lr=recipe.lr,
+        betas=recipe.betas,
+        # As the paper has it: decay inside the ratio, and no correction of the averages' start,
+        # which the library otherwise makes up for in the rate; the warm-up does that here.
+        weight_decouple=False,
+        adam_debias=True,
+    )
 
 
 def step_batch(recipe: Recipe) -> int:

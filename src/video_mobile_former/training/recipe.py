@@ -27,6 +27,7 @@ from .recipe_fields import (
 )
 from .recipe_keys import default, expected, help_text, known_key, known_section, sections
 from .recipe_keys import types_by_key as types
+from .shipped import shipped_path
 
 __all__ = [
     "AugmentRecipe",
@@ -75,10 +76,11 @@ def recipe_from_dict(values: Mapping[str, Any], source: str = "recipe") -> Recip
 
 
 def recipe_from_cli(argv: Sequence[str], prog: str = "vmf train") -> Recipe:
-    """Build a recipe from the words after ``vmf train``: at most one YAML file, and options.
+    """Build a recipe from the words after ``vmf train``: at most one recipe, and options.
 
     Args:
-        argv: For example ``["folder_small.yaml", "--data", "clips.csv", "--optim.lr", "1e-3"]``.
+        argv: For example ``["folder_small", "--data", "clips.csv", "--optim.lr", "1e-3"]``. A word
+            that is no file and does not end in .yaml names a recipe of the package.
             Options win over the file, the last of two equal options over the first.
         prog: The command's name in the help.
 
@@ -145,10 +147,16 @@ def _split_words(argv: Sequence[str]) -> tuple[list[str], list[tuple[str, str | 
             raise RecipeError(f"command line: unknown option {word}; options begin with --")
         else:
             files.append(word)
-    for file in files:
-        if not file.endswith((".yaml", ".yml")):
-            raise RecipeError(f"command line: {file!r} is neither an option nor a .yaml recipe")
-    return files, options
+    return [_recipe_file(file) for file in files], options
+
+
+def _recipe_file(word: str) -> str:
+    """The YAML file that a word of the command line stands for."""
+    if word.endswith((".yaml", ".yml")):
+        return word
+    if Path(word).is_file() or "/" in word:
+        raise RecipeError(f"command line: {word!r} is neither an option nor a .yaml recipe")
+    return str(shipped_path(word))
 
 
 def _read_file(path: str | Path) -> dict[str, Any]:

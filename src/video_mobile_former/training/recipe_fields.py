@@ -61,8 +61,9 @@ class ModelRecipe:
 class OptimRecipe:
     """The optimiser, its learning rate over time, and the loss."""
 
-    optimizer: Literal["adamw", "sgd"] = "adamw"
-    """adamw, or sgd with Nesterov's momentum; sgd wants an `lr` and `weight_decay` of its own."""
+    optimizer: Literal["adamw", "sgd", "lamb"] = "adamw"
+    """adamw; sgd with Nesterov's momentum; or lamb, for batches of a thousand clips and more. The
+    others than adamw want an `lr` and `weight_decay` of their own."""
     lr: float = 1e-3
     """Highest learning rate, for one optimiser step whatever the batch size; see `lr_batch`."""
     lr_batch: int = 0
@@ -86,7 +87,7 @@ class OptimRecipe:
     momentum: float = 0.9
     """Nesterov's momentum of sgd, 0 to below 1."""
     betas: tuple[float, float] = (0.9, 0.999)
-    """Decay of AdamW's two running averages."""
+    """Decay of the two running averages of adamw and lamb."""
     gradient_clip: float | None = 1.0
     """Largest norm of the whole gradient; null = no limit."""
     loss: Literal["auto", "cross_entropy", "bce"] = "auto"

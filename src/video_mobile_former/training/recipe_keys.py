@@ -107,12 +107,15 @@ def expected(key: str) -> str:
 def help_text(prog: str) -> str:
     """Every field with its meaning and default, in lines of at most 80 columns."""
     lines = [
-        f"usage: {prog} [RECIPE.yaml] --data DATA --model MODEL --out FOLDER [options]",
+        f"usage: {prog} [RECIPE] --data DATA --model MODEL --out FOLDER [options]",
         "",
-        "Train a model on labelled clips. The options are the keys of a recipe file and",
-        "win over it. --data X is short for --data.path X, --model X for --model.name X,",
         *textwrap.wrap(
-            f"and {', '.join(f'--{name}' for name in SHORT_OPTIONS)} for those of data.", 79
+            "Train a model on labelled clips. RECIPE is a .yaml file, or a name that `vmf train "
+            "--list` shows. The options are the keys of a recipe and win over it. --data X is "
+            "short for --data.path X, --model X for --model.name X, and "
+            f"{', '.join(f'--{name}' for name in SHORT_OPTIONS)} for those of data.",
+            79,
+            break_on_hyphens=False,
         ),
     ]
     current = None
