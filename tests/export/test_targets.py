@@ -74,6 +74,19 @@ def test_frames_and_size_may_stay_free(target, model, artifacts):
     assert difference(model, exported, clips(2, 7, 96, 80)) < 1e-5
 
 
+@torch.no_grad()
+def test_a_free_batch_is_run_clip_by_clip_or_at_once(model, artifacts):
+    exported = load_artifact(artifacts(target="onnx", batch="dynamic").path)
+    assert exported.artifact.input.batch is None
+    calls = []
+    runner = exported.runner
+    exported.runner = lambda given: calls.append(len(given)) or runner(given)
+    assert difference(model, exported, clips()) < 1e-5
+    exported.at_once = None
+    assert difference(model, exported, clips()) < 1e-5
+    assert calls == [1, 1, 1, 3]
+
+
 @pytest.mark.slow
 @torch.no_grad()
 def test_half_precision_weights_take_half_the_space(model, artifacts):

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from ..console import track
 from ..errors import UserError
 from ..models.baselines import BASELINES
 from ..models.registry import create_model, get_variant, list_models
@@ -29,7 +30,10 @@ def cost_rows(filter: str = "") -> list[dict[str, Any]]:
     names = list_models(filter)
     if not names:
         raise UserError(f"no model name fits {filter!r}; known: {', '.join(list_models())}")
-    return [_baseline_row(name) if name in BASELINES else _family_row(name) for name in names]
+    return [
+        _baseline_row(name) if name in BASELINES else _family_row(name)
+        for name in track(names, description="counting")  # a third of a second each
+    ]
 
 
 def _family_row(name: str) -> dict[str, Any]:
