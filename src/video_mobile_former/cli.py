@@ -116,7 +116,9 @@ def _parser() -> Parser:
     _add_views(predict)
     _add_run_options(predict)
 
-    data = _command(commands, "data", _models, "check clips, prepare them for speed, pack them")
+    data = _command(
+        commands, "data", _models, "check clips, prepare them for speed, pack or draw them"
+    )
     add_data_commands(data.add_subparsers(title="commands", metavar="COMMAND", required=True))
 
     add_export(commands, add_source_options, source_of)

@@ -10,7 +10,7 @@ import dataclasses
 import shlex
 from typing import TYPE_CHECKING, Any
 
-from . import check_command, prepare_commands
+from . import check_command, draw_command, prepare_commands
 from .console import say
 from .errors import UserError
 
@@ -88,7 +88,8 @@ def warn_of_fold(info: Any, args: argparse.Namespace) -> None:
 
 
 def add_data_commands(commands: Any) -> None:
-    """Add ``check``, ``prepare`` and ``shard`` to the parser of ``vmf data``."""
+    """Add ``check``, ``prepare``, ``shard`` and ``draw`` to the parser of ``vmf data``."""
     check_command.add_check(commands, add_source_options, source_of)
     prepare_commands.add_prepare(commands, add_source_options, source_of)
     prepare_commands.add_shard(commands, add_source_options, source_of)
+    draw_command.add_draw(commands)

@@ -70,7 +70,9 @@ def draw_colours(draws: Draws, count: int, away_from: Tensor | None, contrast: f
         shift = draws.uniform(count, 1, low=0.35, high=0.65) * contrast
         sign = torch.where(away_from > 0.5, -1.0, 1.0).view(-1, 1, 1)
         level = (away_from.view(-1, 1, 1) + sign * shift).clamp(0.05, 0.95)
-    tinted = (first - first.mean(-1, keepdim=True)) * 0.6
+    # From nearly grey to strong colours, the same for all things of a clip of this kind.
+    strength = draws.uniform(1, 1, low=0.1, high=0.75)
+    tinted = (first - first.mean(-1, keepdim=True)) * strength
     middle = (level + tinted).clamp(0, 1)  # (B, N, 3)
     ends = (other - 0.5) * torch.tensor([1.2, 0.6], device=other.device).view(1, 1, 2, 1)
     return torch.cat([(middle - ends.sum(2) / 2)[:, :, None], ends], 2)

@@ -38,7 +38,8 @@ def write_procedural(
     are replaced.
 
     Args:
-        folder: Where to write; created. It must be empty or written by this function.
+        folder: Where to write; created. It must be empty but for contact sheets, or written by
+            this function.
         spec: What is drawn.
         clips_per_class: Clips of each class, by split name, e.g. ``{"train": 40, "test": 10}``.
         seed: Any whole number.
@@ -114,7 +115,7 @@ def _make_room(folder: Path, parameters: dict[str, Any]) -> None:
             for name in names:
                 for clip in (folder / split / name).glob("*.mp4"):
                     clip.unlink()
-    elif folder.exists() and any(folder.iterdir()):
+    elif folder.exists() and any(not path.match("sheet-*.png") for path in folder.iterdir()):
         raise DataError(f"{folder} holds other things: name an empty or new folder")
     write_json(manifest, parameters)
 

@@ -49,7 +49,7 @@ def _jump(beat: _Beat) -> Pose:
     bend = low * 1.1
     arms = 0.4 + high * 2.2
     return Pose(
-        hips=(bend, -bend), knees=(-bend * 1.6, bend * 1.6), arms=(arms, -arms), y=-0.24 * high
+        hips=(bend, -bend), knees=(-bend * 1.6, bend * 1.6), arms=(arms, -arms), y=-0.2 * high
     )
 
 
@@ -119,7 +119,7 @@ def _person(move: Callable[[_Beat], Pose], *, once: bool = False) -> Act:
         beat = _beat(cast, draws)
         if once:
             del cast.told["cycles"]
-        bones = person(move(beat), draws.uniform(1, 1, 1, low=0.95, high=1.3))
+        bones = person(move(beat), draws.uniform(1, 1, 1, low=0.85, high=1.2))
         bones[..., ::2] *= draws.sign(1, 1, 1)  # facing left or right
         cast.bodies = bones + _place(draws)
 

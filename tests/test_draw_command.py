@@ -1,0 +1,42 @@
+"""``vmf data draw`` from the command line."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from video_mobile_former.cli import main
+from video_mobile_former.data.index import load_index
+
+
+def test_draws_a_data_set_and_sheets(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    words = ["data", "draw", "periodic", "--size", "32", "--num_frames", "8", "--seed", "1"]
+    words += ["--out", str(tmp_path)]
+    assert main([*words, "--train", "0", "--test", "0", "--sheet"]) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["sheet-periodic.png"]
+    capsys.readouterr()
+    assert main([*words, "--train", "2", "--test", "1", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    index = load_index(result["index"])
+    assert sorted(result["classes"]) == sorted(index.class_names)
+    assert result["clips"] == {"train": 12, "test": 6}
+    assert len(index.clips) == 18
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["circus"], "circus"),
+        (["--size", "33"], "size"),
+        (["--train", "-1"], "fewer than 0"),
+        (["--train", "0", "--test", "0"], "nothing to draw"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(
+    words: list[str], told: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["data", "draw", *words, "--out", str(tmp_path / "new")]) == 2
+    error = capsys.readouterr().err
+    assert told in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "new").exists()
