@@ -12,7 +12,7 @@ from video_mobile_former.errors import UserError
 
 SMALL = ProceduralSpec(size=32, motion_blur=0.0)
 ALIKE = ("motion", "periodic", "order", "long_range")
-"""Families whose classes begin with one and the same picture."""
+"""Families whose classes have one distribution of places in every frame."""
 
 
 def all_classes(video: ProceduralVideo, place: int = 0) -> torch.Tensor:
@@ -69,7 +69,7 @@ def test_classes_come_in_turn():
     assert not torch.equal(first, second)
 
 
-@pytest.mark.parametrize("family", [*ALIKE, "interaction"])
+@pytest.mark.parametrize("family", [*ALIKE, "interaction", "camera"])
 def test_the_first_frame_is_the_same_in_all_classes(family: str):
     """From equal random numbers; so its distribution is the same, too."""
     video = ProceduralVideo(dataclasses.replace(SMALL, families=(family,)), seed=5)

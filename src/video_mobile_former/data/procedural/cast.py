@@ -59,6 +59,10 @@ class Cast:
             self, told={}, **{name: getattr(self, name)[chosen] for name in names}
         )
 
+    def at_least(self, number: int) -> None:
+        """Let ``number`` actors be there, and a bystander more where more were drawn."""
+        self.count = self.count.clamp(number, number + 1)
+
     def only(self, number: int) -> None:
         """Let ``number`` actors be there in every clip."""
         self.count = torch.full_like(self.count, number)

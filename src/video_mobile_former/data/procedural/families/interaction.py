@@ -1,7 +1,7 @@
 """Two actors and what they do with each other.
 
 Who is who changes from clip to clip, and all classes begin alike: one stands at some distance from
-the other, in any direction.
+the other, in any direction. There may be a third that stands by.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _strike(pair: _Pair) -> tuple[Tensor, Tensor]:
 
 def _act(play: object) -> Act:
     def act(cast: Cast, draws: Draws) -> None:
-        cast.only(2)
+        cast.at_least(2)
         gap = draws.uniform(1, low=0.34, high=0.46)
         along = heading(draws.uniform() * 2 * torch.pi)  # from the second to the first
         drift = heading(draws.uniform() * 2 * torch.pi) * draws.uniform(1, high=0.1)

@@ -55,7 +55,7 @@ def _relation(cast: Cast, draws: Draws, clockwise: bool) -> None:
 
 
 def _lamps(cast: Cast, draws: Draws, same: bool) -> None:
-    cast.only(2)
+    cast.at_least(2)
     # On either side of a middle that is anywhere: far apart, also around the edges.
     middle = cast.xy[:, :1].clone()
     side = torch.tensor([-0.25, 0.25], device=middle.device).view(1, 2, 1)
