@@ -13,7 +13,6 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +21,7 @@ from torch import Tensor
 from video_mobile_former.console import track
 from video_mobile_former.data.decode import VideoReader
 from video_mobile_former.data.index import ClipIndex, load_index
+from video_mobile_former.data.procedural import ProceduralSpec, ProceduralVideo
 from video_mobile_former.data.sampling import uniform
 from video_mobile_former.files import atomic_path
 
@@ -82,11 +82,6 @@ def procedural_task(
     size: int, work: Path, *, families: tuple[str, ...], num_train: int, num_test: int
 ) -> Task:
     """Draw clips of some families, or of all; they are kept in ``work`` for the next run."""
-    from video_mobile_former.data.procedural import (  # pyright: ignore[reportMissingImports]
-        ProceduralSpec,
-        ProceduralVideo,
-    )
-
     spec = ProceduralSpec(num_frames=FRAMES_KEPT, size=size * 5 // 4)
     if families:
         spec = dataclasses.replace(spec, families=families)
@@ -97,7 +92,7 @@ def procedural_task(
     return Task(name, video.class_names, tuple(video.class_family), train, test, flips=False)
 
 
-def _drawn(spec: Any, seed: int, count: int, work: Path) -> ClipSet:
+def _drawn(spec: ProceduralSpec, seed: int, count: int, work: Path) -> ClipSet:
     about = json.dumps([dataclasses.asdict(spec), seed, count], sort_keys=True)
     stem = work / "clips" / hashlib.sha256(about.encode()).hexdigest()[:16]
     clips_file, labels_file = stem.with_suffix(".clips.npy"), stem.with_suffix(".labels.npy")
@@ -112,11 +107,7 @@ def _drawn(spec: Any, seed: int, count: int, work: Path) -> ClipSet:
     return ClipSet(torch.from_numpy(clips), torch.from_numpy(labels))
 
 
-def _draw(spec: Any, seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
-    from video_mobile_former.data.procedural import (  # pyright: ignore[reportMissingImports]
-        ProceduralVideo,
-    )
-
+def _draw(spec: ProceduralSpec, seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
     video = ProceduralVideo(spec, seed=seed)
     shape = (count, spec.num_frames, 3, spec.size, spec.size)
     clips, labels = np.empty(shape, np.uint8), np.empty(count, np.int64)
