@@ -14,6 +14,7 @@ from video_mobile_former.data.dataset import Batch, ClipDataset, ClipFailure
 from video_mobile_former.data.loader import make_loader
 from video_mobile_former.errors import DataError, UserError
 from video_mobile_former.training.build import build_indexes, build_model
+from video_mobile_former.training.divergence import MAX_OVERFLOWS, GradientWatch
 from video_mobile_former.training.interrupt import StopRequest
 from video_mobile_former.training.mixing import Mixing
 from video_mobile_former.training.recipe import Recipe
@@ -154,7 +155,11 @@ def test_a_gradient_that_is_not_finite_stops(task: VideoTask) -> None:
     assert task.grad_norm == pytest.approx(3.0 * np.sqrt(first.numel()), rel=1e-5)
     assert first.grad.norm().item() == pytest.approx(1.0, rel=1e-4)
     first.grad[0] = torch.inf
-    with pytest.raises(UserError, match=r"step 1: the gradient's norm is .*lower --optim\.lr"):
+    task._last_indices = torch.tensor([1, 2])
+    match = (
+        r"step 1: the gradient's norm is .*, last on \S+\.mp4, \S+\.mp4; try a lower --optim\.lr"
+    )
+    with pytest.raises(UserError, match=match):
         task.configure_gradient_clipping(optimizer)
 
 
@@ -185,6 +190,51 @@ def test_with_fp16_the_true_gradient_is_limited(
     assert task.grad_norm == pytest.approx(3.0 * np.sqrt(weight.numel()), rel=1e-4)
     assert weight.grad is not None
     assert weight.grad.norm().item() == pytest.approx(1.0, rel=1e-4)
+
+
+def test_overflow_in_fp16_leaves_a_step_out_and_is_no_divergence(
+    task: VideoTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = dataclasses.replace(task.recipe.train, precision="fp16", ema_decay=None)
+    task.recipe = dataclasses.replace(task.recipe, train=train)
+    task._gradients = GradientWatch(task.recipe)
+    task._last_indices = torch.tensor([0, 3])
+    made = task.configure_optimizers()
+    precision = MixedPrecision("16-mixed", "cpu")
+    scaler = precision.scaler
+    assert scaler is not None
+    weight = next(p for p in task.model.parameters() if p.ndim > 1)
+    limit = lambda model, optimizer: task.configure_gradient_clipping(optimizer)  # noqa: E731
+    monkeypatch.setattr(precision, "_after_closure", limit)
+
+    def step(factor: float) -> bool:
+        """Whether the weights moved."""
+        before = weight.detach().clone()
+        made.zero_grad()
+
+        def closure() -> torch.Tensor:
+            scaled = scaler.scale(weight.sum())
+            # As numbers of fp16, which end at 65,504.
+            (scaled * factor).half().float().backward()
+            return scaled
+
+        for parameter in task.model.parameters():
+            parameter.grad = None
+        precision.optimizer_step(made, task, closure)
+        return not torch.equal(weight, before)
+
+    scale = scaler.get_scale()
+    assert not step(torch.inf)
+    assert scaler.get_scale() == scale / 2
+    assert step(1.0), "a finite gradient goes on"
+    for _ in range(MAX_OVERFLOWS - 1):
+        assert not step(torch.inf)
+    with pytest.raises(UserError) as error:
+        step(torch.inf)
+    text = str(error.value)
+    assert "for the 20th step in a row" in text
+    assert "--train.precision bf16 or fp32" in text
+    assert text.count(".mp4") == 2
 
 
 def test_the_average_is_no_part_of_the_module(task: VideoTask) -> None:

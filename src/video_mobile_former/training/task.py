@@ -8,6 +8,7 @@ and the seed, and a resumed run is a fresh trainer that starts counting from the
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, cast
 
@@ -23,6 +24,7 @@ from ..data.loader import ClipLoader
 from ..errors import DataError, UserError
 from .batches import EpochBatches
 from .distill import Teacher
+from .divergence import GradientWatch, loss_error
 from .ema import WeightAverage
 from .inputs import mixing, training_inputs
 from .interrupt import StopRequest
@@ -70,6 +72,8 @@ class VideoTask(pl.LightningModule):
         self.loader: ClipLoader | None = None
         self.stop_agreed = False
         self.grad_norm = math.nan
+        self._gradients = GradientWatch(recipe)
+        self._last_indices = torch.empty(0, dtype=torch.int64)
         self.optimizer_state: dict[str, Any] | None = None
         decay = recipe.train.ema_decay
         # Inside a list Lightning does not see the average: DDP need not exchange it every step.
@@ -141,6 +145,7 @@ class VideoTask(pl.LightningModule):
             UserError: If the loss is not finite, or too many clips cannot be read.
         """
         count, correct = len(batch["labels"]) * batch["clips"].shape[1], 0
+        self._last_indices = batch["indices"]
         if not self._has_statistics(count):
             loss = zero_loss(self.model.parameters())
             count = 0
@@ -231,18 +236,11 @@ class VideoTask(pl.LightningModule):
         step = self.position.step + 1
         if math.isfinite(loss):
             return UserError(f"step {step}: the loss of another process is not finite")
-        all_clips = self._index().clips
-        names = [all_clips[i].name or all_clips[i].path for i in batch["indices"].tolist()]
-        return UserError(f"step {step}: the loss is {loss} on {', '.join(names)}; {self._advice()}")
+        return loss_error(self.recipe, step, loss, self._names(batch["indices"]))
 
-    def _advice(self) -> str:
-        optim, train = self.recipe.optim, self.recipe.train
-        advice = [f"try a lower --optim.lr (now {optim.lr:g})", "a longer --optim.warmup_epochs"]
-        if optim.gradient_clip is None:
-            advice.append("--optim.gradient_clip 1")
-        if train.precision != "fp32":
-            advice.append("--train.precision fp32")
-        return ", ".join(advice)
+    def _names(self, indices: Tensor) -> list[str]:
+        clips = self._index().clips
+        return [clips[i].name or clips[i].path for i in indices.tolist()]
 
     def configure_gradient_clipping(
         self,
@@ -250,17 +248,13 @@ class VideoTask(pl.LightningModule):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip the norm of the whole gradient and refuse one that is not finite."""
+        """Clip the norm of the whole gradient; one that is not finite may end the run."""
         limit = self.recipe.optim.gradient_clip
         parameters = [p for p in self.model.parameters() if p.grad is not None]
         norm = nn.utils.clip_grad_norm_(parameters, math.inf if limit is None else limit)
         self.grad_norm = norm.item()
-        # With fp16 the scaler expects overflows: it skips the step and lowers its scale.
-        if not math.isfinite(self.grad_norm) and self.recipe.train.precision != "fp16":
-            raise UserError(
-                f"step {self.position.step + 1}: the gradient's norm is {self.grad_norm}; "
-                + self._advice()
-            )
+        names = functools.partial(self._names, self._last_indices)
+        self._gradients.check(self.grad_norm, self.position.step + 1, names)
 
     def advance(self) -> bool:
         """Move past the batch just trained on.

@@ -1,0 +1,87 @@
+"""A loss or a gradient that is not finite: when a run ends by it, and what it then says.
+
+In fp16 the loss is scaled up so that small gradients do not vanish. Where that takes the gradient
+beyond the largest number of fp16, the scaler leaves the step out and halves the scale: that is how
+it finds the scale, and no divergence. A loss that is not finite is one in fp16 too, since no scale
+enters it; by then activations have overflowed, and with them running statistics of BatchNorm.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from ..errors import UserError
+from .recipe_fields import Recipe
+
+MAX_OVERFLOWS = 20
+"""Steps in a row that the fp16 scaler may leave out; its scale of 65,536 at first is below 1 then."""
+_CLIPS_NAMED = 16
+
+
+def loss_error(recipe: Recipe, step: int, loss: float, clips: list[str]) -> UserError:
+    """What to raise for a loss that is not finite.
+
+    Args:
+        recipe: Of the run.
+        step: Of the optimiser, from 1.
+        loss: NaN or infinite.
+        clips: Names of the batch.
+    """
+    return UserError(f"step {step}: the loss is {loss} on {named(clips)}; {advice(recipe)}")
+
+
+class GradientWatch:
+    """Decides whether a gradient's norm lets the run go on.
+
+    Args:
+        recipe: Of the run.
+    """
+
+    def __init__(self, recipe: Recipe):
+        self.recipe = recipe
+        self.overflows = 0
+
+    def check(self, norm: float, step: int, clips: Callable[[], list[str]]) -> None:
+        """Take note of the norm of one step.
+
+        Args:
+            norm: Of the whole gradient, the loss's scale taken out.
+            step: Of the optimiser, from 1.
+            clips: Gives the names of the last batch.
+
+        Raises:
+            UserError: If it is not finite; in fp16 only if that goes on for too long.
+        """
+        if math.isfinite(norm):
+            self.overflows = 0
+            return
+        self.overflows += 1
+        again = ""
+        if self.recipe.train.precision == "fp16":
+            if self.overflows < MAX_OVERFLOWS:
+                return
+            again = f", for the {MAX_OVERFLOWS}th step in a row and at every scale of the loss"
+        raise UserError(
+            f"step {step}: the gradient's norm is {norm}{again}, last on {named(clips())}; "
+            + advice(self.recipe)
+        )
+
+
+def named(clips: list[str]) -> str:
+    """Names of clips, the first of very many."""
+    more = len(clips) - _CLIPS_NAMED
+    return ", ".join(clips[:_CLIPS_NAMED]) + (f" and {more} more" if more > 0 else "")
+
+
+def advice(recipe: Recipe) -> str:
+    """What may help, the likeliest first."""
+    optim, train = recipe.optim, recipe.train
+    found = [f"try a lower --optim.lr (now {optim.lr:g})", "a longer --optim.warmup_epochs"]
+    if optim.gradient_clip is None:
+        found.append("--optim.gradient_clip 1")
+    if train.precision == "fp16":
+        found.append("--train.precision bf16 or fp32")
+    elif train.precision != "fp32":
+        found.append("--train.precision fp32")
+    return ", ".join(found)
