@@ -7,8 +7,10 @@ sees half of the clips computes something else on purpose (``SyncBatchNorm`` has
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ import torch
 from safetensors.torch import load_file
 
 from video_mobile_former.training.recipe import Recipe, save_recipe
+from video_mobile_former.training.run_folder import RunFolder
 
 Read = Callable[[Any], list[dict[str, str]]]
 pytestmark = pytest.mark.slow
@@ -96,3 +99,56 @@ def test_the_same_mean_average_precision(
     assert float(a["map"]) == pytest.approx(float(b["map"]), abs=1e-6)
     assert float(a["loss"]) == pytest.approx(float(b["loss"]), abs=2e-5)
     assert a["clips"] == b["clips"] == "8"
+
+
+def _second_process(parent: int) -> int:
+    """The process that Lightning started beside the first."""
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    (found,) = [
+        int(child)
+        for child in children
+        if b"fit_once" in Path(f"/proc/{child}/cmdline").read_bytes()
+    ]
+    return found
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds processes in /proc")
+def test_a_dead_process_is_said_and_the_run_goes_on(
+    small_recipe: Callable[..., Recipe], read_metrics: Read, tmp_path: Path
+) -> None:
+    options: dict[str, Any] = {
+        "train__devices": 2,
+        "train__batch_size": 4,
+        "train__checkpoint_every_n_steps": 1,
+        "train__epochs": 4,
+    }
+    whole = small_recipe(out=str(tmp_path / "whole"), **options)
+    _run(whole, tmp_path)
+    broken = small_recipe(out=str(tmp_path / "broken"), **options)
+    save_recipe(broken, tmp_path / "r.yaml")
+    run = RunFolder(str(broken.out))
+    script = Path(__file__).with_name("fit_once.py")
+    process = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path / "r.yaml")],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while not run.metrics.exists() or run.metrics.read_text().count("\n") < 3:
+            assert process.poll() is None, "it ended before it could be broken"
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        os.kill(_second_process(process.pid), signal.SIGKILL)
+        said = process.communicate(timeout=120)[1]
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode != 0
+    assert "another process of this run has ended" in said
+    assert "the same command continues it from its saved state" in said
+    assert run.load_state(tensors=False)["position"]["step"] >= 1
+    _run(broken, tmp_path)
+    assert read_metrics(broken.out) == read_metrics(whole.out)

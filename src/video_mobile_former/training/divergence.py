@@ -15,7 +15,7 @@ from ..errors import UserError
 from .recipe_fields import Recipe
 
 MAX_OVERFLOWS = 20
-"""Steps in a row that the fp16 scaler may leave out; its scale of 65,536 at first is below 1 then."""
+"""Steps in a row that the fp16 scaler may leave out: its scale, 65,536 at first, is then < 1."""
 _CLIPS_NAMED = 16
 
 

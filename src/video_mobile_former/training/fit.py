@@ -36,6 +36,7 @@ from .distill import Teacher, load_teacher
 from .inputs import train_transform
 from .interrupt import StopRequest, StopTraining, TrainingInterrupted
 from .losses import loss_kind
+from .lost import ProcessLostError, watching_others
 from .optim import batch_scale
 from .progress import say_begin
 from .recipe import Recipe, recipe_to_dict
@@ -137,7 +138,7 @@ def fit(recipe: Recipe, *, loggers: Sequence[Logger] = ()) -> FitResult:
             say(f"stopped; the same command continues {run.path} from its saved state")
         raise TrainingInterrupted from error
     except UserError as error:
-        if leader:
+        if leader or isinstance(error, ProcessLostError):
             raise
         raise SystemExit(2) from error  # the first process says it
     return dataclasses.replace(_result(run), is_main=leader)
@@ -168,8 +169,10 @@ def _train(
         best_by=best_by(recipe, multi_label=train.multi_label),
         progress=Progress(visible=leader),
     )
+    world_size = recipe.train.devices * recipe.train.nodes
     try:
-        _trainer(recipe, run, keeper, loggers).fit(task)
+        with watching_others(run, world_size):
+            _trainer(recipe, run, keeper, loggers).fit(task)
     except SystemExit as error:
         # Lightning's answer to a second Ctrl-C and to a SIGTERM that came while it started.
         if stop.requested:

@@ -1,0 +1,151 @@
+"""Evidence that a run survives: killed and resumed, in two processes, and with one of them dead.
+
+    python benchmarks/interruptions.py
+
+Trains on 24 drawn clips for 12 steps and writes what was done, what was said and every loss into
+``benchmarks/results/interruptions-DATE.txt``. The same is held by tests (``tests/training``).
+"""
+
+from __future__ import annotations
+
+import csv
+import datetime
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from timing import RESULTS
+
+from video_mobile_former.data.synthetic import write_dataset
+
+SCRIPT = Path(__file__).parents[1] / "tests" / "training" / "fit_once.py"
+RECIPE = """\
+clip: {num_frames: 4, crop_size: 32}
+augment: {horizontal_flip: false, mixup_alpha: 0.8}
+data: {num_workers: 0}
+optim: {warmup_epochs: 1.0, lr: 1e-4}
+model: {drop_path_rate: 0.1}
+train: {epochs: 4, accelerator: cpu, log_every_n_steps: 1, checkpoint_every_n_steps: 1}
+"""
+PLAIN = ("--augment.mixup_alpha", "0", "--model.drop_path_rate", "0")
+"""Mixes and dropped blocks are drawn anew in each process, so that two have others than one."""
+
+
+class Log:
+    """Lines for the screen and the file, the folder of the clips left out."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.lines: list[str] = []
+
+    def say(self, text: str) -> None:
+        text = text.replace(f"{self.folder}/", "")
+        self.lines.append(text)
+        print(text, flush=True)
+
+
+def start(folder: Path, out: str, *words: str) -> subprocess.Popen[str]:
+    first = [word for word in words if word == "--frozen-norms"]
+    rest = [word for word in words if word != "--frozen-norms"]
+    data = ["--data", str(folder / "clips" / "clips.csv"), "--out", str(folder / out)]
+    return subprocess.Popen(
+        [sys.executable, str(SCRIPT), *first, str(folder / "recipe.yaml"), *data, *rest],
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def losses(folder: Path, out: str) -> list[str]:
+    """Every loss of a run: of its steps, its epochs and its validations."""
+    path = folder / out / "metrics.csv"
+    if not path.exists():
+        return []
+    with path.open(newline="") as stream:
+        return [f"{row['row']} {row['step']}: {row['loss']}" for row in csv.DictReader(stream)]
+
+
+def wait_for(folder: Path, out: str, rows: int, process: subprocess.Popen[str]) -> None:
+    while len(losses(folder, out)) < rows and process.poll() is None:
+        time.sleep(0.02)
+
+
+def second_process(parent: int) -> int:
+    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+    return next(
+        int(child)
+        for child in children
+        if b"fit_once" in Path(f"/proc/{child}/cmdline").read_bytes()
+    )
+
+
+def finish(log: Log, process: subprocess.Popen[str], *, quiet: bool = False) -> None:
+    said = process.communicate()[1]
+    shown = said.splitlines()
+    if process.returncode not in (0, -signal.SIGKILL):
+        shown = [line.partition("Error: ")[2] for line in shown if "ProcessLostError: " in line]
+    for line in [] if quiet else shown:
+        log.say(f"    {line}")
+    log.say(f"  ended with status {process.returncode}")
+
+
+def compare(log: Log, one: str, other: str, tolerance: float = 0.0) -> None:
+    a, b = losses(log.folder, one), losses(log.folder, other)
+    for left, right in zip(a, b, strict=True):
+        log.say(f"  {left:32}{right}")
+    far = max(
+        abs(float(x.split(": ")[1]) - float(y.split(": ")[1])) for x, y in zip(a, b, strict=True)
+    )
+    verdict = "the same" if far <= tolerance else "NOT THE SAME"
+    log.say(f"  largest difference {far:.1e} (allowed: {tolerance:g}): {verdict}")
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        log = Log(folder)
+        counts = {"train": 3, "val": 1}
+        write_dataset(folder / "clips", clips_per_class=counts, size=40, num_frames=6)
+        (folder / "recipe.yaml").write_text(RECIPE)
+        eight, four = ("--train.batch_size", "8"), ("--train.batch_size", "4")
+
+        log.say("1. Killed with SIGKILL three times, the same command each time")
+        finish(log, start(folder, "whole", *eight), quiet=True)
+        for rows in (2, 7, 11):
+            process = start(folder, "killed", *eight)
+            wait_for(folder, "killed", rows, process)
+            process.kill()
+            log.say(f"  kill -9 after {len(losses(folder, 'killed'))} rows of the log")
+            process.communicate()
+        finish(log, start(folder, "killed", *eight))
+        log.say("  unbroken                        killed three times")
+        compare(log, "whole", "killed")
+
+        log.say("\n2. Two processes (gloo) with half the batch, norms with running statistics")
+        two = (*four, "--train.devices", "2")
+        finish(log, start(folder, "one", "--frozen-norms", *eight, *PLAIN), quiet=True)
+        finish(log, start(folder, "two", "--frozen-norms", *two, *PLAIN))
+        log.say("  one process                     two processes")
+        compare(log, "one", "two", 2e-5)
+
+        log.say("\n3. The second of two processes killed, the same command again")
+        finish(log, start(folder, "pair", *two), quiet=True)
+        process = start(folder, "dead", *two)
+        wait_for(folder, "dead", 3, process)
+        os.kill(second_process(process.pid), signal.SIGKILL)
+        log.say("  kill -9 of the second process; the first says")
+        finish(log, process)
+        finish(log, start(folder, "dead", *two))
+        log.say("  unbroken                        one process killed")
+        compare(log, "pair", "dead")
+    path = RESULTS / f"interruptions-{datetime.date.today().isoformat()}.txt"
+    path.write_text("python benchmarks/interruptions.py\n\n" + "\n".join(log.lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
