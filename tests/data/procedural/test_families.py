@@ -190,3 +190,12 @@ def test_bodies_are_seen_and_move():
     changed = batch.clips.float().std(2).mean(1)  # (B, S, S)
     assert bool(((changed > 8).float().mean((1, 2)) > 0.01).all())
     assert bool((batch.targets["count"] == 1).all())
+
+
+def test_lamps_are_seen_in_any_frame_of_each_eighth():
+    """So that a choice of frames for training does not miss what decides the class."""
+    glow = play("long_range", "other_lamp").glow[:, :2].amax(1)  # (n, F)
+    assert glow[:, 0].max() == 0
+    eighths = glow.unflatten(1, (8, 4))[:, :, ::2].amin(2)  # two frames of sixteen in each
+    assert bool((eighths[:, :2].amax(1) == 1).all())
+    assert bool((eighths[:, 6:].amax(1) == 1).all())

@@ -20,6 +20,9 @@ FAMILIES: tuple[str, ...] = (
 )
 """The families of classes, in the order in which their classes are numbered."""
 
+GENERATOR = 2
+"""Raised whenever the same spec and seed would give other pictures: part of the name of a cache."""
+
 _SHARES = ("motion_blur", "clutter", "occluders", "blips", "background_motion", "illumination")
 
 

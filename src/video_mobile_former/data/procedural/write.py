@@ -15,11 +15,10 @@ from ...console import track
 from ...errors import DataError, UserError
 from ...files import atomic_path, write_json, write_text
 from ..synthetic import write_video
-from .spec import ProceduralSpec
+from .spec import GENERATOR, ProceduralSpec
 from .stream import ProceduralVideo
 
 _MANIFEST = "procedural.json"
-_GENERATOR = 1  # raised whenever the same seed would give other pictures
 
 
 def write_procedural(
@@ -88,7 +87,7 @@ def _checked(
     if fps < 1:
         raise UserError(f"fps must be >= 1, not {fps}")
     return {
-        "generator": _GENERATOR,
+        "generator": GENERATOR,
         "spec": spec.to_dict(),
         "clips_per_class": dict(clips_per_class),
         "seed": seed,
