@@ -66,8 +66,8 @@ def _lamps(cast: Cast, draws: Draws, same: bool) -> None:
     first = draws.whole(high=2)
     last = first if same else 1 - first
     for lamp, early in ((first, True), (last, False)):
-        # Never in the first frame, over before the first quarter is, and seen in one of eight frames,
-        # also where those are any out of each eighth of the clip.
+        # Never in the first frame, over before the first quarter is, and seen in one of eight
+        # frames, also where those are any out of each eighth of the clip.
         when, width = (0.16, 0.16) if early else (0.9, 0.2)
         shown = flash(cast.time, when, width)
         lit = torch.nn.functional.one_hot(lamp, cast.glow.shape[1])
