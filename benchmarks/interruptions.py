@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from timing import RESULTS
+from timing import RESULTS, describe_run
 
 from video_mobile_former.data.synthetic import write_dataset
 
@@ -86,7 +86,8 @@ def second_process(parent: int) -> int:
 
 def finish(log: Log, process: subprocess.Popen[str], *, quiet: bool = False) -> None:
     said = process.communicate()[1]
-    shown = said.splitlines()
+    # Lightning warns of the norms that are kept still on purpose.
+    shown = [line for line in said.splitlines() if "site-packages" not in line]
     if process.returncode not in (0, -signal.SIGKILL):
         shown = [line.partition("Error: ")[2] for line in shown if "ProcessLostError: " in line]
     for line in [] if quiet else shown:
@@ -144,7 +145,9 @@ def main() -> None:
         log.say("  unbroken                        one process killed")
         compare(log, "pair", "dead")
     path = RESULTS / f"interruptions-{datetime.date.today().isoformat()}.txt"
-    path.write_text("python benchmarks/interruptions.py\n\n" + "\n".join(log.lines) + "\n")
+    about = ", ".join(f"{key} {value}" for key, value in describe_run().items())
+    head = f"python benchmarks/interruptions.py\n{about}\n\n"
+    path.write_text(head + "\n".join(log.lines) + "\n")
 
 
 if __name__ == "__main__":
