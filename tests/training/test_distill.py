@@ -19,9 +19,15 @@ from video_mobile_former.export.artifact import ArtifactInfo, ArtifactInput, Inp
 from video_mobile_former.export.runner import ExportedModel
 from video_mobile_former.models import VideoModel, create_model
 from video_mobile_former.training import distill
-from video_mobile_former.training.distill import Teacher, distillation_loss, load_teacher
+from video_mobile_former.training.distill import (
+    Teacher,
+    distillation_loss,
+    load_teacher,
+    similarity_loss,
+)
 from video_mobile_former.training.fit import fit
 from video_mobile_former.training.recipe import DistillRecipe, Recipe
+from video_mobile_former.training.smoothness import recorded_features
 from video_mobile_former.training.task import VideoTask
 
 Make = Callable[..., Recipe]
@@ -267,3 +273,69 @@ def test_training_with_a_teacher_resumes(
     assert read_metrics(run("broken")) == read_metrics(whole)
     one, other = (load_file(f / "last" / "model.safetensors") for f in (whole, tmp_path / "broken"))
     assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_features_are_compared_by_which_frames_are_alike() -> None:
+    torch.manual_seed(0)
+    ours, theirs = torch.randn(2, 3, 5), torch.randn(2, 3, 7)
+    grams = []
+    for features in (ours, theirs):
+        rows = features.reshape(6, -1).numpy()
+        rows = rows - rows.mean(0)
+        gram = rows @ rows.T
+        grams.append(gram / np.linalg.norm(gram, axis=1, keepdims=True))
+    expected = ((grams[0] - grams[1]) ** 2).sum() / 6
+    assert similarity_loss(ours, theirs).item() == pytest.approx(expected, rel=1e-4)
+    turn = torch.linalg.qr(torch.randn(5, 5))[0]
+    assert similarity_loss(ours, 3 * ours @ turn + 1).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_matching_features_teaches_a_student_of_another_width(tmp_path: Path) -> None:
+    folder = save_teacher(tmp_path / "t", name="vmf_2g_cnn")
+    model = student()
+    recipe = DistillRecipe(teacher=folder, weight=0.0, features=1.0)
+    teacher = load_teacher(recipe, model)
+    assert teacher is not None
+    clips = torch.randn(4, 3, 4, 32, 32)
+    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
+    losses = []
+    for _ in range(12):
+        with recorded_features(model) as found:
+            logits = model(clips)
+        label_loss = 0.0 * logits.sum()
+        loss = teacher.loss(label_loss, logits, clips, "cross_entropy", found.features[0])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.5 * losses[0]
+    assert all(p.grad is None for p in teacher.model.parameters())
+
+
+def test_a_run_matches_features_and_an_artefact_cannot(
+    small_recipe: Make, read_metrics: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = small_recipe(train__epochs=1, model__name="vmf_500m_cnn")
+    taught = fit(plain)
+    losses = []
+    for weight in (0.0, 2.0):
+        recipe = small_recipe(
+            out=str(tmp_path / f"features-{weight}"),
+            train__epochs=1,
+            model__name="vmf_500m_cnn",
+            distill__teacher=str(taught.last),
+            distill__features=weight,
+        )
+        fit(recipe)
+        losses.append(float(read_metrics(recipe.out)[0]["loss"]))
+    assert losses[1] > losses[0], "the student's frames are alike in other ways than the teacher's"
+    monkeypatch.setattr(distill, "load_model", lambda name: _Artefact())
+    monkeypatch.setattr(distill, "_same_classes", lambda *_: None)
+    with pytest.raises(RecipeError, match=r"distill\.features: a\.onnx is an artefact"):
+        load_teacher(DistillRecipe(teacher="a.onnx", features=0.1), student())
+
+
+class _Artefact:
+    """What ``load_model`` gives for a file of another runtime, as far as it is asked here."""
+
+    class_names, multi_label = CLASSES, False

@@ -4,6 +4,12 @@ The loss is ``(1 − w) · L + w · T² · KL(teacher ‖ student)``, L the loss
 ``distill.weight`` and T ``distill.temperature``, which divides the logits of both. Where each class
 is a yes or no of its own, KL is that of every class by itself, averaged as the loss of the labels
 is.
+
+On request the features match as well (arXiv 1907.09682): for F the features of all frames of a
+batch before the head, averaged over the picture, and G = F Fᵀ with rows of length 1, the mean of
+``‖G_teacher − G_student‖²`` over frames is added. Which frames are alike is compared, not the
+features themselves, so that networks of any two widths go together and nothing is learned beside
+them. Decided here: frames in place of whole clips, so that what changes in time counts.
 """
 
 from __future__ import annotations
@@ -22,6 +28,7 @@ from ..models.registry import list_models
 from ..models.video_model import VideoModel
 from .losses import LossKind
 from .recipe_fields import DistillRecipe
+from .smoothness import recorded_features
 
 
 def distillation_loss(
@@ -51,6 +58,29 @@ def distillation_loss(
     return temperature**2 * found
 
 
+def similarity_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """How differently two networks find the frames of a batch alike.
+
+    Args:
+        student: Features (B, T, C).
+        teacher: Features (B, T, C'), of the same clips.
+
+    Returns:
+        The mean over all frames, a scalar; 0 where one is the other turned or scaled.
+    """
+    with torch.autocast(student.device.type, enabled=False):
+        ours, theirs = (_similarities(features) for features in (student, teacher))
+        return (ours - theirs).square().sum(1).mean()
+
+
+def _similarities(features: Tensor) -> Tensor:
+    """Which frames are alike, (B·T, B·T), each row of length 1."""
+    # Features pass a ReLU or not; without their mean no two frames are alike by that alone.
+    rows = features.float().flatten(0, 1)
+    rows = rows - rows.mean(0)
+    return F.normalize(rows @ rows.T, dim=1)
+
+
 class Teacher:
     """A trained model that grades the clips a student is trained on.
 
@@ -68,7 +98,6 @@ class Teacher:
         self.scale = torch.tensor(student.std) / torch.tensor(own.std)
         self.shift = (torch.tensor(student.mean) - torch.tensor(own.mean)) / torch.tensor(own.std)
 
-    @torch.no_grad()
     def logits(self, clips: Tensor) -> Tensor:
         """Grade clips.
 
@@ -78,6 +107,17 @@ class Teacher:
         Returns:
             Logits (B, K) on the device of ``clips``.
         """
+        return self.grade(clips)[0]
+
+    @torch.no_grad()
+    def grade(self, clips: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Logits (B, K) of clips and, where the recipe matches features, those (B, T, C)."""
+        if self.recipe.features == 0:
+            return self._run(clips), None
+        with recorded_features(self.model) as found:
+            return self._run(clips), found.features[0]
+
+    def _run(self, clips: Tensor) -> Tensor:
         device = getattr(self.model, "device", clips.device)
         self.model.to(device)
         shape = (1, 3, 1, 1, 1)
@@ -87,7 +127,14 @@ class Teacher:
             x = _as_bytes(x, self.model.clip)
         return self.model(x.to(device)).to(clips.device)
 
-    def loss(self, label_loss: Tensor, student: Tensor, clips: Tensor, kind: LossKind) -> Tensor:
+    def loss(
+        self,
+        label_loss: Tensor,
+        student: Tensor,
+        clips: Tensor,
+        kind: LossKind,
+        features: Tensor | None = None,
+    ) -> Tensor:
         """The loss of the labels with the teacher's mixed in.
 
         Args:
@@ -95,11 +142,14 @@ class Teacher:
             student: The student's logits (B, K).
             clips: What it saw, (B, 3, T, H, W).
             kind: Kind of the label's loss.
+            features: The student's of all frames (B, T, C), if they are to match.
         """
-        found = distillation_loss(
-            student, self.logits(clips), temperature=self.recipe.temperature, kind=kind
-        )
-        return (1 - self.recipe.weight) * label_loss + self.recipe.weight * found
+        logits, theirs = self.grade(clips)
+        found = distillation_loss(student, logits, temperature=self.recipe.temperature, kind=kind)
+        loss = (1 - self.recipe.weight) * label_loss + self.recipe.weight * found
+        if features is None or theirs is None:
+            return loss
+        return loss + self.recipe.features * similarity_loss(features, theirs)
 
 
 def load_teacher(recipe: DistillRecipe, student: VideoModel) -> Teacher | None:
@@ -126,6 +176,11 @@ def load_teacher(recipe: DistillRecipe, student: VideoModel) -> Teacher | None:
     except UserError as error:
         raise RecipeError(f"distill.teacher: {error}") from error
     _same_classes(name, model, student)
+    if recipe.features > 0 and not isinstance(model, VideoModel):
+        raise RecipeError(
+            f"distill.features: {name} is an artefact, which gives scores alone; give its "
+            "checkpoint folder as the teacher, or --distill.features 0"
+        )
     if isinstance(model, VideoModel) and not model.fused:
         model = model.fuse()
     teacher = Teacher(model, student.clip, recipe)

@@ -142,6 +142,9 @@ class DistillRecipe:
     temperature: float = 2.0
     """What the logits of both are divided by before they are compared, above 0; high ones let
     unlikely classes count more."""
+    features: float = 0.0
+    """Weight of a loss by which frames shall be alike for the student where they are for the
+    teacher (arXiv 1907.09682), which must be a checkpoint folder; 0 = none."""
 
     def __post_init__(self) -> None:
         ok = self.teacher is None or bool(self.teacher)
@@ -149,6 +152,8 @@ class DistillRecipe:
         require(self, "distill", "weight", 0 <= self.weight <= 1, "0 to 1")
         ok = 0 < self.temperature < math.inf
         require(self, "distill", "temperature", ok, "above 0")
+        ok = 0 <= self.features < math.inf
+        require(self, "distill", "features", ok, "at least 0")
 
 
 @dataclass(frozen=True)

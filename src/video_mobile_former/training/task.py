@@ -171,11 +171,11 @@ class VideoTask(pl.LightningModule):
 
     def _loss(self, clips: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
         """The loss of clips (B, 3, T, H, W), and their logits (B, K)."""
-        optim, extra = self.recipe.optim, None
-        if optim.temporal_smoothness > 0:
+        optim, features = self.recipe.optim, None
+        if optim.temporal_smoothness > 0 or self.recipe.distill.features > 0:
             with recorded_features(self.model) as found:
                 logits = self.model(clips)
-            extra = smoothness_loss(found.features[0], optim.smoothness_frames)
+            features = found.features[0]
         else:
             logits = self.model(clips)
         loss = classification_loss(
@@ -186,8 +186,11 @@ class VideoTask(pl.LightningModule):
             class_weights=cast("Tensor | None", self.class_weights),
         )
         if self.teacher is not None:
-            loss = self.teacher.loss(loss, logits, clips, self.loss_kind)
-        return (loss if extra is None else loss + optim.temporal_smoothness * extra), logits
+            loss = self.teacher.loss(loss, logits, clips, self.loss_kind, features)
+        if features is not None and optim.temporal_smoothness > 0:
+            smooth = smoothness_loss(features, optim.smoothness_frames)
+            loss = loss + optim.temporal_smoothness * smooth
+        return loss, logits
 
     def _count(self, batch: Batch, count: int, loss: float, correct: int) -> None:
         """Add a batch to the totals; all processes learn of it and decide alike."""
