@@ -21,7 +21,7 @@ from torch import Tensor
 from video_mobile_former.console import track
 from video_mobile_former.data.decode import VideoReader
 from video_mobile_former.data.index import ClipIndex, load_index
-from video_mobile_former.data.procedural import ProceduralSpec, ProceduralVideo
+from video_mobile_former.data.procedural import GENERATOR, ProceduralSpec, ProceduralVideo
 from video_mobile_former.data.sampling import uniform
 from video_mobile_former.files import atomic_path
 
@@ -93,7 +93,7 @@ def procedural_task(
 
 
 def _drawn(spec: ProceduralSpec, seed: int, count: int, work: Path) -> ClipSet:
-    about = json.dumps([dataclasses.asdict(spec), seed, count], sort_keys=True)
+    about = json.dumps([GENERATOR, spec.to_dict(), seed, count], sort_keys=True)
     stem = work / "clips" / hashlib.sha256(about.encode()).hexdigest()[:16]
     clips_file, labels_file = stem.with_suffix(".clips.npy"), stem.with_suffix(".labels.npy")
     if not labels_file.exists():

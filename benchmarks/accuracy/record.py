@@ -15,7 +15,7 @@ from video_mobile_former.console import say
 from video_mobile_former.profiling.machine import processor_name
 
 RESULTS = Path(__file__).parent / "results"
-KEY = ("row", "data", "seed", "epochs", "clips")
+KEY = ("row", "data", "seed", "epochs", "clips", "generator")
 """What tells runs apart; a run that is there already is not repeated."""
 
 
@@ -33,7 +33,7 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def key_of(run: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(run[name] for name in KEY)
+    return tuple(run.get(name) for name in KEY)
 
 
 def add(path: Path, run: dict[str, Any]) -> None:

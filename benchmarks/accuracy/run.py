@@ -25,6 +25,7 @@ from learning import schedule_of, train
 from networks import BUDGETS, Entry, ablations
 
 from video_mobile_former.console import say
+from video_mobile_former.data.procedural import GENERATOR
 
 ONE_SIDED = ("tennis_strokes7",)
 """Sets in which left and right tell classes apart."""
@@ -103,6 +104,7 @@ def describe(entry: Entry, data: str, seed: int, args: argparse.Namespace) -> di
         "seed": seed,
         "epochs": args.procedural_epochs if drawn else args.epochs,
         "clips": args.train_clips if drawn else None,
+        "generator": GENERATOR if drawn else None,
         "model": entry.model,
         "options": entry.options,
         "num_frames": entry.num_frames,

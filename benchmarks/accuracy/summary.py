@@ -31,6 +31,7 @@ def main() -> None:
     for file in files:
         for run in record.read(file):
             clips = "" if run["clips"] is None else f", {run['clips']} training clips"
+            clips += f", generator {run['generator']}" if run.get("generator") else ""
             title = f"{file.stem}: {run['data']}, {run['epochs']} epochs{clips}"
             groups.setdefault(title, []).append(run)
     for title, runs in groups.items():
