@@ -63,6 +63,7 @@ def test_fp16_needs_a_gpu(
 ) -> None:
     # Lightning would take bf16 in its place, and nothing would scale the loss.
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     values = {"train.accelerator": accelerator, "train.precision": "fp16"}
     if ok:
@@ -70,6 +71,28 @@ def test_fp16_needs_a_gpu(
     else:
         with pytest.raises(RecipeError, match=r"train\.precision fp16 needs a GPU"):
             check_device(recipe_from_dict(values))
+
+
+@pytest.mark.parametrize(
+    ("there", "message"),
+    [
+        (0, r"has none; --train\.accelerator cpu"),
+        (2, r"has 2 of them; --train\.devices 2"),
+        (8, ""),
+    ],
+)
+def test_more_gpus_than_there_are_are_refused(
+    there: int, message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: there)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    recipe = recipe_from_dict({"train.accelerator": "gpu", "train.devices": 8})
+    if not message:
+        check_device(recipe)
+        return
+    with pytest.raises(RecipeError, match=rf"train\.devices 8: GPUs are asked .* {message}"):
+        check_device(recipe)
 
 
 def test_a_missing_library_is_named_before_a_run_begins(

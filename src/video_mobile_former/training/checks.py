@@ -31,18 +31,33 @@ def check_device(recipe: Recipe) -> None:
 
     Raises:
         UserError: If the optimiser's library is missing.
-        RecipeError: If fp16 is to run on a CPU, or batch statistics are to be shared without CUDA.
+        RecipeError: If there are fewer GPUs than asked for, fp16 is to run on a CPU, or batch
+            statistics are to be shared without CUDA.
     """
     if recipe.optim.optimizer == "lamb":
         require_lamb()
     kind = recipe.train.accelerator
-    on_gpu = torch.cuda.is_available() or torch.backends.mps.is_available()
+    gpus = _gpus()
+    on_gpu = gpus > 0
+    if kind == "gpu" and recipe.train.devices > gpus:
+        there = f"has {gpus} of them" if gpus else "has none"
+        fewer = f"--train.devices {gpus}" if gpus else "--train.accelerator cpu --train.devices 1"
+        raise RecipeError(
+            f"train.devices {recipe.train.devices}: GPUs are asked for, and this machine {there}; "
+            f"{fewer} trains on what is there"
+        )
     if recipe.train.precision == "fp16" and (kind == "cpu" or not on_gpu):
         raise RecipeError(
             "train.precision fp16 needs a GPU, whose loss scaling a CPU does not have; "
             "use --train.precision bf16 or fp32"
         )
     check_sync_batchnorm(recipe)
+
+
+def _gpus() -> int:
+    if torch.cuda.is_available():
+        return torch.cuda.device_count()
+    return int(torch.backends.mps.is_available())
 
 
 def check_sync_batchnorm(recipe: Recipe) -> None:
