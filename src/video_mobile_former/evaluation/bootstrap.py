@@ -1,0 +1,78 @@
+"""Intervals from random draws of the clips, of whole groups where the data has groups.
+
+The bootstrap of Efron 1979 (doi:10.1214/aos/1176344552). Clips of one group (scene, person) resemble
+each other; drawn together they count for as much as they tell.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+RESAMPLES = 1000
+"""Random draws of which an interval of accuracies is made."""
+
+
+def units_of(num_clips: int, groups: Sequence[str | None] | None) -> np.ndarray:
+    """What each clip is drawn with: its group, or itself.
+
+    Args:
+        num_clips: N.
+        groups: N names; None, or None for a clip, where there is no group.
+
+    Returns:
+        ``(N,)`` int64, units numbered from 0.
+    """
+    names = [
+        f"clip {i}" if groups is None or groups[i] is None else f"group {groups[i]}"
+        for i in range(num_clips)
+    ]
+    return np.unique(names, return_inverse=True)[1]
+
+
+def drawn_weights(units: np.ndarray, draws: int = RESAMPLES) -> Iterator[np.ndarray]:
+    """How often every clip counts in each draw; the same for the same units.
+
+    Args:
+        units: ``(N,)`` from :func:`units_of`.
+        draws: How many.
+
+    Yields:
+        ``(N,)`` int64.
+    """
+    rng = np.random.default_rng(0)
+    num_units = int(units.max()) + 1
+    for _ in range(draws):
+        yield np.bincount(rng.integers(num_units, size=num_units), minlength=num_units)[units]
+
+
+def drawn_accuracies(
+    hits: np.ndarray, labels: np.ndarray, num_classes: int, units: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Accuracies of random draws of the clips, the same draws for all rows of ``hits``.
+
+    Args:
+        hits: ``(S, N)`` bool: which clips count as right, in S ways or for S models.
+        labels: ``(N,)`` int64 in [0, K).
+        num_classes: K.
+        units: ``(N,)`` from :func:`units_of`.
+
+    Returns:
+        Shares of the clips and means of the classes' shares, each ``(R, S)``. Classes that a draw
+        lacks are left out of its mean.
+    """
+    right = hits.astype(np.float64)
+    shares, means = [], []
+    for weights in drawn_weights(units):
+        shares.append(right @ weights / weights.sum())
+        clips = np.bincount(labels, weights, num_classes)
+        found = np.stack([np.bincount(labels, weights * row, num_classes) for row in right])
+        means.append((found[:, clips > 0] / clips[clips > 0]).mean(1))
+    return np.stack(shares), np.stack(means)
+
+
+def middle(draws: np.ndarray) -> tuple[float, float]:
+    """The middle 95 % of ``(R,)`` draws."""
+    low, high = np.quantile(draws, [0.025, 0.975])
+    return float(low), float(high)
