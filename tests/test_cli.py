@@ -73,7 +73,12 @@ def test_evaluate_then_predict(
     assert result["metrics"]["num_clips"] == 8
     cost = result["cost"]
     assert cost["total_macs"] == cost["macs_per_view"] * cost["num_views"] * cost["num_crops"]
-    assert {p.name for p in report.iterdir()} == {"report.json", "report.html", "confusion.png"}
+    assert {p.name for p in report.iterdir()} == {
+        "report.json",
+        "report.html",
+        "confusion.png",
+        "predictions.safetensors",
+    }
     assert main([*argv, "--split", "val", "--freeze_frame", "0"]) == 0
     assert "MACs per video" in capsys.readouterr().out
 
@@ -91,6 +96,26 @@ def test_evaluate_then_predict(
     assert main([*argv, str(clips.parent / "test" / "zoom_out")]) == 0
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 80
+
+
+def test_compare_models_and_reports(
+    trained: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    best, last, out = str(trained / "best"), str(trained / "last"), tmp_path / "out"
+    argv = ["--data", str(clips), "--num_workers", "0", "--out", str(out)]
+    assert main(["evaluate", best, last, *argv, "--num_views", "1", "2", "--json"]) == 0
+    value = json.loads(capsys.readouterr().out)
+    assert [model["name"] for model in value["models"]] == ["best", "last"]
+    assert [model["cost"]["num_views"] for model in value["models"]] == [1, 2]
+    assert {p.name for p in out.iterdir()} == {"comparison.json", "comparison.html", "models"}
+    earlier = str(out / "models" / "best")
+    # Without data: both were measured before.
+    assert main(["evaluate", earlier, earlier, "--out", str(tmp_path / "same")]) == 0
+    captured = capsys.readouterr()
+    assert max(map(len, captured.out.splitlines())) <= 80
+    assert "1.000" in captured.out
+    assert "no data is named" in one_error(capsys, ["evaluate", earlier, last])
+    assert "2 given" in one_error(capsys, ["evaluate", best, "--num_views", "1", "2", *argv])
 
 
 def test_train_tells_json_what_it_left(

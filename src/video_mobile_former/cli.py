@@ -33,6 +33,7 @@ from .version import __version__
 if TYPE_CHECKING:
     from .data.frame_source import Reading
     from .data.index import ClipIndex
+    from .evaluation import Evaluation, MultiLabelEvaluation
     from .export.runner import ExportedModel
     from .models import VideoModel
 
@@ -88,15 +89,26 @@ def _parser() -> Parser:
     # Listed for the help; main() sends `train` elsewhere before this parser sees it.
     _command(commands, "train", _models, "train on a folder of clips or a CSV")
 
-    evaluate = _command(commands, "evaluate", _evaluate, "measure a checkpoint on labelled clips")
-    _add_model(evaluate)
+    evaluate = _command(
+        commands, "evaluate", _evaluate, "measure and compare checkpoints on labelled clips"
+    )
+    evaluate.add_argument(
+        "models",
+        nargs="+",
+        metavar="MODEL",
+        help="checkpoint folder, as runs/x/best, artefact of export, or report of an earlier "
+        "evaluation; several are compared",
+    )
     evaluate.add_argument(
         "--data", help="folder of class folders, CSV with path,label, or what --format says"
     )
     add_source_options(evaluate)
     evaluate.add_argument("--split", help="split to measure; default: test, else val, else all")
-    evaluate.add_argument("--out", help="folder of the report; default: beside the checkpoint")
-    _add_views(evaluate)
+    evaluate.add_argument(
+        "--out",
+        help="folder of the report; default: beside the checkpoint, of several ./comparison",
+    )
+    _add_views(evaluate, several=True)
     evaluate.add_argument("--batch_size", type=int, default=8, help="clips at once (default: 8)")
     evaluate.add_argument(
         "--freeze_frame",
@@ -145,10 +157,12 @@ def _add_model(parser: Parser) -> None:
     )
 
 
-def _add_views(parser: Parser) -> None:
-    parser.add_argument("--num_views", type=int, default=1, help="clips per video (default: 1)")
+def _add_views(parser: Parser, *, several: bool = False) -> None:
+    more: dict[str, Any] = {"nargs": "+", "default": [1]} if several else {"default": 1}
+    each = "; one for all models or one each" if several else ""
+    parser.add_argument("--num_views", type=int, help=f"clips per video (default: 1){each}", **more)
     parser.add_argument(
-        "--num_crops", type=int, default=1, help="1 centre or 3 along the long side"
+        "--num_crops", type=int, help=f"1 centre or 3 along the long side{each}", **more
     )
     parser.add_argument(
         "--average",
@@ -235,10 +249,31 @@ def _load(args: argparse.Namespace) -> VideoModel | ExportedModel:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
+    from .evaluate_command import compare_models, per_model
+
+    if len(args.models) > 1:
+        return compare_models(args, _load, _measure)
+    args.model = args.models[0]
+    args.num_views = per_model("num_views", args.num_views, 1)[0]
+    args.num_crops = per_model("num_crops", args.num_crops, 1)[0]
+    result, split = _measure(args, _load(args))
+    folder = Path(args.model)
+    default = folder.parent / f"{folder.name}-on-{split}"
+    page = result.write(args.out or default)
+    if args.json:
+        _print_json(result.to_dict())
+    else:
+        print(result.summary())
+    say(f"report: {page}")
+    return 0
+
+
+def _measure(
+    args: argparse.Namespace, model: VideoModel | ExportedModel
+) -> tuple[Evaluation | MultiLabelEvaluation, str]:
     from .data.index import load_index
     from .evaluation import evaluate, evaluate_multi_label
 
-    model = _load(args)
     # Labels are names: with the checkpoint's own list they cannot end up in another order.
     source = source_of(args)
     if model.multi_label:
@@ -264,15 +299,7 @@ def _evaluate(args: argparse.Namespace) -> int:
         model_name=args.model,
         reading=_reading(args),
     )
-    folder = Path(args.model)
-    default = folder.parent / f"{folder.name}-on-{split or 'all'}"
-    page = result.write(args.out or default)
-    if args.json:
-        _print_json(result.to_dict())
-    else:
-        print(result.summary())
-    say(f"report: {page}")
-    return 0
+    return result, split or "all"
 
 
 def _reading(args: argparse.Namespace) -> Reading:

@@ -81,10 +81,14 @@ def test_model_and_clips_must_be_of_one_kind(
 
 def test_two_files_that_agree(measured: MultiLabelEvaluation, tmp_path: Path) -> None:
     page = measured.write(tmp_path / "report")
-    assert sorted(p.name for p in page.parent.iterdir()) == ["report.html", "report.json"]
+    assert sorted(p.name for p in page.parent.iterdir()) == [
+        "predictions.safetensors",
+        "report.html",
+        "report.json",
+    ]
     value = json.loads((tmp_path / "report" / "report.json").read_text("utf-8"))
     assert value == json.loads(json.dumps(measured.to_dict(), allow_nan=False))
-    assert (value["format"], value["task"]) == (3, "multi_label")
+    assert (value["format"], value["task"]) == (4, "multi_label")
     assert value["metrics"]["map"] == measured.metrics.map
     assert value["clips"][5]["true"] == ["falling", "rising"]
     found = Page(page.read_text(encoding="utf-8"))

@@ -59,6 +59,7 @@ def test_three_files_that_agree(evaluation: Evaluation, tmp_path: Path) -> None:
     folder = page.parent
     assert sorted(p.name for p in folder.iterdir()) == [
         "confusion.png",
+        "predictions.safetensors",
         "report.html",
         "report.json",
     ]
@@ -196,7 +197,7 @@ def test_a_failure_leaves_the_old_report_whole(
     def full(self: Path, target: Path) -> Path:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "replace", full)
+    monkeypatch.setattr(Path, "rename", full)
     with pytest.raises(UserError, match="No space left on device"):
         nasty(evaluation).write(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

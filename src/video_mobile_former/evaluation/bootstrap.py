@@ -1,7 +1,7 @@
 """Intervals from random draws of the clips, of whole groups where the data has groups.
 
-The bootstrap of Efron 1979 (doi:10.1214/aos/1176344552). Clips of one group (scene, person) resemble
-each other; drawn together they count for as much as they tell.
+The bootstrap of Efron 1979 (doi:10.1214/aos/1176344552). Clips of one group (scene, person)
+resemble each other; drawn together they count for as much as they tell.
 """
 
 from __future__ import annotations

@@ -34,6 +34,9 @@ from .metrics import compute_metrics
 from .result import ClipResult, Cost, Evaluation, Method
 from .views import Scores, check_frozen_frame, score_clips
 
+_FEW_GROUPS = 20
+"""Groups below which an interval that is made of them is itself unsure."""
+
 
 def evaluate(
     model: nn.Module,
@@ -97,11 +100,17 @@ def evaluate(
     )
     index, scores = scored.index, scored.scores
     return Evaluation(
-        metrics=compute_metrics(scores.probabilities, scores.labels, index.class_names),
+        metrics=compute_metrics(
+            scores.probabilities,
+            scores.labels,
+            index.class_names,
+            [clip.group for clip in index.clips],
+        ),
         cost=scored.cost,
         method=scored.method,
         clips=tuple(_clip_results(scores, index)),
         notes=scored.notes,
+        scores=scores.probabilities,
     )
 
 
@@ -238,11 +247,11 @@ def _data_notes(index: ClipIndex) -> list[str]:
             + " is over the others."
         )
     groups = {clip.group for clip in index.clips if clip.group is not None}
-    # The interval of a mean average precision is made of whole groups.
-    if groups and len(groups) < len(index) and not index.multi_label:
+    if groups and len(groups) < len(index):
         notes.append(
-            f"The {len(index)} clips come from {len(groups)} groups (scenes, people). Clips of one "
-            "group are not independent, so the true uncertainty is larger than the interval says."
+            f"The {len(index)} clips come from {len(groups)} groups (scenes, people), which are "
+            "not independent inside; intervals are made of whole groups"
+            + (", though few of them tell little." if len(groups) < _FEW_GROUPS else ".")
         )
     return notes
 
@@ -289,6 +298,7 @@ def _clip_results(scores: Scores, index: ClipIndex) -> list[ClipResult]:
             correct=number == clip.label,
             start_seconds=clip.start_seconds,
             end_seconds=clip.end_seconds,
+            group=clip.group,
         )
         for clip, number, (score, true_score) in rows
     ]

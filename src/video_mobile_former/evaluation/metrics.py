@@ -8,11 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from ..errors import DataError
 from ..optional import require
+from .bootstrap import RESAMPLES, drawn_accuracies, middle, units_of
 
 TOP5_CLASSES = 6
 """Fewest classes for which "among the first five" says anything."""
@@ -33,6 +35,8 @@ class ClassResult:
     """correct / clips; None where the data has no clip of this class."""
     precision: float | None
     """correct / predicted; None where no clip was taken for this class."""
+    interval: tuple[float, float] | None = None
+    """Wilson's 95 % interval of the accuracy; None where the data has no clip of this class."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,21 @@ class Confusion:
     clips: int
     share: float
     """Of the clips of the true class."""
+
+
+@dataclass(frozen=True)
+class Intervals:
+    """95 % bootstrap intervals, of whole groups where the data has groups."""
+
+    top1: tuple[float, float]
+    top5: tuple[float, float] | None
+    """None for five classes or fewer."""
+    mean_class_accuracy: tuple[float, float]
+    resamples: int
+    """Random draws of which they are made; the same for the same clips."""
+    num_units: int
+    """Groups, or clips without one, that were drawn."""
+    by_group: bool
 
 
 @dataclass(frozen=True)
@@ -65,6 +84,23 @@ class Metrics:
     """In the order of the class names."""
     confusion_matrix: tuple[tuple[int, ...], ...]
     """Clips; rows are true classes, columns predicted ones."""
+    intervals: Intervals | None = None
+    """None where there is only one clip or group."""
+
+    @property
+    def headline_interval(self) -> tuple[float, float]:
+        """Of top-1: of whole groups where there are such; else Wilson's.
+
+        Where all clips or none are right every draw says the same; Wilson's is then wider.
+        """
+        found = self.intervals
+        return self.top1_interval if found is None or not self.drawn_headline else found.top1
+
+    @property
+    def drawn_headline(self) -> bool:
+        """Whether the interval of top-1 is the bootstrap's."""
+        found = self.intervals
+        return found is not None and found.by_group and found.top1[0] < found.top1[1]
 
     def worst_confusions(self, count: int = 10) -> list[Confusion]:
         """The most frequent errors, most clips first, then the largest share of the true class."""
@@ -107,13 +143,19 @@ def wilson_interval(correct: int, total: int, z: float = 1.959963984540054) -> t
     return low, high
 
 
-def compute_metrics(probabilities: Tensor, labels: Tensor, class_names: Sequence[str]) -> Metrics:
+def compute_metrics(
+    probabilities: Tensor,
+    labels: Tensor,
+    class_names: Sequence[str],
+    groups: Sequence[str | None] | None = None,
+) -> Metrics:
     """Compare scores with labels.
 
     Args:
         probabilities: ``(N, K)`` float, one row for each clip.
         labels: ``(N,)`` int64 in [0, K).
         class_names: The K names.
+        groups: N names of the groups that clips come from; None where there are none.
 
     Returns:
         The accuracies and the confusion matrix. The class of a clip is its most probable one, of
@@ -145,6 +187,37 @@ def compute_metrics(probabilities: Tensor, labels: Tensor, class_names: Sequence
         majority_share=max(row.clips for row in per_class) / num_clips,
         per_class=per_class,
         confusion_matrix=tuple(tuple(row) for row in matrix.tolist()),
+        intervals=_intervals(probabilities, labels, units_of(num_clips, groups)),
+    )
+
+
+def top_hits(probabilities: Tensor, labels: Tensor, k: int) -> Tensor:
+    """``(N,)`` bool: whether the label is among the k best scores.
+
+    Args:
+        probabilities: ``(N, K)`` float.
+        labels: ``(N,)`` int64.
+        k: Between 1 and K; for 1 the first of equal scores counts.
+    """
+    if k == 1:
+        return probabilities.argmax(1) == labels
+    return (probabilities.topk(k, dim=1).indices == labels[:, None]).any(1)
+
+
+def _intervals(probabilities: Tensor, labels: Tensor, units: np.ndarray) -> Intervals | None:
+    num_units, num_classes = int(units.max()) + 1, probabilities.shape[1]
+    if num_units < 2:
+        return None
+    ways = [1, 5] if num_classes >= TOP5_CLASSES else [1]
+    hits = np.stack([top_hits(probabilities, labels, k).numpy() for k in ways])
+    shares, means = drawn_accuracies(hits, labels.numpy(), num_classes, units)
+    return Intervals(
+        top1=middle(shares[:, 0]),
+        top5=middle(shares[:, 1]) if len(ways) > 1 else None,
+        mean_class_accuracy=middle(means[:, 0]),
+        resamples=RESAMPLES,
+        num_units=num_units,
+        by_group=num_units < len(units),
     )
 
 
@@ -175,4 +248,5 @@ def _class_result(name: str, matrix: Tensor, i: int) -> ClassResult:
         predicted=predicted,
         accuracy=correct / clips if clips else None,
         precision=correct / predicted if predicted else None,
+        interval=wilson_interval(correct, clips) if clips else None,
     )

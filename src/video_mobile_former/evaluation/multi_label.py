@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..errors import DataError
 from .average_precision import average_precisions, counted_average_precisions
+from .bootstrap import drawn_weights, middle, units_of
 
 THRESHOLD = 0.5
 """Score from which a class counts as found, where that has to be decided."""
@@ -123,7 +124,7 @@ def compute_multi_label_metrics(
         raise DataError("no clip to evaluate has any of the classes")
     precisions = average_precisions(probabilities, positives)
     per_class = tuple(_label_results(probabilities, positives, precisions, class_names))
-    units = _units(num_clips, groups)
+    units = units_of(num_clips, groups)
     by_group = int(units.max()) + 1 < num_clips
     draws = _interval(probabilities, positives, units)
     measured = [row for row in per_class if row.clips]
@@ -135,7 +136,7 @@ def compute_multi_label_metrics(
         num_labels=num_labels,
         num_without=int((~positives.any(1)).sum()),
         map=float(precisions[~precisions.isnan()].mean()),
-        map_interval=None if len(draws) == 0 else _middle(draws),
+        map_interval=None if len(draws) == 0 else middle(draws),
         map_resamples=len(draws),
         map_by_group=by_group,
         map_classes=len(measured),
@@ -167,31 +168,32 @@ def _label_results(
     ]
 
 
-def _units(num_clips: int, groups: Sequence[str | None] | None) -> np.ndarray:
-    """``(N,)``: the number of what a clip is drawn with, its group or itself."""
-    names = [
-        f"clip {i}" if groups is None or groups[i] is None else f"group {groups[i]}"
-        for i in range(num_clips)
-    ]
-    return np.unique(names, return_inverse=True)[1]
-
-
 def _interval(probabilities: Tensor, positives: Tensor, units: np.ndarray) -> np.ndarray:
-    """Mean average precision of random draws of the clips, with repetition (Efron 1979)."""
-    num_units, least, most = int(units.max()) + 1, *_RESAMPLES
-    if num_units < 2:
+    if int(units.max()) < 1:
         return np.array([])
-    draws = int(np.clip(_MOST_WORK / probabilities.numel(), least, most))
-    rng = np.random.default_rng(0)
-    times = rng.multinomial(num_units, np.full(num_units, 1 / num_units), size=draws)
-    weights = times[:, units].T.astype(np.int32, order="C")
+    drawn = drawn_maps([probabilities], positives, units)[:, 0]
+    return drawn[~np.isnan(drawn)]
+
+
+def drawn_maps(scores: Sequence[Tensor], positives: Tensor, units: np.ndarray) -> np.ndarray:
+    """Mean average precisions of random draws of the clips, the same draws for all models.
+
+    Args:
+        scores: Of S models, each ``(N, K)`` float.
+        positives: ``(N, K)`` bool.
+        units: ``(N,)``, what clips are drawn with.
+
+    Returns:
+        ``(R, S)``, R between 100 and 500 by the size of the data; NaN for a draw that lacks all
+        classes. A draw that lacks some takes the mean over the others.
+    """
+    least, most = _RESAMPLES
+    draws = int(np.clip(_MOST_WORK / positives.numel(), least, most))
+    weights = np.stack(list(drawn_weights(units, draws)), axis=1).astype(np.int32)
     present = positives.any(0)
-    found = counted_average_precisions(probabilities[:, present], positives[:, present], weights)
-    # A draw may lack a class; its mean is then over the others. One that lacks all says nothing.
-    classes = (~np.isnan(found)).sum(0)
-    return np.nansum(found, axis=0)[classes > 0] / classes[classes > 0]
-
-
-def _middle(draws: np.ndarray) -> tuple[float, float]:
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return float(low), float(high)
+    out = []
+    for one in scores:
+        found = counted_average_precisions(one[:, present], positives[:, present], weights)
+        classes = (~np.isnan(found)).sum(0)
+        out.append(np.where(classes > 0, np.nansum(found, axis=0) / np.maximum(classes, 1), np.nan))
+    return np.stack(out, axis=1)

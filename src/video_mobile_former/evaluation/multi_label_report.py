@@ -5,10 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..files import write_json, write_text
 from ..page import render
 from .multi_label_result import LabelScore, MultiLabelClip, MultiLabelEvaluation, interval_words
-from .report import JSON_NAME, MOST_WRONG_CLIPS, PAGE_NAME, common_content, named_part
+from .report import MOST_WRONG_CLIPS, common_content, named_part, write_together
 from .result import percent
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ _AVERAGING = {
 
 
 def write_report(evaluation: MultiLabelEvaluation, folder: Path) -> Path:
-    """Write the two files, each all or nothing.
+    """Write the files, all or nothing.
 
     Args:
         evaluation: What to report.
@@ -34,9 +33,7 @@ def write_report(evaluation: MultiLabelEvaluation, folder: Path) -> Path:
         UserError: If a file cannot be written, or jinja2 is not installed.
     """
     page = render_page(evaluation)
-    write_json(folder / JSON_NAME, evaluation.to_dict())
-    write_text(folder / PAGE_NAME, page)
-    return folder / PAGE_NAME
+    return write_together(evaluation, folder, page)
 
 
 def render_page(evaluation: MultiLabelEvaluation) -> str:

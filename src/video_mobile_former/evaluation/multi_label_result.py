@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -50,6 +50,8 @@ class MultiLabelClip:
     start_seconds: float | None
     """Begin and end of the part of the file, where the data names one."""
     end_seconds: float | None
+    group: str | None = None
+    """Scene, person or source, where the data names one."""
 
     def own(self) -> list[LabelScore]:
         """The scores of its classes, lowest first: those that were missed."""
@@ -70,6 +72,8 @@ class MultiLabelEvaluation:
     clips: tuple[MultiLabelClip, ...]
     notes: tuple[str, ...]
     """What a reader must know to judge the numbers, one sentence each."""
+    scores: Tensor | None = field(default=None, compare=False, repr=False)
+    """``(N, K)`` float32 probabilities, averaged over views; kept beside the report."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -89,7 +93,7 @@ class MultiLabelEvaluation:
         return "\n".join(_summary_lines(self))
 
     def write(self, folder: str | Path) -> Path:
-        """Write ``report.json`` and ``report.html``, each all or nothing.
+        """Write ``report.json``, predictions and ``report.html``, all or nothing.
 
         Args:
             folder: Created where it is missing; other files in it are left alone.
@@ -151,6 +155,7 @@ def evaluate_multi_label(
         method=scored.method,
         clips=tuple(_clip_results(probabilities, targets, index)),
         notes=scored.notes,
+        scores=probabilities,
     )
 
 
@@ -173,6 +178,7 @@ def _clip_results(
             error=round(error, 6),
             start_seconds=clip.start_seconds,
             end_seconds=clip.end_seconds,
+            group=clip.group,
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..files import atomic_path, write_json, write_text
+from ..files import atomic_files, write_json
 from ..page import render
 from .confusion import confusion_png
 from .metrics import TOP5_CLASSES
@@ -30,7 +30,7 @@ _MANY_CLASSES = 24
 
 
 def write_report(evaluation: Evaluation, folder: Path) -> Path:
-    """Write the three files, each all or nothing.
+    """Write the files, all or nothing.
 
     Args:
         evaluation: What to report.
@@ -44,10 +44,34 @@ def write_report(evaluation: Evaluation, folder: Path) -> Path:
     """
     picture = confusion_png(evaluation.metrics.confusion_matrix, evaluation.class_names)
     page = render_page(evaluation, picture)
-    write_json(folder / JSON_NAME, evaluation.to_dict())
-    with atomic_path(folder / PICTURE_NAME) as temporary:
-        temporary.write_bytes(picture)
-    write_text(folder / PAGE_NAME, page)
+    return write_together(evaluation, folder, page, {PICTURE_NAME: picture})
+
+
+def write_together(
+    evaluation: Any, folder: Path, page: str, others: Mapping[str, bytes] | None = None
+) -> Path:
+    """Write all files of a report, so that they belong together whatever happens.
+
+    Args:
+        evaluation: Of either kind.
+        folder: Created where it is missing.
+        page: HTML.
+        others: Further files by name.
+
+    Returns:
+        The path of the page.
+    """
+    from .predictions import SCORES_NAME, save_scores
+
+    others = others or {}
+    names = [PAGE_NAME, JSON_NAME, SCORES_NAME, *others]
+    with atomic_files([folder / name for name in names]) as new:
+        write_json(new / JSON_NAME, evaluation.to_dict())
+        if evaluation.scores is not None:
+            save_scores(new / SCORES_NAME, evaluation.scores)
+        for name, content in others.items():
+            (new / name).write_bytes(content)
+        (new / PAGE_NAME).write_text(page, encoding="utf-8")
     return folder / PAGE_NAME
 
 
@@ -75,19 +99,21 @@ def render_page(evaluation: Evaluation, picture: bytes) -> str:
 def _content(evaluation: Evaluation) -> dict[str, Any]:
     metrics = evaluation.metrics
     wrong = evaluation.wrong_clips()
-    low, high = metrics.top1_interval
+    low, high = metrics.headline_interval
     return {
         **common_content(evaluation.method, evaluation.cost, evaluation.notes, AVERAGING),
         "num_classes": len(metrics.per_class),
         "top1": percent(metrics.top1),
         "correct": f"{metrics.num_correct} of {metrics.num_clips} clips",
         "interval": f"{100 * low:.1f} – {100 * high:.1f} %",
+        "interval_of": _interval_of(evaluation),
         "scale": {
             "low": f"{100 * low:.2f}",
             "width": f"{100 * (high - low):.2f}",
             "point": f"{100 * metrics.top1:.2f}",
             "majority": f"{100 * metrics.majority_share:.2f}",
         },
+        "bounds": _bounds(evaluation),
         "top5": None if metrics.top5 is None else percent(metrics.top5),
         "top5_classes": TOP5_CLASSES,
         "mean_class_accuracy": percent(metrics.mean_class_accuracy),
@@ -101,6 +127,29 @@ def _content(evaluation: Evaluation) -> dict[str, Any]:
         "num_wrong": len(wrong),
         "wide_picture": len(metrics.per_class) > _MANY_CLASSES,
     }
+
+
+def _interval_of(evaluation: Evaluation) -> str:
+    found = evaluation.metrics.intervals
+    if found is None or not evaluation.metrics.drawn_headline:
+        return "Wilson"
+    return f"bootstrap over {found.num_units} groups"
+
+
+def _bounds(evaluation: Evaluation) -> dict[str, str]:
+    """Bootstrap intervals as text; empty where there are none."""
+    found = evaluation.metrics.intervals
+    if found is None:
+        return {"top5": "", "mean_class_accuracy": ""}
+    return {
+        "top5": "" if found.top5 is None else span(found.top5),
+        "mean_class_accuracy": span(found.mean_class_accuracy),
+    }
+
+
+def span(interval: tuple[float, float]) -> str:
+    """An interval of shares as text, for example ``"43.6 – 97.0 %"``."""
+    return f"{100 * interval[0]:.1f} – {100 * interval[1]:.1f} %"
 
 
 def common_content(

@@ -5,17 +5,20 @@ from __future__ import annotations
 import dataclasses
 import textwrap
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
+
+from torch import Tensor
 
 from ..clip import ClipSpec
 from ..text import encodable
 from .metrics import Metrics
 
-REPORT_FORMAT = 3
-"""Format 3 says of what artefact it is (``method.artifact``, null in PyTorch), format 2 the task;
-reports of format 1 are of a model that tells one class of a clip."""
+REPORT_FORMAT = 4
+"""Format 4 has scores of all clips beside it, intervals of whole groups and calibration; format 3
+says of what artefact it is (``method.artifact``, null in PyTorch), format 2 the task; reports of
+format 1 are of a model that tells one class of a clip."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,8 @@ class ClipResult:
     start_seconds: float | None
     """Begin and end of the part of the file, where the data names one."""
     end_seconds: float | None
+    group: str | None = None
+    """Scene, person or source, where the data names one."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,8 @@ class Evaluation:
     clips: tuple[ClipResult, ...]
     notes: tuple[str, ...]
     """What a reader must know to judge the numbers, one sentence each."""
+    scores: Tensor | None = field(default=None, compare=False, repr=False)
+    """``(N, K)`` float32 probabilities, averaged over views; kept beside the report."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -132,7 +139,7 @@ class Evaluation:
         return "\n".join(_summary_lines(self))
 
     def write(self, folder: str | Path) -> Path:
-        """Write ``report.json``, ``confusion.png`` and ``report.html``, each all or nothing.
+        """Write page, ``report.json``, predictions and ``confusion.png``, all or nothing.
 
         Args:
             folder: Created where it is missing; other files in it are left alone.
@@ -182,7 +189,7 @@ def report_dict(
         "notes": list(evaluation.notes),
         "clips": [dataclasses.asdict(clip) for clip in evaluation.clips],
     }
-    return _plain(value)
+    return plain(value)
 
 
 def percent(share: float | None) -> str:
@@ -203,7 +210,7 @@ def giga(macs: int) -> str:
 
 def _summary_lines(evaluation: Evaluation) -> Iterator[str]:
     metrics, cost = evaluation.metrics, evaluation.cost
-    low, high = metrics.top1_interval
+    low, high = metrics.headline_interval
     top5 = percent(metrics.top5) if metrics.top5 is not None else "not given (5 classes or fewer)"
     yield (
         f"top-1            {percent(metrics.top1)}   ({metrics.num_correct} of "
@@ -234,11 +241,12 @@ def note_lines(notes: Iterable[str]) -> Iterator[str]:
         )
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """JSON data with text that UTF-8 can hold."""
     if isinstance(value, str):
         return encodable(value)
     if isinstance(value, dict):
-        return {_plain(key): _plain(entry) for key, entry in value.items()}
+        return {plain(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(entry) for entry in value]
+        return [plain(entry) for entry in value]
     return value

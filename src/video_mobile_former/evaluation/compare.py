@@ -1,0 +1,346 @@
+"""Several models on the same clips: who is better, by how much, at what cost, and is it chance?"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..data.labels import check_classes
+from ..errors import DataError
+from ..text import pad, printable, shorten_middle
+from .bootstrap import drawn_accuracies, middle, units_of
+from .metrics import Metrics, compute_metrics
+from .multi_label import MultiLabelMetrics, compute_multi_label_metrics, drawn_maps
+from .predictions import Run
+from .result import giga, percent, plain
+from .significance import drawn_p, holm, mcnemar
+
+COMPARISON_FORMAT = 1
+_NAME_COLUMNS = 22
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One model of a comparison."""
+
+    run: Run
+    metrics: Metrics | MultiLabelMetrics
+
+    @property
+    def score(self) -> float:
+        """Top-1 or mean average precision."""
+        return self.metrics.top1 if isinstance(self.metrics, Metrics) else self.metrics.map
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """95 % interval of the score."""
+        if isinstance(self.metrics, Metrics):
+            return self.metrics.headline_interval
+        return self.metrics.map_interval
+
+    @property
+    def second(self) -> float:
+        """Mean per-class accuracy, or micro average precision."""
+        found = self.metrics
+        return found.mean_class_accuracy if isinstance(found, Metrics) else found.micro_ap
+
+    @property
+    def views(self) -> str:
+        """MACs per view times views."""
+        cost = self.run.cost
+        crops = f" × {cost.num_crops} crops" if cost.num_crops > 1 else ""
+        return f"{giga(cost.macs_per_view)} × {cost.num_views}{crops}"
+
+    @property
+    def eats(self) -> str:
+        """Its clip in few words."""
+        clip = self.run.clip
+        how = clip.sampling if clip.sampling == "uniform" else f"dense, stride {clip.stride}"
+        return f"{clip.num_frames} × {clip.crop_size}², {how}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        return {
+            "name": self.run.name,
+            "metrics": self.metrics.to_dict(),
+            "cost": self.run.cost.to_dict(),
+            "method": self.run.method,
+        }
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two models; differences are the first minus the second, shares in [-1, 1]."""
+
+    first: str
+    second: str
+    difference: float
+    """Of top-1, or of mean average precision."""
+    interval: tuple[float, float] | None
+    """95 %, paired bootstrap: the same draws of the clips (or groups) for both."""
+    only_first: int | None
+    """Clips that only the first got right; None where clips have several classes."""
+    only_second: int | None
+    p: float | None
+    """McNemar's exact test, or for several classes a clip the bootstrap's; None without draws."""
+    p_holm: float | None
+    """The same corrected for the number of pairs."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What :func:`compare` found."""
+
+    contestants: tuple[Contestant, ...]
+    """In the order in which they were given."""
+    pairs: tuple[Pair, ...]
+    multi_label: bool
+    by_group: bool
+    num_units: int
+    """Groups, or clips without one, of which random draws are made."""
+    notes: tuple[str, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON."""
+        value = {
+            "format": COMPARISON_FORMAT,
+            "task": "multi_label" if self.multi_label else "single_label",
+            "models": [one.to_dict() for one in self.contestants],
+            "test": "paired bootstrap" if self.multi_label else "McNemar, exact",
+            "correction": f"Holm, {len(self.pairs)} pairs",
+            "by_group": self.by_group,
+            "num_units": self.num_units,
+            "pairs": [dataclasses.asdict(pair) for pair in self.pairs],
+            "notes": list(self.notes),
+        }
+        return plain(value)
+
+    def summary(self) -> str:
+        """Two tables for a terminal of 80 columns."""
+        return "\n".join(_summary(self))
+
+    def write(self, folder: str | Path) -> Path:
+        """Write ``comparison.json`` and ``comparison.html``, all or nothing.
+
+        Args:
+            folder: Created where it is missing; other files in it are left alone.
+
+        Returns:
+            The path of the page.
+
+        Raises:
+            UserError: If it cannot be written, or jinja2 is missing.
+        """
+        # Here, because the page is written from this class.
+        from .compare_page import write_comparison
+
+        return write_comparison(self, Path(folder))
+
+
+def compare(runs: Sequence[Run]) -> Comparison:
+    """Compare models that were measured on the same clips.
+
+    Args:
+        runs: At least two; clips may come in any order. Views and clip specs may differ.
+
+    Returns:
+        Scores with their cost, and every pair's difference with its interval and p value.
+
+    Raises:
+        DataError: If classes, their order, the clips or their labels are not the same.
+    """
+    if len(runs) < 2:
+        raise DataError("a comparison takes at least two models")
+    runs = [runs[0], *(_aligned(run, runs[0]) for run in runs[1:])]
+    first, groups = runs[0], runs[0].groups
+    units = units_of(len(first.keys), groups)
+    num_units = int(units.max()) + 1
+    if first.multi_label:
+        found = [
+            compute_multi_label_metrics(run.scores, run.targets, run.class_names, groups)
+            for run in runs
+        ]
+        pairs = _multi_label_pairs(runs, [one.map for one in found], units)
+    else:
+        labels = first.targets.long().argmax(1)
+        found = [compute_metrics(run.scores, labels, run.class_names, groups) for run in runs]
+        pairs = _pairs(runs, labels.numpy(), units)
+    contestants = tuple(map(Contestant, runs, found))
+    by_group = num_units < len(units)
+    notes = tuple(_notes(runs, by_group, num_units))
+    return Comparison(contestants, tuple(pairs), first.multi_label, by_group, num_units, notes)
+
+
+def _pairs(runs: Sequence[Run], labels: np.ndarray, units: np.ndarray) -> list[Pair]:
+    hits = np.stack([run.scores.argmax(1).numpy() == labels for run in runs])
+    shares = None
+    if units.max() > 0:
+        shares, _ = drawn_accuracies(hits, labels, len(runs[0].class_names), units)
+    pairs = []
+    for i, j in itertools.combinations(range(len(runs)), 2):
+        a, b = int((hits[i] & ~hits[j]).sum()), int((hits[j] & ~hits[i]).sum())
+        interval = None if shares is None else middle(shares[:, i] - shares[:, j])
+        difference = (a - b) / len(labels)
+        p = mcnemar(a, b)
+        pairs.append(Pair(runs[i].name, runs[j].name, difference, interval, a, b, p, None))
+    return _corrected(pairs)
+
+
+def _multi_label_pairs(runs: Sequence[Run], maps: Sequence[float], units: np.ndarray) -> list[Pair]:
+    drawn = None
+    if units.max() > 0:
+        drawn = drawn_maps([run.scores for run in runs], runs[0].targets, units)
+        drawn = drawn[~np.isnan(drawn).any(1)]
+    pairs = []
+    for i, j in itertools.combinations(range(len(runs)), 2):
+        interval = p = None
+        if drawn is not None:
+            apart = drawn[:, i] - drawn[:, j]
+            interval, p = middle(apart), drawn_p(apart)
+        difference = maps[i] - maps[j]
+        pairs.append(Pair(runs[i].name, runs[j].name, difference, interval, None, None, p, None))
+    return _corrected(pairs)
+
+
+def _corrected(pairs: Sequence[Pair]) -> list[Pair]:
+    told = [pair.p for pair in pairs if pair.p is not None]
+    if len(told) < len(pairs):
+        return list(pairs)
+    return [dataclasses.replace(pair, p_holm=p) for pair, p in zip(pairs, holm(told), strict=True)]
+
+
+def _aligned(run: Run, first: Run) -> Run:
+    """The same run with its clips in the order of the first one's."""
+    if run.multi_label != first.multi_label:
+        kinds = ["one class a clip", "several classes a clip"]
+        raise DataError(
+            f"{run.name} tells {kinds[run.multi_label]}, {first.name} "
+            f"{kinds[first.multi_label]}: they cannot be compared"
+        )
+    check_same_classes(run.class_names, first.class_names, run.name, first.name)
+    for one in (run, first):
+        if len(set(one.keys)) < len(one.keys):
+            twice = next(key for key in one.keys if one.keys.count(key) > 1)
+            raise DataError(f"{one.name}: the clip {printable(twice[0])} was measured twice")
+    place = {key: i for i, key in enumerate(run.keys)}
+    missing = [key for key in first.keys if key not in place]
+    more = set(run.keys) - set(first.keys)
+    if missing or more:
+        example = printable((missing or sorted(more, key=str))[0][0])
+        raise DataError(
+            f"{run.name} and {first.name} were not measured on the same clips: "
+            f"{len(run.keys)} and {len(first.keys)}, for example {example} only with "
+            f"{first.name if missing else run.name}"
+        )
+    order = [place[key] for key in first.keys]
+    true = tuple(run.true[i] for i in order)
+    for key, ours, theirs in zip(first.keys, true, first.true, strict=True):
+        if set(ours) != set(theirs):
+            raise DataError(
+                f"{printable(key[0])} is labelled {', '.join(ours) or 'nothing'} with {run.name} "
+                f"and {', '.join(theirs) or 'nothing'} with {first.name}"
+            )
+    return dataclasses.replace(
+        run,
+        keys=first.keys,
+        true=true,
+        groups=tuple(run.groups[i] for i in order),
+        scores=run.scores[torch.tensor(order)],
+    )
+
+
+def check_same_classes(
+    found: Sequence[str], expected: Sequence[str], name: str, other: str
+) -> None:
+    """Refuse two models whose classes are not the same in the same order.
+
+    Raises:
+        DataError: Names the first difference.
+    """
+    try:
+        check_classes(found, expected, name, other=other)
+    except DataError as error:
+        text = str(error).removesuffix(f"; load the data with the class list of {other}")
+        text = text.replace("the data has", "it has").replace("in the data", f"in {name}")
+        raise DataError(text) from None
+
+
+def _notes(runs: Sequence[Run], by_group: bool, num_units: int) -> list[str]:
+    notes = []
+    if len({dataclasses.replace(run.clip, mean=(0, 0, 0), std=(1, 1, 1)) for run in runs}) > 1:
+        notes.append(
+            "The models take different clips of the videos, each as it was trained; the table says "
+            "which."
+        )
+    averages = {run.method["average"] for run in runs if run.cost.total_views > 1}
+    if len(averages) > 1:
+        notes.append(
+            "Views were averaged in different ways (before and after softmax); see the methods."
+        )
+    if by_group and not runs[0].multi_label:
+        notes.append(
+            f"The clips come from {num_units} groups (scenes, people). The intervals draw whole "
+            "groups; McNemar's test takes clips as independent, so its p is too small where the "
+            "clips of a group stand or fall together. Believe the interval where they disagree."
+        )
+    frozen = [run.name for run in runs if run.method.get("freeze_frames") is not None]
+    if frozen:
+        notes.append(f"Measured with frozen frames, so without motion: {', '.join(frozen)}.")
+    trained = [run.name for run in runs if run.method.get("split") in (None, "train")]
+    if trained:
+        notes.append(
+            f"Not on a split of unseen clips: {', '.join(trained)}. Clips that a model was trained "
+            "on say nothing about new ones."
+        )
+    return notes
+
+
+def points(interval: tuple[float, float] | None) -> str:
+    """An interval of a difference in percentage points."""
+    if interval is None:
+        return "–"
+    return f"{100 * interval[0]:+.1f} to {100 * interval[1]:+.1f}".replace("-", "−")
+
+
+def p_words(p: float | None) -> str:
+    """A p value as people write it."""
+    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _cell(name: str, width: int = _NAME_COLUMNS) -> str:
+    return pad(shorten_middle(printable(name), width), width)
+
+
+def _summary(found: Comparison) -> Iterator[str]:
+    score, second = ("mAP", "micro AP") if found.multi_label else ("top-1", "mean/class")
+    columns = f"{score:>8}  {'95 % interval':<14}{second:>11}{'MACs a video':>14}{'param.':>9}"
+    yield _cell("") + columns
+    for one in found.contestants:
+        low, high = one.interval or (one.score, one.score)
+        yield (
+            f"{_cell(one.run.name)}{percent(one.score):>8}  "
+            f"{f'{100 * low:.1f}–{100 * high:.1f} %':<14}{percent(one.second):>11}"
+            f"{giga(one.run.cost.total_macs):>14}{giga(one.run.cost.parameters):>9}"
+        )
+    yield ""
+    columns = f"{'':>7}  {'95 % interval':<15}{'p':>8}{'p (Holm)':>12}"
+    yield _cell("differences, points", 34) + columns
+    for pair in found.pairs:
+        name = f"{_cell(pair.first, 15).rstrip()} − {_cell(pair.second, 15).rstrip()}"
+        apart = f"{100 * pair.difference:+.1f}".replace("-", "−")
+        yield (
+            f"{pad(name, 34)}{apart:>7}  {points(pair.interval):<15}"
+            f"{p_words(pair.p):>8}{p_words(pair.p_holm):>12}"
+        )
+    yield ""
+    test = "paired bootstrap" if found.multi_label else "McNemar's test, exact"
+    unit = f"{found.num_units} groups" if found.by_group else "clips"
+    yield f"p: {test}; Holm: corrected for {len(found.pairs)} pair(s)."
+    yield f"Intervals of differences: paired bootstrap over {unit}."

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from test_report import NASTY, Page
+
+from video_mobile_former.errors import DataError
+from video_mobile_former.evaluate_command import per_model, short_names
+from video_mobile_former.evaluation import Evaluation
+from video_mobile_former.evaluation.compare import compare
+from video_mobile_former.evaluation.compare_page import plot_of, render_comparison
+from video_mobile_former.evaluation.predictions import Run, load_run, run_of
+
+
+def variant(run: Run, name: str, right: list[bool], **changes: object) -> Run:
+    """The same clips with other outcomes."""
+    place = [run.class_names.index(names[0]) for names in run.true]
+    scores = torch.full((len(right), 2), 0.2)
+    for row, label, correct in zip(scores, place, right, strict=True):
+        row[label if correct else 1 - label] = 0.8
+    return dataclasses.replace(run, name=name, scores=scores, **changes)
+
+
+@pytest.fixture
+def run(evaluation: Evaluation) -> Run:
+    return run_of(evaluation, "first")
+
+
+def test_a_model_and_itself(run: Run) -> None:
+    found = compare([run, dataclasses.replace(run, name="again")])
+    (pair,) = found.pairs
+    assert (pair.difference, pair.interval, pair.p, pair.p_holm) == (0, (0, 0), 1, 1)
+    assert (pair.only_first, pair.only_second) == (0, 0)
+
+
+def test_by_hand(run: Run) -> None:
+    a = variant(run, "a", [True] * 6)
+    b = variant(run, "b", [False] * 5 + [True])
+    c = variant(run, "c", [True, False, True, False, True, False])
+    found = compare([a, b, c])
+    first, second, third = found.pairs
+    assert (first.only_first, first.only_second) == (5, 0)
+    assert first.p == 2 / 32
+    assert first.p_holm == 3 * 2 / 32
+    assert first.difference == pytest.approx(5 / 6)
+    assert (second.only_first, second.only_second, second.p) == (3, 0, 0.25)
+    assert (third.only_first, third.only_second) == (1, 3)
+    assert third.difference == pytest.approx(-2 / 6)
+    assert third.interval is not None
+    assert third.interval[0] < -2 / 6 < third.interval[1]
+    assert [one.score for one in found.contestants] == pytest.approx([1, 1 / 6, 1 / 2])
+    lines = found.summary().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any("0.188" in line for line in lines)
+
+
+def test_clips_in_another_order_are_the_same_clips(run: Run) -> None:
+    order = [3, 1, 5, 0, 2, 4]
+    mixed = dataclasses.replace(
+        run,
+        name="mixed",
+        keys=tuple(run.keys[i] for i in order),
+        true=tuple(run.true[i] for i in order),
+        groups=tuple(run.groups[i] for i in order),
+        scores=run.scores[order],
+    )
+    assert compare([run, mixed]).pairs[0].only_first == 0
+
+
+def test_groups_widen_the_interval_of_a_difference(run: Run) -> None:
+    groups = ("x", "x", "x", "y", "y", "y")
+    a, b = variant(run, "a", [True] * 6), variant(run, "b", [True] * 3 + [False] * 3)
+    alone = compare([a, b]).pairs[0].interval
+    found = compare([dataclasses.replace(one, groups=groups) for one in (a, b)])
+    grouped = found.pairs[0].interval
+    assert alone is not None
+    assert grouped == (0, 1)
+    assert 0 < alone[0] < alone[1] < 1
+    assert found.by_group
+    assert "2 groups" in found.notes[0]
+
+
+def test_what_cannot_be_compared(run: Run) -> None:
+    other = dataclasses.replace(run, name="other", class_names=run.class_names[::-1])
+    with pytest.raises(
+        DataError, match=r"^other: it has .*position 0 .*'rising' in other, 'falling' in first$"
+    ):
+        compare([run, other])
+    less = dataclasses.replace(
+        run, name="less", keys=run.keys[:5], true=run.true[:5], groups=run.groups[:5]
+    )
+    with pytest.raises(DataError, match=r"6, for example 5\.mp4 only with first"):
+        compare([run, less])
+    wrong = dataclasses.replace(run, name="wrong", true=(("rising",), *run.true[1:]))
+    with pytest.raises(DataError, match=r"0\.mp4 is labelled rising with wrong and falling"):
+        compare([run, wrong])
+    with pytest.raises(DataError, match="at least two"):
+        compare([run])
+
+
+def test_several_classes_a_clip_are_compared_by_average_precision(run: Run) -> None:
+    rng = np.random.default_rng(0)
+    true = tuple((run.class_names[i % 2],) for i in range(60))
+    keys = tuple((f"{i}.mp4", None, None) for i in range(60))
+    targets = torch.eye(2)[[i % 2 for i in range(60)]]
+    noise = torch.from_numpy(rng.random((60, 2))).float()
+    base = dataclasses.replace(
+        run, multi_label=True, true=true, keys=keys, groups=(None,) * 60, scores=noise
+    )
+    good = dataclasses.replace(base, name="good", scores=0.5 * targets + 0.5 * noise)
+    found = compare([good, base, dataclasses.replace(base, name="same")])
+    assert found.multi_label
+    better, _, same = found.pairs
+    assert better.only_first is None
+    assert better.interval is not None
+    assert better.interval[0] > 0.2
+    assert better.p is not None
+    assert better.p < 0.01
+    assert (same.difference, same.p) == (0, 1)
+    text = Page(render_comparison(found)).text
+    assert "Mean average precision".lower() in text.lower()
+    assert "McNemar" not in text
+
+
+def test_written_reports_are_read_back(evaluation: Evaluation, tmp_path: Path) -> None:
+    evaluation.write(tmp_path / "a")
+    found = load_run(tmp_path / "a", "a")
+    direct = run_of(evaluation, "a")
+    assert torch.equal(found.scores, direct.scores)
+    assert (found.keys, found.true, found.cost) == (direct.keys, direct.true, direct.cost)
+    assert load_run(tmp_path / "a" / "report.json", "a").clip == direct.clip
+    report = tmp_path / "a" / "report.json"
+    value = json.loads(report.read_text("utf-8"))
+    report.write_text(json.dumps({**value, "format": 3}), "utf-8")
+    with pytest.raises(DataError, match=r"report\.json has format 3.*evaluate that model again"):
+        load_run(tmp_path / "a", "a")
+    value["clips"][0]["predicted"] = "rising"
+    report.write_text(json.dumps(value), "utf-8")
+    with pytest.raises(DataError, match="does not belong"):
+        load_run(tmp_path / "a", "a")
+    (tmp_path / "a" / "predictions.safetensors").unlink()
+    with pytest.raises(DataError, match="cannot be read"):
+        load_run(tmp_path / "a", "a")
+
+
+def test_the_page_is_self_contained_and_text_in_it_is_only_text(run: Run, tmp_path: Path) -> None:
+    cost = dataclasses.replace(run.cost, num_views=3)
+    clip = dataclasses.replace(run.clip, num_frames=8)
+    other = dataclasses.replace(run, name=NASTY, cost=cost, clip=clip)
+    found = compare([run, other])
+    page = found.write(tmp_path / "new")
+    assert sorted(p.name for p in page.parent.iterdir()) == ["comparison.html", "comparison.json"]
+    value = json.loads((page.parent / "comparison.json").read_text("utf-8"))
+    assert (
+        value["models"][1]["cost"]["total_macs"] == 3 * value["models"][1]["cost"]["macs_per_view"]
+    )
+    source = page.read_text("utf-8")
+    parsed = Page(source)
+    assert not {"script", "link", "img", "iframe"} & {tag for tag, _ in parsed.tags}
+    assert "\x1b" not in source
+    assert "different clips" in parsed.text
+    assert "2 × 3" in parsed.text
+    assert "8 × 32², uniform" in parsed.text
+
+
+def test_the_plot_holds_all_models(run: Run) -> None:
+    costs = (1, 10**6, 10**9, 10**9)
+    runs = [
+        dataclasses.replace(
+            run, name=f"m{i}", cost=dataclasses.replace(run.cost, macs_per_view=cost)
+        )
+        for i, cost in enumerate(costs)
+    ]
+    plot = plot_of(compare(runs).contestants)
+    xs = [dot.x for dot in plot.dots]
+    assert xs[0] < xs[1] < xs[2] == xs[3]
+    assert all(0 < dot.high <= dot.y <= dot.low < 300 for dot in plot.dots)
+    assert plot.dots[2].label_y != plot.dots[3].label_y
+    assert 1 <= len(plot.x_ticks) <= 7
+
+
+def test_names_and_options_of_several() -> None:
+    assert short_names(["runs/a/best", "runs/b/best"]) == ["a", "b"]
+    assert short_names(["x/a.onnx", "y/b/best"]) == ["x/a.onnx", "y/b/best"]
+    assert short_names(["r/a", "r/a"]) == ["a", "a (2)"]
+    assert per_model("num_views", [3], 2) == [3, 3]
+    assert per_model("num_views", [3, 1], 2) == [3, 1]
+    with pytest.raises(DataError.__bases__[0], match="one for each of 3 models: 2 given"):
+        per_model("num_views", [3, 1], 3)
