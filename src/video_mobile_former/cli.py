@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from .evaluation import Evaluation, MultiLabelEvaluation
     from .export.runner import ExportedModel
     from .models import VideoModel
+    from .training.recipe import Recipe
 
 EXIT_FAILED_FILES, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 1, 2, 130
 
@@ -224,8 +225,17 @@ def _train(words: list[str]) -> int:
     else:
         checkpoint = result.best or result.last
         print(f"checkpoint  {checkpoint}")
-        print(f"next        vmf evaluate {checkpoint} {source_words(recipe.data)}")
+        print(f"next        {_next_words(recipe, checkpoint)}")
     return 0
+
+
+def _next_words(recipe: Recipe, checkpoint: Path) -> str:
+    """The command that makes use of a trained checkpoint."""
+    from .training.drawn import is_drawn
+
+    if is_drawn(recipe.data) or recipe.pretrain.task != "labels":
+        return f"vmf train --data DATA --model {checkpoint} --out FOLDER"
+    return f"vmf evaluate {checkpoint} {source_words(recipe.data)}"
 
 
 def _list_recipes(as_json: bool) -> int:

@@ -20,6 +20,7 @@ from video_mobile_former.data.labels import label_names
 from video_mobile_former.errors import RecipeError
 from video_mobile_former.profiling.cost import count_macs
 from video_mobile_former.training.build import build_model
+from video_mobile_former.training.drawn import DrawnClips
 from video_mobile_former.training.fit import fit
 from video_mobile_former.training.recipe import (
     Recipe,
@@ -31,6 +32,7 @@ from video_mobile_former.training.shipped import shipped_names, shipped_path, sh
 
 FILES = [shipped_path(name) for name in shipped_names()]
 SMALL = ("demo", "folder_small")
+DRAWN = ("procedural_500m", "procedural_1g", "procedural_2g")
 FORMATS = {
     "kinetics400": "kinetics400",
     "something_something_v2": "something_something_v2",
@@ -46,7 +48,7 @@ MACS_A_SECOND = {"GPU": 1e12, "CPU": 4.1e9}
 
 def test_there_are_recipes() -> None:
     budgets = {"k400_500m", "k400_1g", "k400_3g", "k400_6g", "ssv2_1g", "ssv2_3g"}
-    assert {*budgets, "ucf101_finetune", "hmdb51_finetune", *SMALL} == set(shipped_names())
+    assert {*budgets, "ucf101_finetune", "hmdb51_finetune", *SMALL, *DRAWN} == set(shipped_names())
 
 
 QUICK = [
@@ -65,7 +67,12 @@ def _model(name: str) -> Any:
     """The network of a recipe for the classes of its data set, without weights."""
     recipe = load_recipe(shipped_path(name))
     known = FORMATS.get(recipe.data.format)
-    classes = label_names(known) if known else tuple("abcdefgh" if name == "demo" else "abcdefghij")
+    if name in DRAWN:
+        known, classes = None, DrawnClips(recipe).class_names
+    else:
+        classes = (
+            label_names(known) if known else tuple("abcdefgh" if name == "demo" else "abcdefghij")
+        )
     with torch.device("meta"):
         return build_model(recipe, tuple(classes))
 
@@ -95,7 +102,7 @@ def test_hours_are_reckoned_from_reading_and_computing(name: str) -> None:
     videos, epochs = re.fullmatch(r"([\d,]+) videos × (\d+) epochs", said.training).groups()  # type: ignore[union-attr]
     assert int(epochs) == recipe.train.epochs
     steps = int(videos.replace(",", "")) * recipe.train.epochs
-    found = re.fullmatch(r"(?:(\d) GPUs?, )?(\d+) cores, about ([\d.]+) h", said.hardware)
+    found = re.fullmatch(r"(?:(\d) GPUs?, )?(\d+) cores?, about ([\d.]+) h", said.hardware)
     assert found, said.hardware
     gpus, cores, hours = int(found[1] or 0), int(found[2]), float(found[3])
     macs = 3 * _macs(name) * steps
@@ -114,15 +121,15 @@ def test_a_recipe_says_that_its_accuracy_is_not_measured(name: str) -> None:
     assert said.summary.endswith(".")
     assert said.accuracy == ("see README.md" if name == "demo" else "not yet measured")
     text = shipped_path(name).read_text(encoding="utf-8")
-    assert f"#   vmf train {name} --data " in text
+    assert f"#   vmf train {name} --{'out' if name in DRAWN else 'data'} " in text
 
 
 @pytest.mark.parametrize("name", shipped_names())
 def test_clips_are_mirrored_only_where_left_and_right_mean_nothing(name: str) -> None:
     recipe = load_recipe(shipped_path(name))
-    sided = name.startswith("ssv2") or name == "demo"
+    sided = name.startswith("ssv2") or name in ("demo", *DRAWN)
     assert recipe.augment.horizontal_flip is not sided
-    if sided and name != "demo":
+    if name.startswith("ssv2"):
         names = " ".join(label_names("something_something_v2")).lower()
         assert "left" in names
         assert "right" in names
@@ -208,7 +215,12 @@ def test_a_recipe_takes_a_step(
             log_every_n_steps=1,
         ),
     )
-    if file.stem not in SMALL:  # the same step on smaller clips
+    if file.stem in DRAWN:
+        pretrain = replace(recipe.pretrain, epoch_clips=2, val_clips=0)
+        data = replace(recipe.data, path=None, format="procedural")
+        recipe = replace(recipe, data=data, pretrain=pretrain)
+        recipe = replace(recipe, clip=replace(recipe.clip, crop_size=64))
+    elif file.stem not in SMALL:  # the same step on smaller clips
         recipe = replace(recipe, clip=replace(recipe.clip, num_frames=4, crop_size=64))
     assert fit(recipe).step == 1
     assert float(read_metrics(recipe.out)[0]["loss"]) > 0

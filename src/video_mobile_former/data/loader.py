@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal, cast
 
 import numpy as np
@@ -89,6 +89,19 @@ class ClipLoader(DataLoader):
         """Move to an epoch; a position within that same epoch is kept."""
         self.batch_sampler.set_epoch(epoch)
 
+    def start_at(self, epoch: int, batch: int = 0) -> None:
+        """Let the next ``iter()`` begin at this batch of this epoch."""
+        self.batch_sampler.start_at(epoch, batch)
+
+    @property
+    def source(self) -> str:
+        """Where the clips come from, for messages."""
+        return self._clips.index.source
+
+    def names(self, indices: Sequence[int]) -> list[str]:
+        """What a person is told of clips."""
+        return [clip_name(self._clips.index.clips[i]) for i in indices]
+
     @property
     def _clips(self) -> ClipDataset:
         return cast("ClipDataset", self.dataset)
@@ -101,7 +114,7 @@ class ClipLoader(DataLoader):
             Exception: The same error, if it is another one.
         """
         batches = self._iterator
-        if self.watch is None or batches is None or not _tells_of_death(error):
+        if self.watch is None or batches is None or not tells_of_death(error):
             raise error
         processes = batches._workers  # pyright: ignore[reportAttributeAccessIssue]
         deaths = self.watch.deaths(processes, 1.0, self._clips.limits.seconds)
@@ -231,7 +244,7 @@ def default_workers() -> int:
     return min(8, os.cpu_count() or 1)
 
 
-def _tells_of_death(error: Exception) -> bool:
+def tells_of_death(error: Exception) -> bool:
     """Tell the end of a worker process from an error of the data set in one that lives."""
     text = str(error)
     if "in DataLoader worker process" in text:

@@ -2,12 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Protocol, runtime_checkable
 
 from ..data.dataset import Batch
-from ..data.loader import ClipLoader, WorkersEndedError
+from ..data.loader import WorkersEndedError
 from .interrupt import StopRequest, StopTraining
 from .position import Position
+
+
+@runtime_checkable
+class TrainLoader(Protocol):
+    """Training clips of one process: each ``for`` over it gives the rest of an epoch."""
+
+    @property
+    def source(self) -> str:
+        """Where the clips come from, for messages."""
+        ...
+
+    def __len__(self) -> int:
+        """Batches of a whole epoch."""
+        ...
+
+    def __iter__(self) -> Iterator[Batch]: ...
+
+    def start_at(self, epoch: int, batch: int = 0) -> None:
+        """Let the next ``iter()`` begin at this batch of this epoch."""
+        ...
+
+    def names(self, indices: Sequence[int]) -> list[str]:
+        """What a person is told of clips, by the ``indices`` of their batch."""
+        ...
 
 
 class EpochBatches:
@@ -21,11 +46,11 @@ class EpochBatches:
         stop: See :func:`guarded`.
     """
 
-    def __init__(self, loader: ClipLoader, position: Position, stop: StopRequest):
+    def __init__(self, loader: TrainLoader, position: Position, stop: StopRequest):
         self._loader, self._position, self._stop = loader, position, stop
 
     def __iter__(self) -> Iterator[Batch]:
-        self._loader.batch_sampler.start_at(self._position.epoch, self._position.batch)
+        self._loader.start_at(self._position.epoch, self._position.batch)
         yield from guarded(self._loader, self._stop)
 
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import lightning.pytorch as pl
+import torch
 import torch.distributed as dist
 
 from ..data.dataset import Batch
-from ..data.loader import ClipLoader
 from ..errors import DataError, UserError
-from .batches import guarded
+from .batches import TrainLoader, guarded
 from .interrupt import StopTraining
 from .logs import MetricsFile, RunLogs
 from .position import Position, Totals
@@ -30,23 +30,27 @@ class Keeper(pl.Callback):
 
     Args:
         run: The folder.
-        make_loaders: From this process's rank and the number of processes, the training clips and,
-            None to train without, the validation clips of this process.
+        make_loaders: From this process's rank, the number of processes and its device, the training
+            clips and, None to train without, the validation clips of this process.
         data: Fingerprint of the clips, which must not change within a run.
         info: What every checkpoint says about its training.
         best_by: What decides which checkpoint is the best.
         progress: Where a person is told.
+        families: Family of each class, for accuracies of these; None of data without.
     """
 
     def __init__(
         self,
         run: RunFolder,
         *,
-        make_loaders: Callable[[int, int], tuple[ClipLoader, Iterable[Batch] | None]],
+        make_loaders: Callable[
+            [int, int, torch.device], tuple[TrainLoader, Iterable[Batch] | None]
+        ],
         data: str,
         info: dict[str, Any],
         best_by: BestBy,
         progress: Progress,
+        families: Sequence[str] | None = None,
     ):
         self.run = run
         self.make_loaders = make_loaders
@@ -55,6 +59,7 @@ class Keeper(pl.Callback):
         self.info = info
         self.best_by: BestBy = best_by
         self.progress = progress
+        self.families = families
         self.best: dict[str, Any] | None = None
         self.latest: dict[str, Any] | None = None
         self._logs: RunLogs | None = None
@@ -70,7 +75,9 @@ class Keeper(pl.Callback):
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Open the data of this process and bring the task to the saved state, if there is one."""
         task = _task(pl_module)
-        loader, self.val_batches = self.make_loaders(trainer.global_rank, trainer.world_size)
+        loader, self.val_batches = self.make_loaders(
+            trainer.global_rank, trainer.world_size, trainer.strategy.root_device
+        )
         task.use_loader(loader)
         if not self.run.state.exists():
             return
@@ -81,8 +88,11 @@ class Keeper(pl.Callback):
                 "classes or their weights changed); --overwrite true starts it anew"
             )
         task.model.load_state_dict(state["model"])
-        if task.average is not None:
-            task.average.load_state_dict(state["average"])
+        if task.pretraining is not None:
+            task.pretraining.load_state_dict(state["pretraining"])
+        averages = [state["average"], state.get("pretraining_average")]
+        for average, saved in zip(task.averages, averages, strict=False):
+            average.load_state_dict(saved)
         task.optimizer_state = state["optimizer"]
         task.position = Position(**state["position"])
         task.totals = Totals(**state["totals"])
@@ -93,8 +103,8 @@ class Keeper(pl.Callback):
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Move what Lightning does not know of to the device, and cut the logs to the state."""
         task = _task(pl_module)
-        if task.average is not None:
-            task.average.to(task.device)
+        for average in task.averages:
+            average.to(task.device)
         if self._precision_state:
             trainer.precision_plugin.load_state_dict(self._precision_state)
         leader = trainer.is_global_zero
@@ -226,6 +236,8 @@ class Keeper(pl.Callback):
             autocast=trainer.precision_plugin.forward_context,
             world_size=trainer.world_size,
             stop=lambda: task.stop.requested,
+            families=self.families,
+            errors=None if task.labels else task.errors,
         )
         if measured.failed:
             total = measured.failed + measured.clips
@@ -285,7 +297,7 @@ class Keeper(pl.Callback):
                 "latest": self.latest,
                 "metrics_size": self._logs.size(),
                 "model": task.model.state_dict(),
-                "average": None if task.average is None else task.average.state_dict(),
+                **_averages(task),
                 "optimizer": trainer.optimizers[0].state_dict(),
                 "precision": trainer.precision_plugin.state_dict(),
             }
@@ -317,8 +329,18 @@ class Keeper(pl.Callback):
 
 
 def _top1(task: VideoTask, share: float) -> dict[str, float]:
-    """The column of the log; there is no such thing where a clip may have several classes."""
-    return {} if task.model.multi_label else {"top1": share}
+    """The column of the log; none where clips have several classes, or none."""
+    return {"top1": share} if task.labels and not task.model.multi_label else {}
+
+
+def _averages(task: VideoTask) -> dict[str, Any]:
+    """The part of the state that holds running averages and what only pre-training has."""
+    saved = [average.state_dict() for average in task.averages]
+    found: dict[str, Any] = {"average": saved[0] if saved else None}
+    if task.pretraining is not None:
+        found["pretraining"] = task.pretraining.state_dict()
+        found["pretraining_average"] = saved[1] if saved else None
+    return found
 
 
 def _task(module: pl.LightningModule) -> VideoTask:

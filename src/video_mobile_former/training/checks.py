@@ -60,6 +60,26 @@ def _gpus() -> int:
     return int(torch.backends.mps.is_available())
 
 
+def check_unlabelled(recipe: Recipe) -> None:
+    """Refuse what needs classes where none are learned.
+
+    Raises:
+        RecipeError: It names the field.
+    """
+    needs = {
+        "distill.teacher": recipe.distill.teacher is not None,
+        "optim.class_weights": recipe.optim.class_weights != "none",
+        "data.class_balanced": recipe.data.class_balanced,
+        "augment.mixup_alpha": recipe.augment.mixup_alpha > 0,
+        "augment.cutmix_alpha": recipe.augment.cutmix_alpha > 0,
+    }
+    for key, is_set in needs.items():
+        if is_set:
+            raise RecipeError(
+                f"{key} needs labels, which pretrain.task masked_features has none of"
+            )
+
+
 def check_sync_batchnorm(recipe: Recipe) -> None:
     """Refuse BatchNorm over all processes where torch cannot do it.
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import io
 import logging
 import os
 import platform
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -18,26 +17,23 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..clip import ClipSpec
 from ..console import say
-from ..data.dataset import Batch, ClipDataset
-from ..data.index import ClipIndex
-from ..data.limits import Limits
-from ..data.loader import ClipLoader, make_loader
 from ..data.quarantine import write_quarantine
 from ..errors import RecipeError, UserError
 from ..models.video_model import VideoModel
 from ..optional import require
 from ..version import __version__
-from .build import build_indexes, build_model, fingerprint, left_out_by, reading_of
-from .checks import check_device, check_patience
+from .build import build_indexes, build_model, left_out_by, reading_of
+from .checks import check_device, check_patience, check_unlabelled
 from .class_weights import class_weights
 from .distill import Teacher, load_teacher
-from .inputs import train_transform
+from .drawn import DrawnClips, is_drawn
+from .file_clips import FileClips
 from .interrupt import StopRequest, StopTraining, TrainingInterrupted
 from .losses import loss_kind
 from .lost import ProcessLostError, watching_others
 from .optim import batch_scale
+from .pretraining import Pretraining, make_pretraining
 from .progress import say_begin
 from .recipe import Recipe, recipe_to_dict
 from .run_folder import RunFolder
@@ -111,28 +107,22 @@ def fit(recipe: Recipe, *, loggers: Sequence[Logger] = ()) -> FitResult:
         # Of several processes one is enough to say what was found.
         reading_of(recipe).check()
         check_device(recipe)
-        left_out = run.left_out if run.continues(recipe) else None
-        train, val = build_indexes(recipe, left_out=left_out)
-        weights = class_weights(recipe.optim.class_weights, train)
-        best_by(recipe, multi_label=train.multi_label)
-        check_patience(recipe, validates=val is not None)
-        loss_kind(recipe.optim.loss, multi_label=train.multi_label)
-        model = build_model(recipe, train.class_names, multi_label=train.multi_label)
-        check_smoothness(recipe, model.clip)
-        teacher = load_teacher(recipe.distill, model)
+        parts = _prepare(recipe, run)
     if leader:
         # Only now, when all that could be wrong is known to be right, is the folder touched.
         found = run.prepare(recipe)
-        names = left_out_by(recipe.data) if found == "new" else {}
+        names = {}
+        if found == "new" and not is_drawn(recipe.data):
+            names = left_out_by(recipe.data)
         if names:
             write_quarantine(run.left_out, names, "clips that this run leaves out from its begin")
         if found == "finished":
             say(f"{run.path}: this run is finished; --overwrite true trains it anew")
             return _result(run)
-        say_begin(recipe, run, model.clip, train, val, resumed=found == "unfinished")
+        say_begin(recipe, run, parts.clips, resumed=found == "unfinished")
     try:
         with StopRequest() as stop, _quiet_lightning(), _cores_for_workers(recipe.data.num_workers):
-            _train(recipe, run, model, train, val, weights, teacher, stop, loggers, leader)
+            _train(recipe, run, parts, stop, loggers, leader)
     except (StopTraining, KeyboardInterrupt) as error:
         if leader:
             say(f"stopped; the same command continues {run.path} from its saved state")
@@ -144,14 +134,45 @@ def fit(recipe: Recipe, *, loggers: Sequence[Logger] = ()) -> FitResult:
     return dataclasses.replace(_result(run), is_main=leader)
 
 
+@dataclass(frozen=True)
+class _Parts:
+    """What a run works with."""
+
+    clips: FileClips | DrawnClips
+    model: VideoModel
+    class_weights: torch.Tensor | None
+    teacher: Teacher | None
+    pretraining: Pretraining | None
+
+
+def _prepare(recipe: Recipe, run: RunFolder) -> _Parts:
+    """Find and make everything that a recipe names; refuse what does not fit together."""
+    weights = None
+    if is_drawn(recipe.data):
+        clips: FileClips | DrawnClips = DrawnClips(recipe)
+        model = build_model(recipe, clips.class_names)
+        clips.spec = model.clip
+    else:
+        left_out = run.left_out if run.continues(recipe) else None
+        train, val = build_indexes(recipe, left_out=left_out)
+        weights = class_weights(recipe.optim.class_weights, train)
+        model = build_model(recipe, train.class_names, multi_label=train.multi_label)
+        clips = FileClips(recipe, run, model.clip, train, val, weights)
+    best_by(recipe, multi_label=clips.multi_label)
+    check_patience(recipe, validates=clips.val_clips > 0)
+    loss_kind(recipe.optim.loss, multi_label=clips.multi_label)
+    check_smoothness(recipe, model.clip)
+    if recipe.pretrain.task == "masked_features":
+        check_unlabelled(recipe)
+        model.class_names = None  # the head is left as it was: it has learned no classes
+    teacher = load_teacher(recipe.distill, model)
+    return _Parts(clips, model, weights, teacher, make_pretraining(recipe, model, clips.targets))
+
+
 def _train(
     recipe: Recipe,
     run: RunFolder,
-    model: VideoModel,
-    train: ClipIndex,
-    val: ClipIndex | None,
-    weights: torch.Tensor | None,
-    teacher: Teacher | None,
+    parts: _Parts,
     stop: StopRequest,
     loggers: Sequence[Logger],
     leader: bool,
@@ -160,14 +181,18 @@ def _train(
     from .progress import Progress
     from .task import VideoTask
 
-    task = VideoTask(model, recipe, stop, weights, teacher)
+    clips = parts.clips
+    task = VideoTask(
+        parts.model, recipe, stop, parts.class_weights, parts.teacher, parts.pretraining
+    )
     keeper = Keeper(
         run,
-        make_loaders=functools.partial(_make_loaders, recipe, run, model.clip, train, val),
-        data=fingerprint(train, val, class_weights=weights),
-        info=_training_info(recipe, train),
-        best_by=best_by(recipe, multi_label=train.multi_label),
+        make_loaders=clips.loaders,
+        data=clips.fingerprint(),
+        info=_training_info(recipe, clips),
+        best_by=best_by(recipe, multi_label=clips.multi_label),
         progress=Progress(visible=leader),
+        families=clips.families,
     )
     world_size = recipe.train.devices * recipe.train.nodes
     try:
@@ -222,55 +247,6 @@ def _trainer(
     )
 
 
-def _make_loaders(
-    recipe: Recipe,
-    run: RunFolder,
-    spec: ClipSpec,
-    train: ClipIndex,
-    val: ClipIndex | None,
-    rank: int,
-    world: int,
-) -> tuple[ClipLoader, Iterable[Batch] | None]:
-    """The training and validation clips of one process of ``world``."""
-    data, reading = recipe.data, reading_of(recipe)
-    limits = Limits(recipe.decode.timeout_seconds, recipe.decode.memory_limit_mb)
-    quarantine = run.quarantine(rank)
-    clips = ClipDataset(
-        train,
-        spec,
-        train=True,
-        transform=train_transform(spec, recipe.augment),
-        seed=recipe.seed,
-        repeats=recipe.augment.repeats,
-        augment_later=recipe.augment.runs_on == "device",
-        limits=limits,
-        reading=reading,
-    )
-    train_loader = make_loader(
-        clips,
-        batch_size=recipe.train.batch_size,
-        num_workers=data.num_workers,
-        class_balanced=data.class_balanced,
-        rank=rank,
-        world_size=world,
-        quarantine=quarantine,
-        shuffle=data.shuffle,
-        shard_window=data.shard_window,
-    )
-    if val is None:
-        return train_loader, None
-    mine = dataclasses.replace(val, clips=val.clips[rank::world])
-    if not mine.clips:  # more processes than clips: still one of those that measure together
-        return train_loader, ()
-    val_loader = make_loader(
-        ClipDataset(mine, spec, train=False, limits=limits, reading=reading),
-        batch_size=recipe.train.batch_size,
-        num_workers=min(data.num_workers, len(mine)),
-        quarantine=quarantine,
-    )
-    return train_loader, val_loader
-
-
 def _result(run: RunFolder) -> FitResult:
     state = run.load_state(tensors=False)
     return FitResult(
@@ -285,12 +261,12 @@ def _result(run: RunFolder) -> FitResult:
     )
 
 
-def _training_info(recipe: Recipe, train: ClipIndex) -> dict[str, Any]:
+def _training_info(recipe: Recipe, clips: FileClips | DrawnClips) -> dict[str, Any]:
     """What a checkpoint says about how it was made, as JSON data."""
     cuda = torch.cuda.is_available() and recipe.train.accelerator in ("auto", "gpu")
     return {
         "date": date.today().isoformat(),
-        "clips": len(train),
+        "clips": len(clips),
         "lr": recipe.optim.lr * batch_scale(recipe),
         "device": torch.cuda.get_device_name() if cuda else platform.machine(),
         "versions": {

@@ -77,7 +77,7 @@ def layer_scales(model: nn.Module, layer_decay: float) -> dict[str, float]:
 
 
 def build_optimizer(
-    model: nn.Module, recipe: OptimRecipe, *, fused: bool = True
+    model: nn.Module, recipe: OptimRecipe, *, fused: bool = True, extra: nn.Module | None = None
 ) -> torch.optim.Optimizer:
     """Make the optimiser for ``model``; the learning rates of its groups are set anew every step.
 
@@ -86,6 +86,7 @@ def build_optimizer(
         recipe: Which optimiser, with its numbers.
         fused: Whether AdamW may take its step in one kernel. With fp16 such a step would also
             undo the scaling of the loss, too late for the gradient's norm to be limited.
+        extra: Layers of training alone, which learn at the full rate.
 
     Raises:
         UserError: If the library of the optimiser is not installed.
@@ -96,6 +97,8 @@ def build_optimizer(
     if recipe.optimizer == "lamb":
         return _lamb(model, recipe)
     groups = parameter_groups(model, recipe.weight_decay, recipe.layer_decay)
+    if extra is not None:
+        groups += parameter_groups(extra, recipe.weight_decay)
     if recipe.optimizer == "sgd":
         return torch.optim.SGD(
             groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0

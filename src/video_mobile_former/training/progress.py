@@ -7,9 +7,9 @@ import sys
 import time
 from typing import Any
 
-from ..clip import ClipSpec
 from ..console import say
-from ..data.index import ClipIndex
+from .drawn import DrawnClips
+from .file_clips import FileClips
 from .optim import batch_scale, step_batch
 from .recipe_fields import Recipe
 from .run_folder import RunFolder
@@ -97,18 +97,16 @@ def in_words(seconds: float) -> str:
 
 
 def say_begin(
-    recipe: Recipe,
-    run: RunFolder,
-    clip: ClipSpec,
-    train: ClipIndex,
-    val: ClipIndex | None,
-    *,
-    resumed: bool,
+    recipe: Recipe, run: RunFolder, clips: FileClips | DrawnClips, *, resumed: bool
 ) -> None:
     """Say what is about to be trained, and what may be unwanted about it."""
+    clip = clips.spec
+    labelled = recipe.pretrain.task == "labels"
+    drawn = isinstance(clips, DrawnClips)
     say(
-        f"{recipe.model.name} on {len(train)} clips of {len(train.class_names)} classes"
-        f" ({len(val) if val else 'none'} for validation), {clip.num_frames}×{clip.crop_size}²,"
+        f"{recipe.model.name} on {len(clips)} {'drawn clips an epoch' if drawn else 'clips'}"
+        + (f" of {len(clips.class_names)} classes" if labelled else " without labels")
+        + f" ({clips.val_clips or 'none'} for validation), {clip.num_frames}×{clip.crop_size}²,"
         f" {recipe.train.epochs} epochs, into {run.path}"
     )
     if recipe.optim.lr_batch:
@@ -122,7 +120,8 @@ def say_begin(
             f"learns from {recipe.distill.teacher}, which has a share of "
             f"{recipe.distill.weight:g} in the loss"
         )
-    if train.multi_label:
+    if isinstance(clips, FileClips) and clips.multi_label:
+        train = clips.train
         targets = train.table.targets(len(train.class_names))
         without = int((~targets.any(axis=1)).sum())
         say(
@@ -134,8 +133,8 @@ def say_begin(
             "classes are balanced twice, in the draw and in the loss: consider only one of "
             "--data.class_balanced and --optim.class_weights"
         )
-    words = {word for name in train.class_names for word in re.split(r"[\W_]+", name.lower())}
-    if recipe.augment.horizontal_flip and {"left", "right"} <= words:
+    words = {word for name in clips.class_names for word in re.split(r"[\W_]+", name.lower())}
+    if recipe.augment.horizontal_flip and not drawn and {"left", "right"} <= words:
         say("classes tell left from right: consider --augment.horizontal_flip false")
     if resumed:
         at = run.load_state(tensors=False)["position"]

@@ -22,6 +22,7 @@ from .recipe_fields import (
     DistillRecipe,
     ModelRecipe,
     OptimRecipe,
+    PretrainRecipe,
     Recipe,
     TrainRecipe,
 )
@@ -36,6 +37,7 @@ __all__ = [
     "DistillRecipe",
     "ModelRecipe",
     "OptimRecipe",
+    "PretrainRecipe",
     "Recipe",
     "TrainRecipe",
     "load_recipe",

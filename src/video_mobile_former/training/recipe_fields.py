@@ -12,6 +12,7 @@ from typing import Literal
 
 from .augment_fields import AugmentRecipe
 from .data_fields import ClipRecipe, DataRecipe, DecodeRecipe
+from .pretrain_fields import PretrainRecipe
 from .require import require
 
 
@@ -232,6 +233,8 @@ class Recipe:
     """Optimiser, learning rate and loss."""
     distill: DistillRecipe = field(default_factory=DistillRecipe)
     """A teacher."""
+    pretrain: PretrainRecipe = field(default_factory=PretrainRecipe)
+    """Pre-training: drawn clips, clips without labels."""
     train: TrainRecipe = field(default_factory=TrainRecipe)
     """Length, device and what is kept."""
 

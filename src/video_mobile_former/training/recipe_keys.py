@@ -162,6 +162,8 @@ def _in_words(hint: Any) -> str:
     origin = typing.get_origin(hint)
     if origin is Literal:
         return "one of " + ", ".join(map(str, inner))
+    if origin is tuple and inner == (str, Ellipsis):
+        return "names in a list such as [one, two]"
     if origin is tuple and inner[-1] is Ellipsis:
         return "numbers in a list such as [0.5, 0.75]"
     if origin is tuple:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -46,6 +47,8 @@ class Measured:
     """Multi-label: mean of the average precisions of the classes that have clips."""
     map_classes: int | None = None
     """How many classes those are."""
+    families: dict[str, float] | None = None
+    """Drawn clips: top-1 of the clips of each family."""
 
     def scores(self) -> dict[str, float]:
         """What was measured, under the names of the columns of the log."""
@@ -74,6 +77,10 @@ def best_by(recipe: Recipe, *, multi_label: bool) -> BestBy:
         RecipeError: If the recipe asks for something that the data does not have.
     """
     by = recipe.train.best_by
+    if recipe.pretrain.task == "masked_features":
+        if by not in ("auto", "loss"):
+            raise RecipeError(f"train.best_by {by}: without labels there is only the loss")
+        return "loss"
     if by == "auto":
         balanced = recipe.data.class_balanced or recipe.optim.class_weights != "none"
         return "map" if multi_label else "mean_class" if balanced else "top1"
@@ -114,7 +121,8 @@ class Tally(Protocol):
 class SingleLabelTally:
     """Accuracies of clips that have one class each; sums are all it needs."""
 
-    def __init__(self, num_classes: int):
+    def __init__(self, num_classes: int, families: Sequence[str] | None = None):
+        self._families = families
         # Rows: clips of each class, correct ones, correct within five.
         self._hits = torch.zeros(3, num_classes, dtype=torch.float64)
         self._loss = 0.0
@@ -146,7 +154,39 @@ class SingleLabelTally:
             clips=clips,
             failed=failed,
             failures=failures,
+            families=self._by_family(present, top1),
         )
+
+    def _by_family(self, present: Tensor, right: Tensor) -> dict[str, float] | None:
+        if self._families is None:
+            return None
+        found: dict[str, float] = {}
+        for family in dict.fromkeys(self._families):
+            mine = torch.tensor([name == family for name in self._families])
+            if present[mine].sum():
+                found[family] = float(right[mine].sum() / present[mine].sum())
+        return found
+
+
+class LossTally:
+    """The mean loss of clips that have no labels."""
+
+    def __init__(self) -> None:
+        self._sums = torch.zeros(2, dtype=torch.float64)
+
+    def add(self, scores: Tensor, labels: Tensor) -> None:
+        """See :class:`Tally`; the scores are losses (B,)."""
+        self._sums += torch.tensor([len(scores), scores.double().sum()], dtype=torch.float64)
+
+    def sums(self) -> Tensor:
+        """See :class:`Tally`."""
+        return self._sums
+
+    def result(self, total: Tensor, failed: int, failures: list[str], gather: Gather) -> Measured:
+        """See :class:`Tally`."""
+        clips = int(total[0])
+        loss = float(total[1]) / clips if clips else math.nan
+        return Measured(None, None, None, loss, clips, failed, failures)
 
 
 class MultiLabelTally:

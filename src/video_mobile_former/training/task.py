@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
+from contextlib import ExitStack
 from typing import Any, cast
 
 import lightning.pytorch as pl
@@ -18,11 +19,9 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from ..data.dataset import Batch, ClipDataset
-from ..data.index import ClipIndex
-from ..data.loader import ClipLoader
+from ..data.dataset import Batch
 from ..errors import DataError, UserError
-from .batches import EpochBatches
+from .batches import EpochBatches, TrainLoader
 from .distill import Teacher
 from .divergence import GradientWatch, loss_error
 from .ema import WeightAverage
@@ -31,6 +30,7 @@ from .interrupt import StopRequest
 from .losses import LossKind, classification_loss, loss_kind, zero_loss
 from .optim import batch_scale, build_optimizer, learning_rate
 from .position import Position, Totals
+from .pretraining import Pretraining
 from .recipe_fields import Recipe
 from .smoothness import recorded_features, smoothness_loss
 
@@ -47,6 +47,7 @@ class VideoTask(pl.LightningModule):
         stop: Whether somebody asked to save and stop.
         class_weights: ``(num_classes,)`` float32; None is 1 for all.
         teacher: A model to learn from, if the recipe wants one.
+        pretraining: What is learned beside the classes or in their place.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class VideoTask(pl.LightningModule):
         stop: StopRequest,
         class_weights: Tensor | None = None,
         teacher: Teacher | None = None,
+        pretraining: Pretraining | None = None,
     ):
         super().__init__()
         self.model: Any = model
@@ -64,12 +66,13 @@ class VideoTask(pl.LightningModule):
         self.loss_kind: LossKind = loss_kind(recipe.optim.loss, multi_label=model.multi_label)
         self.register_buffer("class_weights", class_weights, persistent=False)
         self.teacher = teacher
+        self.pretraining = pretraining
         self.mixing = mixing(recipe.augment)
         self.position = Position()
         self.totals = Totals()
         self.first_step = 0
         self.steps_per_epoch = 1
-        self.loader: ClipLoader | None = None
+        self.loader: TrainLoader | None = None
         self.stop_agreed = False
         self.grad_norm = math.nan
         self._gradients = GradientWatch(recipe)
@@ -78,6 +81,9 @@ class VideoTask(pl.LightningModule):
         decay = recipe.train.ema_decay
         # Inside a list Lightning does not see the average: DDP need not exchange it every step.
         self._average = [] if decay is None else [WeightAverage(model, decay)]
+        self._beside: list[WeightAverage] = []
+        if decay is not None and pretraining is not None:
+            self._beside = [WeightAverage(pretraining, decay)]
 
     @property
     def average(self) -> WeightAverage | None:
@@ -85,11 +91,26 @@ class VideoTask(pl.LightningModule):
         return self._average[0] if self._average else None
 
     @property
+    def averages(self) -> list[WeightAverage]:
+        """All running averages: of the model and of the layers of pre-training."""
+        return [*self._average, *self._beside]
+
+    @property
+    def labels(self) -> bool:
+        """Whether classes are learned."""
+        return self.pretraining is None or self.pretraining.labels
+
+    def errors(self, clips: Tensor, number: int) -> Tensor:
+        """Losses (B,) of masked features of the validation batch with this number."""
+        layers = self._beside[0].model if self._beside else self.pretraining
+        return cast("Pretraining", layers).errors(self.result, clips, [number, self.global_rank])
+
+    @property
     def result(self) -> Any:
         """The model that is evaluated and saved."""
         return self._average[0].model if self._average else self.model
 
-    def use_loader(self, loader: ClipLoader) -> None:
+    def use_loader(self, loader: TrainLoader) -> None:
         """Take the training clips of this process."""
         self.loader = loader
         self.steps_per_epoch = math.ceil(len(loader) / self.recipe.train.accumulate)
@@ -102,7 +123,9 @@ class VideoTask(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The optimiser, with its running averages where the run is resumed."""
         fused = self.recipe.train.precision != "fp16"
-        optimizer = build_optimizer(self.model, self.recipe.optim, fused=fused)
+        optimizer = build_optimizer(
+            self.model, self.recipe.optim, fused=fused, extra=self.pretraining
+        )
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)
             self.optimizer_state = None
@@ -112,10 +135,7 @@ class VideoTask(pl.LightningModule):
         self, batch: Any, device: torch.device, dataloader_idx: int
     ) -> dict[str, Any]:
         """Move the tensors; the rest of a batch is a few Python values."""
-        return {
-            key: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
-            for key, value in batch.items()
-        }
+        return {key: _moved(value, device) for key, value in batch.items()}
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Make dropout and stochastic depth a function of the place in the run."""
@@ -153,8 +173,8 @@ class VideoTask(pl.LightningModule):
             clips, targets = training_inputs(
                 batch, self.model.clip, self.model.num_classes, self.mixing, self._place()
             )
-            loss, logits = self._loss(clips, targets)
-            if not self.model.multi_label:
+            loss, logits = self._loss(clips, targets, batch)
+            if self.labels and not self.model.multi_label:
                 # Of a mixed clip the class that it has most of counts.
                 labels = targets.argmax(1) if targets.dim() == 2 else targets
                 correct = int((logits.argmax(1) == labels).sum())
@@ -169,15 +189,38 @@ class VideoTask(pl.LightningModule):
             return self.trainer.strategy.reduce_boolean_decision(enough, all=True)
         return enough
 
-    def _loss(self, clips: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    def _loss(
+        self, clips: Tensor, targets: Tensor, batch: Any | None = None
+    ) -> tuple[Tensor, Tensor]:
         """The loss of clips (B, 3, T, H, W), and their logits (B, K)."""
-        optim, features = self.recipe.optim, None
-        if optim.temporal_smoothness > 0 or self.recipe.distill.features > 0:
-            with recorded_features(self.model) as found:
-                logits = self.model(clips)
+        optim, beside, features = self.recipe.optim, self.pretraining, None
+        shown, mask = clips, None
+        if beside is not None:
+            shown, mask = beside.hide(clips, self._place())
+        with ExitStack() as watching:
+            pooled = optim.temporal_smoothness > 0 or self.recipe.distill.features > 0
+            found = watching.enter_context(recorded_features(self.model)) if pooled else None
+            seen = beside and watching.enter_context(beside.watch(self.model))
+            logits = self.model(shown)
+        if found is not None:
             features = found.features[0]
-        else:
-            logits = self.model(clips)
+        loss = self._label_loss(logits, targets, shown, features)
+        if features is not None and optim.temporal_smoothness > 0:
+            smooth = smoothness_loss(features, optim.smoothness_frames)
+            loss = loss + optim.temporal_smoothness * smooth
+        if beside is not None and seen is not None:
+            # What is known of two clips that are mixed is not known of the mix.
+            given = batch if batch is not None and targets.dim() == 1 else {}
+            known = given.get("targets"), given.get("masks")
+            loss = loss + beside.loss(seen, clips, mask, *known)
+        return loss, logits
+
+    def _label_loss(
+        self, logits: Tensor, targets: Tensor, clips: Tensor, features: Tensor | None
+    ) -> Tensor:
+        optim = self.recipe.optim
+        if not self.labels:
+            return logits.sum() * 0  # DDP waits for a gradient of every layer
         loss = classification_loss(
             logits,
             targets,
@@ -187,10 +230,7 @@ class VideoTask(pl.LightningModule):
         )
         if self.teacher is not None:
             loss = self.teacher.loss(loss, logits, clips, self.loss_kind, features)
-        if features is not None and optim.temporal_smoothness > 0:
-            smooth = smoothness_loss(features, optim.smoothness_frames)
-            loss = loss + optim.temporal_smoothness * smooth
-        return loss, logits
+        return loss
 
     def _count(self, batch: Batch, count: int, loss: float, correct: int) -> None:
         """Add a batch to the totals; all processes learn of it and decide alike."""
@@ -221,13 +261,7 @@ class VideoTask(pl.LightningModule):
             what = f"{MAX_EMPTY_BATCHES} batches in a row hold fewer than two readable clips"
         else:
             return
-        raise DataError(f"{self._index().source}: {what}: {self.named_failures()}")
-
-    def _index(self) -> ClipIndex:
-        assert self.loader is not None
-        dataset = self.loader.dataset
-        assert isinstance(dataset, ClipDataset)
-        return dataset.index
+        raise DataError(f"{self.loader.source}: {what}: {self.named_failures()}")
 
     def named_failures(self) -> str:
         """The first unreadable clips of the epoch with their reasons."""
@@ -242,8 +276,8 @@ class VideoTask(pl.LightningModule):
         return loss_error(self.recipe, step, loss, self._names(batch["indices"]))
 
     def _names(self, indices: Tensor) -> list[str]:
-        clips = self._index().clips
-        return [clips[i].name or clips[i].path for i in indices.tolist()]
+        assert self.loader is not None
+        return self.loader.names(indices.tolist())
 
     def configure_gradient_clipping(
         self,
@@ -253,7 +287,7 @@ class VideoTask(pl.LightningModule):
     ) -> None:
         """Clip the norm of the whole gradient; one that is not finite may end the run."""
         limit = self.recipe.optim.gradient_clip
-        parameters = [p for p in self.model.parameters() if p.grad is not None]
+        parameters = [p for p in self.parameters() if p.grad is not None]
         norm = nn.utils.clip_grad_norm_(parameters, math.inf if limit is None else limit)
         self.grad_norm = norm.item()
         names = functools.partial(self._names, self._last_indices)
@@ -270,6 +304,16 @@ class VideoTask(pl.LightningModule):
         step = self.first_step + self.trainer.global_step
         stepped = step > at.step
         at.step = step
-        if stepped and self.average is not None:
-            self.average.update(self.model)
+        if stepped:
+            modules: list[Any] = [self.model, self.pretraining]
+            for average, module in zip(self.averages, modules, strict=False):
+                average.update(module)
         return stepped
+
+
+def _moved(value: Any, device: torch.device) -> Any:
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=True)
+    if isinstance(value, dict):
+        return {key: _moved(inner, device) for key, inner in value.items()}
+    return value

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 import torch.distributed as dist
+from torch import Tensor
 
 from ..data.dataset import Batch
 from ..data.transforms import normalize
 from ..inference.scorer import is_multi_label, probabilities
 from .interrupt import StopTraining
-from .tally import Gather, Measured, MultiLabelTally, SingleLabelTally, Tally
+from .tally import Gather, LossTally, Measured, MultiLabelTally, SingleLabelTally, Tally
 
 
 @torch.no_grad()
@@ -26,6 +27,8 @@ def measure(
     autocast: Callable[[], AbstractContextManager[Any]],
     world_size: int = 1,
     stop: Callable[[], bool] = lambda: False,
+    families: Sequence[str] | None = None,
+    errors: Callable[[Tensor, int], Tensor] | None = None,
 ) -> Measured:
     """Measure a model on clips with one or more views each, whose probabilities are averaged.
 
@@ -38,17 +41,24 @@ def measure(
         autocast: Makes the context of the forward pass.
         world_size: Processes that share the clips; all get the same result.
         stop: Asked at every batch.
+        families: Family of each class, for accuracies of these; None of data without.
+        errors: In place of classes: gives the losses (B,) of normalised clips (B, 3, T, H, W), told
+            also the number of the batch.
 
     Raises:
         StopTraining: As soon as ``stop`` says so, in any process.
     """
     several = is_multi_label(model)
-    tally: Tally = (MultiLabelTally if several else SingleLabelTally)(num_classes)
+    tally: Tally
+    if errors is not None:
+        tally = LossTally()
+    else:
+        tally = MultiLabelTally(num_classes) if several else SingleLabelTally(num_classes, families)
     failed, names = 0, []
     was_training = model.training
     model.eval()
     stopped = False
-    for batch in batches:
+    for number, batch in enumerate(batches):
         stopped = stop()
         if stopped:
             break
@@ -58,10 +68,14 @@ def measure(
             continue
         clips = batch["clips"].to(device)
         with autocast():
-            logits = model(normalize(clips.flatten(0, 1), model.clip))
+            inputs = normalize(clips.flatten(0, 1), model.clip)
+            if errors is not None:
+                tally.add(errors(inputs, number).float().cpu(), batch["labels"])
+                continue
+            logits = model(inputs)
         scores = probabilities(logits.float(), multi_label=several)
         scores = scores.unflatten(0, clips.shape[:2]).mean(1)  # (B, V, K) to (B, K)
-        tally.add(scores.cpu(), batch["labels"])
+        tally.add(scores.cpu(), batch["labels"].cpu())
     model.train(was_training)
     about = torch.tensor([failed, stopped], dtype=torch.float64)
     shared = torch.cat([tally.sums(), about])
