@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import io
 import json
 import os
@@ -116,6 +117,9 @@ def _parser() -> Parser:
         type=int,
         metavar="K",
         help="show only the K-th sampled frame (from 0): how much is recognised without motion",
+    )
+    evaluate.add_argument(
+        "--no_pictures", action="store_true", help="no frames of wrong clips on the page"
     )
     _add_run_options(evaluate)
 
@@ -294,7 +298,8 @@ def _measure(
     )
     warn_of_fold(model.info, args)
     split = args.split or _default_split(index)
-    result = (evaluate_multi_label if index.multi_label else evaluate)(
+    run = functools.partial(evaluate, thumbnails=not args.no_pictures)
+    result = (evaluate_multi_label if index.multi_label else run)(
         model,
         index,
         split=split,

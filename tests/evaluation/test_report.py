@@ -11,6 +11,7 @@ import pytest
 from video_mobile_former.data.index import ClipIndex
 from video_mobile_former.errors import UserError
 from video_mobile_former.evaluation import Evaluation
+from video_mobile_former.evaluation.metrics import Intervals
 from video_mobile_former.evaluation.report import render_page
 from video_mobile_former.evaluation.result import giga, percent
 
@@ -112,7 +113,9 @@ def test_the_page_is_self_contained_and_text_in_it_is_only_text(evaluation: Eval
         for name, value in attributes.items():
             assert not name.startswith("on")
             if name in ("src", "href"):
-                assert (value or "").startswith("data:image/png;base64,")
+                assert (value or "").startswith(
+                    ("data:image/png;base64,", "data:image/jpeg;base64,")
+                )
     assert "url(" not in source
     assert "@import" not in source
     policy = next(a["content"] for t, a in page.tags if t == "meta" and "http-equiv" in a)
@@ -129,6 +132,36 @@ def test_classes_are_sorted_from_the_weakest(evaluation: Evaluation) -> None:
     text = Page(render_page(evaluation, b"")).text
     table = text[text.index("Weakest first") :]
     assert table.index("rising") < table.index("falling")
+
+
+def test_calibration_is_told(evaluation: Evaluation) -> None:
+    found = evaluation.calibration
+    assert found is not None
+    assert found.accuracy == pytest.approx(5 / 6)
+    assert evaluation.to_dict()["calibration"]["ece_equal_width"] == found.ece_equal_width
+    page = Page(render_page(evaluation, b""))
+    assert f"Calibration error {percent(found.ece_equal_width)} with 15 bins of equal" in page.text
+    assert sum(tag == "circle" for tag, _ in page.tags) == 6
+
+
+def test_a_wrong_clip_is_shown(evaluation: Evaluation) -> None:
+    assert list(evaluation.thumbnails) == [5]
+    assert base64.b64decode(evaluation.thumbnails[5]).startswith(b"\xff\xd8\xff")
+    pictures = [a for tag, a in Page(render_page(evaluation, b"")).tags if tag == "img"]
+    assert [a["alt"] for a in pictures] == ["5.mp4", "Confusion matrix of 2 classes"]
+    without = dataclasses.replace(evaluation, thumbnails={})
+    assert "Middle frames" not in render_page(without, b"")
+
+
+def test_groups_make_the_interval(evaluation: Evaluation) -> None:
+    found = dataclasses.replace(
+        evaluation.metrics,
+        intervals=Intervals((0.3, 0.9), None, (0.2, 0.95), 1000, 3, by_group=True),
+    )
+    text = Page(render_page(dataclasses.replace(evaluation, metrics=found), b"")).text
+    assert "30.0 – 90.0 %" in text
+    assert "bootstrap over 3 groups" in text
+    assert "20.0 – 95.0 %" in text
 
 
 def test_without_errors_it_says_so(evaluation: Evaluation) -> None:
@@ -171,6 +204,7 @@ def test_parts_of_files_and_other_ways_of_measuring_are_told(evaluation: Evaluat
         method=method,
         cost=dataclasses.replace(evaluation.cost, num_views=2, num_crops=3),
         clips=(clip,),
+        thumbnails={},
     )
     text = Page(render_page(changed, b"")).text
     for wanted in (

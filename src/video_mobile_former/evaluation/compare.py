@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ..clip import ClipSpec
 from ..data.labels import check_classes
 from ..errors import DataError
 from ..text import pad, printable, shorten_middle
@@ -274,7 +275,7 @@ def check_same_classes(
 
 def _notes(runs: Sequence[Run], by_group: bool, num_units: int) -> list[str]:
     notes = []
-    if len({dataclasses.replace(run.clip, mean=(0, 0, 0), std=(1, 1, 1)) for run in runs}) > 1:
+    if len({_seen(run.clip) for run in runs}) > 1:
         notes.append(
             "The models take different clips of the videos, each as it was trained; the table says "
             "which."
@@ -300,6 +301,14 @@ def _notes(runs: Sequence[Run], by_group: bool, num_units: int) -> list[str]:
             "on say nothing about new ones."
         )
     return notes
+
+
+def _seen(clip: ClipSpec) -> ClipSpec:
+    """A clip without what does not change which frames are seen how large."""
+    alike: dict[str, Any] = {"mean": (0, 0, 0), "std": (1, 1, 1)}
+    if clip.sampling == "uniform":
+        alike |= {"stride": 1, "stride_fps": 1.0}
+    return dataclasses.replace(clip, **alike)
 
 
 def points(interval: tuple[float, float] | None) -> str:

@@ -30,8 +30,10 @@ from ..inference.scorer import (
 from ..optional import require
 from ..profiling.cost import known_cost
 from ..version import __version__
-from .metrics import compute_metrics
+from .calibration import calibration
+from .metrics import compute_metrics, top_hits
 from .result import ClipResult, Cost, Evaluation, Method
+from .thumbnails import confused_thumbnails
 from .views import Scores, check_frozen_frame, score_clips
 
 _FEW_GROUPS = 20
@@ -53,6 +55,7 @@ def evaluate(
     average: Average = "probabilities",
     model_name: str = "",
     reading: Reading | None = None,
+    thumbnails: bool = True,
 ) -> Evaluation:
     """Measure accuracy and cost of a model that tells one class of each clip.
 
@@ -72,6 +75,7 @@ def evaluate(
         average: Over views: ``"probabilities"`` or ``"logits"``.
         model_name: Name or folder of the model, for the report.
         reading: Decode backend, and frame rate of folders of pictures; None takes the defaults.
+        thumbnails: Whether the page may show frames of clips that were taken for another class.
 
     Returns:
         Metrics, cost, method and the result of every clip.
@@ -99,18 +103,19 @@ def evaluate(
         reading=reading,
     )
     index, scores = scored.index, scored.scores
+    groups = [clip.group for clip in index.clips]
+    metrics = compute_metrics(scores.probabilities, scores.labels, index.class_names, groups)
+    clips = tuple(_clip_results(scores, index))
+    right = top_hits(scores.probabilities, scores.labels, 1)
     return Evaluation(
-        metrics=compute_metrics(
-            scores.probabilities,
-            scores.labels,
-            index.class_names,
-            [clip.group for clip in index.clips],
-        ),
+        metrics=metrics,
         cost=scored.cost,
         method=scored.method,
-        clips=tuple(_clip_results(scores, index)),
+        clips=clips,
         notes=scored.notes,
+        calibration=calibration(scores.probabilities.amax(1).numpy(), right.numpy()),
         scores=scores.probabilities,
+        thumbnails=confused_thumbnails(metrics, clips, index, reading) if thumbnails else {},
     )
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..page import render
 from .multi_label_result import LabelScore, MultiLabelClip, MultiLabelEvaluation, interval_words
-from .report import MOST_WRONG_CLIPS, common_content, named_part, write_together
+from .report import MOST_WRONG_CLIPS, common_content, named_part, reliability, write_together
 from .result import percent
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def _content(evaluation: MultiLabelEvaluation) -> dict[str, Any]:
     common = common_content(evaluation.method, evaluation.cost, evaluation.notes, _AVERAGING)
     return {
         **common,
+        **reliability(evaluation.calibration),
         "method": [("mAP", _how_measured(evaluation)), *common["method"]],
         "num_classes": len(metrics.per_class),
         "map": percent(metrics.map),

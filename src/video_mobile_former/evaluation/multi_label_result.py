@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from ..data.frame_source import Reading
 from ..data.index import ClipIndex
 from ..inference.scorer import Average, Precision
+from .calibration import Calibration, calibration
 from .evaluator import score_index
 from .multi_label import THRESHOLD, MultiLabelMetrics, compute_multi_label_metrics
-from .result import Cost, Method, cost_line, note_lines, percent, report_dict
+from .result import Cost, Method, calibration_line, cost_line, note_lines, percent, report_dict
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -72,6 +73,8 @@ class MultiLabelEvaluation:
     clips: tuple[MultiLabelClip, ...]
     notes: tuple[str, ...]
     """What a reader must know to judge the numbers, one sentence each."""
+    calibration: Calibration | None = None
+    """How far scores are from the shares that are right, all pairs of a clip and a class."""
     scores: Tensor | None = field(default=None, compare=False, repr=False)
     """``(N, K)`` float32 probabilities, averaged over views; kept beside the report."""
 
@@ -155,6 +158,7 @@ def evaluate_multi_label(
         method=scored.method,
         clips=tuple(_clip_results(probabilities, targets, index)),
         notes=scored.notes,
+        calibration=calibration(probabilities.flatten().numpy(), (targets > 0).flatten().numpy()),
         scores=probabilities,
     )
 
@@ -205,5 +209,7 @@ def _summary_lines(evaluation: MultiLabelEvaluation) -> Iterator[str]:
         f"exact at {metrics.threshold:g}     {percent(exact)}   "
         f"({metrics.num_exact} of {metrics.num_clips} clips: all classes right)"
     )
+    if evaluation.calibration is not None:
+        yield calibration_line(evaluation.calibration)
     yield cost_line(evaluation.cost)
     yield from note_lines(evaluation.notes)

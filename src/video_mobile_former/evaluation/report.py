@@ -14,7 +14,8 @@ from .metrics import TOP5_CLASSES
 from .result import ClipResult, Cost, Evaluation, Method, giga, percent
 
 if TYPE_CHECKING:
-    from .metrics import ClassResult
+    from .calibration import Calibration
+    from .metrics import ClassResult, Confusion
 
 JSON_NAME, PICTURE_NAME, PAGE_NAME = "report.json", "confusion.png", "report.html"
 
@@ -114,18 +115,56 @@ def _content(evaluation: Evaluation) -> dict[str, Any]:
             "majority": f"{100 * metrics.majority_share:.2f}",
         },
         "bounds": _bounds(evaluation),
+        "has_pictures": bool(evaluation.thumbnails),
+        **reliability(evaluation.calibration),
         "top5": None if metrics.top5 is None else percent(metrics.top5),
         "top5_classes": TOP5_CLASSES,
         "mean_class_accuracy": percent(metrics.mean_class_accuracy),
         "majority": percent(metrics.majority_share),
         "classes": [_class_row(row) for row in _weakest_first(metrics.per_class)],
-        "confusions": [
-            {"true": c.true, "predicted": c.predicted, "clips": c.clips, "share": percent(c.share)}
-            for c in metrics.worst_confusions()
-        ],
+        "confusions": [_confusion_row(pair, evaluation) for pair in metrics.worst_confusions()],
         "wrong": [_clip_row(clip) for clip in wrong[:MOST_WRONG_CLIPS]],
         "num_wrong": len(wrong),
         "wide_picture": len(metrics.per_class) > _MANY_CLASSES,
+    }
+
+
+def _confusion_row(pair: Confusion, evaluation: Evaluation) -> dict[str, Any]:
+    pictures = [
+        {"name": evaluation.clips[i].name, "picture": picture}
+        for i, picture in evaluation.thumbnails.items()
+        if (evaluation.clips[i].true, evaluation.clips[i].predicted) == (pair.true, pair.predicted)
+    ]
+    return {
+        "true": pair.true,
+        "predicted": pair.predicted,
+        "clips": pair.clips,
+        "share": percent(pair.share),
+        "pictures": pictures,
+    }
+
+
+def reliability(found: Calibration | None) -> dict[str, Any]:
+    """Calibration for a page; the plot has a side of 100, 0 at the bottom."""
+    if found is None:
+        return {"ece": None}
+    bins = [
+        {
+            "x": f"{100 * one.confidence:.2f}",
+            "y": f"{100 - 100 * one.accuracy:.2f}",
+            "low": f"{100 - 100 * one.interval[0]:.2f}",
+            "high": f"{100 - 100 * one.interval[1]:.2f}",
+            "title": f"{one.count} scores, mean {one.confidence:.3f}: {percent(one.accuracy)}",
+        }
+        for one in found.bins
+    ]
+    return {
+        "ece": percent(found.ece_equal_width),
+        "ece_mass": percent(found.ece_equal_mass),
+        "ece_by_chance": percent(found.ece_by_chance),
+        "mean_confidence": percent(found.mean_confidence),
+        "mean_right": percent(found.accuracy),
+        "bins": bins,
     }
 
 
@@ -231,6 +270,9 @@ def _class_row(row: ClassResult) -> dict[str, Any]:
         "correct": row.correct,
         "accuracy": percent(row.accuracy),
         "bar": f"{100 * (row.accuracy or 0.0):.1f}",
+        "low": f"{100 * (row.interval or (0, 0))[0]:.1f}",
+        "high": f"{100 * ((row.interval or (0, 0))[1] - (row.interval or (0, 0))[0]):.1f}",
+        "span": "" if row.interval is None else span(row.interval),
         "precision": percent(row.precision),
     }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import textwrap
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..clip import ClipSpec
 from ..text import encodable
+from .calibration import Calibration
 from .metrics import Metrics
 
 REPORT_FORMAT = 4
@@ -118,8 +119,12 @@ class Evaluation:
     clips: tuple[ClipResult, ...]
     notes: tuple[str, ...]
     """What a reader must know to judge the numbers, one sentence each."""
+    calibration: Calibration | None = None
+    """How far the scores of the predicted classes are from the share that is right."""
     scores: Tensor | None = field(default=None, compare=False, repr=False)
     """``(N, K)`` float32 probabilities, averaged over views; kept beside the report."""
+    thumbnails: Mapping[int, str] = field(default_factory=dict, compare=False, repr=False)
+    """Base64 of JPEG files of some wrong clips, by position in ``clips``; for the page only."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -169,6 +174,8 @@ class _Reported(Protocol):
     def notes(self) -> tuple[str, ...]: ...
     @property
     def clips(self) -> tuple[Any, ...]: ...
+    @property
+    def calibration(self) -> Calibration | None: ...
 
 
 def report_dict(
@@ -184,6 +191,7 @@ def report_dict(
         "format": REPORT_FORMAT,
         "task": task,
         "metrics": evaluation.metrics.to_dict(),
+        "calibration": evaluation.calibration and evaluation.calibration.to_dict(),
         "cost": evaluation.cost.to_dict(),
         "method": evaluation.method.to_dict(),
         "notes": list(evaluation.notes),
@@ -219,8 +227,18 @@ def _summary_lines(evaluation: Evaluation) -> Iterator[str]:
     yield f"top-5            {top5}"
     yield f"mean per class   {percent(metrics.mean_class_accuracy)}"
     yield f"commonest class  {percent(metrics.majority_share)}   (always answering it)"
+    if evaluation.calibration is not None:
+        yield calibration_line(evaluation.calibration)
     yield cost_line(cost)
     yield from note_lines(evaluation.notes)
+
+
+def calibration_line(found: Calibration) -> str:
+    """The line of a summary that tells the calibration error."""
+    return (
+        f"calibration      {percent(found.ece_equal_width)} error   (by chance alone "
+        f"{percent(found.ece_by_chance)}; 15 bins of equal width)"
+    )
 
 
 def cost_line(cost: Cost) -> str:

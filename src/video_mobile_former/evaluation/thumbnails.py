@@ -1,0 +1,59 @@
+"""Small pictures of clips that were taken for another class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..data.check.content import jpeg
+from ..data.decode import VideoReader
+from ..data.frame_source import Reading
+from ..data.index import ClipIndex
+from ..errors import VideoError
+from .metrics import Metrics
+from .result import ClipResult
+
+PER_CONFUSION = 3
+"""Pictures of one pair of classes."""
+_SHORT_SIDE = 96
+
+
+def confused_thumbnails(
+    metrics: Metrics, clips: Sequence[ClipResult], index: ClipIndex, reading: Reading | None
+) -> dict[int, str]:
+    """The middle frames of some clips of the worst confusions, the most confident errors first.
+
+    Args:
+        metrics: Tell the worst confusions.
+        clips: What became of every clip of ``index``.
+        index: The clips.
+        reading: As for the evaluation.
+
+    Returns:
+        Base64 of a JPEG file, about 3 kB, by position of the clip. A frame that cannot be read is
+        left out: the clip has been measured all the same.
+    """
+    found = {}
+    for pair in metrics.worst_confusions():
+        places = [
+            i
+            for i, clip in enumerate(clips)
+            if (clip.true, clip.predicted) == (pair.true, pair.predicted)
+        ]
+        places.sort(key=lambda i: -clips[i].score)
+        for i in places[:PER_CONFUSION]:
+            picture = _middle_frame(index, i, reading or Reading())
+            if picture is not None:
+                found[i] = picture
+    return found
+
+
+def _middle_frame(index: ClipIndex, i: int, reading: Reading) -> str | None:
+    clip = index.clips[i]
+    try:
+        with VideoReader(clip.path, offset=clip.offset, size=clip.size, reading=reading) as reader:
+            times = reader.timestamps(clip.start_seconds, clip.end_seconds)
+            middle = times[len(times) // 2 : len(times) // 2 + 1]
+            frame = reader.frames(middle, _SHORT_SIDE, enlarge=False)[0]
+    except VideoError:
+        return None
+    return jpeg(frame.permute(1, 2, 0).contiguous().numpy())
