@@ -28,6 +28,7 @@ from .data_commands import (
     warn_of_fold,
 )
 from .errors import UserError
+from .evaluate_command import views_number
 from .export_command import add_export
 from .version import __version__
 
@@ -165,7 +166,14 @@ def _add_model(parser: Parser) -> None:
 def _add_views(parser: Parser, *, several: bool = False) -> None:
     more: dict[str, Any] = {"nargs": "+", "default": [1]} if several else {"default": 1}
     each = "; one for all models or one each" if several else ""
-    parser.add_argument("--num_views", type=int, help=f"clips per video (default: 1){each}", **more)
+    full = ", or full: as many as see all of it" if several else ""
+    parser.add_argument(
+        "--num_views",
+        type=views_number if several else int,
+        metavar="N",
+        help=f"clips per video (default: 1){full}{each}",
+        **more,
+    )
     parser.add_argument(
         "--num_crops", type=int, help=f"1 centre or 3 along the long side{each}", **more
     )

@@ -18,7 +18,7 @@ Measured = tuple["Evaluation | MultiLabelEvaluation", str]
 """An evaluation and the name of the split."""
 
 
-def per_model(name: str, values: Sequence[int], count: int) -> list[int]:
+def per_model(name: str, values: Sequence[Any], count: int) -> list[Any]:
     """One value for each model, of one for all or of as many as there are models.
 
     Raises:
@@ -89,6 +89,11 @@ def compare_models(
         say(line)
     say(f"comparison: {page}")
     return 0
+
+
+def views_number(text: str) -> int | str:
+    """Read a number of views, or ``full``."""
+    return text if text == "full" else int(text)
 
 
 def short_names(paths: Sequence[str]) -> list[str]:

@@ -197,3 +197,22 @@ def test_no_time_stamps():
         sampling.uniform(np.array([]), 4)
     with pytest.raises(ValueError, match="num_views"):
         sampling.views(constant(4), ClipSpec(), 0)
+
+
+@given(
+    st.integers(1, 200),
+    st.integers(1, 16),
+    st.integers(1, 6),
+    st.sampled_from(["dense", "uniform"]),
+)
+@settings(max_examples=60, deadline=None)
+def test_full_views_leave_no_gap(count: int, frames: int, stride: int, how: str) -> None:
+    spec = ClipSpec.from_dict({"num_frames": frames, "sampling": how, "stride": stride})
+    times = np.arange(count) / 30
+    found = sampling.views(times, spec, "full")
+    assert len(found) == sampling.full_views(times, spec)
+    seen = np.unique(np.concatenate(found))
+    most = stride if how == "dense" else 1
+    assert np.diff(seen).max(initial=0) <= most
+    assert seen[0] < most
+    assert seen[-1] >= count - most

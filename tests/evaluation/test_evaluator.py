@@ -168,3 +168,13 @@ def test_what_a_model_with_balanced_classes_was_trained_for_is_said(
         assert "mean per-class accuracy is what it was trained for" in found.notes[0]
     model.info = {"training": {"recipe": {"optim": {"class_weights": "none"}}}}
     assert evaluate(model, motion_index, num_workers=0, device="cpu").notes == ()
+
+
+def test_full_coverage_tells_its_mean_cost(motion_index: ClipIndex, motion_model: Callable) -> None:
+    # Five frames at 10 a second: dense clips of 2 frames need three.
+    model = motion_model(MOTIONS, num_frames=2, sampling="dense", stride=1, stride_fps=10.0)
+    found = evaluate(model, motion_index, num_views="full", num_workers=0, device="cpu")
+    assert (found.method.num_views, found.method.full_views) == (3, True)
+    assert found.cost.total_macs == 3 * found.cost.macs_per_view
+    assert found.metrics.num_correct == 5
+    assert "3 views" in found.summary()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypedDict
+from typing import Literal, TypedDict
 
 import numpy as np
 import torch
@@ -96,7 +96,8 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         train: Random sampling and transform; otherwise centred views.
         transform: In place of ``TrainTransform(spec)`` or ``EvalTransform(spec, num_crops)``.
         seed: Of all random choices.
-        num_views: Clips per video when not training, at least 1.
+        num_views: Clips per video when not training, at least 1; ``"full"`` takes as many as see
+            the whole of each video, which batches of one take only.
         num_crops: Crops per view when not training, at least 1.
         repeats: Differently changed clips of the same frames in training, at least 1: a video is
             decoded once for all of them (repeated augmentation, arXiv 1901.09335).
@@ -116,14 +117,14 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         train: bool,
         transform: Transform | TrainTransform | None = None,
         seed: int = 0,
-        num_views: int = 1,
+        num_views: int | Literal["full"] = 1,
         num_crops: int = 1,
         repeats: int = 1,
         augment_later: bool = False,
         limits: Limits | None = None,
         reading: Reading | None = None,
     ):
-        if num_views < 1 or num_crops < 1:
+        if (num_views != "full" and num_views < 1) or num_crops < 1:
             raise ValueError(f"num_views ({num_views}) and num_crops ({num_crops}) start at 1")
         if train and (num_views, num_crops) != (1, 1):
             raise ValueError("training takes one view and one crop of each clip")
@@ -138,7 +139,7 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         self.train = train
         self.transform: Transform | TrainTransform = transform
         self.seed = seed
-        self.num_views = num_views
+        self.num_views: int | Literal["full"] = num_views
         self.repeats = repeats
         self.augment_later = augment_later
         self.limits = limits or Limits()

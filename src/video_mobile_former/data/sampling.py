@@ -6,6 +6,8 @@ sampled as it plays. A video with fewer frames than asked for is held on its las
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 import torch
 
@@ -98,7 +100,9 @@ def sample(
     return uniform(timestamps, spec.num_frames, generator)
 
 
-def views(timestamps: np.ndarray, spec: ClipSpec, num_views: int) -> list[np.ndarray]:
+def views(
+    timestamps: np.ndarray, spec: ClipSpec, num_views: int | Literal["full"]
+) -> list[np.ndarray]:
     """Take ``num_views`` different clips of one video for testing.
 
     Dense clips start evenly spread from the first to the last possible start; uniform clips take
@@ -107,11 +111,13 @@ def views(timestamps: np.ndarray, spec: ClipSpec, num_views: int) -> list[np.nda
     Args:
         timestamps: ``(N,)`` float64 seconds, sorted, N ≥ 1.
         spec: Frames, policy and stride.
-        num_views: At least 1.
+        num_views: At least 1; ``"full"`` takes as many as :func:`full_views` says.
 
     Returns:
-        ``num_views`` arrays of ``(spec.num_frames,)`` int64 positions in ``timestamps``.
+        That many arrays of ``(spec.num_frames,)`` int64 positions in ``timestamps``.
     """
+    if num_views == "full":
+        num_views = full_views(timestamps, spec)
     if num_views < 1:
         raise ValueError(f"num_views must be at least 1, not {num_views}")
     if spec.sampling == "dense":
@@ -123,6 +129,25 @@ def views(timestamps: np.ndarray, spec: ClipSpec, num_views: int) -> list[np.nda
     return [
         uniform(timestamps, spec.num_frames, offset=(v + 0.5) / num_views) for v in range(num_views)
     ]
+
+
+def full_views(timestamps: np.ndarray, spec: ClipSpec) -> int:
+    """How many clips see the whole of a video.
+
+    Dense clips then follow each other without a gap longer than their stride; of uniform clips
+    together, every frame is in one.
+
+    Args:
+        timestamps: ``(N,)`` float64 seconds, sorted, N ≥ 1.
+        spec: Frames, policy and stride.
+    """
+    times = _checked(timestamps)
+    if spec.sampling == "uniform":
+        return max(1, -(-len(times) // spec.num_frames))
+    # Clips start evenly from the first to the last possible start, at most a clip apart; rounding
+    # of time stamps shall not cost one more.
+    room = max(0.0, times[-1] - times[0] - (spec.num_frames - 1) * spec.stride_seconds)
+    return 1 + int(np.ceil(room / (spec.num_frames * spec.stride_seconds) - 1e-6))
 
 
 def is_short(timestamps: np.ndarray, spec: ClipSpec) -> bool:

@@ -57,7 +57,7 @@ class Contestant:
         """MACs per view times views."""
         cost = self.run.cost
         crops = f" × {cost.num_crops} crops" if cost.num_crops > 1 else ""
-        return f"{giga(cost.macs_per_view)} × {cost.num_views}{crops}"
+        return f"{giga(cost.macs_per_view)} × {cost.num_views:.4g}{crops}"
 
     @property
     def eats(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import platform
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -45,7 +45,7 @@ def evaluate(
     index: ClipIndex,
     *,
     split: str | None = None,
-    num_views: int = 1,
+    num_views: int | Literal["full"] = 1,
     num_crops: int = 1,
     batch_size: int = 8,
     num_workers: int | None = None,
@@ -64,7 +64,8 @@ def evaluate(
             ``class_names``. It is not changed, and need not be in eval mode.
         index: The labelled clips, with their classes in the order of the model's.
         split: ``"train"``, ``"val"`` or ``"test"``; None takes every clip of ``index``.
-        num_views: Clips in time per video, at least 1.
+        num_views: Clips in time per video, at least 1, or ``"full"``: as many as see the whole of
+            each video. Costs are then the mean over the videos.
         num_crops: Crops of each, at least 1.
         batch_size: Videos per batch; also the largest number of views in one forward pass.
         num_workers: Processes that decode; None takes the usable cores, at most 8.
@@ -137,7 +138,7 @@ def score_index(
     *,
     multi_label: bool,
     split: str | None = None,
-    num_views: int = 1,
+    num_views: int | Literal["full"] = 1,
     num_crops: int = 1,
     batch_size: int = 8,
     num_workers: int | None = None,
@@ -159,7 +160,7 @@ def score_index(
     require("torchmetrics", extra="train", purpose="evaluation")
     spec = clip_spec(model)
     for name, value in (
-        ("num_views", num_views),
+        ("num_views", 1 if num_views == "full" else num_views),
         ("num_crops", num_crops),
         ("batch_size", batch_size),
     ):
@@ -182,17 +183,21 @@ def score_index(
     dataset = ClipDataset(
         index, spec, train=False, num_views=num_views, num_crops=num_crops, reading=reading
     )
-    loader = make_loader(dataset, batch_size=batch_size, num_workers=num_workers)
+    # Videos of different length have different numbers of views, which make no batch.
+    videos = 1 if num_views == "full" else batch_size
+    loader = make_loader(dataset, batch_size=videos, num_workers=num_workers)
     scores = score_clips(
         scorer, loader, index, freeze_frames=freeze_frames, num_batches=len(loader)
     )
+    views = scores.mean_views / num_crops if num_views == "full" else num_views
     method = Method(
         model=model_name or type(model).__name__,
         data=index.source,
         split=_split_name(index),
         num_clips=len(index),
         clip=spec,
-        num_views=num_views,
+        num_views=views,
+        full_views=num_views == "full",
         num_crops=num_crops,
         average=average,
         precision=precision,
@@ -211,7 +216,7 @@ def score_index(
     cost = Cost(
         parameters=parameters,
         macs_per_view=macs,
-        num_views=num_views,
+        num_views=views,
         num_crops=num_crops,
     )
     return Scored(index, scores, cost, method, tuple(_notes(method, index, model)))

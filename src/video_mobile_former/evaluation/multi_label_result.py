@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -117,7 +117,7 @@ class ScoringOptions(TypedDict, total=False):
     """How to measure; each with the meaning and default it has in :func:`.evaluate`."""
 
     split: str | None
-    num_views: int
+    num_views: int | Literal["full"]
     num_crops: int
     batch_size: int
     num_workers: int | None

@@ -211,7 +211,7 @@ def common_content(
         "date": method.date[:10],
         "notes": notes,
         "total_macs": giga(cost.total_macs),
-        "views": f"{cost.num_views} view{'s' if cost.num_views > 1 else ''}{crops}",
+        "views": f"{cost.num_views:.4g} view{'s' if cost.num_views > 1 else ''}{crops}",
         "macs_per_view": giga(cost.macs_per_view),
         "parameters": giga(cost.parameters),
         "method": _method_rows(method, cost.total_views, averaging),
@@ -220,7 +220,7 @@ def common_content(
 
 
 def _method_rows(
-    method: Method, total_views: int, averaging: Mapping[str, str]
+    method: Method, total_views: float, averaging: Mapping[str, str]
 ) -> list[tuple[str, str]]:
     clip = method.clip
     sampling = (
@@ -240,7 +240,7 @@ def _method_rows(
         ("Split", method.split or "all clips of the data"),
         ("Clips", str(method.num_clips) + held),
         ("Frames", sampling),
-        ("Views", f"{method.num_views} in time × {method.num_crops} in space"),
+        ("Views", _views_words(method)),
         ("Size", f"short side {clip.resize_size}, crop {clip.crop_size} × {clip.crop_size} pixels"),
         ("Averaging", averaged),
         *_artifact_rows(method),
@@ -257,6 +257,13 @@ def _method_rows(
         ("Seed", seed),
         ("Date", method.date[:16].replace("T", " ") + " UTC"),
     ]
+
+
+def _views_words(method: Method) -> str:
+    words = f"{method.num_views:.4g} in time × {method.num_crops} in space"
+    if method.full_views:
+        words += "; as many in time as see the whole of each video, on average"
+    return words
 
 
 def _weakest_first(rows: tuple[ClassResult, ...]) -> list[ClassResult]:

@@ -48,20 +48,20 @@ class Cost:
 
     parameters: int
     macs_per_view: int
-    num_views: int
-    """Clips in time."""
+    num_views: float
+    """Clips in time; a mean over the videos where each was seen from end to end."""
     num_crops: int
     """Crops of each."""
 
     @property
-    def total_views(self) -> int:
+    def total_views(self) -> float:
         """Forward passes for one video."""
         return self.num_views * self.num_crops
 
     @property
     def total_macs(self) -> int:
         """For one video, all views together."""
-        return self.macs_per_view * self.total_views
+        return round(self.macs_per_view * self.total_views)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -84,7 +84,7 @@ class Method:
     """None where all clips of the data were taken."""
     num_clips: int
     clip: ClipSpec
-    num_views: int
+    num_views: float
     num_crops: int
     average: str
     precision: str
@@ -100,6 +100,8 @@ class Method:
     """ISO 8601, UTC."""
     seconds: float
     """For all clips, decoding included."""
+    full_views: bool = False
+    """As many clips were taken of each video as see the whole of it."""
     artifact: dict[str, Any] | None = None
     """What was measured in another runtime: ``target``, ``runtime``, ``form``, ``precision`` and
     ``sha256``; None for a model in PyTorch."""
@@ -244,7 +246,7 @@ def calibration_line(found: Calibration) -> str:
 def cost_line(cost: Cost) -> str:
     """The line of a summary that tells the cost."""
     crops = f" × {cost.num_crops} crops" if cost.num_crops > 1 else ""
-    views = f"{cost.num_views} view{'s' if cost.num_views > 1 else ''}{crops}"
+    views = f"{cost.num_views:.4g} view{'s' if cost.num_views > 1 else ''}{crops}"
     return (
         f"cost             {giga(cost.total_macs)} MACs per video "
         f"({views} of {giga(cost.macs_per_view)}), {giga(cost.parameters)} parameters"

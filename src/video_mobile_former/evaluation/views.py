@@ -26,6 +26,8 @@ class Scores:
     """``(N,)`` int64, or of a multi-label index ``(N, K)`` float32 with a 1 for each class."""
     num_held: int
     """Clips shorter than the model's, whose last frame was held."""
+    mean_views: float
+    """Views of a video, crops among them, over all clips."""
     seconds: float
     """From the first file opened to the last score, decoding included."""
 
@@ -59,7 +61,7 @@ def score_clips(
     check_frozen_frame(freeze_frames, scorer.clip.num_frames)
     probabilities: list[Tensor] = []
     labels: list[Tensor] = []
-    num_held = 0
+    num_held = num_views = 0
     start = time.perf_counter()
     for batch in track(batches, description="evaluate", total=num_batches):
         for failure in batch["failures"]:
@@ -72,10 +74,12 @@ def score_clips(
         probabilities.append(scores)
         labels.append(batch["labels"])
         num_held += len(batch["held"])
+        num_views += clips.shape[0] * clips.shape[1]
     return Scores(
         probabilities=torch.cat(probabilities),
         labels=torch.cat(labels),
         num_held=num_held,
+        mean_views=num_views / len(index),
         seconds=time.perf_counter() - start,
     )
 
