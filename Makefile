@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 JOBS ?= auto
-CODE := src tests benchmarks examples
+CODE := src tests benchmarks examples tools
 
 .PHONY: help install demo test test-slow test-all coverage check format clean
 

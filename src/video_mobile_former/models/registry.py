@@ -10,6 +10,7 @@ from typing import Any, overload
 from ..errors import CheckpointError, UserError
 from .baselines import BASELINES, Baseline
 from .checkpoint import CONFIG_NAME, read_config
+from .shipped_weights import load_shipped
 from .variants import VARIANTS, Variant, VariantName
 from .video_mobile_former import VideoMobileFormer
 from .video_model import VideoModel, check_names
@@ -58,30 +59,38 @@ def get_baseline(name: str) -> Baseline:
 
 @overload
 def create_model(
-    name: VariantName, num_classes: int = 400, **overrides: Any
+    name: VariantName, num_classes: int = 400, *, weights: str | None = None, **overrides: Any
 ) -> VideoMobileFormer: ...
 
 
 @overload
-def create_model(name: str, num_classes: int = 400, **overrides: Any) -> VideoModel: ...
+def create_model(
+    name: str, num_classes: int = 400, *, weights: str | None = None, **overrides: Any
+) -> VideoModel: ...
 
 
-def create_model(name: str, num_classes: int = 400, **overrides: Any) -> VideoModel:
-    """Build a model of the family, or a baseline, with fresh weights.
+def create_model(
+    name: str, num_classes: int = 400, *, weights: str | None = None, **overrides: Any
+) -> VideoModel:
+    """Build a model of the family, or a baseline, with fresh weights or those of the package.
 
     Args:
         name: One of :func:`list_models`.
         num_classes: Number of logits.
+        weights: ``"procedural"`` takes the weights that come with the package, learned from drawn
+            clips, for all but the head; see :func:`~.shipped_weights.shipped_weights`.
         overrides: Constructor arguments that shall differ from those of the name. All models take
             ``num_frames``, ``crop_size``, ``form``, ``drop_rate`` and ``drop_path_rate``;
             :class:`VideoMobileFormer` also ``num_tokens``, ``temporal_conv``,
             ``temporal_kernel``, ``stem_temporal_kernel``, …
 
     Returns:
-        The model in training mode. Weights come from torch's global random state.
+        The model in training mode. Fresh weights come from torch's global random state.
 
     Raises:
-        UserError: If the name or an argument is unknown or out of range.
+        UserError: If the name or an argument is unknown or out of range, or there are no such
+            weights.
+        CheckpointError: If the weights are of other layers than the overrides make.
     """
     if name in BASELINES:
         model, own = BASELINES[name].model, BASELINES[name].arguments
@@ -90,7 +99,10 @@ def create_model(name: str, num_classes: int = 400, **overrides: Any) -> VideoMo
     else:
         raise _unknown(name, list_models())
     check_names(model, name, overrides)
-    return model(**{**own, "num_classes": num_classes, **overrides})
+    made = model(**{**own, "num_classes": num_classes, **overrides})
+    if weights is not None:
+        load_shipped(made, name, weights)
+    return made
 
 
 def load_checkpoint(folder: str | Path) -> VideoModel:

@@ -15,6 +15,8 @@ from torch import Tensor
 from ..clip import ClipSpec
 from ..console import say
 from ..data.division import split_index
+from ..data.formats.prepared import is_prepared
+from ..data.formats.shards import is_shards
 from ..data.frame_source import Reading
 from ..data.index import ClipIndex, load_index
 from ..data.quarantine import read_quarantine
@@ -53,6 +55,8 @@ def build_indexes(
     if data.path is None and data.annotations is None and data.root is None:
         raise RecipeError("data.path is missing: say where the clips are, --data DATA")
     source = data_source(data, data.path)
+    if recipe.pretrain.task == "masked_features" and _any_videos(source):
+        source = dataclasses.replace(source, format="unlabelled")
     index = load_index(source)
     start = _start_folder(recipe.model)
     if start is not None:
@@ -72,6 +76,14 @@ def build_indexes(
     if len(train) < 2:
         raise DataError(f"{train.source}: {len(train)} clip to train on; at least 2 are needed")
     return train, val
+
+
+def _any_videos(source: DataSource) -> bool:
+    """Whether data that needs no labels is a mere folder of videos."""
+    folder = source.listing
+    if source.format != "auto" or is_shards(source.shown) or not folder.is_dir():
+        return False
+    return not is_prepared(folder)
 
 
 def data_source(data: DataRecipe, path: str | None) -> DataSource:
@@ -216,6 +228,8 @@ def _start(
         if recipe.weights is not None:
             raise RecipeError("model.weights goes with a variant's name, not with a folder")
         return _start_from_folder(folder, class_names, overrides)
+    if recipe.weights is not None and _is_kind(recipe.weights):
+        return _start_from_shipped(recipe.name, recipe.weights, class_names, overrides)
     if recipe.weights is not None:
         load = load_mobile_former
         if recipe.name in BASELINES:
@@ -226,6 +240,20 @@ def _start(
         say(f"{recipe.weights}: weights taken over, with a new head for {len(class_names)} classes")
         return model
     return create_model(recipe.name, len(class_names), **overrides)
+
+
+def _is_kind(weights: str) -> bool:
+    """Whether this names weights of the package, and no file."""
+    path = Path(weights)
+    return not (path.suffix or path.exists() or len(path.parts) > 1)
+
+
+def _start_from_shipped(
+    name: str, weights: str, class_names: tuple[str, ...], overrides: dict[str, Any]
+) -> VideoModel:
+    model = create_model(name, len(class_names), weights=weights, **overrides)
+    say(f"{weights} weights of {name}, with a new head for {len(class_names)} classes")
+    return model
 
 
 def _start_folder(recipe: ModelRecipe) -> Path | None:

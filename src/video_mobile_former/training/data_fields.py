@@ -22,7 +22,8 @@ class DataRecipe:
     format: str = "auto"
     """How the data names its clips and labels: folder, list, prepared, shards, frames,
     slowfast, mmaction, kinetics400, kinetics600, kinetics700, something_something_v2, jester,
-    ucf101, hmdb51, diving48 or charades; auto = one of the first four."""
+    ucf101, hmdb51, diving48 or charades; unlabelled (any folder of videos, for pretrain.task
+    masked_features) or procedural (clips drawn while training); auto = one of the first four."""
     annotations: str | None = None
     """The list file of the format, or the folder in which its list files lie; null = `path`."""
     root: str | None = None

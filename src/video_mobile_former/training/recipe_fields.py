@@ -23,9 +23,10 @@ class ModelRecipe:
     name: str = "vmf_500m"
     """A name listed by `vmf models`, or a checkpoint folder to fine-tune from."""
     weights: str | None = None
-    """A file of public weights (.pth, .pth.tar, .safetensors) to start from: of the 2-D
-    Mobile-Former release, `name` being the video variant that extends it, or of the network of
-    that name among the others."""
+    """What to start from. procedural: the weights that come with the package, learned from drawn
+    clips; or a file of public weights (.pth, .pth.tar, .safetensors) of the 2-D Mobile-Former
+    release, `name` being the video variant that extends it, or of the network of that name among
+    the others."""
     temporal_conv: Literal["3d", "2plus1d"] | None = None
     """Temporal kernel form; null = the variant's own, as for every null below."""
     temporal_kernel: int | None = None

@@ -24,8 +24,11 @@ SHORT_FOR: Mapping[str, str] = {"data": "data.path", "model": "model.name"}
 """A section's name alone stands for its first field: ``--data X``, ``model: vmf_1g``."""
 
 SHORT_OPTIONS: Mapping[str, str] = {
-    name: f"data.{name}"
-    for name in ("format", "annotations", "root", "fold", "label_file", "multi_label")
+    "weights": "model.weights",
+    **{
+        name: f"data.{name}"
+        for name in ("format", "annotations", "root", "fold", "label_file", "multi_label")
+    },
 }
 """Options that other commands have too, and that are called the same here: ``--format X``."""
 
@@ -112,8 +115,10 @@ def help_text(prog: str) -> str:
         *textwrap.wrap(
             "Train a model on labelled clips. RECIPE is a .yaml file, or a name that `vmf train "
             "--list` shows. The options are the keys of a recipe and win over it. --data X is "
-            "short for --data.path X, --model X for --model.name X, and "
-            f"{', '.join(f'--{name}' for name in SHORT_OPTIONS)} for those of data.",
+            "short for --data.path X, --model X for --model.name X, --weights X for "
+            "--model.weights X, and "
+            + ", ".join(f"--{name}" for name in list(SHORT_OPTIONS)[1:])
+            + " for those of data.",
             79,
             break_on_hyphens=False,
         ),

@@ -17,6 +17,7 @@ from .prepared import PREPARED, is_prepared, prepared_format
 from .shards import SHARDS, is_shards, shards_format
 from .twentybn import jester_names, jester_rows, something_names, something_rows
 from .ucf_hmdb import hmdb51_names, hmdb51_rows, ucf101_names, ucf101_rows
+from .unlabelled import unlabelled_rows
 
 _PLAIN = Format(
     plain_rows,
@@ -31,6 +32,7 @@ FORMATS: dict[str, Format] = {
     "list": Format(list_rows, "a CSV or TSV with the columns path,label", may_be_multi_label=True),
     "prepared": PREPARED,
     "shards": SHARDS,
+    "unlabelled": Format(unlabelled_rows, "any folder of videos, for pre-training without labels"),
     "frames": Format(frames_rows, "a folder of class folders of frame folders"),
     "slowfast": _PLAIN,
     "mmaction": _PLAIN,

@@ -89,6 +89,10 @@ class Videos:
         every = ((name, place) for name, places in self._all() for place in places)
         return sorted(place.path(name) for name, place in every if place.is_frames)
 
+    def paths(self) -> list[str]:
+        """All videos and frame folders, relative to ``root``, sorted."""
+        return sorted(place.path(name) for name, places in self._all() for place in places)
+
     def absolute(self, path: str) -> str:
         """The absolute path of what :meth:`find` found, or of what a list names."""
         return f"{self.root}/{path}"

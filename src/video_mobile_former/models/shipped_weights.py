@@ -1,0 +1,92 @@
+"""Weights that come with the package: half precision, without a head, each with a card beside it.
+
+They are made by a command of this repository and of nobody's data; ``tools/ship_weights.py`` turns
+a training run into the two files.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import Tensor
+
+from ..errors import CheckpointError, UserError
+from .checkpoint import load_weights
+from .video_model import VideoModel
+
+FOLDER = Path(__file__).parents[1] / "weights"
+HEAD = "classifier."
+"""Begin of the names of what is not shipped: the layer that tells the classes."""
+
+
+_KINDS = ("procedural",)
+
+
+def shipped_weights(folder: Path | None = None) -> dict[str, tuple[str, ...]]:
+    """The kinds of weights that come along, each with the models that have them.
+
+    Args:
+        folder: In place of that of the package.
+    """
+    found: dict[str, list[str]] = {}
+    for entry in (folder or FOLDER).iterdir():
+        model, dash, kind = entry.name.removesuffix(".safetensors").partition("-")
+        if dash and entry.name.endswith(".safetensors"):
+            found.setdefault(kind, []).append(model)
+    return {kind: tuple(sorted(models)) for kind, models in sorted(found.items())}
+
+
+def weights_card(name: str, weights: str) -> dict[str, Any]:
+    """How shipped weights were made, measured and licensed, as JSON data.
+
+    Args:
+        name: The model, for example ``"vmf_500m"``.
+        weights: The kind, for example ``"procedural"``.
+
+    Raises:
+        UserError: If there are none; says which there are.
+    """
+    _check(name, weights)
+    return json.loads((FOLDER / f"{name}-{weights}.json").read_text(encoding="utf-8"))
+
+
+def load_shipped(model: VideoModel, name: str, weights: str, folder: Path | None = None) -> None:
+    """Put shipped weights into a model, all but its head, which stays as it is.
+
+    Args:
+        model: Built from the name ``name``; frames, size and number of classes may be any.
+        name: The model's name.
+        weights: The kind, for example ``"procedural"``.
+        folder: In place of that of the package.
+
+    Raises:
+        UserError: If there are none for this name; says which there are.
+        CheckpointError: If the model was built with other layers than the weights are of.
+    """
+    _check(name, weights, folder)
+    file = f"{name}-{weights}.safetensors"
+    try:
+        state = load(((folder or FOLDER) / file).read_bytes())
+    except SafetensorError as error:
+        raise CheckpointError(f"{file} of this installation is broken: {error}") from error
+    own: dict[str, Tensor] = model.state_dict()
+    state |= {key: value for key, value in own.items() if key.startswith(HEAD)}
+    load_weights(model, state, f"the {weights} weights of {name}")
+
+
+def _check(name: str, weights: str, folder: Path | None = None) -> None:
+    found = shipped_weights(folder)
+    if weights not in found:
+        near = [kind for kind in difflib.get_close_matches(weights, _KINDS, n=1) if kind in found]
+        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(found) or 'none'}"
+        raise UserError(f"no weights called {weights!r} come with the package; {hint}")
+    if name not in found[weights]:
+        raise UserError(
+            f"no {weights} weights come with the package for {name}; "
+            f"these have them: {', '.join(found[weights])}"
+        )

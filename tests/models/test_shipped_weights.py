@@ -1,0 +1,112 @@
+"""Weights of the package: written from a run, loaded by name, refused in one clear line."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from video_mobile_former import UserError, create_model
+from video_mobile_former.errors import CheckpointError
+from video_mobile_former.models import shipped_weights
+from video_mobile_former.models.shipped_weights import load_shipped, weights_card
+from video_mobile_former.training.build import build_model
+from video_mobile_former.training.recipe import recipe_from_cli, recipe_to_dict
+from video_mobile_former.training.run_folder import RunFolder
+
+TOOL = Path(__file__).parents[2] / "tools" / "ship_weights.py"
+
+
+@pytest.fixture(scope="module")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
+    """A model as a run leaves it, and the folder that the tool made of it."""
+    folder = tmp_path_factory.mktemp("run")
+    recipe = recipe_from_cli(["procedural_500m", "--out", str(folder)])
+    torch.manual_seed(3)
+    model = create_model("vmf_500m", 5, num_frames=4, crop_size=64)
+    model.train()(torch.randn(4, 3, 4, 64, 64))  # statistics that are not those of the begin
+    training = {"recipe": recipe_to_dict(recipe), "epoch": 2, "clips": 64, "seconds": 7200}
+    model.info = {"training": {**training, "device": "x86_64", "versions": {}}}
+    model.save_pretrained(folder / "last")
+    RunFolder(folder).save_state({"finished": False})
+    spec = importlib.util.spec_from_file_location("ship_weights", TOOL)
+    assert spec is not None
+    assert spec.loader is not None
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    weights = folder / "weights"
+    assert tool.main([str(folder), "--folder", str(weights)]) == 0
+    assert tool.main([str(folder / "none"), "--folder", str(weights)]) == 2
+    return model.eval(), weights
+
+
+@pytest.fixture
+def installed(shipped: tuple[Any, Path], monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(shipped_weights, "FOLDER", shipped[1])
+    return shipped[0]
+
+
+def test_features_are_those_of_the_run(installed: Any) -> None:
+    for overrides in ({}, {"num_frames": 8, "crop_size": 96}):
+        model = create_model("vmf_500m", 3, weights="procedural", **overrides)
+        assert model.training
+        assert model.num_classes == 3
+        assert model.clip.num_frames == overrides.get("num_frames", 16)
+        clips = torch.randn(2, 3, 4, 64, 64)
+        with torch.no_grad():
+            mine, _ = model.eval().forward_features(clips)
+            theirs, _ = installed.forward_features(clips)
+        torch.testing.assert_close(mine, theirs, atol=0.02 * float(theirs.abs().max()), rtol=0.02)
+    fresh = create_model("vmf_500m", 3)
+    assert not torch.equal(fresh.stem.conv.weight, model.stem.conv.weight)
+
+
+def test_training_starts_from_them(installed: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = recipe_from_cli(["--model", "vmf_500m", "--weights", "procedural"])
+    assert recipe.model.weights == "procedural"
+    model = build_model(recipe, ("a", "b"))
+    assert (
+        "procedural weights of vmf_500m, with a new head for 2 classes" in capsys.readouterr().err
+    )
+    expected = installed.state_dict()
+    for key, value in model.state_dict().items():
+        if not key.startswith("classifier."):
+            torch.testing.assert_close(value.float(), expected[key].half().float())
+    assert model.classifier.out_features == 2
+
+
+def test_the_card_says_how_they_were_made(installed: Any) -> None:
+    card = weights_card("vmf_500m", "procedural")
+    assert (card["license"], card["seed"], card["hours"]) == ("Apache-2.0", 0, 2.0)
+    assert (card["clips_seen"], card["finished"]) == (128, False)
+    assert card["recipe"]["data"]["format"] == "procedural"
+    assert card["limits"]
+
+
+def test_what_is_not_there_is_said_in_a_line(installed: Any) -> None:
+    with pytest.raises(UserError, match=r"no procedural weights .* vmf_3g; .*: vmf_500m$"):
+        create_model("vmf_3g", 2, weights="procedural")
+    with pytest.raises(UserError, match=r"called 'procedurl'.*did you mean 'procedural'"):
+        create_model("vmf_500m", 2, weights="procedurl")
+    with pytest.raises(UserError, match="no procedural weights"):
+        build_model(recipe_from_cli(["--model", "x3d_xs", "--weights", "procedural"]), ("a", "b"))
+    with pytest.raises(CheckpointError, match="the procedural weights of vmf_500m does not fit"):
+        create_model("vmf_500m", 2, weights="procedural", num_tokens=0)
+
+
+def test_without_any_weights_too(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="there are: none"):
+        load_shipped(create_model("vmf_500m", 2), "vmf_500m", "procedural", tmp_path)
+
+
+def test_what_the_package_holds_is_small_and_whole() -> None:
+    total = sum(path.stat().st_size for path in shipped_weights.FOLDER.glob("*.safetensors"))
+    assert total <= 12_000_000
+    for kind, names in shipped_weights.shipped_weights().items():
+        for name in names:
+            create_model(name, 2, weights=kind)
+            assert json.dumps(weights_card(name, kind))
