@@ -19,7 +19,8 @@ from raw_decoders import Video
 
 from video_mobile_former.clip import ClipSpec
 from video_mobile_former.data import sampling
-from video_mobile_former.data.dataset import ClipDataset, ClipFailure, collate
+from video_mobile_former.data.collate import collate
+from video_mobile_former.data.dataset import ClipDataset, ClipFailure
 from video_mobile_former.data.decode import VideoReader
 from video_mobile_former.data.index import ClipIndex
 from video_mobile_former.data.loader import make_loader

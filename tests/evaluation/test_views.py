@@ -9,7 +9,7 @@ from video_mobile_former.data.dataset import Batch, ClipFailure
 from video_mobile_former.data.index import Clip, ClipIndex
 from video_mobile_former.errors import CheckpointError, UserError, VideoError
 from video_mobile_former.evaluation.views import freeze, score_clips
-from video_mobile_former.inference.scorer import Scorer
+from video_mobile_former.inference.scorer import Average, Scorer
 
 
 def ramp(step: int) -> torch.Tensor:
@@ -42,6 +42,24 @@ def test_all_clips_are_scored_in_order(motion_model: Callable) -> None:
     assert found.labels.tolist() == [1, 0, 1]
     assert found.num_held == 2
     assert found.seconds > 0
+
+
+@pytest.mark.parametrize("average", ["probabilities", "logits"])
+def test_a_video_may_come_in_parts(motion_model: Callable, average: Average) -> None:
+    scorer = Scorer(motion_model(INDEX.class_names), device="cpu", average=average)
+    views = torch.stack([ramp(step)[0] for step in (3, -1, 1, 2, -2)])[None]
+    rest = batch(1, 20, -20)
+    whole = batch(0, 0)
+    whole["clips"] = views
+    parts = [batch(0, 0), batch(0, 0)]
+    parts[0]["clips"], parts[1]["clips"] = views[:, :3], views[:, 3:]
+    parts[1]["held"] = []
+    once = score_clips(scorer, [whole, rest], INDEX)
+    apart = score_clips(scorer, [parts[0], rest, parts[1]], INDEX)
+    torch.testing.assert_close(apart.probabilities, once.probabilities)
+    torch.testing.assert_close(apart.probabilities[0], scorer(views)[0])
+    assert apart.labels.tolist() == once.labels.tolist() == [0, 1, 0]
+    assert (apart.mean_views, apart.num_held) == (once.mean_views, once.num_held) == (7 / 3, 2)
 
 
 @pytest.mark.parametrize("k", [0, 3])

@@ -1,16 +1,16 @@
-"""Clips ready for a model: decode, sample, transform; and how several make a batch."""
+"""Clips ready for a model: decode, sample, transform."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, TypedDict
+from typing import TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, get_worker_info
+from torch.utils.data import Dataset
 
 from ..clip import ClipSpec
 from ..errors import VideoError
@@ -33,13 +33,29 @@ LEFT_OUT = "in quarantine"
 """Reason of a clip that is no longer read."""
 
 
-class _ToAugment(TypedDict, total=False):
+class ToAugment(TypedDict, total=False):
+    """What a sample or batch says of augmentation that is left to do."""
+
     parameters: AugmentParameters
     """What is left to do to the clips by ``augment``, with one more axis: ``(V, …)`` of a sample,
     ``(B, V, …)`` of a batch; absent where nothing is."""
 
 
-class ClipSample(_ToAugment):
+class PartOfSample(TypedDict, total=False):
+    """What a sample says of the video that it is a part of."""
+
+    of_views: int
+    """Views of the whole video, where ``clip`` may have a part of them."""
+
+
+class PartsOfBatch(TypedDict, total=False):
+    """What a batch says of the videos that it has parts of."""
+
+    of_views: dict[int, int]
+    """Views of whole videos by position, where ``clips`` may have a part of them."""
+
+
+class ClipSample(ToAugment, PartOfSample):
     """One item of a data set."""
 
     clip: Tensor
@@ -70,7 +86,7 @@ class ClipFailure:
         return f"{self.path}: {self.reason}"
 
 
-class Batch(_ToAugment):
+class Batch(ToAugment, PartsOfBatch):
     """Several items of a data set, without those that failed."""
 
     clips: Tensor
@@ -96,8 +112,7 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         train: Random sampling and transform; otherwise centred views.
         transform: In place of ``TrainTransform(spec)`` or ``EvalTransform(spec, num_crops)``.
         seed: Of all random choices.
-        num_views: Clips per video when not training, at least 1; ``"full"`` takes as many as see
-            the whole of each video, which batches of one take only.
+        num_views: Clips per video when not training, at least 1.
         num_crops: Crops per view when not training, at least 1.
         repeats: Differently changed clips of the same frames in training, at least 1: a video is
             decoded once for all of them (repeated augmentation, arXiv 1901.09335).
@@ -117,14 +132,14 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         train: bool,
         transform: Transform | TrainTransform | None = None,
         seed: int = 0,
-        num_views: int | Literal["full"] = 1,
+        num_views: int = 1,
         num_crops: int = 1,
         repeats: int = 1,
         augment_later: bool = False,
         limits: Limits | None = None,
         reading: Reading | None = None,
     ):
-        if (num_views != "full" and num_views < 1) or num_crops < 1:
+        if num_views < 1 or num_crops < 1:
             raise ValueError(f"num_views ({num_views}) and num_crops ({num_crops}) start at 1")
         if train and (num_views, num_crops) != (1, 1):
             raise ValueError("training takes one view and one crop of each clip")
@@ -139,7 +154,7 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         self.train = train
         self.transform: Transform | TrainTransform = transform
         self.seed = seed
-        self.num_views: int | Literal["full"] = num_views
+        self.num_views = num_views
         self.repeats = repeats
         self.augment_later = augment_later
         self.limits = limits or Limits()
@@ -171,12 +186,13 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         generators = [self._generator(epoch, i, repeat) for repeat in range(self.repeats)]
         try:
             with limited(clip.path, self.limits, epoch=epoch, clip=i):
-                views, held = self._read(clip, generators)
+                views, held, part = self._read(clip, i, generators)
         except VideoError as error:
             of_file = not isinstance(error, _EmptyPartError)
             return ClipFailure(i, clip_name(clip), error.reason, of_file=of_file)
         frames, later = self._transformed(views, generators)
-        return ClipSample(clip=frames, label=self._label(clip), index=i, held=held, **later)
+        label = self._label(clip)
+        return ClipSample(clip=frames, label=label, index=i, held=held, **later, **part)
 
     def _label(self, clip: Clip) -> int | Tensor:
         if clip.labels is None:
@@ -186,8 +202,8 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         return target
 
     def _read(
-        self, clip: Clip, generators: Sequence[torch.Generator]
-    ) -> tuple[list[list[Tensor]], bool]:
+        self, clip: Clip, i: int, generators: Sequence[torch.Generator]
+    ) -> tuple[list[list[Tensor]], bool, PartOfSample]:
         """For each generator the views, each ``(T, 3, H, W)``; whether the last frame is held."""
         with VideoReader(
             clip.path, offset=clip.offset, size=clip.size, reading=self.reading
@@ -195,13 +211,17 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
             times = reader.timestamps(clip.start_seconds, clip.end_seconds)
             if len(times) == 0:
                 raise _EmptyPartError(clip.path, _empty_part(clip, reader))
-            if self.train:
-                views = [sampling.sample(times, self.spec, generators[0])]
-            else:
-                views = sampling.views(times, self.spec, self.num_views)
+            views, part = self._views(i, times, generators[0])
             clips = self._frames(reader, times[np.concatenate(views)], generators)
         split = [list(frames.split(self.spec.num_frames)) for frames in clips]
-        return split, sampling.is_short(times, self.spec)
+        return split, sampling.is_short(times, self.spec), part
+
+    def _views(
+        self, i: int, times: np.ndarray, generator: torch.Generator
+    ) -> tuple[list[np.ndarray], PartOfSample]:
+        if self.train:
+            return [sampling.sample(times, self.spec, generator)], {}
+        return sampling.views(times, self.spec, self.num_views), {}
 
     def _frames(
         self, reader: VideoReader, times: np.ndarray, generators: Sequence[torch.Generator]
@@ -216,7 +236,7 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
 
     def _transformed(
         self, clips: Sequence[Sequence[Tensor]], generators: Sequence[torch.Generator]
-    ) -> tuple[Tensor, _ToAugment]:
+    ) -> tuple[Tensor, ToAugment]:
         """Clips ``(V, 3, T, S, S)`` of all views of all generators."""
         transform = self.transform
         pairs = [
@@ -224,7 +244,7 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
             for views, generator in zip(clips, generators, strict=True)
             for view in views
         ]
-        later: _ToAugment = {}
+        later: ToAugment = {}
         if not isinstance(transform, TrainTransform):
             out = [transform(view, generator) for view, generator in pairs]
         else:
@@ -244,40 +264,6 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         place = [self.seed, epoch, i] + [repeat] * (repeat > 0)
         state = np.random.SeedSequence(place).generate_state(2, np.uint32)
         return torch.Generator().manual_seed(int(state[0]) << 31 ^ int(state[1]))
-
-
-def collate(items: Sequence[ClipSample | ClipFailure]) -> Batch:
-    """Stack the items that could be read and list those that could not."""
-    good = [item for item in items if not isinstance(item, ClipFailure)]
-    parameters = [item["parameters"] for item in good if "parameters" in item]
-    later: _ToAugment = {"parameters": stack_parameters(parameters)} if parameters else {}
-    return Batch(
-        clips=_stack_clips([item["clip"] for item in good]),
-        labels=_stack_labels([item["label"] for item in good]),
-        indices=torch.tensor([item["index"] for item in good], dtype=torch.int64),
-        failures=[item for item in items if isinstance(item, ClipFailure)],
-        held=[item["index"] for item in good if item["held"]],
-        **later,
-    )
-
-
-def _stack_clips(clips: Sequence[Tensor]) -> Tensor:
-    if not clips:
-        return torch.empty((0, 0, 3, 0, 0, 0), dtype=torch.uint8)
-    out = clips[0].new_empty(0)
-    if get_worker_info() is not None:
-        # Memory that the main process maps: else the batch would be copied there afterwards.
-        storage = torch.UntypedStorage._new_shared(len(clips) * clips[0].numel())
-        shape = (len(clips), *clips[0].shape)
-        out = out.set_(storage, 0, shape)  # pyright: ignore[reportCallIssue, reportArgumentType]
-    return torch.stack(list(clips), out=out)
-
-
-def _stack_labels(labels: Sequence[int | Tensor]) -> Tensor:
-    rows = [label for label in labels if isinstance(label, Tensor)]
-    if rows:
-        return torch.stack(rows)
-    return torch.tensor(labels, dtype=torch.int64)
 
 
 class _EmptyPartError(VideoError):

@@ -14,7 +14,8 @@ from ..console import say
 from ..errors import DataError, UserError
 from .batches import ClipBatchSampler
 from .bytes import is_url
-from .dataset import Batch, ClipDataset, clip_name, collate
+from .collate import collate
+from .dataset import Batch, ClipDataset, clip_name
 from .failing import Failing, Quarantine
 from .processes import process_context
 from .worker_watch import Death, WorkerWatch, stop_workers

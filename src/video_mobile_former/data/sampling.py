@@ -6,8 +6,6 @@ sampled as it plays. A video with fewer frames than asked for is held on its las
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 import torch
 
@@ -101,7 +99,7 @@ def sample(
 
 
 def views(
-    timestamps: np.ndarray, spec: ClipSpec, num_views: int | Literal["full"]
+    timestamps: np.ndarray, spec: ClipSpec, num_views: int, chosen: range | None = None
 ) -> list[np.ndarray]:
     """Take ``num_views`` different clips of one video for testing.
 
@@ -111,24 +109,22 @@ def views(
     Args:
         timestamps: ``(N,)`` float64 seconds, sorted, N ≥ 1.
         spec: Frames, policy and stride.
-        num_views: At least 1; ``"full"`` takes as many as :func:`full_views` says.
+        num_views: At least 1.
+        chosen: Which of them, from 0; None takes all.
 
     Returns:
-        That many arrays of ``(spec.num_frames,)`` int64 positions in ``timestamps``.
+        So many arrays of ``(spec.num_frames,)`` int64 positions in ``timestamps``.
     """
-    if num_views == "full":
-        num_views = full_views(timestamps, spec)
     if num_views < 1:
         raise ValueError(f"num_views must be at least 1, not {num_views}")
+    chosen = range(num_views) if chosen is None else chosen
     if spec.sampling == "dense":
-        places = [0.5] if num_views == 1 else [v / (num_views - 1) for v in range(num_views)]
+        places = [0.5 if num_views == 1 else v / (num_views - 1) for v in chosen]
         return [
             dense(timestamps, spec.num_frames, spec.stride_seconds, position=place)
             for place in places
         ]
-    return [
-        uniform(timestamps, spec.num_frames, offset=(v + 0.5) / num_views) for v in range(num_views)
-    ]
+    return [uniform(timestamps, spec.num_frames, offset=(v + 0.5) / num_views) for v in chosen]
 
 
 def full_views(timestamps: np.ndarray, spec: ClipSpec) -> int:

@@ -10,12 +10,13 @@ from typing import Any, Literal
 import torch
 from torch import nn
 
-from ..console import say
+from ..console import say, track
 from ..data.dataset import ClipDataset
 from ..data.frame_source import Reading
 from ..data.index import ClipIndex
 from ..data.labels import check_classes
 from ..data.loader import make_loader
+from ..data.whole_videos import whole_videos
 from ..errors import DataError
 from ..inference.scorer import (
     Average,
@@ -180,15 +181,17 @@ def score_index(
     scorer = Scorer(
         model, device=device, precision=precision, average=average, views_at_once=batch_size
     )
-    dataset = ClipDataset(
-        index, spec, train=False, num_views=num_views, num_crops=num_crops, reading=reading
-    )
-    # Videos of different length have different numbers of views, which make no batch.
-    videos = 1 if num_views == "full" else batch_size
-    loader = make_loader(dataset, batch_size=videos, num_workers=num_workers)
-    scores = score_clips(
-        scorer, loader, index, freeze_frames=freeze_frames, num_batches=len(loader)
-    )
+    if num_views == "full":
+        batches = whole_videos(
+            index, spec, num_crops=num_crops, num_workers=num_workers, reading=reading
+        )
+    else:
+        dataset = ClipDataset(
+            index, spec, train=False, num_views=num_views, num_crops=num_crops, reading=reading
+        )
+        loader = make_loader(dataset, batch_size=batch_size, num_workers=num_workers)
+        batches = track(loader, description="evaluate", total=len(loader))
+    scores = score_clips(scorer, batches, index, freeze_frames=freeze_frames)
     views = scores.mean_views / num_crops if num_views == "full" else num_views
     method = Method(
         model=model_name or type(model).__name__,

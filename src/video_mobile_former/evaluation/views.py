@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..console import track
 from ..data.dataset import Batch
 from ..data.index import ClipIndex
 from ..errors import CheckpointError, UserError, VideoError
@@ -38,17 +37,16 @@ def score_clips(
     index: ClipIndex,
     *,
     freeze_frames: int | None = None,
-    num_batches: int | None = None,
 ) -> Scores:
     """Score all clips; the first one that cannot be read ends it.
 
     Args:
         scorer: The model.
-        batches: Those of a loader over ``index``, in its order.
-        index: The clips, for messages.
+        batches: All clips of ``index``, in any order; a clip may come in several parts, each with
+            some of its views.
+        index: The clips.
         freeze_frames: Position k in [0, T): every frame of a clip is replaced by its k-th one, so
             that nothing moves; None leaves clips as they are.
-        num_batches: For the progress bar.
 
     Returns:
         Probabilities and labels.
@@ -59,29 +57,35 @@ def score_clips(
             scores that are not finite.
     """
     check_frozen_frame(freeze_frames, scorer.clip.num_frames)
-    probabilities: list[Tensor] = []
-    labels: list[Tensor] = []
-    num_held = num_views = 0
+    sums = torch.zeros(len(index), len(index.class_names))
+    num_views = torch.zeros(len(index), dtype=torch.int64)
+    labels = torch.zeros(sums.shape if index.multi_label else len(index), dtype=_kind(index))
+    num_held = 0
     start = time.perf_counter()
-    for batch in track(batches, description="evaluate", total=num_batches):
+    for batch in batches:
         for failure in batch["failures"]:
             raise VideoError(failure.path, failure.reason)
-        clips = batch["clips"]
+        clips, places = batch["clips"], batch["indices"]
         if freeze_frames is not None:
             clips = freeze(clips, freeze_frames)
-        scores = scorer(clips)
+        scores = scorer.mean_of_views(clips)
         _check_scores(scores, batch, index)
-        probabilities.append(scores)
-        labels.append(batch["labels"])
+        views = clips.shape[1]
+        sums[places] += views * scores
+        num_views[places] += views
+        labels[places] = batch["labels"]
         num_held += len(batch["held"])
-        num_views += clips.shape[0] * clips.shape[1]
     return Scores(
-        probabilities=torch.cat(probabilities),
-        labels=torch.cat(labels),
+        probabilities=scorer.finished(sums / num_views[:, None]),
+        labels=labels,
         num_held=num_held,
-        mean_views=num_views / len(index),
+        mean_views=float(num_views.double().mean()),
         seconds=time.perf_counter() - start,
     )
+
+
+def _kind(index: ClipIndex) -> torch.dtype:
+    return torch.float32 if index.multi_label else torch.int64
 
 
 def freeze(clips: Tensor, k: int) -> Tensor:

@@ -73,14 +73,32 @@ class Scorer:
             ``(B, K)`` float32 probabilities on the CPU, averaged over the V views. They sum to 1,
             but for a multi-label model, where each is that of its class to be there.
         """
+        return self.finished(self.mean_of_views(clips))
+
+    @torch.inference_mode()
+    def mean_of_views(self, clips: Tensor) -> Tensor:
+        """What is averaged over views, so that a video may come in parts.
+
+        Args:
+            clips: ``(B, V, 3, T, H, W)`` uint8.
+
+        Returns:
+            ``(B, K)`` float32 on the CPU; :meth:`finished` makes probabilities of it.
+        """
         batch, num_views = clips.shape[:2]
         logits = torch.cat(
             [self._forward(part) for part in clips.flatten(0, 1).split(self.views_at_once)]
         )
         per_view = logits.unflatten(0, (batch, num_views))
-        if self.average == "logits":
-            return probabilities(per_view.mean(dim=1), multi_label=self.multi_label).cpu()
-        return probabilities(per_view, multi_label=self.multi_label).mean(dim=1).cpu()
+        if self.average == "probabilities":
+            per_view = probabilities(per_view, multi_label=self.multi_label)
+        return per_view.mean(dim=1).cpu()
+
+    def finished(self, mean: Tensor) -> Tensor:
+        """Probabilities ``(B, K)`` of a mean over all views, ``(B, K)``."""
+        if self.average == "probabilities":
+            return mean
+        return probabilities(mean, multi_label=self.multi_label)
 
     def _forward(self, clips: Tensor) -> Tensor:
         inputs = clips.to(self.device, non_blocking=True)
