@@ -25,10 +25,8 @@ def per_model(name: str, values: Sequence[Any], count: int) -> list[Any]:
         UserError: If there are other numbers of them.
     """
     if len(values) not in (1, count):
-        models = f"{count} models" if count > 1 else "one model"
-        raise UserError(
-            f"--{name} takes one value, or one for each of {models}: {len(values)} given"
-        )
+        each = f", or one for each of {count} models" if count > 1 else " for one model"
+        raise UserError(f"--{name} takes one value{each}: {len(values)} given")
     return list(values) * count if len(values) == 1 else list(values)
 
 
@@ -47,13 +45,18 @@ def compare_models(
     Raises:
         UserError: If models, reports or clips do not belong together.
     """
-    from .evaluation.compare import check_same_classes, compare
+    from .evaluation.alignment import check_same_classes
+    from .evaluation.compare import compare
     from .evaluation.predictions import is_report, load_run, run_of
     from .evaluation.result import note_lines
+    from .inference.scorer import at_least_one
 
     names = short_names(args.models)
     views = per_model("num_views", args.num_views, len(names))
     crops = per_model("num_crops", args.num_crops, len(names))
+    for name, values in (("num_views", views), ("num_crops", crops)):
+        for value in values:
+            at_least_one(name, 1 if value == "full" else value)
     runs: list[Any] = []
     models: list[Any] = []
     # All that can be refused is refused before an hour of scoring.
@@ -68,7 +71,7 @@ def compare_models(
         if classes is not None:
             known.append((name, classes))
             check_same_classes(classes, known[0][1], name, known[0][0])
-    out = Path(args.out or "comparison")
+    out, folders = Path(args.out or "comparison"), _folder_names(names)
     for i, (path, name, model) in enumerate(zip(args.models, names, models, strict=True)):
         if model is None:
             continue
@@ -77,7 +80,7 @@ def compare_models(
             **{**vars(args), "model": path, "num_views": views[i], "num_crops": crops[i]}
         )
         result, _ = measure(one, model)
-        result.write(out / "models" / _folder_name(name))
+        result.write(out / "models" / folders[i])
         runs[i] = run_of(result, name)
     found = compare(runs)
     page = found.write(out)
@@ -92,8 +95,18 @@ def compare_models(
 
 
 def views_number(text: str) -> int | str:
-    """Read a number of views, or ``full``."""
-    return text if text == "full" else int(text)
+    """Read a number of views, or ``full``.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is neither.
+    """
+    if text == "full":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        message = f"takes a whole number or 'full', not {text!r}"
+        raise argparse.ArgumentTypeError(message) from None
 
 
 def short_names(paths: Sequence[str]) -> list[str]:
@@ -102,7 +115,10 @@ def short_names(paths: Sequence[str]) -> list[str]:
     Args:
         paths: At least two. A path that is given twice gets a number.
     """
-    parts = [list(Path(path).parts) for path in paths]
+    found = [Path(path) for path in paths]
+    if any(not path.parts or ".." in path.parts for path in found):  # these name nothing
+        found = [path.resolve() for path in found]
+    parts = [list(path.parts) for path in found]
     while all(len(p) > 1 for p in parts) and len({p[0] for p in parts}) == 1:
         parts = [p[1:] for p in parts]
     while all(len(p) > 1 for p in parts) and len({p[-1] for p in parts}) == 1:
@@ -115,5 +131,10 @@ def short_names(paths: Sequence[str]) -> list[str]:
     return names
 
 
-def _folder_name(name: str) -> str:
-    return name.replace("/", "-").replace("\\", "-")
+def _folder_names(names: Sequence[str]) -> list[str]:
+    """Names without separators; those that are then the same get a number."""
+    flat = [name.replace("/", "-").replace("\\", "-") for name in names]
+    return [
+        name if flat.index(name) == i else f"{name} ({flat[:i].count(name) + 1})"
+        for i, name in enumerate(flat)
+    ]

@@ -24,6 +24,17 @@ def test_bins() -> None:
     assert np.bincount(equal_mass(np.linspace(0, 1, 32))).tolist() == [3, 3] + [2] * 13
 
 
+def test_many_scores_need_few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(4)
+    scores = rng.random(2000)
+    right = rng.random(2000) < scores
+    usual = calibration(scores, right).ece_by_chance
+    monkeypatch.setattr("video_mobile_former.evaluation.calibration._MOST_DRAWN", 1)
+    few = calibration(scores, right).ece_by_chance
+    assert few != usual
+    assert few == pytest.approx(usual, rel=0.15)
+
+
 def test_right_scores_show_what_chance_shows() -> None:
     rng = np.random.default_rng(3)
     scores = rng.random(3000)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 from pathlib import Path
@@ -10,11 +11,17 @@ import torch
 from test_report import NASTY, Page
 
 from video_mobile_former.errors import DataError
-from video_mobile_former.evaluate_command import per_model, short_names
+from video_mobile_former.evaluate_command import (
+    _folder_names,
+    per_model,
+    short_names,
+    views_number,
+)
 from video_mobile_former.evaluation import Evaluation
 from video_mobile_former.evaluation.compare import compare
 from video_mobile_former.evaluation.compare_page import plot_of, render_comparison
 from video_mobile_former.evaluation.predictions import Run, load_run, run_of
+from video_mobile_former.evaluation.result import TRAINED_ON
 
 
 def variant(run: Run, name: str, right: list[bool], **changes: object) -> Run:
@@ -85,6 +92,34 @@ def test_groups_widen_the_interval_of_a_difference(run: Run) -> None:
     assert "2 groups" in found.notes[0]
 
 
+def test_a_small_p_is_not_believed_where_the_interval_of_groups_holds_0(run: Run) -> None:
+    # All that tells the models apart is one group of ten clips: McNemar's p is 0.002.
+    true = tuple((run.class_names[i % 2],) for i in range(30))
+    base = dataclasses.replace(
+        run,
+        true=true,
+        keys=tuple((f"{i}.mp4", None, None) for i in range(30)),
+        groups=tuple(f"g{i // 10}" for i in range(30)),
+    )
+    a, b = variant(base, "a", [True] * 30), variant(base, "b", [True] * 20 + [False] * 10)
+    grouped = compare([a, b])
+    assert grouped.pairs[0].p_holm == pytest.approx(2 / 1024)
+    assert not grouped.pairs[0].differs
+    alone = compare([dataclasses.replace(one, groups=(None,) * 30) for one in (a, b)])
+    assert alone.pairs[0].differs
+    bold = [parsed.count("<b>0.002</b>") for parsed in map(render_comparison, (grouped, alone))]
+    assert bold == [0, 1]
+
+
+def test_only_models_measured_on_training_clips_are_named(run: Run) -> None:
+    note = f"{TRAINED_ON} (6 of 6): this is no accuracy on unseen data."
+    other = dataclasses.replace(run, name="other", notes=(note,))
+    method = {**run.method, "split": None}
+    unnamed = dataclasses.replace(run, name="unnamed", method=method)
+    (found,) = compare([run, unnamed, other]).notes
+    assert found == f"{TRAINED_ON}: other. They say nothing about new clips."
+
+
 def test_what_cannot_be_compared(run: Run) -> None:
     other = dataclasses.replace(run, name="other", class_names=run.class_names[::-1])
     with pytest.raises(
@@ -122,6 +157,9 @@ def test_several_classes_a_clip_are_compared_by_average_precision(run: Run) -> N
     assert better.p is not None
     assert better.p < 0.01
     assert (same.difference, same.p) == (0, 1)
+    ranked = compare([good, *(dataclasses.replace(base, name=f"m{i}") for i in range(7))])
+    assert len(ranked.pairs) == 28
+    assert ranked.pairs[0].differs  # corrected for 28 pairs, which 500 draws could not show
     text = Page(render_comparison(found)).text
     assert "Mean average precision".lower() in text.lower()
     assert "McNemar" not in text
@@ -138,6 +176,14 @@ def test_written_reports_are_read_back(evaluation: Evaluation, tmp_path: Path) -
     value = json.loads(report.read_text("utf-8"))
     report.write_text(json.dumps({**value, "format": 3}), "utf-8")
     with pytest.raises(DataError, match=r"report\.json has format 3.*evaluate that model again"):
+        load_run(tmp_path / "a", "a")
+    for broken in ({**value, "clips": [{}]}, {k: v for k, v in value.items() if k != "method"}):
+        report.write_text(json.dumps(broken), "utf-8")
+        with pytest.raises(DataError, match=r"report\.json is damaged: KeyError"):
+            load_run(tmp_path / "a", "a")
+    stranger = {**value["clips"][0], "true": "standing"}
+    report.write_text(json.dumps({**value, "clips": [stranger, *value["clips"][1:]]}), "utf-8")
+    with pytest.raises(DataError, match="does not belong"):
         load_run(tmp_path / "a", "a")
     value["clips"][0]["predicted"] = "rising"
     report.write_text(json.dumps(value), "utf-8")
@@ -188,7 +234,16 @@ def test_names_and_options_of_several() -> None:
     assert short_names(["runs/a/best", "runs/b/best"]) == ["a", "b"]
     assert short_names(["x/a.onnx", "y/b/best"]) == ["x/a.onnx", "y/b/best"]
     assert short_names(["r/a", "r/a"]) == ["a", "a (2)"]
+    here = Path.cwd()
+    assert short_names([".", "./sub"]) == [here.name, f"{here.name}/sub"]
+    assert short_names(["..", "../sub"])[1] == f"{here.parent.name}/sub"
+    assert _folder_names(["a/b", "a-b", "c"]) == ["a-b", "a-b (2)", "c"]
+    assert [views_number(text) for text in ("full", "10")] == ["full", 10]
+    with pytest.raises(argparse.ArgumentTypeError, match="whole number or 'full', not 'all'"):
+        views_number("all")
     assert per_model("num_views", [3], 2) == [3, 3]
     assert per_model("num_views", [3, 1], 2) == [3, 1]
     with pytest.raises(DataError.__bases__[0], match="one for each of 3 models: 2 given"):
         per_model("num_views", [3, 1], 3)
+    with pytest.raises(DataError.__bases__[0], match="one value for one model: 2 given"):
+        per_model("num_views", [3, 1], 1)

@@ -62,6 +62,13 @@ def test_the_interval_is_that_of_the_draws() -> None:
     assert widths[0] > 2 * widths[1]
 
 
+def test_draws_that_all_say_the_same_make_no_interval() -> None:
+    targets = torch.eye(2)[[0, 1] * 5]
+    found = compute_multi_label_metrics(0.8 * targets + 0.1, targets, "ab")
+    assert (found.map, found.map_interval) == (1, None)
+    assert found.map_resamples > 100
+
+
 def test_one_clip_has_no_interval() -> None:
     found = compute_multi_label_metrics(SCORES[:1], TARGETS[:1], "abc")
     assert found.map_interval is None

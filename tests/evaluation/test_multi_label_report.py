@@ -143,4 +143,7 @@ def test_summary_for_a_terminal(measured: MultiLabelEvaluation) -> None:
     assert max(map(len, lines)) <= 80
     one = dataclasses.replace(measured.metrics, map_interval=None)
     text = dataclasses.replace(measured, metrics=one).summary()
+    assert "no interval: all draws say the same" in text
+    one = dataclasses.replace(one, map_resamples=0)
+    text = dataclasses.replace(measured, metrics=one).summary()
     assert "no interval: one clip or group" in text

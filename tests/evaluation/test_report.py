@@ -164,6 +164,15 @@ def test_groups_make_the_interval(evaluation: Evaluation) -> None:
     assert "20.0 – 95.0 %" in text
 
 
+def test_draws_that_all_say_the_same_are_no_interval(evaluation: Evaluation) -> None:
+    same = Intervals((0.3, 0.9), None, (1.0, 1.0), 1000, 6, by_group=False)
+    told = Intervals((0.3, 0.9), None, (0.5, 1.0), 1000, 6, by_group=False)
+    for intervals, shown in ((same, False), (told, True)):
+        metrics = dataclasses.replace(evaluation.metrics, intervals=intervals)
+        source = render_page(dataclasses.replace(evaluation, metrics=metrics), b"")
+        assert ("every class counts the same; 95 % interval" in source) is shown
+
+
 def test_without_errors_it_says_so(evaluation: Evaluation) -> None:
     perfect = dataclasses.replace(
         evaluation,

@@ -14,8 +14,10 @@ import numpy as np
 from .metrics import wilson_interval
 
 NUM_BINS = 15
-_PRETENDED = 200
-"""Times that outcomes are drawn as the scores say."""
+_PRETENDED = (20, 200)
+"""Fewest and most times that outcomes are drawn as the scores say."""
+_MOST_DRAWN = 1e8
+"""Scores times draws: some seconds. Of many scores few draws tell as much."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +66,9 @@ def calibration(confidence: np.ndarray, right: np.ndarray) -> Calibration:
     confidence, right = np.asarray(confidence, np.float64), np.asarray(right, bool)
     width, mass = equal_width(confidence), equal_mass(confidence)
     rng = np.random.default_rng(0)
+    times = int(np.clip(_MOST_DRAWN / len(confidence), *_PRETENDED))
     pretended = [
-        _error(confidence, rng.random(len(confidence)) < confidence, width)
-        for _ in range(_PRETENDED)
+        _error(confidence, rng.random(len(confidence)) < confidence, width) for _ in range(times)
     ]
     return Calibration(
         ece_equal_width=_error(confidence, right, width),

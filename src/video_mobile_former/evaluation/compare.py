@@ -4,27 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from ..clip import ClipSpec
-from ..data.labels import check_classes
 from ..errors import DataError
-from ..text import pad, printable, shorten_middle
+from .alignment import aligned
 from .bootstrap import drawn_accuracies, middle, units_of
+from .compare_text import summary_lines
 from .metrics import Metrics, compute_metrics
 from .multi_label import MultiLabelMetrics, compute_multi_label_metrics, drawn_maps
 from .predictions import Run
-from .result import giga, percent, plain
+from .result import TRAINED_ON, giga, plain
 from .significance import drawn_p, holm, mcnemar
 
 COMPARISON_FORMAT = 1
-_NAME_COLUMNS = 22
+_DRAWS_A_PAIR = 80
+"""Draws of clips with several classes, so that a corrected p can be as low as 0.025."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,16 @@ class Pair:
     p_holm: float | None
     """The same corrected for the number of pairs."""
 
+    @property
+    def differs(self) -> bool:
+        """Whether p (Holm) is below 0.05 and 0 lies outside the interval.
+
+        McNemar's test alone is too sure where clips of a group stand or fall together.
+        """
+        if self.p_holm is None or self.interval is None:
+            return False
+        return self.p_holm < 0.05 and not self.interval[0] <= 0 <= self.interval[1]
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -125,7 +135,7 @@ class Comparison:
 
     def summary(self) -> str:
         """Two tables for a terminal of 80 columns."""
-        return "\n".join(_summary(self))
+        return "\n".join(summary_lines(self))
 
     def write(self, folder: str | Path) -> Path:
         """Write ``comparison.json`` and ``comparison.html``, all or nothing.
@@ -159,7 +169,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
     """
     if len(runs) < 2:
         raise DataError("a comparison takes at least two models")
-    runs = [runs[0], *(_aligned(run, runs[0]) for run in runs[1:])]
+    runs = [runs[0], *(aligned(run, runs[0]) for run in runs[1:])]
     first, groups = runs[0], runs[0].groups
     units = units_of(len(first.keys), groups)
     num_units = int(units.max()) + 1
@@ -197,7 +207,9 @@ def _pairs(runs: Sequence[Run], labels: np.ndarray, units: np.ndarray) -> list[P
 def _multi_label_pairs(runs: Sequence[Run], maps: Sequence[float], units: np.ndarray) -> list[Pair]:
     drawn = None
     if units.max() > 0:
-        drawn = drawn_maps([run.scores for run in runs], runs[0].targets, units)
+        # Of R draws no p is below 2 / (R + 1), and Holm multiplies it by the number of pairs.
+        fewest = _DRAWS_A_PAIR * len(runs) * (len(runs) - 1) // 2
+        drawn = drawn_maps([run.scores for run in runs], runs[0].targets, units, fewest)
         drawn = drawn[~np.isnan(drawn).any(1)]
     pairs = []
     for i, j in itertools.combinations(range(len(runs)), 2):
@@ -215,62 +227,6 @@ def _corrected(pairs: Sequence[Pair]) -> list[Pair]:
     if len(told) < len(pairs):
         return list(pairs)
     return [dataclasses.replace(pair, p_holm=p) for pair, p in zip(pairs, holm(told), strict=True)]
-
-
-def _aligned(run: Run, first: Run) -> Run:
-    """The same run with its clips in the order of the first one's."""
-    if run.multi_label != first.multi_label:
-        kinds = ["one class a clip", "several classes a clip"]
-        raise DataError(
-            f"{run.name} tells {kinds[run.multi_label]}, {first.name} "
-            f"{kinds[first.multi_label]}: they cannot be compared"
-        )
-    check_same_classes(run.class_names, first.class_names, run.name, first.name)
-    for one in (run, first):
-        if len(set(one.keys)) < len(one.keys):
-            twice = next(key for key in one.keys if one.keys.count(key) > 1)
-            raise DataError(f"{one.name}: the clip {printable(twice[0])} was measured twice")
-    place = {key: i for i, key in enumerate(run.keys)}
-    missing = [key for key in first.keys if key not in place]
-    more = set(run.keys) - set(first.keys)
-    if missing or more:
-        example = printable((missing or sorted(more, key=str))[0][0])
-        raise DataError(
-            f"{run.name} and {first.name} were not measured on the same clips: "
-            f"{len(run.keys)} and {len(first.keys)}, for example {example} only with "
-            f"{first.name if missing else run.name}"
-        )
-    order = [place[key] for key in first.keys]
-    true = tuple(run.true[i] for i in order)
-    for key, ours, theirs in zip(first.keys, true, first.true, strict=True):
-        if set(ours) != set(theirs):
-            raise DataError(
-                f"{printable(key[0])} is labelled {', '.join(ours) or 'nothing'} with {run.name} "
-                f"and {', '.join(theirs) or 'nothing'} with {first.name}"
-            )
-    return dataclasses.replace(
-        run,
-        keys=first.keys,
-        true=true,
-        groups=tuple(run.groups[i] for i in order),
-        scores=run.scores[torch.tensor(order)],
-    )
-
-
-def check_same_classes(
-    found: Sequence[str], expected: Sequence[str], name: str, other: str
-) -> None:
-    """Refuse two models whose classes are not the same in the same order.
-
-    Raises:
-        DataError: Names the first difference.
-    """
-    try:
-        check_classes(found, expected, name, other=other)
-    except DataError as error:
-        text = str(error).removesuffix(f"; load the data with the class list of {other}")
-        text = text.replace("the data has", "it has").replace("in the data", f"in {name}")
-        raise DataError(text) from None
 
 
 def _notes(runs: Sequence[Run], by_group: bool, num_units: int) -> list[str]:
@@ -294,12 +250,9 @@ def _notes(runs: Sequence[Run], by_group: bool, num_units: int) -> list[str]:
     frozen = [run.name for run in runs if run.method.get("freeze_frames") is not None]
     if frozen:
         notes.append(f"Measured with frozen frames, so without motion: {', '.join(frozen)}.")
-    trained = [run.name for run in runs if run.method.get("split") in (None, "train")]
+    trained = [run.name for run in runs if any(note.startswith(TRAINED_ON) for note in run.notes)]
     if trained:
-        notes.append(
-            f"Not on a split of unseen clips: {', '.join(trained)}. Clips that a model was trained "
-            "on say nothing about new ones."
-        )
+        notes.append(f"{TRAINED_ON}: {', '.join(trained)}. They say nothing about new clips.")
     return notes
 
 
@@ -309,47 +262,3 @@ def _seen(clip: ClipSpec) -> ClipSpec:
     if clip.sampling == "uniform":
         alike |= {"stride": 1, "stride_fps": 1.0}
     return dataclasses.replace(clip, **alike)
-
-
-def points(interval: tuple[float, float] | None) -> str:
-    """An interval of a difference in percentage points."""
-    if interval is None:
-        return "–"
-    return f"{100 * interval[0]:+.1f} to {100 * interval[1]:+.1f}".replace("-", "−")
-
-
-def p_words(p: float | None) -> str:
-    """A p value as people write it."""
-    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
-
-
-def _cell(name: str, width: int = _NAME_COLUMNS) -> str:
-    return pad(shorten_middle(printable(name), width), width)
-
-
-def _summary(found: Comparison) -> Iterator[str]:
-    score, second = ("mAP", "micro AP") if found.multi_label else ("top-1", "mean/class")
-    columns = f"{score:>8}  {'95 % interval':<14}{second:>11}{'MACs a video':>14}{'param.':>9}"
-    yield _cell("") + columns
-    for one in found.contestants:
-        low, high = one.interval or (one.score, one.score)
-        yield (
-            f"{_cell(one.run.name)}{percent(one.score):>8}  "
-            f"{f'{100 * low:.1f}–{100 * high:.1f} %':<14}{percent(one.second):>11}"
-            f"{giga(one.run.cost.total_macs):>14}{giga(one.run.cost.parameters):>9}"
-        )
-    yield ""
-    columns = f"{'':>7}  {'95 % interval':<15}{'p':>8}{'p (Holm)':>12}"
-    yield _cell("differences, points", 34) + columns
-    for pair in found.pairs:
-        name = f"{_cell(pair.first, 15).rstrip()} − {_cell(pair.second, 15).rstrip()}"
-        apart = f"{100 * pair.difference:+.1f}".replace("-", "−")
-        yield (
-            f"{pad(name, 34)}{apart:>7}  {points(pair.interval):<15}"
-            f"{p_words(pair.p):>8}{p_words(pair.p_holm):>12}"
-        )
-    yield ""
-    test = "paired bootstrap" if found.multi_label else "McNemar's test, exact"
-    unit = f"{found.num_units} groups" if found.by_group else "clips"
-    yield f"p: {test}; Holm: corrected for {len(found.pairs)} pair(s)."
-    yield f"Intervals of differences: paired bootstrap over {unit}."

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..files import atomic_files, write_json
 from ..page import render
 from ..text import printable, shorten_middle
-from .compare import p_words, points
+from .compare_text import p_words, points
 from .metrics import Metrics
 from .report import span
 from .result import giga, percent
@@ -208,7 +208,7 @@ def _pair(pair: Pair) -> dict[str, Any]:
         "only": "–" if pair.only_first is None else f"{pair.only_first} : {pair.only_second}",
         "p": p_words(pair.p),
         "p_holm": p_words(pair.p_holm),
-        "tells": pair.p_holm is not None and pair.p_holm < 0.05,
+        "tells": pair.differs,
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import platform
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import nn
@@ -33,12 +33,10 @@ from ..profiling.cost import known_cost
 from ..version import __version__
 from .calibration import calibration
 from .metrics import compute_metrics, top_hits
-from .result import ClipResult, Cost, Evaluation, Method
+from .notes import data_notes, notes_of, training_seed
+from .result import TRAINED_ON, ClipResult, Cost, Evaluation, Method
 from .thumbnails import confused_thumbnails
 from .views import Scores, check_frozen_frame, score_clips
-
-_FEW_GROUPS = 20
-"""Groups below which an interval that is made of them is itself unsure."""
 
 
 def evaluate(
@@ -175,7 +173,7 @@ def score_index(
     names = named_classes(model)
     if names is not None:
         check_classes(index.class_names, names, index.source)
-    for warning in (note for note in _data_notes(index) if note.startswith("Training")):
+    for warning in (note for note in data_notes(index) if note.startswith(TRAINED_ON)):
         say(warning)
 
     scorer = Scorer(
@@ -207,7 +205,7 @@ def score_index(
         freeze_frames=freeze_frames,
         num_held=scores.num_held,
         class_order_checked=names is not None,
-        training_seed=_training_seed(model),
+        training_seed=training_seed(model),
         device=describe_device(scorer.device, getattr(model, "threads", None)),
         artifact=getattr(model, "facts", None),
         versions=_versions(),
@@ -222,7 +220,7 @@ def score_index(
         num_views=views,
         num_crops=num_crops,
     )
-    return Scored(index, scores, cost, method, tuple(_notes(method, index, model)))
+    return Scored(index, scores, cost, method, tuple(notes_of(method, index, model)))
 
 
 def _check_kind(model: nn.Module, index: ClipIndex, multi_label: bool) -> None:
@@ -244,58 +242,6 @@ def _split_name(index: ClipIndex) -> str | None:
     return only if len(splits) == 1 and splits[only or ""] == len(index) else None
 
 
-def _data_notes(index: ClipIndex) -> list[str]:
-    notes = []
-    splits = index.splits()
-    if "train" in splits:
-        notes.append(
-            f"Training clips are among those measured ({splits['train']} of {len(index)}): this is "
-            "no accuracy on unseen data."
-        )
-    empty = sum(1 for count in index.counts() if count == 0)
-    if empty:
-        notes.append(
-            f"{empty} of {len(index.class_names)} classes have no clip here; the mean "
-            + ("average precision" if index.multi_label else "per-class accuracy")
-            + " is over the others."
-        )
-    groups = {clip.group for clip in index.clips if clip.group is not None}
-    if groups and len(groups) < len(index):
-        notes.append(
-            f"The {len(index)} clips come from {len(groups)} groups (scenes, people), which are "
-            "not independent inside; intervals are made of whole groups"
-            + (", though few of them tell little." if len(groups) < _FEW_GROUPS else ".")
-        )
-    return notes
-
-
-def _notes(method: Method, index: ClipIndex, model: nn.Module) -> list[str]:
-    notes = []
-    if method.freeze_frames is not None:
-        notes.append(
-            f"Frozen clips: every frame was replaced by sampled frame {method.freeze_frames} (from "
-            "0), so nothing moved. This tells what is recognised without motion; it is not the "
-            "accuracy of the model."
-        )
-    notes += _data_notes(index)
-    if not method.class_order_checked:
-        notes.append(
-            "The model does not know the names of its classes: that their order is that of the "
-            "data could not be checked."
-        )
-    if _trained_balanced(model) and not index.multi_label:
-        notes.append(
-            "The model was trained with its classes balanced: the mean per-class accuracy is what "
-            "it was trained for, more than top-1."
-        )
-    if method.num_held:
-        notes.append(
-            f"{method.num_held} of {method.num_clips} videos are shorter than a clip of the model; "
-            "their last frame was held."
-        )
-    return notes
-
-
 def _clip_results(scores: Scores, index: ClipIndex) -> list[ClipResult]:
     predicted = scores.probabilities.argmax(dim=1)  # as the metrics take it, also on ties
     pair = torch.stack([predicted, scores.labels], dim=1)
@@ -315,24 +261,6 @@ def _clip_results(scores: Scores, index: ClipIndex) -> list[ClipResult]:
         )
         for clip, number, (score, true_score) in rows
     ]
-
-
-def _training_seed(model: nn.Module) -> int | None:
-    seed = _recipe_value(model, "seed")
-    return seed if isinstance(seed, int) else None
-
-
-def _trained_balanced(model: nn.Module) -> bool:
-    weights = _recipe_value(model, "optim", "class_weights") or "none"
-    return bool(_recipe_value(model, "data", "class_balanced")) or weights != "none"
-
-
-def _recipe_value(model: nn.Module, *keys: str) -> Any:
-    """What the checkpoint tells of its training recipe; None where it does not."""
-    info: Any = getattr(model, "info", None)
-    for key in ("training", "recipe", *keys):
-        info = info.get(key) if isinstance(info, dict) else None
-    return info
 
 
 def _versions() -> dict[str, str]:

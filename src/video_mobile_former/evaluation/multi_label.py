@@ -60,7 +60,8 @@ class MultiLabelMetrics:
     """Mean of the average precisions of the classes that have clips."""
     map_interval: tuple[float, float] | None
     """95 % bootstrap interval: the same from random draws of as many clips, or groups of clips
-    where the data has groups; None where there is only one."""
+    where the data has groups; None where there is only one, or all draws say the same, which is no
+    sign of certainty."""
     map_resamples: int
     """Draws of which the interval is made."""
     map_by_group: bool
@@ -136,7 +137,7 @@ def compute_multi_label_metrics(
         num_labels=num_labels,
         num_without=int((~positives.any(1)).sum()),
         map=float(precisions[~precisions.isnan()].mean()),
-        map_interval=None if len(draws) == 0 else middle(draws),
+        map_interval=None if len(np.unique(draws)) < 2 else middle(draws),
         map_resamples=len(draws),
         map_by_group=by_group,
         map_classes=len(measured),
@@ -175,20 +176,23 @@ def _interval(probabilities: Tensor, positives: Tensor, units: np.ndarray) -> np
     return drawn[~np.isnan(drawn)]
 
 
-def drawn_maps(scores: Sequence[Tensor], positives: Tensor, units: np.ndarray) -> np.ndarray:
+def drawn_maps(
+    scores: Sequence[Tensor], positives: Tensor, units: np.ndarray, fewest: int = 0
+) -> np.ndarray:
     """Mean average precisions of random draws of the clips, the same draws for all models.
 
     Args:
         scores: Of S models, each ``(N, K)`` float.
         positives: ``(N, K)`` bool.
         units: ``(N,)``, what clips are drawn with.
+        fewest: Draws that are needed at least.
 
     Returns:
-        ``(R, S)``, R between 100 and 500 by the size of the data; NaN for a draw that lacks all
-        classes. A draw that lacks some takes the mean over the others.
+        ``(R, S)``, R between 100 and 500 by the size of the data, or ``fewest``; NaN for a draw
+        that lacks all classes. A draw that lacks some takes the mean over the others.
     """
     least, most = _RESAMPLES
-    draws = int(np.clip(_MOST_WORK / positives.numel(), least, most))
+    draws = max(fewest, int(np.clip(_MOST_WORK / positives.numel(), least, most)))
     weights = np.stack(list(drawn_weights(units, draws)), axis=1).astype(np.int32)
     present = positives.any(0)
     out = []

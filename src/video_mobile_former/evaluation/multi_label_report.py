@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..page import render
 from .multi_label_result import LabelScore, MultiLabelClip, MultiLabelEvaluation, interval_words
-from .report import MOST_WRONG_CLIPS, common_content, named_part, reliability, write_together
+from .report import MOST_WRONG_CLIPS, named_part, reliability, write_together
+from .report_method import common_content
 from .result import percent
 
 if TYPE_CHECKING:

@@ -189,7 +189,8 @@ def _clip_results(
 def interval_words(metrics: MultiLabelMetrics) -> str:
     """How sure the mean average precision is, in words."""
     if metrics.map_interval is None:
-        return "no interval: one clip or group"
+        alone = metrics.map_resamples == 0
+        return f"no interval: {'one clip or group' if alone else 'all draws say the same'}"
     low, high = metrics.map_interval
     return f"95 % interval {100 * low:.1f}–{100 * high:.1f} %"
 

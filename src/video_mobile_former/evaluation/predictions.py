@@ -16,9 +16,9 @@ from torch import Tensor
 from ..clip import ClipSpec
 from ..errors import DataError
 from .multi_label_result import MultiLabelEvaluation
-from .result import REPORT_FORMAT, Cost, Evaluation
+from .result import REPORT_FORMAT, REPORT_NAME, Cost, Evaluation
 
-REPORT_NAME, SCORES_NAME = "report.json", "predictions.safetensors"
+SCORES_NAME = "predictions.safetensors"
 ClipKey = tuple[str, float | None, float | None]
 """A clip as the data names it: path, begin and end in seconds."""
 
@@ -42,6 +42,8 @@ class Run:
     clip: ClipSpec
     method: dict[str, Any]
     """``method`` of its report."""
+    notes: tuple[str, ...] = ()
+    """Those of its report."""
 
     @property
     def targets(self) -> Tensor:
@@ -103,9 +105,10 @@ def load_run(path: str | Path, name: str) -> Run:
         raise DataError(f"{file} cannot be read: {error}; evaluate that model again") from error
     try:
         run = _run(name, value, scores)
-    except (KeyError, TypeError, ValueError) as error:
+        belongs = _belongs(run, value)
+    except (KeyError, IndexError, TypeError, ValueError) as error:
         raise DataError(f"{report} is damaged: {error!r}; evaluate that model again") from error
-    if not _belongs(run, value):
+    if not belongs:
         raise DataError(f"{file} does not belong to {report}; evaluate that model again")
     return run
 
@@ -124,11 +127,15 @@ def _run(name: str, value: dict[str, Any], scores: Tensor) -> Run:
         cost=Cost(**{k: v for k, v in cost.items() if k not in ("total_views", "total_macs")}),
         clip=ClipSpec.from_dict(value["method"]["clip"]),
         method=value["method"],
+        notes=tuple(value["notes"]),
     )
 
 
 def _belongs(run: Run, value: dict[str, Any]) -> bool:
     if run.scores.shape != (len(run.keys), len(run.class_names)):
+        return False
+    known = set(run.class_names)
+    if any(not known.issuperset(names) for names in run.true):
         return False
     if run.multi_label:
         return all(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +11,14 @@ from ..files import atomic_files, write_json
 from ..page import render
 from .confusion import confusion_png
 from .metrics import TOP5_CLASSES
-from .result import ClipResult, Cost, Evaluation, Method, giga, percent
+from .report_method import common_content
+from .result import REPORT_NAME, ClipResult, Evaluation, percent
 
 if TYPE_CHECKING:
     from .calibration import Calibration
     from .metrics import ClassResult, Confusion
 
-JSON_NAME, PICTURE_NAME, PAGE_NAME = "report.json", "confusion.png", "report.html"
+PICTURE_NAME, PAGE_NAME = "confusion.png", "report.html"
 
 AVERAGING = {
     "probabilities": "mean of the views' probabilities (softmax before the mean)",
@@ -65,9 +66,9 @@ def write_together(
     from .predictions import SCORES_NAME, save_scores
 
     others = others or {}
-    names = [PAGE_NAME, JSON_NAME, SCORES_NAME, *others]
+    names = [PAGE_NAME, REPORT_NAME, SCORES_NAME, *others]
     with atomic_files([folder / name for name in names]) as new:
-        write_json(new / JSON_NAME, evaluation.to_dict())
+        write_json(new / REPORT_NAME, evaluation.to_dict())
         if evaluation.scores is not None:
             save_scores(new / SCORES_NAME, evaluation.scores)
         for name, content in others.items():
@@ -181,89 +182,19 @@ def _bounds(evaluation: Evaluation) -> dict[str, str]:
     if found is None:
         return {"top5": "", "mean_class_accuracy": ""}
     return {
-        "top5": "" if found.top5 is None else span(found.top5),
-        "mean_class_accuracy": span(found.mean_class_accuracy),
+        "top5": _drawn_span(found.top5),
+        "mean_class_accuracy": _drawn_span(found.mean_class_accuracy),
     }
+
+
+def _drawn_span(interval: tuple[float, float] | None) -> str:
+    """Nothing where all draws said the same, as when every clip is right: that is not certainty."""
+    return "" if interval is None or interval[0] == interval[1] else span(interval)
 
 
 def span(interval: tuple[float, float]) -> str:
     """An interval of shares as text, for example ``"43.6 – 97.0 %"``."""
     return f"{100 * interval[0]:.1f} – {100 * interval[1]:.1f} %"
-
-
-def common_content(
-    method: Method, cost: Cost, notes: Sequence[str], averaging: Mapping[str, str]
-) -> dict[str, Any]:
-    """What a page says whatever was measured.
-
-    Args:
-        method: How it was measured.
-        cost: Of the model.
-        notes: What a reader must know.
-        averaging: What to say of the two ways to average over views.
-    """
-    crops = f" × {cost.num_crops} crops" if cost.num_crops > 1 else ""
-    return {
-        "model": method.model,
-        "data": method.data,
-        "split": method.split,
-        "num_clips": method.num_clips,
-        "date": method.date[:10],
-        "notes": notes,
-        "total_macs": giga(cost.total_macs),
-        "views": f"{cost.num_views:.4g} view{'s' if cost.num_views > 1 else ''}{crops}",
-        "macs_per_view": giga(cost.macs_per_view),
-        "parameters": giga(cost.parameters),
-        "method": _method_rows(method, cost.total_views, averaging),
-        "json_name": JSON_NAME,
-    }
-
-
-def _method_rows(
-    method: Method, total_views: float, averaging: Mapping[str, str]
-) -> list[tuple[str, str]]:
-    clip = method.clip
-    sampling = (
-        f"uniform: one frame from each of {clip.num_frames} equal segments"
-        if clip.sampling == "uniform"
-        else f"dense: {clip.num_frames} frames, {clip.stride_seconds:.3g} s apart"
-    )
-    if method.freeze_frames is not None:
-        sampling += f"; all replaced by frame {method.freeze_frames} (from 0)"
-    averaged = averaging[method.average] if total_views > 1 else "none: one view"
-    held = f", {method.num_held} of them held on their last frame" if method.num_held else ""
-    seed = "none needed: scoring draws nothing at random"
-    if method.training_seed is not None:
-        seed += f"; training used {method.training_seed}"
-    return [
-        ("Data", method.data),
-        ("Split", method.split or "all clips of the data"),
-        ("Clips", str(method.num_clips) + held),
-        ("Frames", sampling),
-        ("Views", _views_words(method)),
-        ("Size", f"short side {clip.resize_size}, crop {clip.crop_size} × {clip.crop_size} pixels"),
-        ("Averaging", averaged),
-        *_artifact_rows(method),
-        ("Precision", _precision(method)),
-        (
-            "Class order",
-            "the same in data and model: checked"
-            if method.class_order_checked
-            else "not checked: the model has no class names",
-        ),
-        ("Device", method.device),
-        ("Time", f"{method.seconds:.1f} s, decoding included"),
-        ("Versions", ", ".join(f"{name} {version}" for name, version in method.versions.items())),
-        ("Seed", seed),
-        ("Date", method.date[:16].replace("T", " ") + " UTC"),
-    ]
-
-
-def _views_words(method: Method) -> str:
-    words = f"{method.num_views:.4g} in time × {method.num_crops} in space"
-    if method.full_views:
-        words += "; as many in time as see the whole of each video, on average"
-    return words
 
 
 def _weakest_first(rows: tuple[ClassResult, ...]) -> list[ClassResult]:
@@ -305,20 +236,3 @@ def named_part(name: str, start_seconds: float | None, end_seconds: float | None
 def _png_width(picture: bytes) -> int:
     # The header chunk comes first: length, "IHDR", width, height.
     return int.from_bytes(picture[16:20], "big")
-
-
-def _artifact_rows(method: Method) -> list[tuple[str, str]]:
-    if method.artifact is None:
-        return []
-    facts = method.artifact
-    return [
-        ("Artefact", f"{facts['runtime']}, graph form {facts['form']}"),
-        ("SHA-256", str(facts["sha256"] or "not noted")),
-    ]
-
-
-def _precision(method: Method) -> str:
-    if method.artifact is None:
-        return {"32": "float32", "bf16": "bfloat16 autocast"}[method.precision]
-    computed = "" if method.precision == "32" else ", computed in bfloat16"
-    return f"{method.artifact['precision']} artefact{computed}"

@@ -22,6 +22,11 @@ says of what artefact it is (``method.artifact``, null in PyTorch), format 2 the
 format 1 are of a model that tells one class of a clip."""
 
 
+REPORT_NAME = "report.json"
+TRAINED_ON = "Training clips are among those measured"
+"""Begin of the note that says so."""
+
+
 @dataclass(frozen=True)
 class ClipResult:
     """What became of one clip."""

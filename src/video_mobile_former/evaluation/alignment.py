@@ -1,0 +1,78 @@
+"""Whether models were measured on the same clips and classes, and the clips in one order."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+
+from ..data.labels import check_classes
+from ..errors import DataError
+from ..text import printable
+from .predictions import Run
+
+
+def aligned(run: Run, first: Run) -> Run:
+    """A run with its clips in the order of the first one's.
+
+    Args:
+        run: What is put in order.
+        first: On the same clips.
+
+    Raises:
+        DataError: If classes, their order, the clips or their labels are not the same; names the
+            first difference.
+    """
+    if run.multi_label != first.multi_label:
+        kinds = ["one class a clip", "several classes a clip"]
+        raise DataError(
+            f"{run.name} tells {kinds[run.multi_label]}, {first.name} "
+            f"{kinds[first.multi_label]}: they cannot be compared"
+        )
+    check_same_classes(run.class_names, first.class_names, run.name, first.name)
+    for one in (run, first):
+        if len(set(one.keys)) < len(one.keys):
+            twice = next(key for key in one.keys if one.keys.count(key) > 1)
+            raise DataError(f"{one.name}: the clip {printable(twice[0])} was measured twice")
+    place = {key: i for i, key in enumerate(run.keys)}
+    missing = [key for key in first.keys if key not in place]
+    more = set(run.keys) - set(first.keys)
+    if missing or more:
+        example = printable((missing or sorted(more, key=str))[0][0])
+        raise DataError(
+            f"{run.name} and {first.name} were not measured on the same clips: "
+            f"{len(run.keys)} and {len(first.keys)}, for example {example} only with "
+            f"{first.name if missing else run.name}"
+        )
+    order = [place[key] for key in first.keys]
+    true = tuple(run.true[i] for i in order)
+    for key, ours, theirs in zip(first.keys, true, first.true, strict=True):
+        if set(ours) != set(theirs):
+            raise DataError(
+                f"{printable(key[0])} is labelled {', '.join(ours) or 'nothing'} with {run.name} "
+                f"and {', '.join(theirs) or 'nothing'} with {first.name}"
+            )
+    return dataclasses.replace(
+        run,
+        keys=first.keys,
+        true=true,
+        groups=tuple(run.groups[i] for i in order),
+        scores=run.scores[torch.tensor(order)],
+    )
+
+
+def check_same_classes(
+    found: Sequence[str], expected: Sequence[str], name: str, other: str
+) -> None:
+    """Refuse two models whose classes are not the same in the same order.
+
+    Raises:
+        DataError: Names the first difference.
+    """
+    try:
+        check_classes(found, expected, name, other=other)
+    except DataError as error:
+        text = str(error).removesuffix(f"; load the data with the class list of {other}")
+        text = text.replace("the data has", "it has").replace("in the data", f"in {name}")
+        raise DataError(text) from None

@@ -1,0 +1,91 @@
+"""What a reader must know to judge the numbers of an evaluation, one sentence each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import nn
+
+from ..data.index import ClipIndex
+from .result import TRAINED_ON, Method
+
+_FEW_GROUPS = 20
+"""Groups below which an interval that is made of them is itself unsure."""
+
+
+def notes_of(method: Method, index: ClipIndex, model: nn.Module) -> list[str]:
+    """All of them.
+
+    Args:
+        method: How it was measured.
+        index: The clips.
+        model: The model, whose checkpoint may tell how it was trained.
+    """
+    notes = []
+    if method.freeze_frames is not None:
+        notes.append(
+            f"Frozen clips: every frame was replaced by sampled frame {method.freeze_frames} (from "
+            "0), so nothing moved. This tells what is recognised without motion; it is not the "
+            "accuracy of the model."
+        )
+    notes += data_notes(index)
+    if not method.class_order_checked:
+        notes.append(
+            "The model does not know the names of its classes: that their order is that of the "
+            "data could not be checked."
+        )
+    if _trained_balanced(model) and not index.multi_label:
+        notes.append(
+            "The model was trained with its classes balanced: the mean per-class accuracy is what "
+            "it was trained for, more than top-1."
+        )
+    if method.num_held:
+        notes.append(
+            f"{method.num_held} of {method.num_clips} videos are shorter than a clip of the model; "
+            "their last frame was held."
+        )
+    return notes
+
+
+def data_notes(index: ClipIndex) -> list[str]:
+    """Of the clips alone, so that they can be said before an hour of scoring."""
+    notes = []
+    splits = index.splits()
+    if "train" in splits:
+        notes.append(
+            f"{TRAINED_ON} ({splits['train']} of {len(index)}): this is no accuracy on unseen data."
+        )
+    empty = sum(1 for count in index.counts() if count == 0)
+    if empty:
+        notes.append(
+            f"{empty} of {len(index.class_names)} classes have no clip here; the mean "
+            + ("average precision" if index.multi_label else "per-class accuracy")
+            + " is over the others."
+        )
+    groups = {clip.group for clip in index.clips if clip.group is not None}
+    if groups and len(groups) < len(index):
+        notes.append(
+            f"The {len(index)} clips come from {len(groups)} groups (scenes, people), which are "
+            "not independent inside; intervals are made of whole groups"
+            + (", though few of them tell little." if len(groups) < _FEW_GROUPS else ".")
+        )
+    return notes
+
+
+def training_seed(model: nn.Module) -> int | None:
+    """That of the model's training, where its checkpoint tells."""
+    seed = _recipe_value(model, "seed")
+    return seed if isinstance(seed, int) else None
+
+
+def _trained_balanced(model: nn.Module) -> bool:
+    weights = _recipe_value(model, "optim", "class_weights") or "none"
+    return bool(_recipe_value(model, "data", "class_balanced")) or weights != "none"
+
+
+def _recipe_value(model: nn.Module, *keys: str) -> Any:
+    """What the checkpoint tells of its training recipe; None where it does not."""
+    info: Any = getattr(model, "info", None)
+    for key in ("training", "recipe", *keys):
+        info = info.get(key) if isinstance(info, dict) else None
+    return info
