@@ -116,6 +116,11 @@ def test_compare_models_and_reports(
     assert "1.000" in captured.out
     assert "no data is named" in one_error(capsys, ["evaluate", earlier, last])
     assert "2 given" in one_error(capsys, ["evaluate", best, "--num_views", "1", "2", *argv])
+    assert "is a report" in one_error(capsys, ["evaluate", earlier, *argv])
+    assert "not 0" in one_error(capsys, ["evaluate", best, last, *argv, "--num_views", "0"])
+    for models in ([best], [best, last]):
+        line = one_error(capsys, ["evaluate", *models, *argv[:-1], str(clips)])
+        assert line.endswith("clips.csv is a file: name a folder")
 
 
 def test_train_tells_json_what_it_left(

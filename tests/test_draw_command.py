@@ -23,6 +23,23 @@ def test_draws_a_data_set_and_sheets(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert len(index.clips) == 18
 
 
+def test_a_file_is_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "a.csv").write_text("path,label\n")
+    for words in (["--train", "1"], ["--train", "0", "--test", "0", "--sheet"]):
+        for out in ("a.csv", "a.csv/clips"):
+            assert main(["data", "draw", "motion", *words, "--out", str(tmp_path / out)]) == 2
+            assert capsys.readouterr().err.endswith("a.csv is a file: name a folder\n")
+    assert (tmp_path / "a.csv").read_text() == "path,label\n"
+
+
+def test_orders_of_events_need_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    words = ["order", "--size", "32", "--train", "1", "--test", "0", "--out", str(tmp_path / "new")]
+    assert main(["data", "draw", *words, "--num_frames", "4"]) == 0
+    assert "too short to tell the classes of 'order' apart; they need 8" in capsys.readouterr().err
+    assert main(["data", "draw", *words, "--num_frames", "8"]) == 0
+    assert "too short" not in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("words", "told"),
     [

@@ -33,7 +33,7 @@ class Schedule:
 
 
 def schedule_of(task: Task, epochs: int) -> Schedule:
-    """The defaults of ``vmf train`` for real clips, ``recipes/demo.yaml`` for drawn ones."""
+    """The defaults of ``vmf train`` for real clips, the recipe ``demo`` for drawn ones."""
     if task.families is None:
         return Schedule(epochs, 16, OptimRecipe(), AugmentRecipe(horizontal_flip=task.flips))
     optim = OptimRecipe(

@@ -147,7 +147,8 @@ def draw(groups: dict[str, list[Run]], path: Path) -> None:
             axes.plot(minutes, [100 * v for v in top1], color=color, marker=".", label=row)
             axes.errorbar(minutes[-1], 100 * top1[-1], 100 * sd, color=color, capsize=3)
         axes.set_title(title, fontsize=9)
-        axes.set_xlabel("minutes of training, one core", fontsize=8)
+        where = "one core" if runs[0]["device"] == "cpu" else runs[0]["processor"]
+        axes.set_xlabel(f"minutes of training, {where}", fontsize=8)
         axes.set_ylabel("top-1 %, bar: sd over seeds", fontsize=8)
         axes.tick_params(labelsize=8)
         axes.legend(fontsize=7)

@@ -272,12 +272,20 @@ def _load(args: argparse.Namespace) -> VideoModel | ExportedModel:
 
 def _evaluate(args: argparse.Namespace) -> int:
     from .evaluate_command import compare_models, per_model
+    from .evaluation.predictions import is_report
+    from .files import check_folder
 
     if len(args.models) > 1:
         return compare_models(args, _load, _measure)
     args.model = args.models[0]
     args.num_views = per_model("num_views", args.num_views, 1)[0]
     args.num_crops = per_model("num_crops", args.num_crops, 1)[0]
+    if args.out:
+        check_folder(args.out)
+    if is_report(args.model):
+        raise UserError(
+            f"{args.model} is a report; two or more are compared, or a report and models"
+        )
     result, split = _measure(args, _load(args))
     folder = Path(args.model)
     default = folder.parent / f"{folder.name}-on-{split}"

@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from .console import say
 from .errors import UserError
 
 _SPLITS = {"train": 40, "val": 0, "test": 10}
@@ -20,7 +21,12 @@ def add_draw(commands: Any) -> None:
     parser.add_argument(
         "families", nargs="*", metavar="FAMILY", help="families of classes (default: all seven)"
     )
-    parser.add_argument("--out", required=True, help="folder to fill; an unfinished one goes on")
+    parser.add_argument(
+        "--out",
+        required=True,
+        help="folder to fill; an unfinished one goes on, and clips that were drawn there with other "
+        "options are replaced",
+    )
     for split, count in _SPLITS.items():
         parser.add_argument(
             f"--{split}",
@@ -53,6 +59,7 @@ def add_draw(commands: Any) -> None:
 def _draw(args: argparse.Namespace) -> int:
     from .data.procedural import FAMILIES, ProceduralSpec, ProceduralVideo, write_procedural
     from .data.procedural.sheet import write_sheets
+    from .data.procedural.spec import FRAMES_OF_ORDER
 
     spec = ProceduralSpec(
         families=tuple(args.families) or FAMILIES,
@@ -61,6 +68,11 @@ def _draw(args: argparse.Namespace) -> int:
         motion_blur=args.motion_blur,
         speed=args.speed,
     )
+    if "order" in spec.families and spec.num_frames < FRAMES_OF_ORDER:
+        say(
+            f"clips of {spec.num_frames} frames are too short to tell the classes of 'order' "
+            f"apart; they need {FRAMES_OF_ORDER}"
+        )
     counts = {split: getattr(args, split) for split in _SPLITS}
     if any(count < 0 for count in counts.values()):
         raise UserError(f"clips of a split cannot be fewer than 0: {counts}")

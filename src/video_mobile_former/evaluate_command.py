@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from .console import say
 from .errors import UserError
+from .files import check_folder
 
 if TYPE_CHECKING:
     from .evaluation import Evaluation, MultiLabelEvaluation
@@ -54,6 +55,8 @@ def compare_models(
     names = short_names(args.models)
     views = per_model("num_views", args.num_views, len(names))
     crops = per_model("num_crops", args.num_crops, len(names))
+    out, folders = Path(args.out or "comparison"), _folder_names(names)
+    check_folder(out)
     for name, values in (("num_views", views), ("num_crops", crops)):
         for value in values:
             at_least_one(name, 1 if value == "full" else value)
@@ -71,7 +74,6 @@ def compare_models(
         if classes is not None:
             known.append((name, classes))
             check_same_classes(classes, known[0][1], name, known[0][0])
-    out, folders = Path(args.out or "comparison"), _folder_names(names)
     for i, (path, name, model) in enumerate(zip(args.models, names, models, strict=True)):
         if model is None:
             continue

@@ -108,6 +108,20 @@ def atomic_files(paths: Sequence[str | Path]) -> Iterator[Path]:
         raise _cannot_write(targets[0], error) from error
 
 
+def check_folder(folder: str | Path) -> None:
+    """Refuse what can never become a folder, before long work rather than after it.
+
+    Args:
+        folder: Where something is to be written later; need not exist.
+
+    Raises:
+        UserError: If it is a file or lies in one.
+    """
+    for path in (Path(folder), *Path(folder).parents):
+        if path.exists() and not path.is_dir():
+            raise UserError(f"{path} is a file: name a folder")
+
+
 def _replace_together(targets: Sequence[Path], new: Path, old: Path) -> None:
     done: list[Path] = []
     try:

@@ -20,7 +20,7 @@ from video_mobile_former.evaluate_command import (
 from video_mobile_former.evaluation import Evaluation
 from video_mobile_former.evaluation.compare import compare
 from video_mobile_former.evaluation.compare_page import plot_of, render_comparison
-from video_mobile_former.evaluation.predictions import Run, load_run, run_of
+from video_mobile_former.evaluation.predictions import Run, is_report, load_run, run_of
 from video_mobile_former.evaluation.result import TRAINED_ON
 
 
@@ -173,6 +173,10 @@ def test_written_reports_are_read_back(evaluation: Evaluation, tmp_path: Path) -
     assert (found.keys, found.true, found.cost) == (direct.keys, direct.true, direct.cost)
     assert load_run(tmp_path / "a" / "report.json", "a").clip == direct.clip
     report = tmp_path / "a" / "report.json"
+    assert is_report(tmp_path / "a")
+    assert is_report(report)
+    (tmp_path / "a" / "config.json").write_text("{}")
+    assert not is_report(tmp_path / "a")
     value = json.loads(report.read_text("utf-8"))
     report.write_text(json.dumps({**value, "format": 3}), "utf-8")
     with pytest.raises(DataError, match=r"report\.json has format 3.*evaluate that model again"):

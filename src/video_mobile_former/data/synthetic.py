@@ -45,7 +45,7 @@ from torch.nn import functional as F
 
 from ..console import track
 from ..errors import DataError, UserError
-from ..files import atomic_path, write_json, write_text
+from ..files import atomic_path, check_folder, write_json, write_text
 from .scenes import Scene, draw_scene
 
 # What one clip of speed 1 adds to (x, y, angle, size): widths of the picture to the right and
@@ -215,6 +215,7 @@ def _check_parameters(
 
 def _make_room(folder: Path, parameters: dict[str, Any]) -> None:
     """Remove the clips of an earlier call with other parameters, and note the present ones."""
+    check_folder(folder)
     manifest = folder / _MANIFEST
     if manifest.exists():
         try:

@@ -72,9 +72,14 @@ def run_of(evaluation: Evaluation | MultiLabelEvaluation, name: str) -> Run:
 
 
 def is_report(path: str | Path) -> bool:
-    """Whether a path is a folder with a report, or its ``report.json``."""
+    """Whether a path is a folder with a report, or its ``report.json``.
+
+    A checkpoint in whose folder an earlier report was written is still a checkpoint.
+    """
     path = Path(path)
-    return (path.name == REPORT_NAME and path.is_file()) or (path / REPORT_NAME).is_file()
+    if path.name == REPORT_NAME:
+        return path.is_file()
+    return (path / REPORT_NAME).is_file() and not (path / "config.json").exists()
 
 
 def load_run(path: str | Path, name: str) -> Run:

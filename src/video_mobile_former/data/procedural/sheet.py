@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...files import atomic_path
+from ...files import atomic_path, check_folder
 from ...optional import require
 from .spec import ProceduralSpec
 from .stream import ProceduralVideo
@@ -36,6 +36,7 @@ def write_sheets(
     Raises:
         UserError: If the system refuses to write.
     """
+    check_folder(folder)
     written = []
     for family in spec.families:
         video = ProceduralVideo(dataclasses.replace(spec, families=(family,)), seed=seed)

@@ -23,6 +23,9 @@ FAMILIES: tuple[str, ...] = (
 GENERATOR = 2
 """Raised whenever the same spec and seed would give other pictures: part of the name of a cache."""
 
+FRAMES_OF_ORDER = 8
+"""Frames that the events of the family ``order`` need to be told apart."""
+
 _SHARES = ("motion_blur", "clutter", "occluders", "blips", "background_motion", "illumination")
 
 

@@ -13,7 +13,7 @@ import torch
 
 from ...console import track
 from ...errors import DataError, UserError
-from ...files import atomic_path, write_json, write_text
+from ...files import atomic_path, check_folder, write_json, write_text
 from ..synthetic import write_video
 from .spec import GENERATOR, ProceduralSpec
 from .stream import ProceduralVideo
@@ -98,6 +98,7 @@ def _checked(
 def _make_room(folder: Path, parameters: dict[str, Any]) -> None:
     """Remove the clips of an earlier call with other parameters, and note the present ones."""
     manifest = folder / _MANIFEST
+    check_folder(folder)
     if manifest.exists():
         try:
             old = json.loads(manifest.read_text(encoding="utf-8"))
