@@ -283,9 +283,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     if args.out:
         check_folder(args.out)
     if is_report(args.model):
-        raise UserError(
-            f"{args.model} is a report; two or more are compared, or a report and models"
-        )
+        raise UserError(f"{args.model} is a report: name others to compare it with")
     result, split = _measure(args, _load(args))
     folder = Path(args.model)
     default = folder.parent / f"{folder.name}-on-{split}"

@@ -24,8 +24,8 @@ def add_draw(commands: Any) -> None:
     parser.add_argument(
         "--out",
         required=True,
-        help="folder to fill; an unfinished one goes on, and clips that were drawn there with other "
-        "options are replaced",
+        help="folder to fill; an unfinished one goes on, clips drawn there with other options are "
+        "replaced",
     )
     for split, count in _SPLITS.items():
         parser.add_argument(
