@@ -62,3 +62,17 @@ def test_another_file_is_refused_in_one_line(tmp_path):
     path.write_bytes(b"no model")
     with pytest.raises(CheckpointError, match=r"other\.tflite is no LiteRT model"):
         read_info(path)
+
+
+@pytest.mark.slow
+def test_half_weights_stay_near_and_keep_the_description(tmp_path):
+    pytest.importorskip("ai_edge_quantizer")
+    path = tmp_path / "half.tflite"
+    done = export_model(small_model(), path, ExportRequest(target="litert", precision="fp16"))
+    assert done.parity is not None
+    assert done.parity.passed
+    assert done.parity.max_difference > 0
+    assert done.info.options["tool"].startswith("ai-edge-quantizer ")
+    alone = tmp_path / "alone.tflite"
+    alone.write_bytes(path.read_bytes())
+    assert read_info(alone).precision == "fp16"

@@ -172,7 +172,7 @@ TARGETS: dict[str, Target] = {
             extra="litert",
             packages=("litert-torch", "ai-edge-litert"),
             forms=("frames",),
-            precisions=("fp32",),
+            precisions=("fp32", "fp16", "int8"),
             free=(),
             module="to_litert",
         ),

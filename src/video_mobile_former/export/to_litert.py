@@ -14,6 +14,8 @@ from ..optional import require
 from .artifact import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtifactInfo
 from .graph import ExportGraph
 from .noise import hushed
+from .quantize import with_ai_edge
+from .quantize.parts import describe_parts, tool_version
 from .runner import Runner
 from .targets import WriteOptions
 from .tracing import first_line
@@ -38,7 +40,14 @@ def write(
     """Write one ``.tflite`` file; see :class:`.TargetModule`.
 
     Its only signature takes ``clip`` and returns ``logits``; the description is in its metadata.
+    ``fp16`` stores weights in half the space, ``int8`` also computes pointwise convolutions in
+    whole numbers; both are made of the file in float32.
+
+    Returns:
+        ``tool`` of fp16; ``quantization`` of INT8: tool, and parts in INT8 and in floating point.
     """
+    if info.precision != "fp32":
+        with_ai_edge.import_quantizer()  # before the conversion, which takes minutes
     with hushed():
         converter = require("litert_torch", extra="litert", purpose="writing for LiteRT")
     example = graph.example(1 if info.input.batch is None else info.input.batch)
@@ -48,8 +57,9 @@ def write(
             found.export(str(path))
     except Exception as error:
         raise UserError(f"LiteRT refuses this model: {first_line(error)}") from error
-    path.write_bytes(_with_metadata(path.read_bytes(), info.to_json()))
-    return {}
+    content, settings = _in_precision(path.read_bytes(), info, options)
+    path.write_bytes(_with_metadata(content, info.to_json()))
+    return settings
 
 
 def load(path: Path, info: ArtifactInfo, threads: int) -> Runner:
@@ -87,12 +97,32 @@ def embedded(path: Path) -> str | None:
     return None
 
 
+def _in_precision(
+    content: bytes, info: ArtifactInfo, options: WriteOptions
+) -> tuple[bytes, dict[str, Any]]:
+    """The model in float32 as it was asked for, and what its JSON says of that."""
+    tool = with_ai_edge.TOOL
+    if info.precision == "fp16":
+        return with_ai_edge.halve_weights(content), {"tool": tool_version(tool)}
+    if info.precision == "int8":
+        assert options.calibration is not None
+        threads = torch.get_num_threads()
+        found = with_ai_edge.quantize_litert(content, options.calibration, threads=threads)
+        return found, {"quantization": describe_parts(tool, "litert")}
+    return content, {}
+
+
 def _with_metadata(content: bytes, text: str) -> bytes:
     """The model with one more entry in its metadata."""
     import flatbuffers  # comes with ai_edge_litert
 
     schema = _schema()
     model = schema.ModelT.InitFromPackedBuf(content, 0)
+    for constant in model.buffers:
+        # The quantiser puts constants behind the model, at places that would no longer be right.
+        if constant.offset > 1:
+            constant.data = np.frombuffer(content, np.uint8, constant.size, constant.offset)
+            constant.offset = constant.size = 0
     buffer = schema.BufferT()
     buffer.data = np.frombuffer(text.encode("utf-8"), dtype=np.uint8)
     entry = schema.MetadataT()

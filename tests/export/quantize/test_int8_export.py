@@ -1,5 +1,6 @@
 """INT8 artefacts: written, loaded and run like all others, and they say how they were made."""
 
+import importlib.util
 import json
 import logging
 from pathlib import Path
@@ -39,12 +40,17 @@ def small_model() -> VideoMobileFormer:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("target", "ending", "tool", "dtype"),
-    [("openvino", ".xml", "nncf", "uint8"), ("onnx", ".onnx", "onnxruntime", "float32")],
+    [
+        ("openvino", ".xml", "nncf", "uint8"),
+        ("onnx", ".onnx", "onnxruntime", "float32"),
+        ("litert", ".tflite", "ai-edge-quantizer", "uint8"),
+    ],
 )
 def test_an_int8_artefact_stays_near_and_tells_how_it_was_made(
     target, ending, tool, dtype, drawn_index, tmp_path, capfd
 ):
-    pytest.importorskip(tool)
+    if importlib.util.find_spec(tool.replace("-", "_")) is None:
+        pytest.skip(f"{tool} is not installed")
     model = small_model()
     calibration = draw_calibration(drawn_index, model.clip, num_clips=8)
     out = tmp_path / f"small{ending}"

@@ -12,6 +12,7 @@ from typing import Any
 QUANTIZED = {
     "openvino": "stem and pointwise convolutions",
     "onnx": "pointwise convolutions",
+    "litert": "pointwise convolutions",
 }
 """By target, what runs in INT8."""
 KEPT = (
@@ -33,7 +34,12 @@ def describe_parts(tool: str, target: str) -> dict[str, Any]:
         target: A key of :data:`QUANTIZED`.
     """
     return {
-        "tool": f"{tool} {importlib.metadata.version(tool)}",
+        "tool": tool_version(tool),
         "int8": QUANTIZED[target],
         "kept": list(KEPT),
     }
+
+
+def tool_version(tool: str) -> str:
+    """Name and version of an installed distribution."""
+    return f"{tool} {importlib.metadata.version(tool)}"
