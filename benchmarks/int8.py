@@ -32,7 +32,7 @@ from video_mobile_former.export.quantize import draw_calibration
 from video_mobile_former.export.targets import get_target
 from video_mobile_former.models.video_model import VideoModel
 
-TARGETS = ("openvino", "onnx")
+TARGETS = ("openvino", "onnx", "executorch")
 DRAWN = {"train": 1}
 """Clips a motion on which fresh networks are calibrated; the weights are random anyway."""
 

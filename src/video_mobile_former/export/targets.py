@@ -161,7 +161,7 @@ TARGETS: dict[str, Target] = {
             extra="executorch",
             packages=("executorch",),
             forms=("frames",),
-            precisions=("fp32",),
+            precisions=("fp32", "int8"),
             free=(),
             module="to_executorch",
         ),

@@ -16,6 +16,8 @@ from ..optional import require
 from .artifact import METADATA_KEY, ArtifactInfo
 from .graph import ExportGraph
 from .noise import hushed
+from .quantize.parts import describe_parts
+from .quantize.with_pt2e import quantize_program
 from .runner import Runner
 from .targets import WriteOptions
 from .tracing import first_line, trace
@@ -40,6 +42,11 @@ def write(
         from executorch.exir import to_edge_transform_and_lower
     program = trace(graph, info)
     _refuse_3d_convolutions(program)
+    settings: dict[str, Any] = {}
+    if info.precision == "int8":
+        assert options.calibration is not None
+        program = quantize_program(program, options.calibration)
+        settings["quantization"] = describe_parts("torchao", "executorch") | {"rest": "fp32"}
     try:
         with hushed(), torch.no_grad():
             lowered = to_edge_transform_and_lower(
@@ -56,7 +63,7 @@ def write(
         say(f"XNNPACK leaves to portable kernels, which are slow: {names}")
     with path.open("wb") as stream:
         written.write_to_file(stream)
-    return {"not_delegated": left}
+    return settings | {"not_delegated": left}
 
 
 def operators_left(module: torch.fx.GraphModule) -> dict[str, int]:

@@ -14,7 +14,9 @@ from video_mobile_former.errors import UserError
 from video_mobile_former.export.artifact import info_path
 from video_mobile_former.export.exporting import ExportRequest, export_model
 from video_mobile_former.export.loading import load_model
+from video_mobile_former.export.lowering import lower
 from video_mobile_former.export.quantize import draw_calibration
+from video_mobile_former.export.quantize.with_pt2e import pointwise_convolutions
 from video_mobile_former.models.video_mobile_former import VideoMobileFormer
 
 
@@ -44,6 +46,7 @@ def small_model() -> VideoMobileFormer:
         ("openvino", ".xml", "nncf", "uint8"),
         ("onnx", ".onnx", "onnxruntime", "float32"),
         ("litert", ".tflite", "ai-edge-quantizer", "uint8"),
+        ("executorch", ".pte", "torchao", "float32"),
     ],
 )
 def test_an_int8_artefact_stays_near_and_tells_how_it_was_made(
@@ -79,6 +82,18 @@ def test_an_int8_artefact_stays_near_and_tells_how_it_was_made(
     assert 0 < error < 0.25
     assert made.parity is not None
     assert made.parity.passed
+
+
+def test_only_pointwise_convolutions_are_quantised():
+    model = small_model()
+    graph = lower(model, form="frames", num_frames=4)
+    with torch.no_grad():
+        module = torch.export.export(graph, (torch.randn(4, 3, 32, 32),)).module()
+    found = pointwise_convolutions(module)
+    # Of the three blocks: one projection, two reductions, expansion and projection; the head.
+    assert len(found) == 6
+    convolutions = [node for node in module.graph.nodes if "conv2d" in str(node.target)]
+    assert len(convolutions) > 2 * len(found)
 
 
 def test_int8_without_clips_to_calibrate_on_is_refused(tmp_path):

@@ -13,6 +13,7 @@ QUANTIZED = {
     "openvino": "stem and pointwise convolutions",
     "onnx": "pointwise convolutions",
     "litert": "pointwise convolutions",
+    "executorch": "pointwise convolutions",
 }
 """By target, what runs in INT8."""
 KEPT = (
