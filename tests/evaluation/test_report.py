@@ -153,6 +153,16 @@ def test_a_wrong_clip_is_shown(evaluation: Evaluation) -> None:
     assert "Middle frames" not in render_page(without, b"")
 
 
+def test_every_class_has_its_curve(evaluation: Evaluation) -> None:
+    page = Page(render_page(evaluation, b""))
+    paths = [attributes["d"] for tag, attributes in page.tags if tag == "path"]
+    assert len(paths) == 2
+    assert all(path is not None and path.endswith("H100") for path in paths)
+    assert "All classes that have clips" in page.text
+    without = dataclasses.replace(evaluation, curves=())
+    assert "Precision over recall" not in render_page(without, b"")
+
+
 def test_groups_make_the_interval(evaluation: Evaluation) -> None:
     found = dataclasses.replace(
         evaluation.metrics,

@@ -9,6 +9,7 @@ from typing import Literal
 
 import torch
 from torch import nn
+from torch.nn.functional import one_hot
 
 from ..console import say, track
 from ..data.dataset import ClipDataset
@@ -32,6 +33,7 @@ from ..optional import require
 from ..profiling.cost import known_cost
 from ..version import __version__
 from .calibration import calibration
+from .curves import class_curves
 from .metrics import compute_metrics, top_hits
 from .notes import data_notes, notes_of, training_seed
 from .result import TRAINED_ON, ClipResult, Cost, Evaluation, Method
@@ -106,6 +108,7 @@ def evaluate(
     groups = [clip.group for clip in index.clips]
     metrics = compute_metrics(scores.probabilities, scores.labels, index.class_names, groups)
     clips = tuple(_clip_results(scores, index))
+    own = one_hot(scores.labels, len(index.class_names))
     right = top_hits(scores.probabilities, scores.labels, 1)
     return Evaluation(
         metrics=metrics,
@@ -115,6 +118,7 @@ def evaluate(
         notes=scored.notes,
         calibration=calibration(scores.probabilities.amax(1).numpy(), right.numpy()),
         scores=scores.probabilities,
+        curves=class_curves(scores.probabilities, own > 0),
         thumbnails=confused_thumbnails(metrics, clips, index, reading) if thumbnails else {},
     )
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..page import render
 from .multi_label_result import LabelScore, MultiLabelClip, MultiLabelEvaluation, interval_words
-from .report import MOST_WRONG_CLIPS, named_part, reliability, write_together
+from .report import MOST_WRONG_CLIPS, curves, named_part, reliability, write_together
 from .report_method import common_content
 from .result import percent
 
@@ -58,6 +58,7 @@ def _content(evaluation: MultiLabelEvaluation) -> dict[str, Any]:
     common = common_content(evaluation.method, evaluation.cost, evaluation.notes, _AVERAGING)
     return {
         **common,
+        **curves(evaluation.curves, evaluation.class_names, metrics.map_classes),
         **reliability(evaluation.calibration),
         "method": [("mAP", _how_measured(evaluation)), *common["method"]],
         "num_classes": len(metrics.per_class),

@@ -14,6 +14,7 @@ from ..data.frame_source import Reading
 from ..data.index import ClipIndex
 from ..inference.scorer import Average, Precision
 from .calibration import Calibration, calibration
+from .curves import Curve, class_curves
 from .evaluator import score_index
 from .multi_label import THRESHOLD, MultiLabelMetrics, compute_multi_label_metrics
 from .result import Cost, Method, calibration_line, cost_line, note_lines, percent, report_dict
@@ -77,6 +78,8 @@ class MultiLabelEvaluation:
     """How far scores are from the shares that are right, all pairs of a clip and a class."""
     scores: Tensor | None = field(default=None, compare=False, repr=False)
     """``(N, K)`` float32 probabilities, averaged over views; kept beside the report."""
+    curves: tuple[Curve, ...] = field(default=(), compare=False, repr=False)
+    """Precision over recall of the weakest and the best classes; for the page only."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -160,6 +163,7 @@ def evaluate_multi_label(
         notes=scored.notes,
         calibration=calibration(probabilities.flatten().numpy(), (targets > 0).flatten().numpy()),
         scores=probabilities,
+        curves=class_curves(probabilities, targets > 0),
     )
 
 

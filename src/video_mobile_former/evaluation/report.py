@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,7 @@ from .result import REPORT_NAME, ClipResult, Evaluation, percent
 
 if TYPE_CHECKING:
     from .calibration import Calibration
+    from .curves import Curve
     from .metrics import ClassResult, Confusion
 
 PICTURE_NAME, PAGE_NAME = "confusion.png", "report.html"
@@ -101,6 +102,7 @@ def render_page(evaluation: Evaluation, picture: bytes) -> str:
 def _content(evaluation: Evaluation) -> dict[str, Any]:
     metrics = evaluation.metrics
     wrong = evaluation.wrong_clips()
+    told = [row for row in metrics.per_class if row.clips]
     low, high = metrics.headline_interval
     return {
         **common_content(evaluation.method, evaluation.cost, evaluation.notes, AVERAGING),
@@ -117,6 +119,7 @@ def _content(evaluation: Evaluation) -> dict[str, Any]:
         },
         "bounds": _bounds(evaluation),
         "has_pictures": bool(evaluation.thumbnails),
+        **curves(evaluation.curves, evaluation.class_names, len(told)),
         **reliability(evaluation.calibration),
         "top5": None if metrics.top5 is None else percent(metrics.top5),
         "top5_classes": TOP5_CLASSES,
@@ -167,6 +170,27 @@ def reliability(found: Calibration | None) -> dict[str, Any]:
         "mean_right": percent(found.accuracy),
         "bins": bins,
     }
+
+
+def curves(found: Sequence[Curve], class_names: Sequence[str], num_told: int) -> dict[str, Any]:
+    """Precision over recall for a page.
+
+    Args:
+        found: Of the weakest and the best classes.
+        class_names: Of all classes.
+        num_told: Classes that have clips.
+    """
+    rows = [
+        {
+            "name": class_names[one.label],
+            "clips": one.clips,
+            "area": percent(one.average_precision),
+            "chance": f"{100 - 100 * one.chance:.2f}",
+            "path": one.path,
+        }
+        for one in found
+    ]
+    return {"curves": rows, "num_curves": num_told}
 
 
 def _interval_of(evaluation: Evaluation) -> str:

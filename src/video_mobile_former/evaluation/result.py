@@ -14,6 +14,7 @@ from torch import Tensor
 from ..clip import ClipSpec
 from ..text import encodable
 from .calibration import Calibration
+from .curves import Curve
 from .metrics import Metrics
 
 REPORT_FORMAT = 4
@@ -130,6 +131,8 @@ class Evaluation:
     """How far the scores of the predicted classes are from the share that is right."""
     scores: Tensor | None = field(default=None, compare=False, repr=False)
     """``(N, K)`` float32 probabilities, averaged over views; kept beside the report."""
+    curves: tuple[Curve, ...] = field(default=(), compare=False, repr=False)
+    """Precision over recall of the weakest and the best classes; for the page only."""
     thumbnails: Mapping[int, str] = field(default_factory=dict, compare=False, repr=False)
     """Base64 of JPEG files of some wrong clips, by position in ``clips``; for the page only."""
 

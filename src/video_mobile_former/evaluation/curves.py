@@ -1,0 +1,87 @@
+"""Precision over recall of single classes: what a threshold on their scores would give."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .average_precision import average_precisions
+
+_MOST_SHOWN = 6
+"""Curves of the weakest classes, and as many of the best."""
+_MOST_STEPS = 100
+"""Steps of a curve on a page; more cannot be seen."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One class against all others."""
+
+    label: int
+    """Position of the class."""
+    clips: int
+    average_precision: float
+    """The area under the steps."""
+    chance: float
+    """Share of the clips that are of the class: the precision of scores that know nothing."""
+    recall: np.ndarray
+    """``(S,)`` rising to 1."""
+    precision: np.ndarray
+    """``(S,)``, that of all clips down to the one that reaches this recall."""
+
+    @property
+    def path(self) -> str:
+        """Its steps in an SVG of side 100, 0 at the bottom."""
+        kept = np.arange(len(self.recall))
+        if len(kept) > _MOST_STEPS:
+            kept = np.unique(np.linspace(0, len(kept) - 1, _MOST_STEPS).round().astype(int))
+        steps = [
+            f"V{100 * (1 - precision):.4g}H{100 * recall:.4g}"
+            for recall, precision in zip(self.recall[kept], self.precision[kept], strict=True)
+        ]
+        return f"M0 {100 * (1 - self.precision[0]):.4g}" + "".join(steps)
+
+
+def precision_over_recall(scores: np.ndarray, positives: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The steps at which recall grows.
+
+    Args:
+        scores: ``(N,)``, larger means more certain.
+        positives: ``(N,)`` bool, at least one true.
+
+    Returns:
+        Recall and precision, each ``(S,)``; clips of equal scores are taken together.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    last = np.flatnonzero(np.append(ranked[1:] != ranked[:-1], True))
+    hits = positives[order].cumsum()[last]
+    grows = np.diff(hits, prepend=0) > 0
+    return hits[grows] / hits[-1], hits[grows] / (last[grows] + 1)
+
+
+def class_curves(probabilities: Tensor, positives: Tensor) -> tuple[Curve, ...]:
+    """The curves of the weakest and the best classes by average precision, weakest first.
+
+    Args:
+        probabilities: ``(N, K)`` float.
+        positives: ``(N, K)`` bool.
+
+    Returns:
+        At most twelve, of classes that have clips.
+    """
+    found = average_precisions(probabilities, positives)
+    order = [i for i in torch.argsort(found, stable=True).tolist() if positives[:, i].any()]
+    shown = order
+    if len(order) > 2 * _MOST_SHOWN:
+        shown = order[:_MOST_SHOWN] + order[-_MOST_SHOWN:]
+    curves = []
+    for i in shown:
+        own = positives[:, i].numpy()
+        recall, precision = precision_over_recall(probabilities[:, i].numpy(), own)
+        area, share = float(found[i]), float(own.mean())
+        curves.append(Curve(i, int(own.sum()), area, share, recall, precision))
+    return tuple(curves)
