@@ -59,7 +59,7 @@ def add_draw(commands: Any) -> None:
 def _draw(args: argparse.Namespace) -> int:
     from .data.procedural import FAMILIES, ProceduralSpec, ProceduralVideo, write_procedural
     from .data.procedural.sheet import write_sheets
-    from .data.procedural.spec import FRAMES_OF_ORDER
+    from .data.procedural.spec import FRAMES_OF_EVENTS
 
     spec = ProceduralSpec(
         families=tuple(args.families) or FAMILIES,
@@ -68,11 +68,12 @@ def _draw(args: argparse.Namespace) -> int:
         motion_blur=args.motion_blur,
         speed=args.speed,
     )
-    if "order" in spec.families and spec.num_frames < FRAMES_OF_ORDER:
-        say(
-            f"clips of {spec.num_frames} frames are too short to tell the classes of 'order' "
-            f"apart; they need {FRAMES_OF_ORDER}"
-        )
+    for family, needed in FRAMES_OF_EVENTS.items():
+        if family in spec.families and spec.num_frames < needed:
+            say(
+                f"{spec.num_frames} frames are too few to tell all classes of {family} apart: "
+                f"{needed} show every event"
+            )
     counts = {split: getattr(args, split) for split in _SPLITS}
     if any(count < 0 for count in counts.values()):
         raise UserError(f"clips of a split cannot be fewer than 0: {counts}")

@@ -10,6 +10,7 @@ from video_mobile_former.data.procedural import ProceduralSpec, ProceduralVideo
 from video_mobile_former.data.procedural.cast import SUBSTEPS, Cast, draw_cast
 from video_mobile_former.data.procedural.draws import Draws
 from video_mobile_former.data.procedural.families import EVENTS, TABLE
+from video_mobile_former.data.procedural.spec import FRAMES_OF_EVENTS
 from video_mobile_former.data.procedural.targets import measure
 
 PLAIN = ProceduralSpec(
@@ -199,3 +200,19 @@ def test_lamps_are_seen_in_any_frame_of_each_eighth():
     eighths = glow.unflatten(1, (8, 4))[:, :, ::2].amin(2)  # two frames of sixteen in each
     assert bool((eighths[:, :2].amax(1) == 1).all())
     assert bool((eighths[:, 6:].amax(1) == 1).all())
+
+
+def test_events_fall_between_frames_where_these_are_few() -> None:
+    # Eight frames show every event; of four, scenes exist in which two classes are the same.
+    family, alike = "long_range", []
+    for frames in (4, FRAMES_OF_EVENTS[family]):
+        spec = dataclasses.replace(PLAIN, families=(family,), num_frames=frames)
+        video = ProceduralVideo(spec, seed=0)
+        places = torch.arange(6)
+        first, second = (
+            video.draw(0, places, torch.full((6,), video.class_names.index(name))).clips
+            for name in ("same_lamp", "other_lamp")
+        )
+        alike.append(sum(map(torch.equal, first, second)))
+    assert alike[0] > 0
+    assert alike[1] == 0

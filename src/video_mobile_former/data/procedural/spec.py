@@ -23,8 +23,9 @@ FAMILIES: tuple[str, ...] = (
 GENERATOR = 2
 """Raised whenever the same spec and seed would give other pictures: part of the name of a cache."""
 
-FRAMES_OF_ORDER = 8
-"""Frames that the events of the family ``order`` need to be told apart."""
+FRAMES_OF_EVENTS = {"order": 8, "long_range": 8}
+"""Frames without which an event may fall between two of them; some classes are then alike to the
+pixel."""
 
 _SHARES = ("motion_blur", "clutter", "occluders", "blips", "background_motion", "illumination")
 
@@ -44,8 +45,8 @@ class ProceduralSpec:
 
     Args:
         families: Names out of :data:`FAMILIES`; their classes are those of the clips.
-        num_frames: Frames T, at least 4. Motions cover the same way whatever T is; orders of events
-            need 8.
+        num_frames: Frames T, at least 4. Motions cover the same way whatever T is; events need 8,
+            see :data:`FRAMES_OF_EVENTS`.
         size: Height and width in pixels, 32 or more, even.
         motion_blur: Share of clips with an open shutter, 0 to 1. A blurred frame shows the axis of
             its motion: take 0 where single frames shall say nothing of the class.
