@@ -30,10 +30,7 @@ pixel by pixel, and :func:`write_dataset` uses that: every scene is shown in all
 from __future__ import annotations
 
 import contextlib
-import csv
 import hashlib
-import io
-import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -44,8 +41,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..console import track
-from ..errors import DataError, UserError
-from ..files import atomic_path, check_folder, write_json, write_text
+from ..errors import UserError
+from ..files import atomic_path
+from .drawn_folder import check_splits, make_room, write_index
 from .scenes import Scene, draw_scene
 
 # What one clip of speed 1 adds to (x, y, angle, size): widths of the picture to the right and
@@ -134,7 +132,7 @@ def write_dataset(
         for number in range(count)
         for motion in MOTIONS
     ]
-    _make_room(folder, parameters)
+    make_room(folder / _MANIFEST, parameters, lambda _: MOTIONS)
     missing = [row for row in rows if not (folder / row[0]).exists()]
     with _one_thread():
         for path, motion, _, group in track(missing, description="drawing clips"):
@@ -144,7 +142,7 @@ def write_dataset(
             with atomic_path(folder / path) as temporary:
                 write_video(temporary, clip, fps=fps)
     # Last of all: a folder with an index is complete.
-    return _write_index(folder / "clips.csv", rows)
+    return write_index(folder, rows)
 
 
 @contextlib.contextmanager
@@ -193,11 +191,7 @@ def write_video(path: str | Path, clip: Tensor, *, fps: int) -> None:
 def _check_parameters(
     clips_per_class: Mapping[str, int], size: int, num_frames: int, fps: int, seed: int
 ) -> dict[str, Any]:
-    if not clips_per_class or any(count < 1 for count in clips_per_class.values()):
-        raise UserError(f"clips_per_class must name splits with >= 1 clips, not {clips_per_class}")
-    for split in clips_per_class:
-        if not split.replace("-", "").replace("_", "").isalnum():
-            raise UserError(f"split {split!r} must be made of letters, digits, '-' and '_'")
+    check_splits(clips_per_class)
     if size < 16 or size % 2 or num_frames < 1 or fps < 1:
         raise UserError(
             "clips need an even size >= 16, num_frames >= 1 and fps >= 1, not "
@@ -211,40 +205,6 @@ def _check_parameters(
         "fps": fps,
         "seed": seed,
     }
-
-
-def _make_room(folder: Path, parameters: dict[str, Any]) -> None:
-    """Remove the clips of an earlier call with other parameters, and note the present ones."""
-    check_folder(folder)
-    manifest = folder / _MANIFEST
-    if manifest.exists():
-        try:
-            old = json.loads(manifest.read_text(encoding="utf-8"))
-            splits = list(old["clips_per_class"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{manifest} is damaged: delete the folder and try again") from error
-        if old == parameters:
-            return
-        # The index goes first and the note of the old parameters last: wherever this is
-        # interrupted, the next call takes it up again.
-        (folder / "clips.csv").unlink(missing_ok=True)
-        for split in splits:
-            for motion in MOTIONS:
-                for clip in (folder / split / motion).glob("*.mp4"):
-                    clip.unlink()
-    elif folder.exists() and any(folder.iterdir()):
-        raise DataError(f"{folder} holds other things: name an empty or new folder")
-    write_json(manifest, parameters)
-
-
-def _write_index(path: Path, rows: list[tuple[str, str, str, str]]) -> Path:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("path", "label", "split", "group"))
-    writer.writerows(rows)
-    if not path.exists() or path.read_text(encoding="utf-8") != text.getvalue():
-        write_text(path, text.getvalue())
-    return path
 
 
 def _generator(seed: int, group: str) -> torch.Generator:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,8 +9,9 @@ from typing import Any
 import torch
 
 from ...console import track
-from ...errors import DataError, UserError
-from ...files import atomic_path, check_folder, write_json, write_text
+from ...errors import UserError
+from ...files import atomic_path
+from ..drawn_folder import check_splits, make_room, write_index
 from ..synthetic import write_video
 from .spec import GENERATOR, ProceduralSpec
 from .stream import ProceduralVideo
@@ -53,7 +51,7 @@ def write_procedural(
     """
     folder = Path(folder)
     parameters = _checked(spec, clips_per_class, seed, fps)
-    _make_room(folder, parameters)
+    make_room(folder / _MANIFEST, parameters, _classes_of, may_hold="sheet-*.png")
     video = ProceduralVideo(spec, seed=seed)
     labels = torch.arange(len(video.class_names))
     rows = []
@@ -73,17 +71,13 @@ def write_procedural(
             with atomic_path(folder / names[i]) as temporary:
                 write_video(temporary, clip.transpose(0, 1).contiguous(), fps=fps)
     # Last of all: a folder with an index is complete.
-    return _write_index(folder / "clips.csv", rows)
+    return write_index(folder, rows)
 
 
 def _checked(
     spec: ProceduralSpec, clips_per_class: Mapping[str, int], seed: int, fps: int
 ) -> dict[str, Any]:
-    if not clips_per_class or any(count < 1 for count in clips_per_class.values()):
-        raise UserError(f"clips_per_class must name splits with >= 1 clips, not {clips_per_class}")
-    for split in clips_per_class:
-        if not split.replace("-", "").replace("_", "").isalnum():
-            raise UserError(f"split {split!r} must be made of letters, digits, '-' and '_'")
+    check_splits(clips_per_class)
     if fps < 1:
         raise UserError(f"fps must be >= 1, not {fps}")
     return {
@@ -95,36 +89,5 @@ def _checked(
     }
 
 
-def _make_room(folder: Path, parameters: dict[str, Any]) -> None:
-    """Remove the clips of an earlier call with other parameters, and note the present ones."""
-    manifest = folder / _MANIFEST
-    check_folder(folder)
-    if manifest.exists():
-        try:
-            old = json.loads(manifest.read_text(encoding="utf-8"))
-            names = ProceduralVideo(ProceduralSpec.from_dict(old["spec"])).class_names
-            splits = list(old["clips_per_class"])
-        except (ValueError, KeyError, TypeError, UserError) as error:
-            raise DataError(f"{manifest} is damaged: delete the folder and try again") from error
-        if old == parameters:
-            return
-        # The index goes first and the note of the old parameters last: wherever this is
-        # interrupted, the next call takes it up again.
-        (folder / "clips.csv").unlink(missing_ok=True)
-        for split in splits:
-            for name in names:
-                for clip in (folder / split / name).glob("*.mp4"):
-                    clip.unlink()
-    elif folder.exists() and any(not path.match("sheet-*.png") for path in folder.iterdir()):
-        raise DataError(f"{folder} holds other things: name an empty or new folder")
-    write_json(manifest, parameters)
-
-
-def _write_index(path: Path, rows: list[tuple[str, str, str, str]]) -> Path:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("path", "label", "split", "group"))
-    writer.writerows(rows)
-    if not path.exists() or path.read_text(encoding="utf-8") != text.getvalue():
-        write_text(path, text.getvalue())
-    return path
+def _classes_of(parameters: Mapping[str, Any]) -> tuple[str, ...]:
+    return ProceduralVideo(ProceduralSpec.from_dict(parameters["spec"])).class_names

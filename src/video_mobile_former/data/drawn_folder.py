@@ -1,0 +1,85 @@
+"""A folder of drawn clips: what it was drawn with, room for others, and its index."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..errors import DataError, UserError
+from ..files import check_folder, write_json, write_text
+
+
+def check_splits(clips_per_class: Mapping[str, int]) -> None:
+    """Refuse splits without clips, and names that are no names of folders.
+
+    Raises:
+        UserError: If there are any.
+    """
+    if not clips_per_class or any(count < 1 for count in clips_per_class.values()):
+        raise UserError(f"clips_per_class must name splits with >= 1 clips, not {clips_per_class}")
+    for split in clips_per_class:
+        if not split.replace("-", "").replace("_", "").isalnum():
+            raise UserError(f"split {split!r} must be made of letters, digits, '-' and '_'")
+
+
+def make_room(
+    manifest: Path,
+    parameters: Mapping[str, Any],
+    classes_of: Callable[[Mapping[str, Any]], Sequence[str]],
+    *,
+    may_hold: str | None = None,
+) -> None:
+    """Remove the clips of an earlier call with other parameters, and note the present ones.
+
+    Args:
+        manifest: JSON file in the folder that notes them.
+        parameters: All that decides what is drawn, as JSON data, with ``clips_per_class``.
+        classes_of: Class names of noted parameters.
+        may_hold: Pattern of files that may lie in the folder although nothing was drawn there.
+
+    Raises:
+        DataError: If the note is damaged, or the folder holds other things.
+        UserError: If the folder cannot be written to.
+    """
+    folder = manifest.parent
+    check_folder(folder)
+    if manifest.exists():
+        try:
+            old = json.loads(manifest.read_text(encoding="utf-8"))
+            classes, splits = classes_of(old), list(old["clips_per_class"])
+        except (ValueError, KeyError, TypeError, UserError) as error:
+            raise DataError(f"{manifest} is damaged: delete the folder and try again") from error
+        if old == parameters:
+            return
+        # The index goes first and the note of the old parameters last: wherever this is
+        # interrupted, the next call takes it up again.
+        (folder / "clips.csv").unlink(missing_ok=True)
+        for split in splits:
+            for name in classes:
+                for clip in (folder / split / name).glob("*.mp4"):
+                    clip.unlink()
+    elif folder.exists() and any(
+        may_hold is None or not path.match(may_hold) for path in folder.iterdir()
+    ):
+        raise DataError(f"{folder} holds other things: name an empty or new folder")
+    write_json(manifest, parameters)
+
+
+def write_index(folder: Path, rows: Sequence[tuple[str, str, str, str]]) -> Path:
+    """Write ``clips.csv`` with the columns path, label, split and group, unless it says the same.
+
+    Returns:
+        Its path.
+    """
+    path = folder / "clips.csv"
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("path", "label", "split", "group"))
+    writer.writerows(rows)
+    if not path.exists() or path.read_text(encoding="utf-8") != text.getvalue():
+        write_text(path, text.getvalue())
+    return path
