@@ -27,6 +27,8 @@ class Benchmark:
 @pytest.fixture
 def benchmark(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.syspath_prepend(FOLDER)
+    for name in MODULES:  # other tests have a module of the same bare name
+        monkeypatch.delitem(sys.modules, name, raising=False)
     yield Benchmark()
     for name in MODULES:
         sys.modules.pop(name, None)

@@ -13,7 +13,7 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from nasty_clips import NastyDataset
 from video_mobile_former.data.quarantine import read_quarantine
-from video_mobile_former.training import fit as fit_module
+from video_mobile_former.training import file_clips
 from video_mobile_former.training.fit import fit
 from video_mobile_former.training.interrupt import TrainingInterrupted
 from video_mobile_former.training.recipe import Recipe
@@ -55,7 +55,7 @@ def test_a_run_over_files_that_stop_processes_finishes_and_resumes_to_the_same_c
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(fit_module, "ClipDataset", NastyDataset)
+    monkeypatch.setattr(file_clips, "ClipDataset", NastyDataset)
     monkeypatch.setattr(_MultiProcessingDataLoaderIter._try_get_data, "__defaults__", (0.3,))
     changes = {
         "data__path": str(nasty_csv),
