@@ -19,12 +19,14 @@ import torch
 from safetensors.torch import save_file
 
 from video_mobile_former import UserError, create_model, load_checkpoint
-from video_mobile_former.files import atomic_path, write_json
+from video_mobile_former.files import atomic_files, write_json
 from video_mobile_former.models import shipped_weights
 from video_mobile_former.models.video_model import VideoModel
 from video_mobile_former.training.run_folder import RunFolder
 
 MAX_BYTES = 12_000_000
+MAX_DIFFERENCE = 0.02
+"""Of a logit, as part of the largest one."""
 LIMITS = (
     "Learned from drawn clips alone: what motion looks like, not what things are. Fine-tune them; "
     "the head is new. Colours and textures of real video are not among what they have seen."
@@ -103,19 +105,24 @@ def main(argv: list[str] | None = None) -> int:
             raise UserError(f"{args.run}: not the layers of {name}; weights of it fit nobody")
         transfer = None if args.transfer is None else json.loads(args.transfer.read_text())
         about = card(model, name, RunFolder(args.run), transfer and transfer.get("summary"))
-        args.folder.mkdir(parents=True, exist_ok=True)
         target = args.folder / f"{name}-procedural.safetensors"
-        with atomic_path(target) as path:
-            save_file(half(model), path, metadata={"license": "Apache-2.0"})
-        write_json(target.with_suffix(".json"), about)
-        total = sum(path.stat().st_size for path in args.folder.glob("*.safetensors"))
+        # Both take their place only when they are known to be right, and small enough.
+        with atomic_files([target, target.with_suffix(".json")]) as folder:
+            staged = folder / target.name
+            save_file(half(model), staged, metadata={"license": "Apache-2.0"})
+            write_json(staged.with_suffix(".json"), about)
+            others = [path for path in args.folder.glob("*.safetensors") if path != target]
+            total = sum(path.stat().st_size for path in (staged, *others))
+            if total > MAX_BYTES:
+                raise UserError(f"{args.folder}: {total} bytes would be more than {MAX_BYTES}")
+            found = difference(model, name, folder)
+            if not found < MAX_DIFFERENCE:
+                raise UserError(
+                    f"{target} would not give the results of {args.run}: a logit differs by "
+                    f"{found:.1e} of the largest"
+                )
         print(f"{target}: {target.stat().st_size / 1e6:.2f} MB, {total / 1e6:.2f} MB in all")
-        if total > MAX_BYTES:
-            raise UserError(f"{args.folder}: {total} bytes are more than {MAX_BYTES}")
-        found = difference(model, name, args.folder)
         print(f"largest difference of a logit to single precision: {found:.1e} of the largest")
-        if not found < 0.02:
-            raise UserError(f"{target} does not give the results of {args.run}")
     except UserError as error:
         print(f"ship_weights: error: {error}", file=sys.stderr)
         return 2

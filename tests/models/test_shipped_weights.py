@@ -41,6 +41,13 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
     weights = folder / "weights"
     assert tool.main([str(folder), "--folder", str(weights)]) == 0
     assert tool.main([str(folder / "none"), "--folder", str(weights)]) == 2
+    before = {path.name: path.read_bytes() for path in weights.iterdir()}
+    for limit in ("MAX_BYTES", "MAX_DIFFERENCE"):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(tool, limit, 0)
+            assert tool.main([str(folder), "--folder", str(weights)]) == 2
+        # What stood there stays, and nothing beside it.
+        assert {path.name: path.read_bytes() for path in weights.iterdir()} == before
     return model.eval(), weights
 
 

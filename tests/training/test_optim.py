@@ -194,3 +194,15 @@ def test_lamb_has_the_groups_of_the_others() -> None:
         assert [group[key] for group in groups] == [group[key] for group in usual]
     assert all(group["adam"] == (group["weight_decay"] == 0) for group in groups)
     assert [len(g["params"]) for g in groups] == [len(g["params"]) for g in usual]
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lamb"])
+def test_layers_of_training_alone_learn_with_every_optimiser(optimizer: str) -> None:
+    if optimizer == "lamb":
+        pytest.importorskip("pytorch_optimizer")
+    beside = torch.nn.Linear(3, 2)
+    recipe = OptimRecipe(optimizer=optimizer)  # pyright: ignore[reportArgumentType] - a literal
+    found = build_optimizer(torch.nn.Linear(4, 3), recipe, extra=beside)
+    held = {id(p): group["weight_decay"] for group in found.param_groups for p in group["params"]}
+    assert held[id(beside.weight)] == recipe.weight_decay
+    assert held[id(beside.bias)] == 0

@@ -95,7 +95,7 @@ def build_optimizer(
     1904.00962 as pytorch-optimizer has it.
     """
     if recipe.optimizer == "lamb":
-        return _lamb(model, recipe)
+        return _lamb(model, recipe, extra)
     groups = parameter_groups(model, recipe.weight_decay, recipe.layer_decay)
     if extra is not None:
         groups += parameter_groups(extra, recipe.weight_decay)
@@ -115,8 +115,10 @@ def require_lamb() -> Any:
     return require("pytorch_optimizer", extra="lamb", purpose="the optimiser lamb")
 
 
-def _lamb(model: nn.Module, recipe: OptimRecipe) -> torch.optim.Optimizer:
+def _lamb(model: nn.Module, recipe: OptimRecipe, extra: nn.Module | None) -> torch.optim.Optimizer:
     groups = parameter_groups(model, 1.0, recipe.layer_decay)
+    if extra is not None:
+        groups += parameter_groups(extra, 1.0)
     for group in groups:
         # What does not decay is not scaled by its norm either: a bias near 0 would never move.
         group["adam"] = group["weight_decay"] == 0

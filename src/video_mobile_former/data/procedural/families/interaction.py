@@ -6,6 +6,7 @@ the other, in any direction. There may be a third that stands by.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -94,7 +95,7 @@ def _strike(pair: _Pair) -> tuple[Tensor, Tensor]:
     return pair.line(pair.gap + gone * pair.speed, come)
 
 
-def _act(play: object) -> Act:
+def _act(play: Callable[[_Pair], tuple[Tensor, Tensor]]) -> Act:
     def act(cast: Cast, draws: Draws) -> None:
         cast.at_least(2)
         gap = draws.uniform(1, low=0.34, high=0.46)
@@ -103,7 +104,7 @@ def _act(play: object) -> Act:
         swapped = draws.chance(0.5)
         touch = cast.size[:, :2, 0].sum(1, keepdim=True) * 0.85
         pair = _Pair(cast.time[None], gap, touch, cast.speed, draws)
-        first, second = play(pair)  # type: ignore[operator]
+        first, second = play(pair)
         across = torch.stack([-along[:, 1], along[:, 0]], -1)
         start = cast.xy[:, :1].clone()
         places = torch.stack([first, second], 1)  # (n, 2, F, 2) along and across
