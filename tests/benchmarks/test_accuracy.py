@@ -138,6 +138,8 @@ def test_the_command_lists_what_is_left(
         f"a                     {name}" for name in ("vmf", "light CNN", "X3D", "MoViNet")
     ]
     about = {"row": "vmf (1g)", "data": "a", "seed": 3, "epochs": 20, "clips": None}
-    (tmp_path / "compare-64.jsonl").write_text(json.dumps(about) + "\n")
-    benchmark.run.main()
-    assert len(capsys.readouterr().out.splitlines()) == 3
+    for device, count in (("cuda", 4), ("cpu", 3)):
+        line = json.dumps({**about, "device": device})
+        (tmp_path / "compare-64.jsonl").write_text(line + "\n")
+        benchmark.run.main()
+        assert len(capsys.readouterr().out.splitlines()) == count
