@@ -33,7 +33,9 @@ def read(path: Path) -> list[dict[str, Any]]:
 
 
 def key_of(run: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(run.get(name) for name in KEY)
+    # How many real clips are tested is up to their list; drawn ones are as many as were asked for.
+    tested = run["test_clips"] if run.get("clips") is not None else None
+    return (*(run.get(name) for name in KEY), tested)
 
 
 def add(path: Path, run: dict[str, Any]) -> None:

@@ -104,6 +104,7 @@ def describe(entry: Entry, data: str, seed: int, args: argparse.Namespace) -> di
         "seed": seed,
         "epochs": args.procedural_epochs if drawn else args.epochs,
         "clips": args.train_clips if drawn else None,
+        "test_clips": args.test_clips if drawn else None,
         "generator": GENERATOR if drawn else None,
         "model": entry.model,
         "options": entry.options,

@@ -170,6 +170,17 @@ def test_what_a_model_with_balanced_classes_was_trained_for_is_said(
     assert evaluate(model, motion_index, num_workers=0, device="cpu").notes == ()
 
 
+def test_a_head_that_has_learned_no_classes_is_told(
+    motion_index: ClipIndex, motion_model: Callable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = motion_model(MOTIONS)
+    model.info = {"training": {"recipe": {"pretrain": {"task": "masked_features"}}}}
+    found = evaluate(model, motion_index, num_workers=0, device="cpu")
+    assert "its head has learned no classes" in found.notes[0]
+    # Lines of a terminal are wrapped.
+    assert "its head has learned no classes" in " ".join(capsys.readouterr().err.split())
+
+
 def test_full_coverage_tells_its_mean_cost(motion_index: ClipIndex, motion_model: Callable) -> None:
     # Five frames at 10 a second: dense clips of 2 frames need three.
     model = motion_model(MOTIONS, num_frames=2, sampling="dense", stride=1, stride_fps=10.0)

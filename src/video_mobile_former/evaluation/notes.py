@@ -7,6 +7,7 @@ from typing import Any
 from torch import nn
 
 from ..data.index import ClipIndex
+from ..inference.scorer import untrained_head
 from .result import TRAINED_ON, Method
 
 _FEW_GROUPS = 20
@@ -28,6 +29,9 @@ def notes_of(method: Method, index: ClipIndex, model: nn.Module) -> list[str]:
             "0), so nothing moved. This tells what is recognised without motion; it is not the "
             "accuracy of the model."
         )
+    untrained = untrained_head(model)
+    if untrained is not None:
+        notes.append(untrained)
     notes += data_notes(index)
     if not method.class_order_checked:
         notes.append(

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ..clip import ClipSpec
+from ..console import say
 from ..data.transforms import normalize
 from ..errors import UserError
 from ..profiling.machine import processor_name
@@ -61,6 +62,9 @@ class Scorer:
         self.average: Average = average
         self.views_at_once = views_at_once
         self.model = _inference_copy(model).to(self.device)
+        untrained = untrained_head(model)
+        if untrained is not None:
+            say(untrained)
 
     @torch.inference_mode()
     def __call__(self, clips: Tensor) -> Tensor:
@@ -134,6 +138,19 @@ def clip_spec(model: nn.Module) -> ClipSpec:
     if not isinstance(clip, ClipSpec):
         raise UserError(f"{type(model).__name__} has no ClipSpec in its attribute 'clip'")
     return clip
+
+
+def untrained_head(model: nn.Module) -> str | None:
+    """A sentence to say where the checkpoint's training had no classes; None where it had some."""
+    info = getattr(model, "info", None)
+    for key in ("training", "recipe", "pretrain", "task"):
+        info = info.get(key) if isinstance(info, dict) else None
+    if info != "masked_features":
+        return None
+    return (
+        "The model was pre-trained without labels (masked features): its head has learned no "
+        "classes, and what it tells is chance. Fine-tune it first: vmf train --data DATA --model FOLDER."
+    )
 
 
 def named_classes(model: nn.Module) -> tuple[str, ...] | None:
