@@ -61,7 +61,9 @@ def train(entry: Entry, task: Task, schedule: Schedule, seed: int, device: str) 
     spec = clip_spec(entry)
     steps = len(task.train) // schedule.batch_size
     if not steps:
-        sys.exit(f"{task.name}: {len(task.train)} clips do not fill a batch of {schedule.batch_size}")
+        sys.exit(
+            f"{task.name}: {len(task.train)} clips do not fill a batch of {schedule.batch_size}"
+        )
     marks = {round(steps * schedule.epochs * (i + 1) / CURVE_POINTS) for i in range(CURVE_POINTS)}
     curve: list[dict[str, float]] = []
     seconds, step, right, loss = 0.0, 0, torch.empty(0), torch.empty(0)

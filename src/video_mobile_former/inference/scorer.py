@@ -149,7 +149,8 @@ def untrained_head(model: nn.Module) -> str | None:
         return None
     return (
         "The model was pre-trained without labels (masked features): its head has learned no "
-        "classes, and what it tells is chance. Fine-tune it first: vmf train --data DATA --model FOLDER."
+        "classes, and what it tells is chance. Fine-tune it first: "
+        "vmf train --data DATA --model FOLDER."
     )
 
 
