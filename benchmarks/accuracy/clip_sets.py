@@ -25,7 +25,8 @@ from video_mobile_former.data.procedural import GENERATOR, ProceduralSpec, Proce
 from video_mobile_former.data.sampling import uniform
 from video_mobile_former.files import atomic_path
 
-FRAMES_KEPT = 16
+FRAMES_KEPT = {48: 32, 64: 16, 112: 16}
+"""By the size that the family sees: at least as many as any network of its table takes."""
 TRAIN_SEED, TEST_SEED = 1000, 2000
 """Procedural clips to learn from and to test on come from generators with different seeds."""
 _DRAWN_AT_ONCE = 64
@@ -61,20 +62,20 @@ class Task:
 def real_task(csv: Path, size: int, *, flips: bool) -> Task:
     """Decode a list with train and test splits."""
     index = load_index(csv)
-    short = size * 5 // 4
+    short, kept = size * 5 // 4, FRAMES_KEPT[size]
     train, test = (
-        ClipSet(_decoded(part, short), torch.from_numpy(part.table.label.astype(np.int64)))
+        ClipSet(_decoded(part, short, kept), torch.from_numpy(part.table.label.astype(np.int64)))
         for part in (index.split("train"), index.split("test"))
     )
     return Task(csv.parent.name, index.class_names, None, train, test, flips)
 
 
-def _decoded(index: ClipIndex, short: int) -> list[Tensor]:
+def _decoded(index: ClipIndex, short: int, kept: int) -> list[Tensor]:
     out = []
     for clip in track(index.clips, description="decoding", total=len(index)):
         with VideoReader(clip.path, offset=clip.offset, size=clip.size) as reader:
             times = reader.timestamps(clip.start_seconds, clip.end_seconds)
-            out.append(reader.frames(times[uniform(times, FRAMES_KEPT)], short).contiguous())
+            out.append(reader.frames(times[uniform(times, kept)], short).contiguous())
     return out
 
 
@@ -82,7 +83,7 @@ def procedural_task(
     size: int, work: Path, *, families: tuple[str, ...], num_train: int, num_test: int
 ) -> Task:
     """Draw clips of some families, or of all; they are kept in ``work`` for the next run."""
-    spec = ProceduralSpec(num_frames=FRAMES_KEPT, size=size * 5 // 4)
+    spec = ProceduralSpec(num_frames=FRAMES_KEPT[size], size=size * 5 // 4)
     if families:
         spec = dataclasses.replace(spec, families=families)
     video = ProceduralVideo(spec, seed=TRAIN_SEED)

@@ -1,13 +1,16 @@
 """Which networks are compared, and on clips of which size: MACs are matched at these clips.
 
 On two cores native clips are out of reach, so every budget is scaled down: the Video Mobile-Former
-of a budget takes 8 frames of 64² (or 112²), and every other network takes the frames and size at
-which it costs as much, as its paper would scale it. Sizes at which a network wastes much on padding
-(just above a multiple of 32) are avoided.
+of a budget takes 16 frames of 48², its native number, or 8 frames of 64² or 112², and every other
+network takes the frames and size at which it costs as much, as its paper would scale it. Sizes at
+which a network wastes much on padding (just above a multiple of 32) are avoided. More frames are an
+advantage of their own where events are short, so at 48² the light CNN also takes the very clip of
+the Video Mobile-Former, with as many more channels as the tokens would cost.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,7 +56,50 @@ def matched(budget: str, rows: dict[str, tuple[str, int, int]]) -> tuple[Entry, 
     return tuple(Entry(f"{row} ({budget})", *clip) for row, clip in rows.items())
 
 
+_WIDER = (12, 12, 26, 26, 52, 52, 68, 102, 102)
+"""Channels at which ``vmf_1g_cnn`` costs on the same clip what ``vmf_1g`` costs with its tokens."""
+
+
+def wider(model: str, channels: Sequence[int]) -> dict[str, Any]:
+    """The argument that gives the blocks of a model other output channels."""
+    with torch.device("meta"):
+        rows = create_model(model, 2).architecture["blocks"]
+    return {"blocks": [[*r[:2], c, *r[3:]] for r, c in zip(rows, channels, strict=True)]}
+
+
 BUDGETS: dict[int, dict[str, tuple[Entry, ...]]] = {
+    48: {
+        "0.5g": matched(
+            "0.5g",
+            {
+                "vmf": ("vmf_500m", 16, 48),
+                "light CNN": ("vmf_500m_cnn", 20, 48),
+                "X3D": ("x3d_xs", 4, 32),
+                "MoViNet": ("movinet_a0", 6, 48),
+            },
+        ),
+        "1g": (
+            *matched(
+                "1g",
+                {
+                    "vmf": ("vmf_1g", 16, 48),
+                    "light CNN": ("vmf_1g_cnn", 18, 48),
+                    "X3D": ("x3d_xs", 8, 32),
+                    "MoViNet": ("movinet_a0", 11, 48),
+                },
+            ),
+            Entry("wider light CNN (1g)", "vmf_1g_cnn", 16, 48, wider("vmf_1g_cnn", _WIDER)),
+        ),
+        "2g": matched(
+            "2g",
+            {
+                "vmf": ("vmf_2g", 16, 48),
+                "light CNN": ("vmf_2g_cnn", 18, 48),
+                "X3D": ("x3d_xs", 14, 32),
+                "MoViNet": ("movinet_a0", 20, 48),
+            },
+        ),
+    },
     64: {
         "0.5g": matched(
             "0.5g",
@@ -135,5 +181,6 @@ _CHANGES: dict[str, dict[str, Any]] = {
 
 
 def ablations(size: int) -> tuple[Entry, ...]:
-    """One change at a time to the ablated variant, all on clips of 8 frames."""
-    return tuple(Entry(row, ABLATED, 8, size, options) for row, options in _CHANGES.items())
+    """One change at a time to the ablated variant, all on the clip that it is compared on."""
+    frames = BUDGETS[size]["1g"][0].num_frames
+    return tuple(Entry(row, ABLATED, frames, size, options) for row, options in _CHANGES.items())

@@ -45,11 +45,11 @@ def bright_or_dark(benchmark: Any) -> Any:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("size", [64, 112])
+@pytest.mark.parametrize("size", [48, 64, 112])
 def test_networks_of_a_budget_cost_the_same(benchmark: Any, size: int) -> None:
     for budget, entries in benchmark.networks.BUDGETS[size].items():
         costs = [entry.cost(24)["macs_per_view"] for entry in entries]
-        assert len(costs) == 4
+        assert len(costs) >= 4
         assert all(0.85 <= cost / costs[0] <= 1.2 for cost in costs), (budget, costs)
 
 
