@@ -30,7 +30,8 @@ from torch import Tensor, nn
 from ..clip import ClipSpec
 from ..errors import UserError
 from ..layers.bridge import MobileToFormer
-from ..layers.conv import ConvNorm, TemporalConvKind, channel_shuffle, norm_as_affine
+from ..layers.conv import ConvNorm, TemporalConvKind, norm_as_affine
+from ..layers.forms import channel_shuffle
 from .block import Block, BlockRow, attention_map, checkpointed, seen_by_tokens
 from .token_options import ActivationKind, Bridges, TokensPer, check_token_arguments
 from .video_model import Form, VideoModel, check_arguments, check_choice, check_counts
