@@ -171,7 +171,7 @@ class Keeper(pl.Callback):
         if totals.failed:
             self.progress.line(
                 f"epoch {at.epoch}: {totals.failed} clips could not be read and were left out: "
-                f"{task.named_failures()}"
+                f"{totals.named_failures()}"
             )
         self._finish_epoch(trainer, task)
 
