@@ -27,9 +27,10 @@ from video_mobile_former.data.index import ClipIndex, load_index
 from video_mobile_former.data.synthetic import write_dataset
 from video_mobile_former.evaluation import evaluate
 from video_mobile_former.export.artifact import info_path
-from video_mobile_former.export.exporting import ExportRequest, export_model
+from video_mobile_former.export.exporting import export_model
 from video_mobile_former.export.loading import load_model
 from video_mobile_former.export.quantize import draw_calibration
+from video_mobile_former.export.request import ExportRequest
 from video_mobile_former.export.targets import get_target
 from video_mobile_former.models.video_model import VideoModel
 

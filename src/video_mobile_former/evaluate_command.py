@@ -1,22 +1,133 @@
-"""The command ``vmf evaluate`` for several models: measure each, then compare."""
+"""The command ``vmf evaluate``: measure a model, or several and then compare them."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .console import say
+from .data_commands import add_source_options, source_of, warn_of_fold
 from .errors import UserError
 from .files import check_folder
+from .shared_options import add_run_options, add_views, model_of, print_json, reading_of
 
 if TYPE_CHECKING:
+    from .data.index import ClipIndex
     from .evaluation import Evaluation, MultiLabelEvaluation
+    from .export.runner import ExportedModel
+    from .models import VideoModel
 
 Measured = tuple["Evaluation | MultiLabelEvaluation", str]
 """An evaluation and the name of the split."""
+
+
+def add_evaluate(commands: Any) -> None:
+    """Add ``evaluate`` to the commands of ``vmf``.
+
+    Args:
+        commands: The sub-parsers of ``vmf``.
+    """
+    summary = "measure and compare checkpoints on labelled clips"
+    parser = commands.add_parser("evaluate", help=summary, description=summary.capitalize())
+    parser.set_defaults(run=_evaluate)
+    parser.add_argument(
+        "models",
+        nargs="+",
+        metavar="MODEL",
+        help="checkpoint folder, as runs/x/best, artefact of export, or report of an earlier "
+        "evaluation; several are compared",
+    )
+    parser.add_argument(
+        "--data", help="folder of class folders, CSV with path,label, or what --format says"
+    )
+    add_source_options(parser)
+    parser.add_argument("--split", help="split to measure; default: test, else val, else all")
+    parser.add_argument(
+        "--out",
+        help="folder of the report; default: beside the checkpoint, of several ./comparison",
+    )
+    add_views(parser, several=True)
+    parser.add_argument("--batch_size", type=int, default=8, help="clips at once (default: 8)")
+    parser.add_argument(
+        "--freeze_frame",
+        type=int,
+        metavar="K",
+        help="show only the K-th sampled frame (from 0): how much is recognised without motion",
+    )
+    parser.add_argument(
+        "--no_pictures", action="store_true", help="no frames of wrong clips on the page"
+    )
+    add_run_options(parser)
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from .evaluation.predictions import is_report
+
+    if len(args.models) > 1:
+        return compare_models(args)
+    args.model = args.models[0]
+    args.num_views = per_model("num_views", args.num_views, 1)[0]
+    args.num_crops = per_model("num_crops", args.num_crops, 1)[0]
+    if args.out:
+        check_folder(args.out)
+    if is_report(args.model):
+        raise UserError(f"{args.model} is a report: name others to compare it with")
+    result, split = _measure(args, model_of(args))
+    folder = Path(args.model)
+    default = folder.parent / f"{folder.name}-on-{split}"
+    page = result.write(args.out or default)
+    if args.json:
+        print_json(result.to_dict())
+    else:
+        print(result.summary())
+    say(f"report: {page}")
+    return 0
+
+
+def _measure(args: argparse.Namespace, model: VideoModel | ExportedModel) -> Measured:
+    from .data.index import load_index
+    from .evaluation import evaluate, evaluate_multi_label
+
+    # Labels are names: with the checkpoint's own list they cannot end up in another order.
+    source = source_of(args)
+    if model.multi_label:
+        # The label column of a list is read as the model needs it.
+        source = dataclasses.replace(source, multi_label=True)
+    index = load_index(
+        source, class_names=model.class_names, class_names_of=f"the model {args.model}"
+    )
+    warn_of_fold(model.info, args)
+    split = args.split or _default_split(index)
+    run = functools.partial(evaluate, thumbnails=not args.no_pictures)
+    result = (evaluate_multi_label if index.multi_label else run)(
+        model,
+        index,
+        split=split,
+        num_views=args.num_views,
+        num_crops=args.num_crops,
+        batch_size=args.batch_size,
+        num_workers=args.num_workers,
+        device=args.device,
+        precision=args.precision,
+        freeze_frames=args.freeze_frame,
+        average=args.average,
+        model_name=args.model,
+        reading=reading_of(args),
+    )
+    return result, split or "all"
+
+
+def _default_split(index: ClipIndex) -> str | None:
+    splits = index.splits()
+    found = next((name for name in ("test", "val") if name in splits), None)
+    if found is not None:
+        say(f"measuring the {found} split of {index.source} (others: --split)")
+    return found
 
 
 def per_model(name: str, values: Sequence[Any], count: int) -> list[Any]:
@@ -31,17 +142,11 @@ def per_model(name: str, values: Sequence[Any], count: int) -> list[Any]:
     return list(values) * count if len(values) == 1 else list(values)
 
 
-def compare_models(
-    args: argparse.Namespace,
-    load: Callable[[argparse.Namespace], Any],
-    measure: Callable[[argparse.Namespace, Any], Measured],
-) -> int:
+def compare_models(args: argparse.Namespace) -> int:
     """Measure models, or read what was measured, and write the comparison.
 
     Args:
         args: Options of the command; ``models`` are at least two.
-        load: Loads the model ``args.model``.
-        measure: Measures a loaded model as its options say.
 
     Raises:
         UserError: If models, reports or clips do not belong together.
@@ -67,7 +172,7 @@ def compare_models(
     for path, name in zip(args.models, names, strict=True):
         run: Any = load_run(path, name) if is_report(path) else None
         args.model = path
-        model: Any = None if run is not None else load(args)
+        model: Any = None if run is not None else model_of(args)
         runs.append(run)
         models.append(model)
         classes = (run or model).class_names
@@ -81,7 +186,7 @@ def compare_models(
         one = argparse.Namespace(
             **{**vars(args), "model": path, "num_views": views[i], "num_crops": crops[i]}
         )
-        result, _ = measure(one, model)
+        result, _ = _measure(one, model)
         result.write(out / "models" / folders[i])
         runs[i] = run_of(result, name)
     found = compare(runs)
@@ -94,21 +199,6 @@ def compare_models(
         say(line)
     say(f"comparison: {page}")
     return 0
-
-
-def views_number(text: str) -> int | str:
-    """Read a number of views, or ``full``.
-
-    Raises:
-        argparse.ArgumentTypeError: If it is neither.
-    """
-    if text == "full":
-        return text
-    try:
-        return int(text)
-    except ValueError:
-        message = f"takes a whole number or 'full', not {text!r}"
-        raise argparse.ArgumentTypeError(message) from None
 
 
 def short_names(paths: Sequence[str]) -> list[str]:

@@ -95,7 +95,8 @@ def add_export(
 
 
 def _export(args: argparse.Namespace, source_of: Callable[[argparse.Namespace], DataSource]) -> int:
-    from .export.exporting import ExportRequest, check_request, export_model, to_report
+    from .export.exporting import export_model, to_report
+    from .export.request import ExportRequest, check_request
 
     request = ExportRequest(
         target=args.to,
@@ -171,9 +172,9 @@ def _calibration(
     request: Any,
 ) -> Any:
     from .data.index import load_index
-    from .export.exporting import clip_of
     from .export.quantize import draw_calibration
     from .export.quantize.calibration import NUM_CLIPS
+    from .export.request import clip_of
 
     source = source_of(argparse.Namespace(**{**vars(args), "data": args.calibrate}))
     count = NUM_CLIPS if args.calibrate_clips is None else args.calibrate_clips

@@ -6,7 +6,8 @@ from torch import nn
 
 from video_mobile_former.errors import UserError
 from video_mobile_former.export import exporting, parity, to_onnx
-from video_mobile_former.export.exporting import ExportRequest, describe, export_model
+from video_mobile_former.export.exporting import export_model
+from video_mobile_former.export.request import ExportRequest, describe
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ import pytest
 from mobile_models import small_model
 
 from video_mobile_former.errors import CheckpointError, UserError
-from video_mobile_former.export.exporting import ExportRequest, export_model
+from video_mobile_former.export.exporting import export_model
 from video_mobile_former.export.loading import load_artifact, read_info
+from video_mobile_former.export.request import ExportRequest
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("coremltools") is None,

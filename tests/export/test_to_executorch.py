@@ -9,9 +9,10 @@ import torch
 from mobile_models import small_model
 
 from video_mobile_former.errors import CheckpointError, UserError
-from video_mobile_former.export.exporting import Exported, ExportRequest, describe, export_model
+from video_mobile_former.export.exporting import Exported, export_model
 from video_mobile_former.export.graph import ExportGraph
 from video_mobile_former.export.loading import load_artifact, read_info
+from video_mobile_former.export.request import ExportRequest, describe
 from video_mobile_former.export.targets import WriteOptions, get_target
 
 pytest.importorskip("executorch.version", reason="ExecuTorch is not installed")

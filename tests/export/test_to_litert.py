@@ -9,8 +9,9 @@ import torch
 from mobile_models import small_model
 
 from video_mobile_former.errors import CheckpointError
-from video_mobile_former.export.exporting import Exported, ExportRequest, export_model
+from video_mobile_former.export.exporting import Exported, export_model
 from video_mobile_former.export.loading import load_artifact, read_info
+from video_mobile_former.export.request import ExportRequest
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("litert_torch") is None,

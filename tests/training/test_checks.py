@@ -17,6 +17,7 @@ from video_mobile_former.training import fit as fit_module
 from video_mobile_former.training.checks import check_device, check_sync_batchnorm
 from video_mobile_former.training.recipe import Recipe, recipe_from_dict
 from video_mobile_former.training.run_folder import RunFolder
+from video_mobile_former.training.trainer import make_trainer
 
 Make = Callable[..., Recipe]
 
@@ -111,7 +112,7 @@ def test_several_processes_are_told_to_share(
     devices: int, wanted: bool, small_recipe: Make
 ) -> None:
     recipe = small_recipe(train__sync_batchnorm=wanted, train__devices=devices)
-    trainer = fit_module._trainer(recipe, RunFolder(str(recipe.out)), pl.Callback(), ())
+    trainer = make_trainer(recipe, RunFolder(str(recipe.out)), pl.Callback(), ())
     sync: Any = getattr(trainer.strategy, "_layer_sync", None)
     assert (sync is not None) == (wanted and devices == 2)
     if sync is not None:

@@ -16,8 +16,8 @@ from av.video.frame import VideoFrame
 
 from ..errors import VideoError
 from .bytes import read_bytes
+from .class_folders import PICTURE_SUFFIXES
 from .limits import check_time
-from .listing import PICTURE_SUFFIXES
 from .natural import natural_key
 from .opening import READ_ERRORS
 from .packets import PacketTable

@@ -12,36 +12,29 @@
 
 from __future__ import annotations
 
-import contextlib
 import csv
 import dataclasses
-import functools
 import io
-import os
 import platform
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import av
 
-from ..console import say, track
+from ..console import say
 from ..errors import DataError
 from ..files import write_text
 from ..version import __version__
-from .decode import VideoReader
-from .file_names import output_names
-from .frame_source import Reading
 from .index import ClipIndex
+from .prepare_tasks import PrepareTask, bytes_before, is_of, plan, record_of, work_through
 from .prepared_folder import FORMAT, PreparedFolder
 from .quarantine import write_quarantine
 from .source import Fault
-from .table import Clip
-from .transcode import Prepared, PrepareSettings, transcode
-from .work_folder import origin
-from .workers import TaskFailure, run_tasks, usable_cores
+from .transcode import PrepareSettings
+from .workers import TaskFailure, usable_cores
 
 
 @dataclass(frozen=True)
@@ -67,17 +60,6 @@ class PrepareResult:
         """The same as JSON data."""
         failures = [{"name": name, "reason": reason} for name, reason in self.failures]
         return {**dataclasses.asdict(self), "out": str(self.out), "failures": failures}
-
-
-@dataclass(frozen=True)
-class _Task:
-    clip: Clip
-    output: str
-    """Relative to the folder."""
-    origin: tuple[int, int] | None
-    """Bytes and time of change of the source; None where that cannot be told."""
-    partial: str
-    settings: PrepareSettings
 
 
 def prepare(
@@ -117,22 +99,22 @@ def prepare(
     folder = PreparedFolder(out)
     kind = {"format": FORMAT, "settings": dataclasses.asdict(settings)}
     with folder.opened(kind, overwrite=overwrite):
-        tasks = _plan(index, folder, settings)
+        tasks = plan(index, folder, settings)
         records = {
             task.output: record
             for task in tasks
-            if (record := folder.record(task.output)) and _is_of(record, task)
+            if (record := folder.record(task.output)) and is_of(record, task)
         }
         reused = len(records)
         if reused:
             say(f"{folder.path}: {reused} of {len(tasks)} clips are done from before")
         todo = [task for task in tasks if task.output not in records]
         failed: dict[str, str] = {}
-        for task, result in _work(todo, num_workers or usable_cores(), timeout_seconds):
+        for task, result in work_through(todo, num_workers or usable_cores(), timeout_seconds):
             if isinstance(result, TaskFailure):
                 failed[task.output] = result.reason
                 continue
-            record = _record(task, result)
+            record = record_of(task, result)
             folder.publish(Path(task.partial), record)
             records[task.output] = record
         failures = [(fault.name or fault.where, fault.text) for fault in faults]
@@ -147,7 +129,7 @@ def prepare(
             reused=reused,
             frames=sum(record["frames"] for record in records.values()),
             seconds=round(sum(record["seconds"] for record in records.values()), 3),
-            bytes_before=_bytes_before(task for task in tasks if task.output in records),
+            bytes_before=bytes_before(task for task in tasks if task.output in records),
             bytes_after=sum(record["bytes"] for record in records.values()),
             failures=tuple(failures),
             elapsed_seconds=round(time.monotonic() - begin, 2),
@@ -166,98 +148,13 @@ def _check_text(index: ClipIndex) -> None:
             ) from error
 
 
-# What is to be done -------------------------------------------------------------------------
-
-
-def _plan(index: ClipIndex, folder: PreparedFolder, settings: PrepareSettings) -> list[_Task]:
-    names = output_names(index.clips, ".mp4")
-    origin_of = functools.cache(origin)
-    return [
-        _Task(
-            clip=clip,
-            output=f"clips/{name}",
-            origin=origin_of(clip.path) if clip.size is None else (clip.size, 0),
-            # The number of the process keeps apart what two runs leave behind.
-            partial=str(folder.partial / f"{os.getpid()}-{number}.mp4"),
-            settings=settings,
-        )
-        for number, (clip, name) in enumerate(zip(index.clips, names, strict=True))
-    ]
-
-
-def _is_of(record: dict[str, Any], task: _Task) -> bool:
-    """Whether a finished clip was made from this very source."""
-    clip = task.clip
-    return (
-        record["origin"] == (None if task.origin is None else list(task.origin))
-        and record["start_seconds"] == clip.start_seconds
-        and record["end_seconds"] == clip.end_seconds
-        and record["offset"] == clip.offset
-    )
-
-
-def _record(task: _Task, result: Prepared) -> dict[str, Any]:
-    clip = task.clip
-    return {
-        "output": task.output,
-        "name": clip.name,
-        "source": clip.path,
-        "origin": task.origin,
-        "start_seconds": clip.start_seconds,
-        "end_seconds": clip.end_seconds,
-        "offset": clip.offset,
-        **dataclasses.asdict(result),
-    }
-
-
-def _bytes_before(tasks: Iterable[_Task]) -> int:
-    sources = {(task.clip.path, task.clip.offset): task.origin for task in tasks}
-    return sum(origin[0] for origin in sources.values() if origin)
-
-
-# Doing it -----------------------------------------------------------------------------------
-
-
-def _work(
-    tasks: list[_Task], num_workers: int, timeout_seconds: float
-) -> Iterator[tuple[_Task, Prepared | TaskFailure]]:
-    if not tasks:
-        return
-    results = run_tasks(
-        _prepare_one,
-        tasks,
-        num_workers=min(num_workers, len(tasks)),
-        timeout_seconds=timeout_seconds,
-    )
-    with contextlib.closing(results):
-        yield from track(results, description="preparing", total=len(tasks))
-
-
-def _prepare_one(task: _Task, alive: Any) -> Prepared:
-    clip = task.clip
-    partial = Path(task.partial)
-    reading = Reading(frame_rate=task.settings.frame_rate)
-    try:
-        return transcode(
-            lambda: VideoReader(clip.path, offset=clip.offset, size=clip.size, reading=reading),
-            partial,
-            task.settings,
-            start_seconds=clip.start_seconds,
-            end_seconds=clip.end_seconds,
-            alive=alive,
-        )
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-
-
 # The papers ---------------------------------------------------------------------------------
 
 
 def _finish(
     folder: PreparedFolder,
     index: ClipIndex,
-    tasks: list[_Task],
+    tasks: list[PrepareTask],
     records: dict[str, dict[str, Any]],
     settings: PrepareSettings,
     result: PrepareResult,
@@ -291,7 +188,7 @@ def _finish(
         write_text(folder.index, _listing(index, done))
 
 
-def _listing(index: ClipIndex, tasks: list[_Task]) -> str:
+def _listing(index: ClipIndex, tasks: list[PrepareTask]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(("path", "label", "split", "group"))

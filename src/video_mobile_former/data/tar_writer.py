@@ -14,7 +14,7 @@ from typing import Any
 
 from ..errors import VideoError
 from .bytes import read_bytes
-from .listing import VIDEO_SUFFIXES
+from .class_folders import VIDEO_SUFFIXES
 from .shard_list import Shard, ShardClip
 
 _BLOCK = tarfile.BLOCKSIZE

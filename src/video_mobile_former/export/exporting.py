@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -19,28 +18,13 @@ from ..data.index import ClipIndex
 from ..errors import UserError
 from ..files import atomic_files, write_json
 from ..models.video_model import VideoModel
-from ..optional import require
-from ..profiling.cost import count_macs, count_parameters
-from ..version import __version__
-from .artifact import (
-    INPUT_NAME,
-    ArtifactInfo,
-    ArtifactInput,
-    Channels,
-    InputDtype,
-    Layout,
-    Precision,
-    info_path,
-    layout_of,
-)
+from .artifact import ArtifactInfo, InputDtype, Layout, info_path
 from .graph import ExportGraph
-from .lowering import GraphForm, lower
-from .noise import hushed
+from .lowering import lower
 from .parity import Parity, compare, parity_clips
+from .request import ExportRequest, channels_of, check_request, describe
 from .runner import ExportedModel
-from .targets import Free, Target, WriteOptions, get_target
-
-Batch = int | Literal["auto", "dynamic"]
+from .targets import Target, WriteOptions, get_target
 
 
 class Calibration(Protocol):
@@ -53,33 +37,6 @@ class Calibration(Protocol):
     def to_dict(self) -> dict[str, Any]:
         """What an artefact says of them, as JSON data."""
         ...
-
-
-@dataclass(frozen=True)
-class ExportRequest:
-    """What an artefact shall be like."""
-
-    target: str
-    """Name in :data:`.targets.TARGETS`."""
-    form: GraphForm | None = None
-    """None for the one that the target runs faster."""
-    dtype: InputDtype = "float32"
-    """``uint8`` puts the normalisation into the graph."""
-    channels: Channels | None = None
-    """Where the channels of the input stand; None for where the target is faster."""
-    precision: Precision = "fp32"
-    """``fp16`` stores weights in half the space; ``int8`` also computes in whole numbers."""
-    batch: Batch = "auto"
-    """Clips in one call; ``auto`` leaves it free in ``volume`` graphs where the target can, and
-    fixes it to 1 otherwise."""
-    num_frames: int | None = None
-    """None for the model's."""
-    size: int | None = None
-    """Height and width; None for the model's."""
-    dynamic: bool = False
-    """Leave frames and size free: those above are then only what is chosen by default."""
-    keep_unequal: bool = False
-    """Keep an artefact that is not equal to its model."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +93,7 @@ def export_model(
         info.clip,
         form=info.form,
         dtype=request.dtype,
-        channels=_channels(request, target, info.form),
+        channels=channels_of(request, target, info.form),
     )
     inputs: Sequence[Tensor] | None = None
     if request.precision == "int8" and calibration is not None:
@@ -156,123 +113,6 @@ def export_model(
         write_json(info_path(staged), info.to_dict())
         num_bytes = sum(map(_size, target.files(staged).values()))
     return Exported(out, info, parity, num_bytes, time.perf_counter() - start)
-
-
-def describe(model: VideoModel, request: ExportRequest) -> ArtifactInfo:
-    """What the artefact of a request will say of itself.
-
-    Raises:
-        UserError: If the model cannot take clips of that shape.
-    """
-    target = get_target(request.target)
-    form = request.form or _default_form(model, target, request)
-    clip = clip_of(model.clip, request)
-    shape = (1, 3, clip.num_frames, clip.crop_size, clip.crop_size)
-    free = _free(request, target, form)
-    batch = None if "batch" in free else (1 if request.batch == "auto" else request.batch)
-    assert batch is None or isinstance(batch, int)
-    return ArtifactInfo(
-        target=target.name,
-        form=form,
-        precision=request.precision,
-        input=_input(form, _channels(request, target, form), request.dtype, clip, free, batch),
-        clip=clip,
-        num_classes=model.num_classes,
-        class_names=model.class_names,
-        multi_label=model.multi_label,
-        architecture={"class": type(model).__name__, "arguments": model.architecture},
-        parameters=count_parameters(model),
-        macs_per_view=count_macs(model, shape),
-        model_info=model.info,
-        versions=_versions(target),
-    )
-
-
-def check_request(request: ExportRequest, out: str | Path) -> None:
-    """Refuse what cannot be done before anything takes time.
-
-    Raises:
-        UserError: If the target is unknown, its libraries are missing or it lacks what is asked.
-    """
-    out, target = Path(out), get_target(request.target)
-    if out.suffix.lower() != target.suffix:
-        raise UserError(f"{out}: an artefact for {target.title} ends in {target.suffix}")
-    if out.is_dir() and not target.is_folder:
-        raise UserError(f"{out} is a folder")
-    if request.form is not None and request.form not in target.forms:
-        raise UserError(
-            f"{target.title} takes graphs of form {' or '.join(target.forms)}, not {request.form}"
-        )
-    if request.precision not in target.precisions:
-        raise UserError(
-            f"{target.title} takes precision {', '.join(target.precisions)}, "
-            f"not {request.precision}"
-        )
-    if isinstance(request.batch, int) and request.batch < 1:
-        raise UserError(f"batch must be at least 1 or 'dynamic', not {request.batch}")
-    if target.extra is not None:
-        for package in target.packages:
-            module = package.replace("-", "_")
-            with hushed():  # some print when they are imported
-                require(module, extra=target.extra, purpose=f"export to {target.title}")
-
-
-def _default_form(model: VideoModel, target: Target, request: ExportRequest) -> GraphForm:
-    """The target's favourite, unless the model lacks it or dimensions shall stay free."""
-    free = request.dynamic or request.batch == "dynamic"
-    if hasattr(model, "forward_frames") and not free:
-        return target.forms[0]
-    return "volume" if "volume" in target.forms else target.forms[0]
-
-
-def clip_of(native: ClipSpec, request: ExportRequest) -> ClipSpec:
-    """The native clip with other frames or size; the margin around the crop keeps its share."""
-    frames = native.num_frames if request.num_frames is None else request.num_frames
-    size = native.crop_size if request.size is None else request.size
-    margin = round(native.resize_size * size / native.crop_size)
-    return dataclasses.replace(
-        native, num_frames=frames, crop_size=size, resize_size=max(size, margin)
-    )
-
-
-def _free(request: ExportRequest, target: Target, form: GraphForm) -> tuple[Free, ...]:
-    wanted: list[Free] = []
-    if request.batch == "dynamic" or (
-        request.batch == "auto" and form == "volume" and "batch" in target.free
-    ):
-        wanted.append("batch")
-    if request.dynamic:
-        wanted.extend(("num_frames", "size"))
-    for name in wanted:
-        if name not in target.free:
-            can = ", ".join(target.free) or "none"
-            raise UserError(f"{target.title} needs a fixed {name}; what may stay free: {can}")
-    if "num_frames" in wanted and form == "frames":
-        raise UserError("graphs of form frames have a fixed number of frames; use --form volume")
-    return tuple(wanted)
-
-
-def _channels(request: ExportRequest, target: Target, form: GraphForm) -> Channels:
-    return request.channels or ("last" if form in target.channels_last else "first")
-
-
-def _input(
-    form: GraphForm,
-    channels: Channels,
-    dtype: InputDtype,
-    clip: ClipSpec,
-    free: tuple[Free, ...],
-    batch: int | None,
-) -> ArtifactInput:
-    side = None if "size" in free else clip.crop_size
-    shape: tuple[int | None, ...] = (side, side)
-    if form == "volume":
-        shape = (None if "num_frames" in free else clip.num_frames, *shape)
-        rows = batch
-    else:
-        rows = None if batch is None else batch * clip.num_frames
-    shape = (rows, 3, *shape) if channels == "first" else (rows, *shape, 3)
-    return ArtifactInput(INPUT_NAME, dtype, layout_of(form, channels), shape, free, batch)
 
 
 def _prove(
@@ -299,11 +139,6 @@ def _prove(
             f"{worst.expected}); {parity.summary()}"
         )
     return parity
-
-
-def _versions(target: Target) -> dict[str, str]:
-    found = {"video-mobile-former": __version__, "torch": torch.__version__}
-    return found | {name: importlib.metadata.version(name) for name in target.packages}
 
 
 def _size(path: Path) -> int:

@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from ..data.class_folders import VIDEO_SUFFIXES
 from ..data.frame_folder import picture_names
-from ..data.listing import VIDEO_SUFFIXES
 from ..data.natural import natural_key
 from ..errors import DataError
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .conv import may_overwrite
+from .forms import may_overwrite
 
 
 class DynamicReLU(nn.Module):

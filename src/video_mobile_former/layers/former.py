@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .conv import drop_path
+from .forms import drop_path
 
 
 class Former(nn.Module):

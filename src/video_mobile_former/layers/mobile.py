@@ -11,7 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .activation import DynamicReLU, StaticReLU6
-from .conv import ConvNorm, TemporalConvKind, channel_shuffle, drop_path
+from .conv import ConvNorm, TemporalConvKind
+from .forms import channel_shuffle, drop_path
 
 
 def make_activation(

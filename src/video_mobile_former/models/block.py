@@ -5,14 +5,15 @@ Source: Mobile-Former (arXiv 2108.05895, figure 3), in the order of its public r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
 from torch import Tensor, nn
 
 from ..layers.bridge import FormerToMobile, MobileToFormer
-from ..layers.conv import TemporalConvKind, drop_path
+from ..layers.conv import TemporalConvKind
 from ..layers.former import Former
+from ..layers.forms import drop_path
 from ..layers.mobile import DownsampleBlock, LiteBlock, MobileBlock
 from .recompute import recomputed
 from .token_options import ActivationKind, Bridges
@@ -180,6 +181,16 @@ def attention_map(attention: Tensor, size: tuple[int, int, int]) -> Tensor:
     if attention.shape[-1] == frames * height * width:
         return attention.unflatten(-1, size)
     return attention.unflatten(-1, size[1:]).unflatten(0, (-1, frames)).permute(0, 2, 3, 1, 4, 5)
+
+
+def stages_of(blocks: Iterable[Block]) -> list[list[Block]]:
+    """Blocks grouped by the size of their output, a downsampling block opening a stage."""
+    stages: list[list[Block]] = []
+    for block in blocks:
+        if not stages or block.kind == "down":
+            stages.append([])
+        stages[-1].append(block)
+    return stages
 
 
 def checkpointed(

@@ -30,8 +30,9 @@ from torch import Tensor, nn
 from ..clip import ClipSpec
 from ..errors import UserError
 from ..layers.bridge import MobileToFormer
-from ..layers.conv import ConvNorm, TemporalConvKind, channel_shuffle, norm_as_affine
-from .block import Block, BlockRow, attention_map, checkpointed, seen_by_tokens
+from ..layers.conv import ConvNorm, TemporalConvKind, norm_as_affine
+from ..layers.forms import channel_shuffle
+from .block import Block, BlockRow, attention_map, checkpointed, seen_by_tokens, stages_of
 from .token_options import ActivationKind, Bridges, TokensPer, check_token_arguments
 from .video_model import Form, VideoModel, check_arguments, check_choice, check_counts
 
@@ -229,7 +230,7 @@ class VideoMobileFormer(VideoModel):
                 if found:
                     maps.append({"block": torch.tensor(i), **found})
         elif self.gradient_checkpointing and self.training and torch.is_grad_enabled():
-            for stage in self._stages():
+            for stage in stages_of(self._rows()):
                 x, tokens = checkpointed(stage, x, tokens, num_frames)
         else:
             for block in self._rows():
@@ -268,15 +269,6 @@ class VideoMobileFormer(VideoModel):
         for block in self.blocks:
             assert isinstance(block, Block)
             yield block
-
-    def _stages(self) -> list[list[Block]]:
-        """Blocks grouped by the size of their output, a downsampling block opening a stage."""
-        stages: list[list[Block]] = []
-        for block in self._rows():
-            if not stages or block.kind == "down":
-                stages.append([])
-            stages[-1].append(block)
-        return stages
 
     def _reset_parameters(self, temporal_init: str) -> None:
         for module in self.modules():

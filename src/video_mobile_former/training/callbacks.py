@@ -1,8 +1,7 @@
-"""The bookkeeper of a run: logs, validation, checkpoints and the state to resume from."""
+"""The bookkeeper of a run: it logs, validates, and has checkpoints and the state saved."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -20,6 +19,7 @@ from .logs import MetricsFile, RunLogs
 from .position import Position, Totals
 from .progress import Progress, in_words
 from .run_folder import RunFolder
+from .saving import Saver
 from .tally import BEST_NAMES, BestBy, Measured
 from .task import VideoTask
 from .validate import measure
@@ -55,8 +55,7 @@ class Keeper(pl.Callback):
         self.run = run
         self.make_loaders = make_loaders
         self.val_batches: Iterable[Batch] | None = None
-        self.data = data
-        self.info = info
+        self.saver = Saver(run, data=data, info=info)
         self.best_by: BestBy = best_by
         self.progress = progress
         self.families = families
@@ -66,9 +65,6 @@ class Keeper(pl.Callback):
         self._precision_state: dict[str, Any] = {}
         self._metrics_size = 0
         self._began = time.monotonic()
-        self._last_saved = time.monotonic()
-        self._step_saved = 0
-        self._unsaved = False
 
     # --- beginning ------------------------------------------------------------------------------
 
@@ -79,26 +75,10 @@ class Keeper(pl.Callback):
             trainer.global_rank, trainer.world_size, trainer.strategy.root_device
         )
         task.use_loader(loader)
-        if not self.run.state.exists():
-            return
-        state = self.run.load_state()
-        if state["data"] != self.data:
-            raise DataError(
-                f"{self.run.path}: the clips are not those the run began with (files, labels, "
-                "classes or their weights changed); --overwrite true starts it anew"
-            )
-        task.model.load_state_dict(state["model"])
-        if task.pretraining is not None:
-            task.pretraining.load_state_dict(state["pretraining"])
-        averages = [state["average"], state.get("pretraining_average")]
-        for average, saved in zip(task.averages, averages, strict=False):
-            average.load_state_dict(saved)
-        task.optimizer_state = state["optimizer"]
-        task.position = Position(**state["position"])
-        task.totals = Totals(**state["totals"])
-        task.first_step = self._step_saved = task.position.step
-        self.best, self.latest = state["best"], state["latest"]
-        self._precision_state, self._metrics_size = state["precision"], state["metrics_size"]
+        state = self.saver.restore(task)
+        if state is not None:
+            self.best, self.latest = state["best"], state["latest"]
+            self._precision_state, self._metrics_size = state["precision"], state["metrics_size"]
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Move what Lightning does not know of to the device, and cut the logs to the state."""
@@ -115,7 +95,8 @@ class Keeper(pl.Callback):
         """Take the signals back from Lightning, and finish an epoch stopped in its validation."""
         task = _task(pl_module)
         task.stop.listen()
-        self._began = self._last_saved = time.monotonic()
+        self._began = time.monotonic()
+        self.saver.start()
         assert task.loader is not None
         total = task.recipe.train.epochs * len(task.loader)
         self.progress.start(self._batches_done(task), total)
@@ -137,7 +118,7 @@ class Keeper(pl.Callback):
         rate = task.current_rate()
         stepped = task.advance()
         # While gradients are summed there is nothing to save: the state does not hold them.
-        self._unsaved = stepped
+        self.saver.unsaved = stepped
         at = task.position
         self.progress.update(
             self._batches_done(task), f"epoch {at.epoch + 1}/{task.recipe.train.epochs}"
@@ -147,7 +128,7 @@ class Keeper(pl.Callback):
         assert task.loader is not None
         # The last batch is followed by the epoch's own save.
         if stepped and at.batch < len(task.loader):
-            if self._is_time_to_save(trainer, task):
+            if self.saver.is_time(trainer, task):
                 self._save(trainer, task)
             if task.stop_agreed:
                 raise StopTraining
@@ -156,7 +137,7 @@ class Keeper(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
         """Save when training is asked to stop."""
-        if isinstance(exception, StopTraining) and self._unsaved:
+        if isinstance(exception, StopTraining) and self.saver.unsaved:
             self._save(trainer, _task(pl_module))
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -171,7 +152,7 @@ class Keeper(pl.Callback):
         if totals.failed:
             self.progress.line(
                 f"epoch {at.epoch}: {totals.failed} clips could not be read and were left out: "
-                f"{task.named_failures()}"
+                f"{totals.named_failures()}"
             )
         self._finish_epoch(trainer, task)
 
@@ -192,7 +173,7 @@ class Keeper(pl.Callback):
             now, best = self.latest[self.best_by], self.best[self.best_by]
             words.append(f"validation {BEST_NAMES[self.best_by]} {now:{form}} (best {best:{form}})")
         if trainer.is_global_zero:
-            self._save_checkpoints(task, is_best)
+            self.saver.save_checkpoints(task, self.latest, is_best=is_best)
         at.unmeasured, task.totals = False, Totals()
         self._save(trainer, task)
         finished = self._finished(task)
@@ -269,48 +250,16 @@ class Keeper(pl.Callback):
         assert self._logs is not None
         self._logs.write(row, task.position, values)
 
-    def _save_checkpoints(self, task: VideoTask, is_best: bool) -> None:
-        at, model = task.position, task.result
-        training = {**self.info, "epoch": at.epoch, "step": at.step, "seconds": round(at.seconds)}
-        model.info = {"training": training}
-        if self.latest is not None:
-            model.info["measured"] = {"validation": self.latest}
-        model.save_pretrained(self.run.last)
-        if is_best:
-            model.save_pretrained(self.run.best)
-
     def _save(self, trainer: pl.Trainer, task: VideoTask) -> None:
-        """Save the state; everything it does not hold was written before."""
-        at = task.position
-        self._count_seconds(at)
-        self._last_saved, self._step_saved, self._unsaved = time.monotonic(), at.step, False
-        if not trainer.is_global_zero:
-            return
+        self._count_seconds(task.position)
         assert self._logs is not None
-        self.run.save_state(
-            {
-                "data": self.data,
-                "finished": self._finished(task),
-                "position": dataclasses.asdict(at),
-                "totals": dataclasses.asdict(task.totals),
-                "best": self.best,
-                "latest": self.latest,
-                "metrics_size": self._logs.size(),
-                "model": task.model.state_dict(),
-                **_averages(task),
-                "optimizer": trainer.optimizers[0].state_dict(),
-                "precision": trainer.precision_plugin.state_dict(),
-            }
-        )
-
-    def _is_time_to_save(self, trainer: pl.Trainer, task: VideoTask) -> bool:
-        every = task.recipe.train.checkpoint_every_n_steps
-        if every is not None and task.position.step - self._step_saved >= every:
-            return True
-        minutes = task.recipe.train.checkpoint_every_minutes
-        late = minutes is not None and time.monotonic() - self._last_saved > 60 * minutes
-        # Only the first process writes, so that its clock alone decides.
-        return late and trainer.is_global_zero
+        records = {
+            "finished": self._finished(task),
+            "best": self.best,
+            "latest": self.latest,
+            "metrics_size": self._logs.size(),
+        }
+        self.saver.save(trainer, task, records)
 
     def _stop_wanted(self, trainer: pl.Trainer, task: VideoTask) -> bool:
         wanted = task.stop.requested or task.stop_agreed
@@ -331,16 +280,6 @@ class Keeper(pl.Callback):
 def _top1(task: VideoTask, share: float) -> dict[str, float]:
     """The column of the log; none where clips have several classes, or none."""
     return {"top1": share} if task.labels and not task.model.multi_label else {}
-
-
-def _averages(task: VideoTask) -> dict[str, Any]:
-    """The part of the state that holds running averages and what only pre-training has."""
-    saved = [average.state_dict() for average in task.averages]
-    found: dict[str, Any] = {"average": saved[0] if saved else None}
-    if task.pretraining is not None:
-        found["pretraining"] = task.pretraining.state_dict()
-        found["pretraining_average"] = saved[1] if saved else None
-    return found
 
 
 def _task(module: pl.LightningModule) -> VideoTask:

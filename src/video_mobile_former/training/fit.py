@@ -5,11 +5,8 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
-import logging
-import os
 import platform
-import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -39,20 +36,10 @@ from .recipe import Recipe, recipe_to_dict
 from .run_folder import RunFolder
 from .smoothness import check_smoothness
 from .tally import best_by
+from .trainer import cores_for_workers, make_trainer, quiet_lightning
 
 if TYPE_CHECKING:
-    import lightning.pytorch as pl
     from lightning.pytorch.loggers import Logger
-
-_PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
-
-_LIGHTNING_WARNS = (
-    # Its own use of torch's pytree, as of Lightning 2.6 with torch 2.13.
-    (r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning),
-    # DDP on gradients of 1×1 kernels, whose strides differ only along axes of size 1.
-    (r"Grad strides do not match bucket view strides", UserWarning),
-)
-"""Warnings about Lightning's insides or choices made on purpose, by their beginning."""
 
 
 @dataclass(frozen=True)
@@ -121,7 +108,7 @@ def fit(recipe: Recipe, *, loggers: Sequence[Logger] = ()) -> FitResult:
             return _result(run)
         say_begin(recipe, run, parts.clips, resumed=found == "unfinished")
     try:
-        with StopRequest() as stop, _quiet_lightning(), _cores_for_workers(recipe.data.num_workers):
+        with StopRequest() as stop, quiet_lightning(), cores_for_workers(recipe.data.num_workers):
             _train(recipe, run, parts, stop, loggers, leader)
     except (StopTraining, KeyboardInterrupt) as error:
         if leader:
@@ -197,7 +184,7 @@ def _train(
     world_size = recipe.train.devices * recipe.train.nodes
     try:
         with watching_others(run, world_size):
-            _trainer(recipe, run, keeper, loggers).fit(task)
+            make_trainer(recipe, run, keeper, loggers).fit(task)
     except SystemExit as error:
         # Lightning's answer to a second Ctrl-C and to a SIGTERM that came while it started.
         if stop.requested:
@@ -205,46 +192,6 @@ def _train(
         raise
     finally:
         keeper.progress.stop()
-
-
-def _trainer(
-    recipe: Recipe, run: RunFolder, keeper: pl.Callback, loggers: Sequence[Logger]
-) -> pl.Trainer:
-    import lightning.pytorch as pl
-    from lightning.pytorch.loggers import TensorBoardLogger
-
-    train = recipe.train
-    step = run.load_state(tensors=False)["position"]["step"] if run.state.exists() else None
-    board = TensorBoardLogger(
-        run.path,
-        name=run.tensorboard.name,
-        version="",
-        default_hp_metric=False,
-        # Curves forget what a killed run logged after its last saved state.
-        purge_step=None if step is None else step + 1,
-    )
-    if step is None:
-        board.log_hyperparams(recipe_to_dict(recipe))
-    several = train.devices * train.nodes > 1
-    return pl.Trainer(
-        accelerator=train.accelerator,
-        devices=train.devices,
-        num_nodes=train.nodes,
-        strategy="ddp" if several else "auto",
-        sync_batchnorm=several and train.sync_batchnorm,
-        precision=_PRECISIONS[train.precision],  # pyright: ignore[reportArgumentType] - a literal
-        accumulate_grad_batches=train.accumulate,
-        max_epochs=-1,  # the keeper says when it is enough: a resumed run has fewer to go
-        logger=[board, *loggers],
-        callbacks=[keeper],
-        default_root_dir=run.path,
-        limit_val_batches=0,
-        num_sanity_val_steps=0,
-        use_distributed_sampler=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-    )
 
 
 def _result(run: RunFolder) -> FitResult:
@@ -276,37 +223,3 @@ def _training_info(recipe: Recipe, clips: FileClips | DrawnClips) -> dict[str, A
         },
         "recipe": recipe_to_dict(recipe),
     }
-
-
-@contextlib.contextmanager
-def _cores_for_workers(num_workers: int) -> Iterator[None]:
-    """Leave a core to every data worker while training on a CPU.
-
-    The threads of an operation wait for the slowest of them. Where a worker has taken the core of
-    one, all wait, thousands of times a step: on two cores a step then took 7 s instead of 0.6.
-    A number of threads that the user asked for stays.
-    """
-    before = torch.get_num_threads()
-    if "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(max(1, before - num_workers))
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-@contextlib.contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Keep Lightning's advice to itself; its errors stay."""
-    names = ("lightning.pytorch", "lightning.fabric", "lightning")
-    levels = {name: logging.getLogger(name).level for name in names}
-    for name in names:
-        logging.getLogger(name).setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            for message, category in _LIGHTNING_WARNS:
-                warnings.filterwarnings("ignore", message, category)
-            yield
-    finally:
-        for name, level in levels.items():
-            logging.getLogger(name).setLevel(level)

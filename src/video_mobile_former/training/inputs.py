@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,6 +39,15 @@ def mixing(recipe: AugmentRecipe) -> Mixing:
         cutmix_kind=recipe.cutmix_kind,
         probability=recipe.mix_probability,
     )
+
+
+def moved(value: Any, device: torch.device) -> Any:
+    """The same with its tensors on a device; they may lie deeper inside dicts."""
+    if isinstance(value, Tensor):
+        return value.to(device, non_blocking=True)
+    if isinstance(value, dict):
+        return {key: moved(inner, device) for key, inner in value.items()}
+    return value
 
 
 def training_inputs(

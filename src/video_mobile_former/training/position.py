@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+
+from ..errors import DataError
+
+MAX_EMPTY_BATCHES = 20
+"""Batches in a row that may hold too few readable clips to train on."""
+_NAMES_KEPT = 3
 
 
 @dataclass
@@ -43,3 +50,31 @@ class Totals:
         self.failed += failed
         self.empty_in_a_row = 0 if clips else self.empty_in_a_row + 1
         self.recent = [a + b for a, b in zip(self.recent, (clips, loss, correct), strict=True)]
+
+    def keep_failures(self, failures: Iterable[object]) -> None:
+        """Keep what is said of unreadable clips, as long as it is little."""
+        self.failures += [str(failure) for failure in failures]
+        del self.failures[_NAMES_KEPT:]
+
+    def named_failures(self) -> str:
+        """The first unreadable clips of the epoch with their reasons."""
+        more = self.failed - len(self.failures)
+        return "; ".join(self.failures) + (f"; and {more} more" if more > 0 else "")
+
+    def refuse_failures(self, clips: int, source: str) -> None:
+        """Stop where most clips cannot be read: training on the rest would be a surprise.
+
+        Args:
+            clips: Of a whole epoch, of all processes.
+            source: Where they come from.
+
+        Raises:
+            DataError: If more than half of them failed, or too many batches in a row are empty.
+        """
+        if self.failed > clips / 2:
+            what = f"{self.failed} of {clips} clips of an epoch cannot be read"
+        elif self.empty_in_a_row >= MAX_EMPTY_BATCHES:
+            what = f"{MAX_EMPTY_BATCHES} batches in a row hold fewer than two readable clips"
+        else:
+            return
+        raise DataError(f"{source}: {what}: {self.named_failures()}")

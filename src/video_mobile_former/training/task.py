@@ -20,12 +20,12 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from ..data.dataset import Batch
-from ..errors import DataError, UserError
+from ..errors import UserError
 from .batches import EpochBatches, TrainLoader
 from .distill import Teacher
 from .divergence import GradientWatch, loss_error
 from .ema import WeightAverage
-from .inputs import mixing, training_inputs
+from .inputs import mixing, moved, training_inputs
 from .interrupt import StopRequest
 from .losses import LossKind, classification_loss, loss_kind, zero_loss
 from .optim import batch_scale, build_optimizer, learning_rate
@@ -33,9 +33,6 @@ from .position import Position, Totals
 from .pretraining import Pretraining
 from .recipe_fields import Recipe
 from .smoothness import recorded_features, smoothness_loss
-
-MAX_EMPTY_BATCHES = 20
-_NAMES_KEPT = 3
 
 
 class VideoTask(pl.LightningModule):
@@ -135,7 +132,7 @@ class VideoTask(pl.LightningModule):
         self, batch: Any, device: torch.device, dataloader_idx: int
     ) -> dict[str, Any]:
         """Move the tensors; the rest of a batch is a few Python values."""
-        return {key: _moved(value, device) for key, value in batch.items()}
+        return moved(batch, device)
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Make dropout and stochastic depth a function of the place in the run."""
@@ -245,29 +242,11 @@ class VideoTask(pl.LightningModule):
         if numbers[5]:
             raise self._not_finite(batch, loss)
         self.totals.add(int(numbers[0]), numbers[1], int(numbers[2]), int(numbers[3]))
-        self.totals.failures += [str(f) for f in failures]
-        del self.totals.failures[_NAMES_KEPT:]
+        self.totals.keep_failures(failures)
         self.stop_agreed = bool(numbers[4])
-        self._refuse_failures()
-
-    def _refuse_failures(self) -> None:
-        """Stop where most clips cannot be read: training on the rest would be a surprise."""
-        totals = self.totals
         assert self.loader is not None
         clips = self.recipe.train.batch_size * len(self.loader) * self.trainer.world_size
-        if totals.failed > clips / 2:
-            what = f"{totals.failed} of {clips} clips of an epoch cannot be read"
-        elif totals.empty_in_a_row >= MAX_EMPTY_BATCHES:
-            what = f"{MAX_EMPTY_BATCHES} batches in a row hold fewer than two readable clips"
-        else:
-            return
-        raise DataError(f"{self.loader.source}: {what}: {self.named_failures()}")
-
-    def named_failures(self) -> str:
-        """The first unreadable clips of the epoch with their reasons."""
-        totals = self.totals
-        more = totals.failed - len(totals.failures)
-        return "; ".join(totals.failures) + (f"; and {more} more" if more > 0 else "")
+        self.totals.refuse_failures(clips, self.loader.source)
 
     def _not_finite(self, batch: Batch, loss: float) -> UserError:
         step = self.position.step + 1
@@ -309,11 +288,3 @@ class VideoTask(pl.LightningModule):
             for average, module in zip(self.averages, modules, strict=False):
                 average.update(module)
         return stepped
-
-
-def _moved(value: Any, device: torch.device) -> Any:
-    if isinstance(value, Tensor):
-        return value.to(device, non_blocking=True)
-    if isinstance(value, dict):
-        return {key: _moved(inner, device) for key, inner in value.items()}
-    return value

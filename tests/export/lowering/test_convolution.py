@@ -10,7 +10,8 @@ from video_mobile_former.export.lowering.convolution import (
     shuffled,
     ungrouped,
 )
-from video_mobile_former.layers.conv import ConvNorm, channel_shuffle
+from video_mobile_former.layers.conv import ConvNorm
+from video_mobile_former.layers.forms import channel_shuffle
 
 X = torch.randn(2, 8, 3, 6, 5, generator=torch.Generator().manual_seed(0))
 

@@ -12,11 +12,12 @@ import torch
 from video_mobile_former.cli import main
 from video_mobile_former.errors import UserError
 from video_mobile_former.export.artifact import info_path
-from video_mobile_former.export.exporting import ExportRequest, export_model
+from video_mobile_former.export.exporting import export_model
 from video_mobile_former.export.loading import load_model
 from video_mobile_former.export.lowering import lower
 from video_mobile_former.export.quantize import draw_calibration
 from video_mobile_former.export.quantize.with_pt2e import pointwise_convolutions
+from video_mobile_former.export.request import ExportRequest
 from video_mobile_former.models.video_mobile_former import VideoMobileFormer
 
 

@@ -7,7 +7,8 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from ..listing import VIDEO_SUFFIXES, is_utf8
+from ..class_folders import VIDEO_SUFFIXES
+from ..listing import is_utf8
 from ..table import Clip
 from .content import MOMENTS, unpack_signature
 from .facts import FileFacts

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 
 from ...errors import DataError
-from ..listing import folder_rows, list_rows
+from ..class_folders import folder_rows
+from ..listing import list_rows
 from ..source import DataSource, Format
 from .charades import charades_names, charades_rows
 from .diving48 import diving48_names, diving48_rows

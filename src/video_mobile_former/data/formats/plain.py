@@ -21,8 +21,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import DataError
+from ..class_folders import VIDEO_SUFFIXES
 from ..labels import read_label_file
-from ..listing import VIDEO_SUFFIXES, join, read_text
+from ..listing import join, read_text
 from ..source import DataSource, Faults, Row
 from .tables import find_split_lists
 

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import DataError
+from ..class_folders import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from ..labels import folded
-from ..listing import PICTURE_SUFFIXES, SPLIT_NAMES, VIDEO_SUFFIXES
+from ..listing import SPLIT_NAMES
 from ..source import Row
 
 _ENOUGH = 32

@@ -27,7 +27,8 @@ from torch import Tensor, nn
 
 from ...clip import ClipSpec
 from ...errors import UserError
-from ...layers.conv import BatchNorm, ConvNorm, drop_path
+from ...layers.conv import BatchNorm, ConvNorm
+from ...layers.forms import drop_path
 from ..video_model import Form, check_arguments, check_counts
 from .parts import SqueezeExcitation, StackedModel, mean_over_clip, multiple_of_eight
 

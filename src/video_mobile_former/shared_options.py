@@ -1,0 +1,109 @@
+"""Options that several commands of ``vmf`` share, and what they name.
+
+Most are of the commands that run a model on videos, ``evaluate`` and ``predict``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .errors import UserError
+
+if TYPE_CHECKING:
+    from .data.frame_source import Reading
+    from .export.runner import ExportedModel
+    from .models import VideoModel
+
+
+def add_views(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    """Add which views of a video are scored and how they become one answer.
+
+    Args:
+        parser: Of the command.
+        several: The command takes several models, and a value for each.
+    """
+    more: dict[str, Any] = {"nargs": "+", "default": [1]} if several else {"default": 1}
+    each = "; one for all models or one each" if several else ""
+    full = ", or full: as many as see all of it" if several else ""
+    parser.add_argument(
+        "--num_views",
+        type=views_number if several else int,
+        metavar="N",
+        help=f"clips per video (default: 1){full}{each}",
+        **more,
+    )
+    parser.add_argument(
+        "--num_crops", type=int, help=f"1 centre or 3 along the long side{each}", **more
+    )
+    parser.add_argument(
+        "--average",
+        choices=("probabilities", "logits"),
+        default="probabilities",
+        help="what is averaged over views (default: probabilities)",
+    )
+
+
+def views_number(text: str) -> int | str:
+    """Read a number of views, or ``full``.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is neither.
+    """
+    if text == "full":
+        return text
+    try:
+        return int(text)
+    except ValueError:
+        message = f"takes a whole number or 'full', not {text!r}"
+        raise argparse.ArgumentTypeError(message) from None
+
+
+def add_run_options(parser: argparse.ArgumentParser) -> None:
+    """Add how videos are read, and on what and how precisely the model runs."""
+    parser.add_argument(
+        "--backend", choices=("pyav", "torchcodec"), default="pyav", help="decoder (default: pyav)"
+    )
+    parser.add_argument(
+        "--frame_rate",
+        type=float,
+        default=30.0,
+        help="frames per second of clips that are folders of pictures (default: 30)",
+    )
+    parser.add_argument("--num_workers", type=int, help="decoding processes (default: by cores)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
+    parser.add_argument("--precision", choices=("32", "bf16"), default="32")
+    add_json(parser)
+
+
+def reading_of(args: argparse.Namespace) -> Reading:
+    """How videos are read by the options of :func:`add_run_options`."""
+    from .data.frame_source import Reading
+
+    return Reading(backend=args.backend, frame_rate=args.frame_rate)
+
+
+def model_of(args: argparse.Namespace) -> VideoModel | ExportedModel:
+    """The checkpoint or artefact ``args.model``, loaded.
+
+    Raises:
+        UserError: If there is none, or it cannot run as asked.
+    """
+    from .export.loading import load_model
+    from .models import list_models
+
+    if args.model in list_models() and not Path(args.model).exists():
+        raise UserError(f"{args.model} is an untrained model; give the folder of a checkpoint")
+    return load_model(args.model, precision=args.precision)
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    """Add ``--json``."""
+    parser.add_argument("--json", action="store_true", help="machine-readable output on stdout")
+
+
+def print_json(value: Any) -> None:
+    """Print a result as ``--json`` wants it."""
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str))
