@@ -10,8 +10,26 @@ import pytest
 
 from video_mobile_former.clip import ClipSpec
 from video_mobile_former.errors import UserError, VideoError
-from video_mobile_former.files import atomic_folder, atomic_path, write_json
+from video_mobile_former.files import atomic_files, atomic_folder, atomic_path, write_json
 from video_mobile_former.optional import require
+
+
+def test_others_may_read_what_a_library_wrote_for_its_owner_alone(tmp_path: Path) -> None:
+    usual = tmp_path / "usual"
+    usual.touch()
+
+    def write(path: Path) -> None:
+        path.write_bytes(b"weights")
+        path.chmod(0o600)
+
+    with atomic_path(tmp_path / "one") as path:
+        write(path)
+    with atomic_folder(tmp_path / "folder") as folder:
+        write(folder / "two")
+    with atomic_files([tmp_path / "three"]) as folder:
+        write(folder / "three")
+    for file in (tmp_path / "one", tmp_path / "folder" / "two", tmp_path / "three"):
+        assert file.stat().st_mode == usual.stat().st_mode
 
 
 def test_a_file_takes_its_place_only_when_done(tmp_path: Path) -> None:

@@ -38,8 +38,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         os.close(handle)
         temporary = Path(name)
         yield temporary
-        # mkstemp makes files that only their owner can read; give the result the usual rights.
-        temporary.chmod(0o666 & ~_umask())
+        _give_usual_rights(temporary)
         temporary.replace(target)
     except OSError as error:
         raise _cannot_write(target, error) from error
@@ -65,6 +64,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         temporary = Path(tempfile.mkdtemp(prefix=f".{target.name}-", dir=target.parent))
         temporary.chmod(0o777 & ~_umask())
         yield temporary
+        _give_usual_rights(temporary)
         old = target.with_name(f".{target.name}-old")
         if target.exists():
             if old.exists():
@@ -103,9 +103,18 @@ def atomic_files(paths: Sequence[str | Path]) -> Iterator[Path]:
             folder.mkdir()
             old.mkdir()
             yield folder
+            _give_usual_rights(folder)
             _replace_together(targets, folder, old)
     except OSError as error:
         raise _cannot_write(targets[0], error) from error
+
+
+def _give_usual_rights(path: Path) -> None:
+    # mkstemp, and safetensors, make files that only their owner can read: a service that runs as
+    # another user could not load a model.
+    for file in path.rglob("*") if path.is_dir() else (path,):
+        if file.is_file() and not file.is_symlink():
+            file.chmod((file.stat().st_mode & 0o111) | (0o666 & ~_umask()))
 
 
 def check_folder(folder: str | Path) -> None:
