@@ -19,6 +19,7 @@ from ..data.quarantine import write_quarantine
 from ..errors import RecipeError, UserError
 from ..models.video_model import VideoModel
 from ..optional import require
+from ..profiling.machine import processor_name
 from ..version import __version__
 from .build import build_indexes, build_model, left_out_by, reading_of
 from .checks import check_device, check_patience, check_unlabelled
@@ -215,7 +216,7 @@ def _training_info(recipe: Recipe, clips: FileClips | DrawnClips) -> dict[str, A
         "date": date.today().isoformat(),
         "clips": len(clips),
         "lr": recipe.optim.lr * batch_scale(recipe),
-        "device": torch.cuda.get_device_name() if cuda else platform.machine(),
+        "device": torch.cuda.get_device_name() if cuda else processor_name(),
         "versions": {
             "video-mobile-former": __version__,
             "python": platform.python_version(),
