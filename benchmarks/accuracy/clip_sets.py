@@ -98,20 +98,22 @@ def _drawn(spec: ProceduralSpec, seed: int, count: int, work: Path) -> ClipSet:
     stem = work / "clips" / hashlib.sha256(about.encode()).hexdigest()[:16]
     clips_file, labels_file = stem.with_suffix(".clips.npy"), stem.with_suffix(".labels.npy")
     if not labels_file.exists():
-        clips_file.parent.mkdir(parents=True, exist_ok=True)
-        clips, labels = _draw(spec, seed, count)
-        for path, values in ((clips_file, clips), (labels_file, labels)):
-            with atomic_path(path) as temporary, temporary.open("wb") as stream:
-                np.save(stream, values, allow_pickle=False)
-    clips = np.load(clips_file, allow_pickle=False)
+        with atomic_path(clips_file) as path:
+            labels = _draw(spec, seed, count, path)
+        with atomic_path(labels_file) as path, path.open("wb") as stream:
+            np.save(stream, labels, allow_pickle=False)
+    # Mapped, not read: a set of which each clip is seen once may be larger than memory.
+    clips = np.load(clips_file, mmap_mode="c", allow_pickle=False)
     labels = np.load(labels_file, allow_pickle=False)
     return ClipSet(torch.from_numpy(clips), torch.from_numpy(labels))
 
 
-def _draw(spec: ProceduralSpec, seed: int, count: int) -> tuple[np.ndarray, np.ndarray]:
+def _draw(spec: ProceduralSpec, seed: int, count: int, path: Path) -> np.ndarray:
+    """Write clips (N, K, 3, H, W) to a file of numpy's and give their labels (N,)."""
     video = ProceduralVideo(spec, seed=seed)
     shape = (count, spec.num_frames, 3, spec.size, spec.size)
-    clips, labels = np.empty(shape, np.uint8), np.empty(count, np.int64)
+    clips = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
+    labels = np.empty(count, np.int64)
     starts = range(0, count, _DRAWN_AT_ONCE)
     for i, start in enumerate(track(starts, description="drawing clips", total=len(starts))):
         # Batches keep their size, since a clip is a function of its place in one.
@@ -120,4 +122,5 @@ def _draw(spec: ProceduralSpec, seed: int, count: int) -> tuple[np.ndarray, np.n
         wanted = some.stop - some.start
         clips[some] = batch.clips[:wanted].transpose(1, 2).numpy()
         labels[some] = batch.labels[:wanted].numpy()
-    return clips, labels
+    clips.flush()
+    return labels

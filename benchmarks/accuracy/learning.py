@@ -38,7 +38,11 @@ def schedule_of(task: Task, epochs: int) -> Schedule:
     if task.families is None:
         return Schedule(epochs, 16, OptimRecipe(), AugmentRecipe(horizontal_flip=task.flips))
     optim = OptimRecipe(
-        lr=3e-3, betas=(0.9, 0.99), weight_decay=0.01, label_smoothing=0.0, warmup_epochs=1.0
+        lr=3e-3,
+        betas=(0.9, 0.99),
+        weight_decay=0.01,
+        label_smoothing=0.0,
+        warmup_epochs=min(1.0, epochs / 10),
     )
     still = AugmentRecipe(
         scale=(1.0, 1.0), ratio=(1.0, 1.0), horizontal_flip=False, color_jitter=0.0

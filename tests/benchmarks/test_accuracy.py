@@ -60,6 +60,21 @@ def test_ablations_change_one_thing_each(benchmark: Any) -> None:
     assert costs[1] < costs[0], "without tokens it is cheaper"
 
 
+def test_drawn_clips_are_kept_for_the_next_run(
+    benchmark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sets = benchmark.clip_sets
+    settings = {"families": ("long_range",), "num_train": 6, "num_test": 4}
+    first = sets.procedural_task(48, tmp_path, **settings)
+    assert first.train.clips.shape == (6, sets.FRAMES_KEPT[48], 3, 60, 60)
+    assert len(first.class_names) == 8
+    monkeypatch.setattr(sets, "_draw", None)  # it would be called if they had not been kept
+    again = sets.procedural_task(48, tmp_path, **settings)
+    assert first.train.labels.tolist() == again.train.labels.tolist()
+    assert (first.train.clips == again.train.clips).all()
+    assert not (first.test.clips[:4] == first.train.clips[:4]).all()
+
+
 def test_frames_are_drawn_from_equal_segments(benchmark: Any) -> None:
     chosen = benchmark.learning.chosen
     assert chosen(16, 4, None).tolist() == [2, 6, 10, 14]
