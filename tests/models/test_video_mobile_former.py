@@ -261,6 +261,19 @@ def test_torch_export_agrees(form: str) -> None:
         assert max(ranks[3:]) <= 4
 
 
+def test_at_first_tokens_say_little() -> None:
+    torch.manual_seed(0)
+    model = create_model("vmf_500m", 5, num_frames=4, crop_size=64).train()
+    clips = torch.randn(2, 3, 4, 64, 64)
+    with torch.no_grad():
+        one, _ = model.forward_features(clips)
+        assert model.tokens is not None
+        model.tokens.normal_()
+        other, _ = model.forward_features(clips)
+    # Linear layers as torch starts them come to 1.0, and the convolutions learn later.
+    assert (one - other).norm() / one.norm() < 0.3
+
+
 def test_state_dict_keys_are_a_contract() -> None:
     keys = create_model("vmf_500m").state_dict().keys()
     for key in (

@@ -274,9 +274,12 @@ class VideoMobileFormer(VideoModel):
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.zeros_(module.bias)
+                if module is not self.head_linear:
+                    # As the public 2-D release has it: at first the tokens say next to nothing,
+                    # slopes are those of a ReLU, and the convolutions learn as they would alone.
+                    nn.init.normal_(module.weight, std=0.01)
             elif isinstance(module, ConvNorm) and temporal_init == "delta":
                 module.start_temporal_delta()
-        nn.init.normal_(self.classifier.weight, std=0.01)
         if self.tokens is not None:
             nn.init.normal_(self.tokens)
 
