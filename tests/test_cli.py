@@ -336,6 +336,7 @@ def test_a_full_disk_loses_nothing(
     assert main(["train", "--data", str(clips), "--out", str(out), *TRAIN]) == 0
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_state_that_resumes(clips: Path, tmp_path: Path) -> None:
     out = tmp_path / "run"
     argv = [sys.executable, "-m", "video_mobile_former", "train", "--data", str(clips)]

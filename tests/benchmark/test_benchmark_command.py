@@ -11,6 +11,7 @@ from video_mobile_former.benchmark import ModelChoice, measure, prepare, profile
 from video_mobile_former.cli import main
 
 
+@pytest.mark.slow
 def test_rows_as_json_with_operators(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["benchmark", "vmf_500m@2x32", "--rounds", "3", "--seconds", "0", "--no_memory"]
     assert main([*words, "--profile", "--json"]) == 0

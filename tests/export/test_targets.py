@@ -74,6 +74,7 @@ def test_frames_and_size_may_stay_free(target, model, artifacts):
     assert difference(model, exported, clips(2, 7, 96, 80)) < 1e-5
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_a_free_batch_is_run_clip_by_clip_or_at_once(model, artifacts):
     exported = load_artifact(artifacts(target="onnx", batch="dynamic").path)

@@ -20,6 +20,7 @@ pytest.importorskip("executorch.version", reason="ExecuTorch is not installed")
 CLIPS = torch.randn(2, 3, 3, 32, 32, generator=torch.Generator().manual_seed(0))
 
 
+@pytest.mark.slow
 def test_a_program_is_one_delegate_and_gives_the_logits_of_the_model(tmp_path, capfd):
     request = ExportRequest(target="executorch")
     done = export_model(small_model(), tmp_path / "model.pte", request)

@@ -64,6 +64,7 @@ def _batches(loader: Any, epoch: int, first: int = 0) -> list[Any]:
     return list(loader)
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_as_one_that_was_not(
     drawn: Make, tmp_path: Path, read_metrics: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
