@@ -83,7 +83,9 @@ def _check(name: str, weights: str, folder: Path | None = None) -> None:
     found = shipped_weights(folder)
     if weights not in found:
         near = [kind for kind in difflib.get_close_matches(weights, _KINDS, n=1) if kind in found]
-        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(found) or 'none'}"
+        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(found)}"
+        if not found:
+            hint = "this version has none; vmf train procedural_500m makes some, for --model FOLDER"
         raise UserError(f"no weights called {weights!r} come with the package; {hint}")
     if name not in found[weights]:
         raise UserError(
