@@ -9,7 +9,8 @@ it on ``--split``. On features of the network as it starts: a linear probe and t
 neighbour. ``--start procedural`` takes the weights of the package. Finished rows are kept and
 unfinished runs resume: the command can be stopped and started again.
 
-``--split val`` is for choosing; look at ``test`` once, at the end.
+``--tuned train.freeze_epochs=10 …`` are recipe fields of fine-tuning alone. ``--split val`` is for
+choosing; look at ``test`` once, at the end.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+import yaml
 from timing import write_result
 from torch import Tensor
 
@@ -100,6 +102,10 @@ def tuned(
         "optim": {"lr": args.lr, "warmup_epochs": min(3.0, epochs / 4)},
         "train": {"epochs": epochs},
     }
+    for field in args.tuned if start != "scratch" else []:
+        key, _, value = field.partition("=")
+        section, _, name = key.partition(".")
+        values[section][name] = yaml.safe_load(value)
     result = fit(recipe_from_dict(values))
     checkpoint = result.best or result.last
     trained = load_checkpoint(checkpoint)
@@ -206,11 +212,13 @@ def check_settings(args: argparse.Namespace) -> None:
     Raises:
         SystemExit: It names what differs.
     """
-    mine = {name: getattr(args, name) for name in ("start", "model", "lr", "frames", "size")}
+    mine = {
+        name: getattr(args, name) for name in ("start", "model", "lr", "frames", "size", "tuned")
+    }
     path = args.work / "settings.json"
     if path.exists():
         theirs = json.loads(path.read_text())
-        other = [f"{name} {theirs[name]!r}" for name in mine if mine[name] != theirs[name]]
+        other = [f"{name} {theirs.get(name)!r}" for name in mine if mine[name] != theirs.get(name)]
         if other:
             raise SystemExit(f"{args.work} holds rows of {', '.join(other)}; take another --work")
     args.work.mkdir(parents=True, exist_ok=True)
@@ -252,6 +260,9 @@ def main() -> None:
         "--scratch_epochs", type=int, default=0, help="also train from scratch for so many"
     )
     parser.add_argument("--lr", type=float, default=1e-3)
+    parser.add_argument(
+        "--tuned", nargs="*", default=[], metavar="FIELD=VALUE", help="recipe of fine-tuning alone"
+    )
     parser.add_argument("--frames", type=int, default=8)
     parser.add_argument("--size", type=int, default=112)
     parser.add_argument("--frozen_only", action="store_true", help="no training, features alone")

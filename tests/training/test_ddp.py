@@ -41,10 +41,12 @@ def _run(recipe: Recipe, folder: Path, *words: str) -> str:
     return done.stderr
 
 
+@pytest.mark.parametrize("freeze_epochs", [0, 1])
 def test_the_same_loss_curve(
-    small_recipe: Callable[..., Recipe], read_metrics: Read, tmp_path: Path
+    freeze_epochs: int, small_recipe: Callable[..., Recipe], read_metrics: Read, tmp_path: Path
 ) -> None:
     changes: dict[str, Any] = {
+        "train__freeze_epochs": freeze_epochs,
         "optim__lr": 1e-4,
         "augment__runs_on": "device",
         "augment__repeats": 2,

@@ -72,6 +72,7 @@ def check_unlabelled(recipe: Recipe) -> None:
         "data.class_balanced": recipe.data.class_balanced,
         "augment.mixup_alpha": recipe.augment.mixup_alpha > 0,
         "augment.cutmix_alpha": recipe.augment.cutmix_alpha > 0,
+        "train.freeze_epochs": recipe.train.freeze_epochs > 0,
     }
     for key, is_set in needs.items():
         if is_set:

@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from ..optional import require
+from .freezing import HEAD
 from .recipe_fields import OptimRecipe, Recipe
 
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
@@ -19,7 +20,7 @@ _FIRST = ("stem", "tokens")
 
 
 def parameter_groups(
-    model: nn.Module, weight_decay: float, layer_decay: float = 1.0
+    model: nn.Module, weight_decay: float, layer_decay: float = 1.0, *, head_apart: bool = False
 ) -> list[dict[str, Any]]:
     """Split the trainable parameters by weight decay and, on request, by depth.
 
@@ -29,25 +30,33 @@ def parameter_groups(
         weight_decay: Decay of the rest, at least 0.
         layer_decay: Share of the learning rate that each layer keeps of the next one's, above 0
             to 1; see :func:`layer_scales`.
+        head_apart: Whether the last linear layer has groups of its own, the others being marked
+            as ``backbone``.
 
     Returns:
         Groups for an optimiser, each with its ``weight_decay`` and, as ``lr_scale``, what the
-        learning rate is to be multiplied by. Without layer decay exactly two, the second without
-        weight decay; else for each depth that has parameters, from the stem up.
+        learning rate is to be multiplied by. Without layer decay and ``head_apart`` exactly two,
+        the second without weight decay; else for each depth that has parameters, from the stem up.
     """
     named = getattr(model, "no_weight_decay", set)
     spared = set(named())
     scales = layer_scales(model, layer_decay)
-    found: dict[tuple[float, bool], list[nn.Parameter]] = {}
-    if layer_decay == 1:
-        found = {(1.0, False): [], (1.0, True): []}
+    found: dict[tuple[float, bool, bool], list[nn.Parameter]] = {}
+    if layer_decay == 1 and not head_apart:
+        found = {(1.0, False, False): [], (1.0, True, False): []}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             alone = parameter.ndim <= 1 or name in spared
-            found.setdefault((scales[name], alone), []).append(parameter)
+            before = head_apart and not name.startswith(HEAD)
+            found.setdefault((scales[name], alone, before), []).append(parameter)
     return [
-        {"params": found[key], "weight_decay": 0.0 if key[1] else weight_decay, "lr_scale": key[0]}
-        for key in sorted(found)
+        {
+            "params": found[scale, alone, before],
+            "weight_decay": 0.0 if alone else weight_decay,
+            "lr_scale": scale,
+            "backbone": before,
+        }
+        for scale, alone, before in sorted(found)
     ]
 
 
@@ -77,7 +86,12 @@ def layer_scales(model: nn.Module, layer_decay: float) -> dict[str, float]:
 
 
 def build_optimizer(
-    model: nn.Module, recipe: OptimRecipe, *, fused: bool = True, extra: nn.Module | None = None
+    model: nn.Module,
+    recipe: OptimRecipe,
+    *,
+    fused: bool = True,
+    extra: nn.Module | None = None,
+    head_apart: bool = False,
 ) -> torch.optim.Optimizer:
     """Make the optimiser for ``model``; the learning rates of its groups are set anew every step.
 
@@ -87,6 +101,7 @@ def build_optimizer(
         fused: Whether AdamW may take its step in one kernel. With fp16 such a step would also
             undo the scaling of the loss, too late for the gradient's norm to be limited.
         extra: Layers of training alone, which learn at the full rate.
+        head_apart: See :func:`parameter_groups`.
 
     Raises:
         UserError: If the library of the optimiser is not installed.
@@ -95,8 +110,8 @@ def build_optimizer(
     1904.00962 as pytorch-optimizer has it.
     """
     if recipe.optimizer == "lamb":
-        return _lamb(model, recipe, extra)
-    groups = parameter_groups(model, recipe.weight_decay, recipe.layer_decay)
+        return _lamb(model, recipe, extra, head_apart)
+    groups = parameter_groups(model, recipe.weight_decay, recipe.layer_decay, head_apart=head_apart)
     if extra is not None:
         groups += parameter_groups(extra, recipe.weight_decay)
     if recipe.optimizer == "sgd":
@@ -115,8 +130,10 @@ def require_lamb() -> Any:
     return require("pytorch_optimizer", extra="lamb", purpose="the optimiser lamb")
 
 
-def _lamb(model: nn.Module, recipe: OptimRecipe, extra: nn.Module | None) -> torch.optim.Optimizer:
-    groups = parameter_groups(model, 1.0, recipe.layer_decay)
+def _lamb(
+    model: nn.Module, recipe: OptimRecipe, extra: nn.Module | None, head_apart: bool
+) -> torch.optim.Optimizer:
+    groups = parameter_groups(model, 1.0, recipe.layer_decay, head_apart=head_apart)
     if extra is not None:
         groups += parameter_groups(extra, 1.0)
     for group in groups:
@@ -132,6 +149,19 @@ def _lamb(model: nn.Module, recipe: OptimRecipe, extra: nn.Module | None) -> tor
         weight_decouple=False,
         adam_debias=True,
     )
+
+
+def set_rates(optimizer: Any, rate: float, backbone: float = 1.0) -> None:
+    """Give every group its learning rate.
+
+    Args:
+        optimizer: One of :func:`build_optimizer`.
+        rate: That of the whole, of which each group takes its ``lr_scale``.
+        backbone: What it is multiplied by for groups marked as ``backbone``.
+    """
+    for group in optimizer.param_groups:
+        scale = backbone if group.get("backbone") else 1.0
+        group["lr"] = rate * scale * group.get("lr_scale", 1.0)
 
 
 def step_batch(recipe: Recipe) -> int:

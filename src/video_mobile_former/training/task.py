@@ -25,10 +25,11 @@ from .batches import EpochBatches, TrainLoader
 from .distill import Teacher
 from .divergence import GradientWatch, loss_error
 from .ema import WeightAverage
+from .freezing import backbone_rate, drop_gradients, frozen_backbone, no_part
 from .inputs import mixing, moved, training_inputs
 from .interrupt import StopRequest
 from .losses import LossKind, classification_loss, loss_kind, zero_loss
-from .optim import batch_scale, build_optimizer, learning_rate
+from .optim import batch_scale, build_optimizer, learning_rate, set_rates
 from .position import Position, Totals
 from .pretraining import Pretraining
 from .recipe_fields import Recipe
@@ -84,7 +85,7 @@ class VideoTask(pl.LightningModule):
 
     @property
     def average(self) -> WeightAverage | None:
-        """The running average of the weights, if the recipe wants one."""
+        """The running average of the weights, if wanted."""
         return self._average[0] if self._average else None
 
     @property
@@ -120,8 +121,9 @@ class VideoTask(pl.LightningModule):
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """The optimiser, with its running averages where the run is resumed."""
         fused = self.recipe.train.precision != "fp16"
+        apart = self.recipe.train.freeze_epochs > 0
         optimizer = build_optimizer(
-            self.model, self.recipe.optim, fused=fused, extra=self.pretraining
+            self.model, self.recipe.optim, fused=fused, extra=self.pretraining, head_apart=apart
         )
         if self.optimizer_state is not None:
             optimizer.load_state_dict(self.optimizer_state)
@@ -138,13 +140,17 @@ class VideoTask(pl.LightningModule):
         """Make dropout and stochastic depth a function of the place in the run."""
         mixed = np.random.SeedSequence(self._place())
         torch.manual_seed(int(mixed.generate_state(1, np.uint64)[0]) >> 1)
-        rate = self.current_rate()
-        for group in cast("torch.optim.Optimizer", self.optimizers(False)).param_groups:
-            group["lr"] = rate * group.get("lr_scale", 1.0)
+        epochs = self.position.step / self.steps_per_epoch
+        set_rates(self.optimizers(False), self.current_rate(), backbone_rate(epochs, self.recipe))
 
     def _place(self) -> list[int]:
         """What everything random in a batch is a function of."""
         return [self.recipe.seed, self.position.epoch, self.position.batch, self.global_rank]
+
+    @property
+    def frozen(self) -> bool:
+        """Whether the head learns alone in this epoch."""
+        return self.position.epoch < self.recipe.train.freeze_epochs
 
     def current_rate(self) -> float:
         """Learning rate of the next optimiser step; `layer_decay` lowers it for some groups."""
@@ -198,6 +204,7 @@ class VideoTask(pl.LightningModule):
             pooled = optim.temporal_smoothness > 0 or self.recipe.distill.features > 0
             found = watching.enter_context(recorded_features(self.model)) if pooled else None
             seen = beside and watching.enter_context(beside.watch(self.model))
+            watching.enter_context(frozen_backbone(self.model, self.frozen))
             logits = self.model(shown)
         if found is not None:
             features = found.features[0]
@@ -210,7 +217,7 @@ class VideoTask(pl.LightningModule):
             given = batch if batch is not None and targets.dim() == 1 else {}
             known = given.get("targets"), given.get("masks")
             loss = loss + beside.loss(seen, clips, mask, *known)
-        return loss, logits
+        return (no_part(loss, self.model) if self.frozen else loss), logits
 
     def _label_loss(
         self, logits: Tensor, targets: Tensor, clips: Tensor, features: Tensor | None
@@ -265,6 +272,8 @@ class VideoTask(pl.LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clip the norm of the whole gradient; one that is not finite may end the run."""
+        if self.frozen:
+            drop_gradients(self.model)
         limit = self.recipe.optim.gradient_clip
         parameters = [p for p in self.parameters() if p.grad is not None]
         norm = nn.utils.clip_grad_norm_(parameters, math.inf if limit is None else limit)
