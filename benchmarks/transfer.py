@@ -10,7 +10,8 @@ neighbour. ``--start procedural`` takes the weights of the package. Finished row
 unfinished runs resume: the command can be stopped and started again.
 
 ``--tuned train.freeze_epochs=10 …`` are recipe fields of fine-tuning alone. ``--split val`` is for
-choosing; look at ``test`` once, at the end.
+choosing, and so is ``halves``, which measures on all of train and val, each half after learning
+from the other; look at ``test`` once, at the end.
 """
 
 from __future__ import annotations
@@ -22,48 +23,18 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-import torch.nn.functional as F
 import yaml
 from timing import write_result
-from torch import Tensor
+from transfer_parts import FULL, features, few, linear_probe, nearest, pairs, write_list
 
 from video_mobile_former import create_model, load_checkpoint
 from video_mobile_former.console import say
-from video_mobile_former.data.dataset import ClipDataset
-from video_mobile_former.data.index import ClipIndex, load_index
-from video_mobile_former.data.loader import make_loader
-from video_mobile_former.data.transforms import normalize
+from video_mobile_former.data.index import load_index
 from video_mobile_former.evaluation import evaluate
 from video_mobile_former.files import write_json
 from video_mobile_former.training.fit import fit
 from video_mobile_former.training.recipe import recipe_from_dict
-
-FULL = 0
-
-
-def few(index: ClipIndex, clips: int, seed: int) -> np.ndarray:
-    """Positions of so many clips of each class, fewer where it has no more; ``FULL`` takes all."""
-    labels = index.table.label
-    if clips == FULL:
-        return np.arange(len(labels))
-    rng = np.random.default_rng([seed, clips])
-    found = [rng.permutation(np.flatnonzero(labels == c))[:clips] for c in np.unique(labels)]
-    return np.sort(np.concatenate(found))
-
-
-def write_list(data: Path, clips: int, seed: int, path: Path) -> Path:
-    """A CSV of the chosen training clips and all others of ``data``."""
-    index = load_index(data)
-    train = index.split("train")
-    kept = train.table.take(few(train, clips, seed))
-    lines = ["path\tlabel\tsplit"]
-    for part, table in (("train", kept), ("val", index.split("val").table)):
-        lines += [f"{clip.path}\t{index.class_names[clip.label]}\t{part}" for clip in table]
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return path
 
 
 def start_values(start: str) -> dict[str, Any]:
@@ -78,21 +49,58 @@ def start_values(start: str) -> dict[str, Any]:
 def tuned(
     data: Path, start: str, clips: int, seed: int, epochs: int, args: argparse.Namespace
 ) -> dict[str, Any]:
-    """Train once and measure; a row that is there already is read."""
+    """Train and measure; a row that is there already is read."""
     kind = "scratch" if start == "scratch" else "procedural"
     name = f"{data.parent.name}-{kind}-{clips or 'all'}-{seed}-{epochs}"
-    out = args.work / name
-    stored = out / f"{args.split}.json"
+    stored = args.work / name / f"{args.split}.json"
     if stored.exists():
         return json.loads(stored.read_text())
-    values = {
+    index, right, total, minutes, cost = load_index(data), 0.0, 0, 0.0, {}
+    for i, (train, test) in enumerate(pairs(index, args.split)):
+        halves = args.split == "halves"
+        out = args.work / name / f"half{i}" if halves else args.work / name
+        val = test if halves else index.split("val")
+        listing = write_list(
+            train, clips, seed, val, args.work / "lists" / f"{out.name}-{name}.tsv"
+        )
+        result = fit(recipe_from_dict(recipe_of(data, listing, start, seed, epochs, out, args)))
+        # Halves have nothing to choose a checkpoint by: the last one counts.
+        trained = load_checkpoint(result.last if halves else result.best or result.last)
+        found = evaluate(trained, test, num_workers=1, model_name=name).to_dict()
+        number = found["metrics"]["num_clips"]
+        right, total = right + number * found["metrics"]["top1"], total + number
+        minutes, cost = minutes + result.seconds / 60, found["cost"]
+    row = {
+        "data": data.parent.name,
+        "method": f"{kind}, {epochs} epochs",
+        "clips_per_class": clips or "all",
+        "seed": seed,
+        "split": args.split,
+        "top1": right / total,
+        "clips": total,
+        "macs_per_view": cost["macs_per_view"],
+        "total_macs": cost["total_macs"],
+        "training_minutes": round(minutes, 2),
+    }
+    write_json(stored, row)
+    return row
+
+
+def recipe_of(
+    data: Path,
+    listing: Path,
+    start: str,
+    seed: int,
+    epochs: int,
+    out: Path,
+    args: argparse.Namespace,
+) -> dict[str, Any]:
+    """The recipe of one training."""
+    values: dict[str, Any] = {
         "out": str(out),
         "seed": seed,
         "model": {**start_values(start), **({"name": args.model} if start == "scratch" else {})},
-        "data": {
-            "path": str(write_list(data, clips, seed, args.work / "lists" / f"{name}.tsv")),
-            "num_workers": 1,
-        },
+        "data": {"path": str(listing), "num_workers": 1},
         "clip": {
             "num_frames": args.frames,
             "crop_size": args.size,
@@ -105,67 +113,8 @@ def tuned(
     for field in args.tuned if start != "scratch" else []:
         key, _, value = field.partition("=")
         section, _, name = key.partition(".")
-        values[section][name] = yaml.safe_load(value)
-    result = fit(recipe_from_dict(values))
-    checkpoint = result.best or result.last
-    trained = load_checkpoint(checkpoint)
-    index = load_index(data, class_names=trained.class_names)
-    outcome = evaluate(trained, index, split=args.split, num_workers=1, model_name=name).to_dict()
-    row = {
-        "data": data.parent.name,
-        "method": f"{kind}, {epochs} epochs",
-        "clips_per_class": clips or "all",
-        "seed": seed,
-        "split": args.split,
-        "top1": outcome["metrics"]["top1"],
-        "clips": outcome["metrics"]["num_clips"],
-        "macs_per_view": outcome["cost"]["macs_per_view"],
-        "total_macs": outcome["cost"]["total_macs"],
-        "training_minutes": round(result.seconds / 60, 2),
-    }
-    write_json(stored, row)
-    return row
-
-
-@torch.no_grad()
-def features(model: Any, index: ClipIndex) -> tuple[Tensor, Tensor]:
-    """What the classifier sees of one centred view of each clip, (N, C), and the labels (N,)."""
-    kept: list[Tensor] = []
-    handle = model.classifier.register_forward_pre_hook(lambda _, args: kept.append(args[0]))
-    labels: list[Tensor] = []
-    loader = make_loader(ClipDataset(index, model.clip, train=False), batch_size=8, num_workers=1)
-    for batch in loader:
-        if len(batch["labels"]):
-            model(normalize(batch["clips"][:, 0], model.clip))
-            labels.append(batch["labels"])
-    handle.remove()
-    return torch.cat(kept).float(), torch.cat(labels)
-
-
-def linear_probe(x: Tensor, y: Tensor, test: Tensor, decay: float = 1e-2) -> Tensor:
-    """Classes (M,) by a logistic regression on standardised features, fitted by LBFGS."""
-    mean, std = x.mean(0), x.std(0).clamp_min(1e-6)
-    x, test = (x - mean) / std / x.shape[1] ** 0.5, (test - mean) / std / x.shape[1] ** 0.5
-    layer = torch.nn.Linear(x.shape[1], int(y.max()) + 1)
-    torch.nn.init.zeros_(layer.weight)
-    torch.nn.init.zeros_(layer.bias)
-    optimizer = torch.optim.LBFGS(layer.parameters(), max_iter=300, line_search_fn="strong_wolfe")
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = F.cross_entropy(layer(x), y) + decay * layer.weight.square().sum() / 2
-        loss.backward()
-        return loss
-
-    optimizer.step(closure)  # pyright: ignore[reportArgumentType] - a Tensor is what it takes
-    return layer(test).argmax(1)
-
-
-def nearest(x: Tensor, y: Tensor, test: Tensor) -> Tensor:
-    """Classes (M,) of the nearest neighbours by the cosine of standardised features."""
-    mean, std = x.mean(0), x.std(0).clamp_min(1e-6)
-    x, test = (F.normalize((v - mean) / std, dim=1) for v in (x, test))
-    return y[(test @ x.T).argmax(1)]
+        values.setdefault(section, {})[name] = yaml.safe_load(value)
+    return values
 
 
 def frozen(data: Path, start: str, seed: int, args: argparse.Namespace) -> list[dict[str, Any]]:
@@ -181,15 +130,17 @@ def frozen(data: Path, start: str, seed: int, args: argparse.Namespace) -> list[
         model.clip = type(model.clip)(**size, resize_size=round(args.size * 8 / 7))
     else:
         model = create_model(args.model, weights=None if kind == "scratch" else start, **size)
-    index = load_index(data)
-    train = index.split("train")
-    x, y = features(model.eval(), train)
-    test, truth = features(model, index.split(args.split))
+    sides = [
+        (train, *features(model.eval(), train), *features(model, test))
+        for train, test in pairs(load_index(data), args.split)
+    ]
     rows = []
     for clips in args.clips:
-        chosen = torch.from_numpy(few(train, clips, seed))
         for method, answer in (("linear probe", linear_probe), ("nearest neighbour", nearest)):
-            right = (answer(x[chosen], y[chosen], test) == truth).float().mean().item()
+            right = []
+            for train, x, y, test, truth in sides:
+                chosen = torch.from_numpy(few(train, clips, seed))
+                right.append((answer(x[chosen], y[chosen], test) == truth).float())
             rows.append(
                 {
                     "data": data.parent.name,
@@ -197,8 +148,8 @@ def frozen(data: Path, start: str, seed: int, args: argparse.Namespace) -> list[
                     "clips_per_class": clips or "all",
                     "seed": seed,
                     "split": args.split,
-                    "top1": right,
-                    "clips": len(truth),
+                    "top1": torch.cat(right).mean().item(),
+                    "clips": len(torch.cat(right)),
                 }
             )
     args.work.mkdir(parents=True, exist_ok=True)
@@ -250,7 +201,7 @@ def main() -> None:
     parser.add_argument("--start", default="procedural", help="checkpoint folder, or procedural")
     parser.add_argument("--model", default="vmf_500m", help="the network of --start")
     parser.add_argument("--work", type=Path, default=Path("runs/transfer"))
-    parser.add_argument("--split", choices=("val", "test"), default="val")
+    parser.add_argument("--split", choices=("val", "halves", "test"), default="val")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument(
         "--clips", nargs="+", type=int, default=[FULL, 5, 10, 20], help="a class; 0 = all"

@@ -20,7 +20,7 @@ from video_mobile_former.data.index import load_index
 def transfer(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.syspath_prepend(Path(__file__).parents[2] / "benchmarks")
     yield importlib.import_module("transfer")
-    for name in ("transfer", "timing"):
+    for name in ("transfer", "transfer_parts", "timing"):
         sys.modules.pop(name, None)
 
 
@@ -44,9 +44,23 @@ def test_so_many_clips_of_each_class(transfer: Any, listing: Path, tmp_path: Pat
     assert chosen.tolist() == transfer.few(train, 2, 0).tolist()
     assert any(chosen.tolist() != transfer.few(train, 2, s).tolist() for s in range(1, 5))
     assert len(transfer.few(train, 50, 0)) == 12
-    index = load_index(transfer.write_list(listing, 2, 0, tmp_path / "lists" / "x.tsv"))
+    whole = load_index(listing)
+    path = tmp_path / "lists" / "x.tsv"
+    index = load_index(transfer.write_list(train, 2, 0, whole.split("val"), path))
     assert index.splits() == {"train": 4, "val": 4}
     assert index.class_names == ("a", "b")
+
+
+def test_halves_are_learned_from_for_each_other(transfer: Any, listing: Path) -> None:
+    index = load_index(listing)
+    (train, test), (other_train, other_test) = transfer.pairs(index, "halves")
+    assert train.counts() == test.counts() == (4, 4)
+    one, other = ({clip.path for clip in part.clips} for part in (train, test))
+    assert len(one | other) == 16
+    assert {clip.path for clip in other_train.clips} == other
+    assert {clip.path for clip in other_test.clips} == one
+    [(train, test)] = transfer.pairs(index, "val")
+    assert (len(train), len(test)) == (12, 4)
 
 
 def test_probe_and_neighbours_find_classes_that_are_there(transfer: Any) -> None:
@@ -75,7 +89,7 @@ def test_the_summary_is_over_seeds(transfer: Any) -> None:
 
 def test_rows_of_other_settings_are_not_taken(transfer: Any, tmp_path: Path) -> None:
     about = {"start": "a", "model": "vmf_500m", "lr": 1e-3, "frames": 8, "size": 64}
-    args = argparse.Namespace(work=tmp_path / "w", **about)
+    args = argparse.Namespace(work=tmp_path / "w", tuned=["train.freeze_epochs=3"], **about)
     transfer.check_settings(args)
     transfer.check_settings(args)
     args.start = "b"
