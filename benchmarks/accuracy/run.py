@@ -72,7 +72,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--size", type=int, choices=tuple(BUDGETS), default=64)
     parser.add_argument("--budgets", nargs="+", choices=("0.5g", "1g", "2g"), default=["1g"])
-    parser.add_argument("--rows", nargs="+", help="only rows that contain one of these texts")
+    parser.add_argument("--rows", nargs="+", help="only rows that begin with one of these texts")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--epochs", type=int, default=20, help="on real clips (default: 20)")
     parser.add_argument("--procedural_epochs", type=int, default=6)
@@ -92,7 +92,7 @@ def entries(args: argparse.Namespace) -> list[Entry]:
 
 
 def wanted(entry: Entry, rows: list[str] | None) -> bool:
-    return rows is None or any(text in entry.row for text in rows)
+    return rows is None or any(entry.row.startswith(text) for text in rows)
 
 
 def describe(entry: Entry, data: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
