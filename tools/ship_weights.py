@@ -50,7 +50,7 @@ def half(model: VideoModel) -> dict[str, torch.Tensor]:
 def card(model: VideoModel, name: str, run: RunFolder, transfer: Any) -> dict[str, Any]:
     """What a person wants to know of the weights, as JSON data."""
     training = model.info["training"]
-    recipe = training["recipe"]
+    recipe = {key: value for key, value in training["recipe"].items() if key != "out"}
     return {
         "model": name,
         "kind": "procedural",

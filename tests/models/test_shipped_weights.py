@@ -11,6 +11,8 @@ import pytest
 import torch
 
 from video_mobile_former import UserError, create_model
+from video_mobile_former.data.procedural import ProceduralSpec, ProceduralVideo
+from video_mobile_former.data.transforms import normalize
 from video_mobile_former.errors import CheckpointError
 from video_mobile_former.models import shipped_weights
 from video_mobile_former.models.shipped_weights import load_shipped, weights_card
@@ -91,6 +93,7 @@ def test_the_card_says_how_they_were_made(installed: Any) -> None:
     assert (card["license"], card["seed"], card["hours"]) == ("Apache-2.0", 0, 2.0)
     assert (card["clips_seen"], card["finished"]) == (128, False)
     assert card["recipe"]["data"]["format"] == "procedural"
+    assert "out" not in card["recipe"], "a folder of somebody's machine is nobody's business"
     assert card["limits"]
 
 
@@ -119,3 +122,30 @@ def test_what_the_package_holds_is_small_and_whole() -> None:
         for name in names:
             create_model(name, 2, weights=kind)
             assert json.dumps(weights_card(name, kind))
+
+
+def test_those_of_the_package_tell_motions_apart_with_a_line_through_their_features() -> None:
+    assert shipped_weights.shipped_weights() == {"procedural": ("vmf_500m",)}
+    card = weights_card("vmf_500m", "procedural")
+    assert card["license"] == "Apache-2.0"
+    spec = ProceduralSpec(families=("order",), num_frames=8, size=64)
+    # A seed of neither the training nor the validation of the run.
+    batches = [ProceduralVideo(spec, seed=77).batch(i, 64) for i in range(4)]
+    right = {}
+    for weights in ("procedural", None):
+        torch.manual_seed(0)
+        model: Any = create_model("vmf_500m", 2, weights=weights, num_frames=8, crop_size=64).eval()
+        seen: list[torch.Tensor] = []
+        model.classifier.register_forward_pre_hook(lambda _, x, seen=seen: seen.append(x[0]))
+        with torch.no_grad():
+            for batch in batches:
+                model(normalize(batch.clips, model.clip))
+        x = torch.cat(seen)
+        x = (x - x[:192].mean(0)) / x[:192].std(0).clamp_min(1e-6)
+        y = torch.cat([batch.labels for batch in batches])
+        hot = torch.nn.functional.one_hot(y[:192]).float()
+        kernel = x[:192] @ x[:192].T + 100 * torch.eye(192)
+        found = (x[192:] @ x[:192].T @ torch.linalg.solve(kernel, hot)).argmax(1)
+        right[weights] = (found == y[192:]).float().mean().item()
+    assert right["procedural"] > 0.8, right
+    assert right[None] < 0.5, right
