@@ -130,6 +130,7 @@ def test_tables_and_picture_say_what_was_measured(benchmark: Any, tmp_path: Path
     runs = [made_up("vmf (1g)", seed, top1, 2.0) for seed, top1 in ((0, 0.8), (1, 0.9))]
     runs += [made_up("X3D (1g)", seed, 0.75, 4.0) for seed in (0, 1)]
     lines = benchmark.summary.table(runs)
+    assert lines == benchmark.summary.table(runs[::-1]), "whoever was run first"
     assert len(lines) == 4
     assert "| vmf (1g) | 8×64² | 20.0 | 2.00 | 85.0 ± 7.1 | 2 | – | 2.0 | 85.0 ± 7.1 |" in lines
     # Half-way through its training, which took twice as long.
