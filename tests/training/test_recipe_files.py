@@ -66,6 +66,7 @@ def _macs(name: str) -> int:
 def _model(name: str) -> Any:
     """The network of a recipe for the classes of its data set, without weights."""
     recipe = load_recipe(shipped_path(name))
+    recipe = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, weights=None))
     known = FORMATS.get(recipe.data.format)
     if name in DRAWN:
         known, classes = None, DrawnClips(recipe).class_names
@@ -138,9 +139,11 @@ def test_clips_are_mirrored_only_where_left_and_right_mean_nothing(name: str) ->
 
 
 def test_the_defaults_of_training_are_folder_small() -> None:
-    # All that is learned with agrees; the smaller picture is a matter of time.
+    # All that is learned with agrees; the smaller picture is a matter of time, and what a bare
+    # `vmf train` starts from is not to depend on which weights a version has.
     assert set(recipe_differences(load_recipe(shipped_path("folder_small")), Recipe())) == {
-        "clip.crop_size"
+        "clip.crop_size",
+        "model.weights",
     }
 
 
