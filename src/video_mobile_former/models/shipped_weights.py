@@ -51,7 +51,7 @@ def weights_card(name: str, weights: str) -> dict[str, Any]:
     Raises:
         UserError: If there are none; says which there are.
     """
-    _check(name, weights)
+    check_shipped(name, weights)
     return json.loads((FOLDER / f"{name}-{weights}.json").read_text(encoding="utf-8"))
 
 
@@ -68,7 +68,7 @@ def load_shipped(model: VideoModel, name: str, weights: str, folder: Path | None
         UserError: If there are none for this name; says which there are.
         CheckpointError: If the model was built with other layers than the weights are of.
     """
-    _check(name, weights, folder)
+    check_shipped(name, weights, folder)
     file = f"{name}-{weights}.safetensors"
     try:
         state = load(((folder or FOLDER) / file).read_bytes())
@@ -79,7 +79,12 @@ def load_shipped(model: VideoModel, name: str, weights: str, folder: Path | None
     load_weights(model, state, f"the {weights} weights of {name}")
 
 
-def _check(name: str, weights: str, folder: Path | None = None) -> None:
+def check_shipped(name: str, weights: str, folder: Path | None = None) -> None:
+    """Refuse weights that did not come along.
+
+    Raises:
+        UserError: It says which did.
+    """
     found = shipped_weights(folder)
     if weights not in found:
         near = [kind for kind in difflib.get_close_matches(weights, _KINDS, n=1) if kind in found]

@@ -21,11 +21,12 @@ from ..data.frame_source import Reading
 from ..data.index import ClipIndex, load_index
 from ..data.quarantine import read_quarantine
 from ..data.source import DataSource
-from ..errors import CheckpointError, DataError, RecipeError
+from ..errors import CheckpointError, DataError, RecipeError, UserError
 from ..models.baselines import BASELINES
 from ..models.checkpoint import load_weights, read_config
 from ..models.mobile_former import load_mobile_former
 from ..models.registry import create_model, list_models, load_checkpoint
+from ..models.shipped_weights import check_shipped
 from ..models.video_model import VideoModel
 from .left_out import list_of, without
 from .recipe_fields import ClipRecipe, DataRecipe, ModelRecipe, Recipe
@@ -226,7 +227,8 @@ def _start(
     folder = _start_folder(recipe)
     if folder is not None:
         if recipe.weights is not None:
-            raise RecipeError("model.weights goes with a variant's name, not with a folder")
+            text = f"{recipe.weights} goes with a variant's name; {folder} has weights of its own"
+            raise RecipeError(f"model.weights {text}: --model.weights null")
         return _start_from_folder(folder, class_names, overrides)
     if recipe.weights is not None and _is_kind(recipe.weights):
         return _start_from_shipped(recipe.name, recipe.weights, class_names, overrides)
@@ -244,13 +246,16 @@ def _start(
 
 def _is_kind(weights: str) -> bool:
     """Whether this names weights of the package, and no file."""
-    path = Path(weights)
-    return not (path.suffix or path.exists() or len(path.parts) > 1)
+    return not (Path(weights).suffix or Path(weights).exists() or len(Path(weights).parts) > 1)
 
 
 def _start_from_shipped(
     name: str, weights: str, class_names: tuple[str, ...], overrides: dict[str, Any]
 ) -> VideoModel:
+    try:
+        check_shipped(name, weights)
+    except UserError as error:
+        raise RecipeError(f"{error}; --model.weights null starts from random ones") from error
     model = create_model(name, len(class_names), weights=weights, **overrides)
     say(f"{weights} weights of {name}, with a new head for {len(class_names)} classes")
     return model
