@@ -165,9 +165,9 @@ class TrainRecipe:
     epochs: int = 60
     """Passes over the training clips."""
     freeze_epochs: int = 0
-    """For fine-tuning: so many of the epochs, from the first, train the head alone; the rest stays
-    as it is loaded, and then its rate rises over optim.warmup_epochs. As many as epochs = a linear
-    classifier on frozen features, about three times quicker."""
+    """For fine-tuning: so many of the epochs, from the first, train the head alone, at a fraction
+    of the cost; the rest stays as it is loaded, and then its rate rises over optim.warmup_epochs.
+    As many as epochs = a linear classifier on frozen features."""
     batch_size: int = 16
     """Videos in one forward pass of one process; each gives augment.repeats clips."""
     accumulate: int = 1
