@@ -8,11 +8,12 @@ import pytest
 import torch
 from torch import nn
 
-from video_mobile_former import create_model
+from video_mobile_former import create_model, list_models
 from video_mobile_former.cli import main
 from video_mobile_former.errors import UserError
+from video_mobile_former.profiling import table
 from video_mobile_former.profiling.cost import count_macs, count_parameters
-from video_mobile_former.profiling.table import format_rows
+from video_mobile_former.profiling.table import cost_rows, format_rows
 
 
 def test_macs_of_layers_with_known_counts() -> None:
@@ -46,9 +47,26 @@ def test_models_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert (row["num_frames"], row["crop_size"], row["num_tokens"]) == (16, 224, 3)
     assert (light["name"], light["baseline"], light["published"]) == ("vmf_500m_cnn", True, [])
     assert light["macs_per_view"] < row["macs_per_view"]
-    table = format_rows([row, light])
-    assert max(len(line) for line in table.splitlines()) <= 80
-    assert "0.425 G" in table
-    assert "vmf_500m_cnn" in table
+    printed = format_rows([row, light])
+    assert max(len(line) for line in printed.splitlines()) <= 80
+    assert "0.425 G" in printed
+    assert "vmf_500m_cnn" in printed
     assert main(["models", "nothing"]) == 2
     assert "known: vmf_500m" in capsys.readouterr().err
+
+
+def test_what_is_kept_is_what_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = json.loads(table.COUNTED.read_text())
+    assert list(kept) == list(list_models()), "run tools/count_models.py"
+    assert cost_rows("500m", recount=True) == cost_rows("500m")
+    monkeypatch.setattr(table, "_counted", lambda: {"vmf_500m": kept["vmf_500m"]})
+    asked: list[str] = []
+    count = table.count
+    monkeypatch.setattr(table, "count", lambda name: asked.append(name) or count(name))
+    assert [row["name"] for row in cost_rows("500m")] == ["vmf_500m", "vmf_500m_cnn"]
+    assert asked == ["vmf_500m_cnn"]
+
+
+@pytest.mark.slow
+def test_every_model_still_costs_what_is_kept() -> None:
+    assert cost_rows(recount=True) == cost_rows(), "run tools/count_models.py"

@@ -1,9 +1,16 @@
-"""Models and their costs as a table: what ``vmf models`` prints."""
+"""Models and their costs as a table: what ``vmf models`` prints.
+
+Counting all models takes twelve seconds of a desktop's core and minutes of a small board's, so what
+was counted lies beside this file. ``python tools/count_models.py`` writes it; a test counts again.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import functools
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,13 +23,16 @@ from ..models.video_model import VideoModel
 from .cost import count_macs, count_parameters
 
 NUM_CLASSES = 400
+COUNTED = Path(__file__).with_name("costs.json")
+"""By name of a model, what :func:`count` gave for it."""
 
 
-def cost_rows(filter: str = "") -> list[dict[str, Any]]:
+def cost_rows(filter: str = "", *, recount: bool = False) -> list[dict[str, Any]]:
     """Name, parameters, MACs of one view at the native clip, and input of each model.
 
     Args:
         filter: As for ``list_models``.
+        recount: Count every model anew; else only those whose counts did not come along.
 
     Raises:
         UserError: If no name fits.
@@ -30,25 +40,40 @@ def cost_rows(filter: str = "") -> list[dict[str, Any]]:
     names = list_models(filter)
     if not names:
         raise UserError(f"no model name fits {filter!r}; known: {', '.join(list_models())}")
-    return [
-        _baseline_row(name) if name in BASELINES else _family_row(name)
-        for name in track(names, description="counting")  # a third of a second each
-    ]
+    known = {} if recount else _counted()
+    counts = {name: known[name] for name in names if name in known}
+    missing = [name for name in names if name not in counts]
+    if missing:
+        counts |= {name: count(name) for name in track(missing, description="counting")}
+    return [{"name": name, **_about(name), **counts[name]} for name in names]
 
 
-def _family_row(name: str) -> dict[str, Any]:
-    row: dict[str, Any] = {"name": name, "baseline": False, "parent": get_variant(name).parent}
-    row.update(_costs(name))
-    row.update({f"{key}_2plus1d": v for key, v in _costs(name, temporal_conv="2plus1d").items()})
-    row.update(_input(name), num_tokens=get_variant(name).num_tokens, num_classes=NUM_CLASSES)
-    return row
+def count(name: str) -> dict[str, int]:
+    """Parameters and MACs of one view of the native clip, which is given too.
+
+    Of the family also both with factorised temporal kernels.
+    """
+    costs = _costs(name)
+    if name not in BASELINES:
+        other = _costs(name, temporal_conv="2plus1d")
+        costs |= {f"{key}_2plus1d": value for key, value in other.items()}
+    return costs | _input(name)
 
 
-def _baseline_row(name: str) -> dict[str, Any]:
-    row: dict[str, Any] = {"name": name, "baseline": True, "source": BASELINES[name].source}
-    row.update(_costs(name), **_input(name), num_classes=NUM_CLASSES)
-    row["published"] = [dataclasses.asdict(found) for found in BASELINES[name].published]
-    return row
+@functools.cache
+def _counted() -> dict[str, dict[str, int]]:
+    return json.loads(COUNTED.read_text(encoding="utf-8"))
+
+
+def _about(name: str) -> dict[str, Any]:
+    if name not in BASELINES:
+        variant = get_variant(name)
+        about = {"baseline": False, "parent": variant.parent, "num_tokens": variant.num_tokens}
+        return {**about, "num_classes": NUM_CLASSES}
+    baseline = BASELINES[name]
+    published = [dataclasses.asdict(found) for found in baseline.published]
+    about = {"baseline": True, "source": baseline.source, "published": published}
+    return {**about, "num_classes": NUM_CLASSES}
 
 
 def format_rows(rows: Sequence[dict[str, Any]]) -> str:
