@@ -66,6 +66,8 @@ def tuned(
         result = fit(recipe_from_dict(recipe_of(data, listing, start, seed, epochs, out, args)))
         # Halves have nothing to choose a checkpoint by: the last one counts.
         trained = load_checkpoint(result.last if halves else result.best or result.last)
+        if halves:  # in the list its clips are not called those of training
+            test = load_index(listing).split("val")
         found = evaluate(trained, test, num_workers=1, model_name=name).to_dict()
         number = found["metrics"]["num_clips"]
         right, total = right + number * found["metrics"]["top1"], total + number
