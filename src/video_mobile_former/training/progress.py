@@ -107,7 +107,7 @@ def say_begin(
         f"{recipe.model.name} on {len(clips)} {'drawn clips an epoch' if drawn else 'clips'}"
         + (f" of {len(clips.class_names)} classes" if labelled else " without labels")
         + f" ({clips.val_clips or 'none'} for validation), {clip.num_frames}×{clip.crop_size}²,"
-        f" {recipe.train.epochs} epochs, into {run.path}"
+        f" {recipe.train.epochs} epoch{'' if recipe.train.epochs == 1 else 's'}, into {run.path}"
     )
     if recipe.optim.lr_batch:
         say(
