@@ -135,8 +135,9 @@ def draw(groups: dict[str, list[Run]], path: Path) -> None:
     )
     for axes in grid.flat[len(groups) :]:
         axes.set_axis_off()
+    names = list(dict.fromkeys(row for runs in groups.values() for row in by_row(runs)))
     for axes, (title, runs) in zip(grid.flat, groups.items(), strict=False):
-        for i, (row, found) in enumerate(by_row(runs).items()):
+        for row, found in by_row(runs).items():
             points = [
                 [
                     statistics.mean(run["curve"][k][name] for run in found)
@@ -146,7 +147,7 @@ def draw(groups: dict[str, list[Run]], path: Path) -> None:
             ]
             minutes, top1 = zip(*points, strict=True)
             sd = statistics.stdev(r["top1"] for r in found) if len(found) > 1 else 0.0
-            color = plt.colormaps["tab20"](i % 20)
+            color = plt.colormaps["tab20"](names.index(row) % 20)
             axes.plot(minutes, [100 * v for v in top1], color=color, marker=".", label=row)
             axes.errorbar(minutes[-1], 100 * top1[-1], 100 * sd, color=color, capsize=3)
         axes.set_title(title, fontsize=9)
