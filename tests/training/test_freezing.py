@@ -70,7 +70,7 @@ def test_the_head_learns_alone_and_then_everything(
     assert not {name for name in still if name.endswith(("weight", "running_mean"))}
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lamb"])
 def test_all_epochs_frozen_is_a_linear_classifier(optimizer: str, small_recipe: Make) -> None:
     recipe = small_recipe(train__freeze_epochs=2, optim__optimizer=optimizer)
     fit(recipe)

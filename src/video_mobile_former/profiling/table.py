@@ -1,6 +1,6 @@
 """Models and their costs as a table: what ``vmf models`` prints.
 
-Counting all models takes twelve seconds of a desktop's core and minutes of a small board's, so what
+Counting all models takes twelve seconds of a server's core, and longer on a small board, so what
 was counted lies beside this file. ``python tools/count_models.py`` writes it; a test counts again.
 """
 

@@ -26,12 +26,10 @@ from ..models.baselines import BASELINES
 from ..models.checkpoint import load_weights, read_config
 from ..models.mobile_former import load_mobile_former
 from ..models.registry import create_model, list_models, load_checkpoint
-from ..models.shipped_weights import check_shipped
+from ..models.shipped_weights import HEAD, check_shipped
 from ..models.video_model import VideoModel
 from .left_out import list_of, without
 from .recipe_fields import ClipRecipe, DataRecipe, ModelRecipe, Recipe
-
-_HEAD = "classifier."
 
 
 def build_indexes(
@@ -284,7 +282,7 @@ def _start_from_folder(
         say(f"{folder}: all weights taken over; the classes are the same")
     else:
         own = model.state_dict()
-        state |= {key: own[key] for key in own if key.startswith(_HEAD)}
+        state |= {key: own[key] for key in own if key.startswith(HEAD)}
         before = "unnamed" if old.class_names is None else f"{len(old.class_names)} other"
         say(
             f"{folder}: weights taken over but for the head, which is new: "

@@ -13,11 +13,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from ..models.shipped_weights import HEAD
 from .losses import zero_loss
 from .recipe_fields import Recipe
-
-HEAD = "classifier."
-"""What starts anew when a model is fine-tuned: the last linear layer, in every network here."""
 
 
 def backbone(model: nn.Module) -> list[nn.Parameter]:

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..models.shipped_weights import HEAD
 from ..optional import require
-from .freezing import HEAD
 from .recipe_fields import OptimRecipe, Recipe
 
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
