@@ -102,7 +102,7 @@ def test_what_is_not_there_is_said_in_a_line(installed: Any) -> None:
         create_model("vmf_3g", 2, weights="procedural")
     with pytest.raises(UserError, match=r"called 'procedurl'.*did you mean 'procedural'"):
         create_model("vmf_500m", 2, weights="procedurl")
-    with pytest.raises(UserError, match=r"no procedural weights .* --model\.weights null starts"):
+    with pytest.raises(UserError, match=r"no procedural weights .*--model\.weights null starts"):
         build_model(recipe_from_cli(["--model", "x3d_xs", "--weights", "procedural"]), ("a", "b"))
     with pytest.raises(CheckpointError, match="the procedural weights of vmf_500m does not fit"):
         create_model("vmf_500m", 2, weights="procedural", num_tokens=0)

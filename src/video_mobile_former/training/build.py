@@ -253,7 +253,7 @@ def _start_from_shipped(
     try:
         check_shipped(name, weights)
     except UserError as error:
-        raise RecipeError(f"{error}; --model.weights null starts from random ones") from error
+        raise RecipeError(f"{error} (--model.weights null starts at random)") from error
     model = create_model(name, len(class_names), weights=weights, **overrides)
     say(f"{weights} weights of {name}, with a new head for {len(class_names)} classes")
     return model
