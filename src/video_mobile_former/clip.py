@@ -60,6 +60,37 @@ class ClipSpec:
         """Dense only: time between two frames of a clip, in seconds."""
         return self.stride / self.stride_fps
 
+    def sampled(
+        self, sampling: Literal["uniform", "dense"] | None = None, stride: int | None = None
+    ) -> ClipSpec:
+        """The same clip out of other frames of the video.
+
+        Args:
+            sampling: How frames are spread; None leaves it.
+            stride: Dense only: step between frames, of a ``stride_fps`` video; None leaves it.
+
+        Raises:
+            UserError: If a value is out of range, or a stride is given for uniform clips.
+        """
+        spec = dataclasses.replace(
+            self,
+            sampling=self.sampling if sampling is None else sampling,
+            stride=self.stride if stride is None else stride,
+        )
+        if stride is not None and spec.sampling == "uniform":
+            raise UserError(
+                f"stride {stride} has no meaning for uniform clips, which take one frame from each "
+                "of equal segments: leave it out, or ask for sampling dense"
+            )
+        return spec
+
+    @property
+    def sampling_words(self) -> str:
+        """How frames are spread, as reports say it."""
+        if self.sampling == "uniform":
+            return f"uniform: one frame from each of {self.num_frames} equal segments"
+        return f"dense: {self.num_frames} frames, {self.stride_seconds:.3g} s apart"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON and YAML."""
         return {

@@ -52,6 +52,18 @@ def add_evaluate(commands: Any) -> None:
         help="folder of the report; default: beside the checkpoint, of several ./comparison",
     )
     add_views(parser, several=True)
+    parser.add_argument(
+        "--sampling",
+        choices=("uniform", "dense"),
+        help="uniform: a frame from each of equal parts of a video; dense: frames --stride apart; "
+        "default: as each model was trained",
+    )
+    parser.add_argument(
+        "--stride",
+        type=int,
+        metavar="N",
+        help="of dense clips: step between frames, counted at 30 fps; default: the model's",
+    )
     parser.add_argument("--batch_size", type=int, default=8, help="clips at once (default: 8)")
     parser.add_argument(
         "--freeze_frame",
@@ -110,6 +122,8 @@ def _measure(args: argparse.Namespace, model: VideoModel | ExportedModel) -> Mea
         split=split,
         num_views=args.num_views,
         num_crops=args.num_crops,
+        sampling=args.sampling,
+        stride=args.stride,
         batch_size=args.batch_size,
         num_workers=args.num_workers,
         device=args.device,
@@ -175,6 +189,8 @@ def compare_models(args: argparse.Namespace) -> int:
         model: Any = None if run is not None else model_of(args)
         runs.append(run)
         models.append(model)
+        if model is not None:
+            model.clip.sampled(args.sampling, args.stride)
         classes = (run or model).class_names
         if classes is not None:
             known.append((name, classes))

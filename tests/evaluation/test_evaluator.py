@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -189,3 +190,23 @@ def test_full_coverage_tells_its_mean_cost(motion_index: ClipIndex, motion_model
     assert found.cost.total_macs == 3 * found.cost.macs_per_view
     assert found.metrics.num_correct == 5
     assert "3 views" in found.summary()
+
+
+def test_other_frames_than_those_of_training(
+    motion_index: ClipIndex, motion_model: Callable
+) -> None:
+    # Two neighbouring frames of five, the middle ones, against the first and last quarter.
+    model = motion_model(MOTIONS, num_frames=2, stride_fps=10.0)
+    run = partial(evaluate, model, motion_index, num_workers=0, device="cpu")
+    as_it_is, dense = run(), run(sampling="dense", stride=1)
+    assert as_it_is.notes == ()
+    assert dense.method.clip == dataclasses.replace(model.clip, sampling="dense", stride=1)
+    assert "not those that the model was made for: dense: 2 frames, 0.1 s apart" in dense.notes[0]
+    # The change from frame to frame is a half or less of what the ends of the clip differ by.
+    surer = [clip.score for clip in as_it_is.clips]
+    assert all(clip.score < sure for clip, sure in zip(dense.clips, surer, strict=True))
+    assert run(sampling="uniform").to_dict()["clips"] == as_it_is.to_dict()["clips"]
+    with pytest.raises(UserError, match="stride 2 has no meaning for uniform clips"):
+        run(stride=2)
+    with pytest.raises(UserError, match=r"clip\.stride must be .* at least 1, not 0"):
+        run(sampling="dense", stride=0)

@@ -232,10 +232,7 @@ def _corrected(pairs: Sequence[Pair]) -> list[Pair]:
 def _notes(runs: Sequence[Run], by_group: bool, num_units: int) -> list[str]:
     notes = []
     if len({_seen(run.clip) for run in runs}) > 1:
-        notes.append(
-            "The models take different clips of the videos, each as it was trained; the table says "
-            "which."
-        )
+        notes.append("The models take different clips of the videos; the table says which.")
     averages = {run.method["average"] for run in runs if run.cost.total_views > 1}
     if len(averages) > 1:
         notes.append(

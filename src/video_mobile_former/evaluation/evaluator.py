@@ -48,6 +48,8 @@ def evaluate(
     split: str | None = None,
     num_views: int | Literal["full"] = 1,
     num_crops: int = 1,
+    sampling: Literal["uniform", "dense"] | None = None,
+    stride: int | None = None,
     batch_size: int = 8,
     num_workers: int | None = None,
     device: str | torch.device = "auto",
@@ -68,6 +70,8 @@ def evaluate(
         num_views: Clips in time per video, at least 1, or ``"full"``: as many as see the whole of
             each video. Costs are then the mean over the videos.
         num_crops: Crops of each, at least 1.
+        sampling: How frames are spread over a video, where not as the model was made for.
+        stride: Of dense clips: step between frames, counted in frames of a 30 fps video.
         batch_size: Videos per batch; also the largest number of views in one forward pass.
         num_workers: Processes that decode; None takes the usable cores, at most 8.
         device: ``"auto"`` or a name torch knows.
@@ -95,6 +99,8 @@ def evaluate(
         split=split,
         num_views=num_views,
         num_crops=num_crops,
+        sampling=sampling,
+        stride=stride,
         batch_size=batch_size,
         num_workers=num_workers,
         device=device,
@@ -143,6 +149,8 @@ def score_index(
     split: str | None = None,
     num_views: int | Literal["full"] = 1,
     num_crops: int = 1,
+    sampling: Literal["uniform", "dense"] | None = None,
+    stride: int | None = None,
     batch_size: int = 8,
     num_workers: int | None = None,
     device: str | torch.device = "auto",
@@ -161,7 +169,7 @@ def score_index(
     """
     # Better now than after an hour of scoring.
     require("torchmetrics", extra="train", purpose="evaluation")
-    spec = clip_spec(model)
+    spec = clip_spec(model).sampled(sampling, stride)
     for name, value in (
         ("num_views", 1 if num_views == "full" else num_views),
         ("num_crops", num_crops),

@@ -122,6 +122,8 @@ class ScoringOptions(TypedDict, total=False):
     split: str | None
     num_views: int | Literal["full"]
     num_crops: int
+    sampling: Literal["uniform", "dense"] | None
+    stride: int | None
     batch_size: int
     num_workers: int | None
     device: str | torch.device

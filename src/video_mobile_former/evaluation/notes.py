@@ -7,7 +7,7 @@ from typing import Any
 from torch import nn
 
 from ..data.index import ClipIndex
-from ..inference.scorer import untrained_head
+from ..inference.scorer import clip_spec, untrained_head
 from .result import TRAINED_ON, Method
 
 _FEW_GROUPS = 20
@@ -28,6 +28,11 @@ def notes_of(method: Method, index: ClipIndex, model: nn.Module) -> list[str]:
             f"Frozen clips: every frame was replaced by sampled frame {method.freeze_frames} (from "
             "0), so nothing moved. This tells what is recognised without motion; it is not the "
             "accuracy of the model."
+        )
+    if method.clip != (own := clip_spec(model)):
+        notes.append(
+            f"The frames are not those that the model was made for: {method.clip.sampling_words} "
+            f"(the model: {own.sampling_words})."
         )
     untrained = untrained_head(model)
     if untrained is not None:

@@ -40,11 +40,7 @@ def _method_rows(
     method: Method, total_views: float, averaging: Mapping[str, str]
 ) -> list[tuple[str, str]]:
     clip = method.clip
-    sampling = (
-        f"uniform: one frame from each of {clip.num_frames} equal segments"
-        if clip.sampling == "uniform"
-        else f"dense: {clip.num_frames} frames, {clip.stride_seconds:.3g} s apart"
-    )
+    sampling = clip.sampling_words
     if method.freeze_frames is not None:
         sampling += f"; all replaced by frame {method.freeze_frames} (from 0)"
     averaged = averaging[method.average] if total_views > 1 else "none: one view"
