@@ -123,8 +123,12 @@ def frozen(data: Path, start: str, seed: int, args: argparse.Namespace) -> list[
     """Probe and nearest neighbour, for each number of clips, on features of the start."""
     kind = "scratch" if start == "scratch" else "procedural"
     stored = args.work / f"{data.parent.name}-frozen-{kind}-{seed}-{args.split}.json"
-    if stored.exists():
-        return json.loads(stored.read_text())
+    known: list[dict[str, Any]] = json.loads(stored.read_text()) if stored.exists() else []
+    there = {row["clips_per_class"] for row in known}
+    missing = [clips for clips in args.clips if (clips or "all") not in there]
+    asked = [clips or "all" for clips in args.clips]
+    if not missing:
+        return [row for row in known if row["clips_per_class"] in asked]
     size = {"num_frames": args.frames, "crop_size": args.size}
     torch.manual_seed(seed)
     if Path(start).exists():
@@ -136,14 +140,13 @@ def frozen(data: Path, start: str, seed: int, args: argparse.Namespace) -> list[
         (train, *features(model.eval(), train), *features(model, test))
         for train, test in pairs(load_index(data), args.split)
     ]
-    rows = []
-    for clips in args.clips:
+    for clips in missing:
         for method, answer in (("linear probe", linear_probe), ("nearest neighbour", nearest)):
             right = []
             for train, x, y, test, truth in sides:
                 chosen = torch.from_numpy(few(train, clips, seed))
                 right.append((answer(x[chosen], y[chosen], test) == truth).float())
-            rows.append(
+            known.append(
                 {
                     "data": data.parent.name,
                     "method": f"{kind}, {method}",
@@ -155,8 +158,8 @@ def frozen(data: Path, start: str, seed: int, args: argparse.Namespace) -> list[
                 }
             )
     args.work.mkdir(parents=True, exist_ok=True)
-    write_json(stored, rows)
-    return rows
+    write_json(stored, known)
+    return [row for row in known if row["clips_per_class"] in asked]
 
 
 def check_settings(args: argparse.Namespace) -> None:

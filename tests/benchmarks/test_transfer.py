@@ -95,3 +95,29 @@ def test_rows_of_other_settings_are_not_taken(transfer: Any, tmp_path: Path) -> 
     args.start = "b"
     with pytest.raises(SystemExit, match="holds rows of start 'a'"):
         transfer.check_settings(args)
+
+
+def test_frozen_features_are_measured_for_the_numbers_of_clips_that_are_asked_for(
+    transfer: Any, listing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+
+    def labels_as_features(_: Any, index: Any) -> tuple[torch.Tensor, torch.Tensor]:
+        calls.append(len(index))
+        labels = torch.from_numpy(index.table.label.copy())
+        return torch.nn.functional.one_hot(labels, 2).float(), labels
+
+    monkeypatch.setattr(transfer, "features", labels_as_features)
+    args = argparse.Namespace(
+        work=tmp_path / "work", split="val", frames=8, size=64, model="vmf_500m", clips=[0]
+    )
+    rows = transfer.frozen(listing, "scratch", 0, args)
+    assert [row["clips_per_class"] for row in rows] == ["all", "all"]
+    args.clips = [5, 2]
+    rows = transfer.frozen(listing, "scratch", 0, args)
+    assert [row["clips_per_class"] for row in rows] == [5, 5, 2, 2]
+    assert calls == [12, 4] * 2
+    args.clips = [0, 2]
+    rows = transfer.frozen(listing, "scratch", 0, args)
+    assert [row["clips_per_class"] for row in rows] == ["all", "all", 2, 2]
+    assert calls == [12, 4] * 2
