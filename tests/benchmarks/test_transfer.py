@@ -104,7 +104,7 @@ def test_frozen_features_are_measured_for_the_numbers_of_clips_that_are_asked_fo
 
     def labels_as_features(_: Any, index: Any) -> tuple[torch.Tensor, torch.Tensor]:
         calls.append(len(index))
-        labels = torch.from_numpy(index.table.label.copy())
+        labels = torch.from_numpy(index.table.label).long()
         return torch.nn.functional.one_hot(labels, 2).float(), labels
 
     monkeypatch.setattr(transfer, "features", labels_as_features)
