@@ -21,6 +21,8 @@ import record
 Run = dict[str, Any]
 OWN = ("vmf", "as it is")
 """How rows begin that others are compared to."""
+STYLES = {"0.5g": ":", "1g": "-", "2g": "--"}
+"""Lines of a budget; colours tell networks."""
 
 
 def main() -> None:
@@ -84,6 +86,16 @@ def budget(row: str) -> str:
     return found.group(1) if found else ""
 
 
+def network(row: str) -> str:
+    """The name without its budget."""
+    return row.removesuffix(f" ({budget(row)})")
+
+
+def spaced(k: int) -> int:
+    """Strong colours of a palette of ten pairs before pale ones."""
+    return 2 * k % 20 + k // 10 % 2
+
+
 def reference(row: str, rows: dict[str, list[Run]]) -> str:
     return next(name for name in rows if budget(name) == budget(row))
 
@@ -135,7 +147,9 @@ def draw(groups: dict[str, list[Run]], path: Path) -> None:
     )
     for axes in grid.flat[len(groups) :]:
         axes.set_axis_off()
-    names = list(dict.fromkeys(row for runs in groups.values() for row in by_row(runs)))
+    rows = [row for runs in groups.values() for row in by_row(runs)]
+    names = list(dict.fromkeys(network(row) for row in rows))
+    kinds: dict[str, Any] = {}
     for axes, (title, runs) in zip(grid.flat, groups.items(), strict=False):
         for row, found in by_row(runs).items():
             points = [
@@ -147,16 +161,20 @@ def draw(groups: dict[str, list[Run]], path: Path) -> None:
             ]
             minutes, top1 = zip(*points, strict=True)
             sd = statistics.stdev(r["top1"] for r in found) if len(found) > 1 else 0.0
-            color = plt.colormaps["tab20"](names.index(row) % 20)
-            axes.plot(minutes, [100 * v for v in top1], color=color, marker=".", label=row)
+            color = plt.colormaps["tab20"](spaced(names.index(network(row))))
+            style = STYLES.get(budget(row), "-")
+            (kinds[row],) = axes.plot(
+                minutes, [100 * v for v in top1], color=color, marker=".", linestyle=style
+            )
             axes.errorbar(minutes[-1], 100 * top1[-1], 100 * sd, color=color, capsize=3)
         axes.set_title(title, fontsize=9)
         where = "one core" if runs[0]["device"] == "cpu" else runs[0]["processor"]
         axes.set_xlabel(f"minutes of training, {where}", fontsize=8)
         axes.set_ylabel("top-1 %, bar: sd over seeds", fontsize=8)
         axes.tick_params(labelsize=8)
-        axes.legend(fontsize=7)
         axes.grid(alpha=0.3)
+    kinds = {row: kinds[row] for row in sorted(kinds, key=lambda row: names.index(network(row)))}
+    figure.legend(kinds.values(), kinds, fontsize=8, ncols=4, loc="outside lower center")
     figure.savefig(path, dpi=110)
     plt.close(figure)
 
