@@ -189,12 +189,12 @@ def compare_models(args: argparse.Namespace) -> int:
         model: Any = None if run is not None else model_of(args)
         runs.append(run)
         models.append(model)
-        if model is not None:
-            model.clip.sampled(args.sampling, args.stride)
         classes = (run or model).class_names
         if classes is not None:
             known.append((name, classes))
             check_same_classes(classes, known[0][1], name, known[0][0])
+        if model is not None:
+            model.clip.sampled(args.sampling, args.stride)
     for i, (path, name, model) in enumerate(zip(args.models, names, models, strict=True)):
         if model is None:
             continue
