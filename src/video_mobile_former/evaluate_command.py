@@ -194,7 +194,10 @@ def compare_models(args: argparse.Namespace) -> int:
             known.append((name, classes))
             check_same_classes(classes, known[0][1], name, known[0][0])
         if model is not None:
-            model.clip.sampled(args.sampling, args.stride)
+            try:
+                model.clip.sampled(args.sampling, args.stride)
+            except UserError as error:
+                raise UserError(f"{path}: {error}") from error
     for i, (path, name, model) in enumerate(zip(args.models, names, models, strict=True)):
         if model is None:
             continue
