@@ -1,17 +1,21 @@
 """A script that trains by its arguments, as `vmf train` does: to be killed, or run by DDP.
 
 With ``--frozen-norms`` first, BatchNorm uses its running statistics, so that what a clip gives
-does not depend on which other clips share its process.
+does not depend on which other clips share its process. With ``--nan-in-second`` the loss of the
+second process is not a number, with ``--error-in-second`` its first step raises an error.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from video_mobile_former.errors import UserError
 from video_mobile_former.training import fit as fit_module
+from video_mobile_former.training import task as task_module
 from video_mobile_former.training.recipe import recipe_from_cli
 
 
@@ -29,11 +33,27 @@ def freeze_norms() -> None:
     fit_module.build_model = frozen
 
 
+def break_second(*, error: bool) -> None:
+    loss = task_module.classification_loss
+
+    def broken(*args: Any, **options: Any) -> Any:
+        found = loss(*args, **options)
+        if os.environ.get("LOCAL_RANK") != "1":
+            return found
+        if error:
+            raise UserError("its disk is full")
+        return found * float("nan")
+
+    task_module.classification_loss = broken
+
+
 def main() -> int:
     words = sys.argv[1:]
     if words[0] == "--frozen-norms":
         freeze_norms()
-        words = words[1:]
+    elif words[0] in ("--nan-in-second", "--error-in-second"):
+        break_second(error=words[0].startswith("--error"))
+    words = [word for word in words if not word.startswith("--")]
     try:
         fit_module.fit(recipe_from_cli(words))
     except KeyboardInterrupt:

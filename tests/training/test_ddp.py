@@ -26,17 +26,25 @@ Read = Callable[[Any], list[dict[str, str]]]
 pytestmark = pytest.mark.slow
 
 
-def _run(recipe: Recipe, folder: Path, *words: str) -> str:
+SCRIPT = str(Path(__file__).with_name("fit_once.py"))
+
+
+def _start(
+    recipe: Recipe, folder: Path, *words: str, launcher: tuple[str, ...] = ()
+) -> subprocess.CompletedProcess[str]:
     save_recipe(recipe, folder / "r.yaml")
-    script = Path(__file__).with_name("fit_once.py")
-    done = subprocess.run(
-        [sys.executable, str(script), *words, str(folder / "r.yaml")],
+    return subprocess.run(
+        [sys.executable, *launcher, SCRIPT, *words, str(folder / "r.yaml")],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
+
+
+def _run(recipe: Recipe, folder: Path, *words: str) -> str:
+    done = _start(recipe, folder, *words)
     assert done.returncode == 0, done.stderr
     return done.stderr
 
@@ -103,6 +111,38 @@ def test_the_same_mean_average_precision(
     assert a["clips"] == b["clips"] == "8"
 
 
+def test_a_loss_that_is_no_number_in_the_second_process_is_said_with_its_clips(
+    small_recipe: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    recipe = small_recipe(train__devices=2, train__batch_size=4)
+    done = _start(recipe, tmp_path, "--nan-in-second")
+    assert done.returncode != 0
+    (line,) = {line for line in done.stderr.splitlines() if "step 1: the loss of process 1" in line}
+    assert line.count(".mp4") == 4
+    assert "try a lower --optim.lr" in line
+
+
+def test_what_goes_wrong_in_the_second_process_alone_is_said(
+    small_recipe: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    recipe = small_recipe(train__devices=2, train__batch_size=4)
+    done = _start(recipe, tmp_path, "--error-in-second")
+    assert done.returncode != 0
+    assert "vmf: error: process 1: its disk is full" in done.stderr
+    assert "another process of this run has ended" in done.stderr
+
+
+def test_torchrun_on_a_finished_run_ends(
+    small_recipe: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    recipe = small_recipe(train__devices=2, train__batch_size=4, train__epochs=1)
+    torchrun = ("-m", "torch.distributed.run", "--nproc_per_node", "2", "--standalone")
+    for said in ("epoch 1/1", "this run is finished"):
+        done = _start(recipe, tmp_path, launcher=torchrun)
+        assert done.returncode == 0, done.stderr
+        assert done.stderr.count(said) == 1
+
+
 def _second_process(parent: int) -> int:
     """The process that Lightning started beside the first."""
     children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
@@ -129,9 +169,8 @@ def test_a_dead_process_is_said_and_the_run_goes_on(
     broken = small_recipe(out=str(tmp_path / "broken"), **options)
     save_recipe(broken, tmp_path / "r.yaml")
     run = RunFolder(str(broken.out))
-    script = Path(__file__).with_name("fit_once.py")
     process = subprocess.Popen(
-        [sys.executable, str(script), str(tmp_path / "r.yaml")],
+        [sys.executable, SCRIPT, str(tmp_path / "r.yaml")],
         env={**os.environ, "OMP_NUM_THREADS": "1"},
         stderr=subprocess.PIPE,
         text=True,

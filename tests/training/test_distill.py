@@ -105,6 +105,22 @@ def test_the_teacher_sees_the_same_pixels_in_its_own_normalisation() -> None:
     assert torch.equal(watcher.seen, (pixels * 255).round().to(torch.uint8))
 
 
+def test_a_teacher_of_one_device_gets_the_clips_there() -> None:
+    class CpuOnly(nn.Module):
+        clip = ClipSpec(num_frames=4, crop_size=32)
+        only_device = torch.device("meta")  # any but that of the clips
+        seen: Tensor
+
+        def forward(self, x: Tensor) -> Tensor:
+            self.seen = x
+            return torch.zeros(len(x), 3)
+
+    teacher = CpuOnly()
+    logits = Teacher(teacher, ClipSpec(), DistillRecipe()).logits(torch.rand(2, 3, 4, 32, 32))
+    assert teacher.seen.device.type == "meta"
+    assert logits.device.type == "cpu"
+
+
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
 def test_loss_and_gradients_are_mixed(tmp_path: Path, weight: float) -> None:
     model = student()

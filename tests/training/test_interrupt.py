@@ -11,7 +11,7 @@ import pytest
 from video_mobile_former.training.interrupt import StopRequest, TrainingInterrupted
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])
 def test_the_first_signal_asks_and_the_second_interrupts(number: signal.Signals) -> None:
     before = signal.getsignal(number)
     with StopRequest() as stop:

@@ -118,7 +118,8 @@ class Teacher:
             return self._run(clips), found.features[0]
 
     def _run(self, clips: Tensor) -> Tensor:
-        device = getattr(self.model, "device", clips.device)
+        # An artefact runs on the CPU whatever the student trains on.
+        device = getattr(self.model, "only_device", clips.device)
         self.model.to(device)
         shape = (1, 3, 1, 1, 1)
         scale, shift = (v.to(clips).view(shape) for v in (self.scale, self.shift))

@@ -11,7 +11,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import torch.distributed as dist
+
 from ..errors import UserError
+from .lost import SharedError
 from .recipe_fields import Recipe
 
 MAX_OVERFLOWS = 20
@@ -19,16 +22,29 @@ MAX_OVERFLOWS = 20
 _CLIPS_NAMED = 16
 
 
-def loss_error(recipe: Recipe, step: int, loss: float, clips: list[str]) -> UserError:
-    """What to raise for a loss that is not finite.
+def loss_error(
+    recipe: Recipe, step: int, loss: float, names: Callable[[], list[str]], world_size: int = 1
+) -> UserError:
+    """What to raise where the loss of a process is not finite; called by all processes alike.
 
     Args:
         recipe: Of the run.
         step: Of the optimiser, from 1.
-        loss: NaN or infinite.
-        clips: Names of the batch.
+        loss: That of this process.
+        names: Gives the clips of its batch.
+        world_size: Number of processes.
     """
-    return UserError(f"step {step}: the loss is {loss} on {named(clips)}; {advice(recipe)}")
+    own = None if math.isfinite(loss) else (loss, names())
+    found = [own]
+    if world_size > 1:
+        found *= world_size
+        dist.all_gather_object(found, own)
+    words = [
+        f"the loss{f' of process {i}' if world_size > 1 else ''} is {one[0]} on {named(one[1])}"
+        for i, one in enumerate(found)
+        if one is not None
+    ]
+    return SharedError(f"step {step}: {'; '.join(words)}; {advice(recipe)}")
 
 
 class GradientWatch:
@@ -62,7 +78,7 @@ class GradientWatch:
             if self.overflows < MAX_OVERFLOWS:
                 return
             again = f", for the {MAX_OVERFLOWS}th step in a row and at every scale of the loss"
-        raise UserError(
+        raise SharedError(
             f"step {step}: the gradient's norm is {norm}{again}, last on {named(clips())}; "
             + advice(self.recipe)
         )

@@ -29,7 +29,7 @@ from .drawn import DrawnClips, is_drawn
 from .file_clips import FileClips
 from .interrupt import StopRequest, StopTraining, TrainingInterrupted
 from .losses import loss_kind
-from .lost import ProcessLostError, watching_others
+from .lost import ProcessLostError, SharedError, watching_others
 from .optim import batch_scale
 from .pretraining import Pretraining, make_pretraining
 from .progress import say_begin
@@ -90,7 +90,8 @@ def fit(recipe: Recipe, *, loggers: Sequence[Logger] = ()) -> FitResult:
     if recipe.out is None:
         raise RecipeError("out is missing: say where results go, --out runs/NAME")
     run = RunFolder(recipe.out)
-    leader = getattr(rank_zero_only, "rank", 0) in (0, None)
+    rank = getattr(rank_zero_only, "rank", 0) or 0
+    leader = rank == 0
     with contextlib.nullcontext() if leader else contextlib.redirect_stderr(io.StringIO()):
         # Of several processes one is enough to say what was found.
         reading_of(recipe).check()
@@ -108,6 +109,8 @@ def fit(recipe: Recipe, *, loggers: Sequence[Logger] = ()) -> FitResult:
             say(f"{run.path}: this run is finished; --overwrite true trains it anew")
             return _result(run)
         say_begin(recipe, run, parts.clips, resumed=found == "unfinished")
+    elif run.finished(recipe):
+        return dataclasses.replace(_result(run), is_main=False)  # nothing to train together
     try:
         with StopRequest() as stop, quiet_lightning(), cores_for_workers(recipe.data.num_workers):
             _train(recipe, run, parts, stop, loggers, leader)
@@ -118,7 +121,9 @@ def fit(recipe: Recipe, *, loggers: Sequence[Logger] = ()) -> FitResult:
     except UserError as error:
         if leader or isinstance(error, ProcessLostError):
             raise
-        raise SystemExit(2) from error  # the first process says it
+        if not isinstance(error, SharedError):
+            say(f"vmf: error: process {rank}: {error}")
+        raise SystemExit(2) from error
     return dataclasses.replace(_result(run), is_main=leader)
 
 

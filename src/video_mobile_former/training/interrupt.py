@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a wish that the training loop sees at its next safe moment."""
+"""Ctrl-C, SIGTERM and SIGUSR1 as a wish that the training loop sees at its next safe moment."""
 
 from __future__ import annotations
 
@@ -7,6 +7,11 @@ import signal
 import threading
 from types import FrameType
 from typing import Any
+
+_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)
+)
+"""SIGUSR1, which Windows lacks, is how SLURM jobs are commonly told that their time is nearly up."""
 
 
 class TrainingInterrupted(KeyboardInterrupt):
@@ -25,7 +30,7 @@ class StopTraining(BaseException):
 
 
 class StopRequest:
-    """While active, the first SIGINT or SIGTERM sets :attr:`requested`; the next one interrupts.
+    """While active, the first of the signals sets :attr:`requested`; the next one interrupts.
 
     Outside the main thread, where Python forbids signal handlers, it never asks for a stop.
     """
@@ -37,7 +42,7 @@ class StopRequest:
 
     def __enter__(self) -> StopRequest:
         if threading.current_thread() is threading.main_thread():
-            self._before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+            self._before = {s: signal.getsignal(s) for s in _SIGNALS}
         self.listen()
         return self
 
@@ -52,8 +57,9 @@ class StopRequest:
 
     def _handle(self, number: int, _: FrameType | None) -> None:
         if os.getpid() != self._owner:
-            # A data worker inherited this handler. A terminal sends Ctrl-C to it too: it goes on
-            # until the trainer, having saved, ends it. SIGTERM is meant for it alone.
+            # A data worker inherited this handler. A terminal sends Ctrl-C to it too, and SLURM any
+            # signal: it goes on until the trainer, having saved, ends it. SIGTERM is meant for it
+            # alone.
             if number == signal.SIGTERM:
                 os._exit(128 + number)
             return

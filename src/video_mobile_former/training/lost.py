@@ -18,6 +18,10 @@ class ProcessLostError(UserError):
     """Another process of the run has ended; whoever notices says so, as the first may be dead."""
 
 
+class SharedError(UserError):
+    """All processes of the run raise this alike, so that it is enough if the first one says it."""
+
+
 @contextlib.contextmanager
 def watching_others(run: RunFolder, world_size: int) -> Iterator[None]:
     """Turn the failure of an exchange between processes into a sentence.

@@ -68,6 +68,10 @@ class RunFolder:
         """Whether the folder holds a run that has got so far that ``recipe`` may continue it."""
         return self.recipe.exists() and self.state.exists() and not recipe.overwrite
 
+    def finished(self, recipe: Recipe) -> bool:
+        """Whether the folder holds a finished run that ``recipe`` does not want anew."""
+        return self.continues(recipe) and bool(self.load_state(tensors=False)["finished"])
+
     def prepare(self, recipe: Recipe) -> Literal["new", "unfinished", "finished"]:
         """Look at what the folder holds and make it ready for ``recipe``.
 

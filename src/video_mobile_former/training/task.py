@@ -20,7 +20,6 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from ..data.dataset import Batch
-from ..errors import UserError
 from .batches import EpochBatches, TrainLoader
 from .distill import Teacher
 from .divergence import GradientWatch, loss_error
@@ -247,19 +246,15 @@ class VideoTask(pl.LightningModule):
             dist.all_reduce(shared)
             numbers = shared.tolist()
         if numbers[5]:
-            raise self._not_finite(batch, loss)
+            names = functools.partial(self._names, batch["indices"])
+            step, several = self.position.step + 1, self.trainer.world_size
+            raise loss_error(self.recipe, step, loss, names, several)
         self.totals.add(int(numbers[0]), numbers[1], int(numbers[2]), int(numbers[3]))
         self.totals.keep_failures(failures)
         self.stop_agreed = bool(numbers[4])
         assert self.loader is not None
         clips = self.recipe.train.batch_size * len(self.loader) * self.trainer.world_size
         self.totals.refuse_failures(clips, self.loader.source)
-
-    def _not_finite(self, batch: Batch, loss: float) -> UserError:
-        step = self.position.step + 1
-        if math.isfinite(loss):
-            return UserError(f"step {step}: the loss of another process is not finite")
-        return loss_error(self.recipe, step, loss, self._names(batch["indices"]))
 
     def _names(self, indices: Tensor) -> list[str]:
         assert self.loader is not None

@@ -11,7 +11,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -45,9 +45,13 @@ def make_trainer(
         loggers: Told the metrics, besides TensorBoard.
     """
     import lightning.pytorch as pl
+    from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
     from lightning.pytorch.loggers import TensorBoardLogger
 
     train = recipe.train
+    # Lightning's own way to requeue a job writes a checkpoint of its own, which it then loads over
+    # the state of ours.
+    slurm: Any = [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else None
     step = run.load_state(tensors=False)["position"]["step"] if run.state.exists() else None
     board = TensorBoardLogger(
         run.path,
@@ -71,6 +75,7 @@ def make_trainer(
         max_epochs=-1,  # the keeper says when it is enough: a resumed run has fewer to go
         logger=[board, *loggers],
         callbacks=[keeper],
+        plugins=slurm,
         default_root_dir=run.path,
         limit_val_batches=0,
         num_sanity_val_steps=0,

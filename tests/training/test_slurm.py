@@ -1,0 +1,67 @@
+"""In a job of SLURM a run keeps its own state: Lightning's way to requeue jobs would replace it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from video_mobile_former.training.recipe import Recipe, save_recipe
+from video_mobile_former.training.run_folder import RunFolder
+
+Read = Callable[[Any], list[dict[str, str]]]
+pytestmark = pytest.mark.slow
+
+JOB = {
+    "SLURM_JOB_ID": "7",
+    "SLURM_JOB_NAME": "train",
+    "SLURM_NTASKS": "1",
+    "SLURM_NTASKS_PER_NODE": "1",
+    "SLURM_NODELIST": "localhost",
+    "SLURM_PROCID": "0",
+    "SLURM_LOCALID": "0",
+    "SLURM_NODEID": "0",
+}
+
+
+def test_the_signal_before_the_end_of_a_job_saves_and_the_next_job_goes_on(
+    small_recipe: Callable[..., Recipe], read_metrics: Read, tmp_path: Path
+) -> None:
+    script = str(Path(__file__).with_name("fit_once.py"))
+
+    def start(name: str) -> tuple[RunFolder, subprocess.Popen[str]]:
+        recipe = small_recipe(out=str(tmp_path / name), train__epochs=4)
+        save_recipe(recipe, tmp_path / f"{name}.yaml")
+        process = subprocess.Popen(
+            [sys.executable, script, str(tmp_path / f"{name}.yaml")],
+            env={**os.environ, **JOB, "OMP_NUM_THREADS": "1"},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        return RunFolder(tmp_path / name), process
+
+    whole, process = start("whole")
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 0, said
+    run, process = start("broken")
+    deadline = time.monotonic() + 120
+    while not run.metrics.exists() or run.metrics.read_text().count("\n") < 3:
+        assert process.poll() is None, "it ended before the signal"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    process.send_signal(signal.SIGUSR1)
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 130, said
+    assert "the same command continues" in said
+    assert not list(run.path.glob("*.ckpt"))
+    process = start("broken")[1]
+    said = process.communicate(timeout=120)[1]
+    assert process.returncode == 0, said
+    assert read_metrics(run.path) == read_metrics(whole.path)
