@@ -22,6 +22,7 @@ from .data_commands import add_data_commands, add_source_options, source_of, sou
 from .errors import UserError
 from .evaluate_command import add_evaluate
 from .export_command import add_export
+from .files import check_file
 from .shared_options import (
     add_json,
     add_run_options,
@@ -35,7 +36,7 @@ from .version import __version__
 if TYPE_CHECKING:
     from .training.recipe import Recipe
 
-EXIT_FAILED_FILES, EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 1, 2, 130
+EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 2, 130
 
 
 class Parser(argparse.ArgumentParser):
@@ -185,6 +186,8 @@ def _predict(args: argparse.Namespace) -> int:
     from .inference import Predictor, exit_status, expand_sources
     from .inference.output import PredictionTable, failure_summary, to_json, write_csv
 
+    if args.csv is not None:
+        check_file(args.csv)
     paths = expand_sources(args.sources)
     predictor = Predictor(
         model_of(args),
@@ -206,7 +209,7 @@ def _predict(args: argparse.Namespace) -> int:
         results.append(result)
         if not args.json:
             print("\n".join(table.lines(result)), flush=True)
-    if args.csv:
+    if args.csv is not None:
         write_csv(args.csv, results)
     if args.json:
         print_json(

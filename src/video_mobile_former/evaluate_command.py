@@ -14,7 +14,16 @@ from .console import say
 from .data_commands import add_source_options, source_of, warn_of_fold
 from .errors import UserError
 from .files import check_folder
-from .shared_options import add_run_options, add_views, model_of, print_json, reading_of
+from .shared_options import (
+    EXIT_FAILED_FILES,
+    add_quarantine,
+    add_run_options,
+    add_views,
+    model_of,
+    print_json,
+    reading_of,
+    whole_number,
+)
 
 if TYPE_CHECKING:
     from .data.index import ClipIndex
@@ -46,7 +55,12 @@ def add_evaluate(commands: Any) -> None:
         "--data", help="folder of class folders, CSV with path,label, or what --format says"
     )
     add_source_options(parser)
-    parser.add_argument("--split", help="split to measure; default: test, else val, else all")
+    add_quarantine(parser, "its own list, as `vmf train` takes it")
+    parser.add_argument(
+        "--split",
+        help="train, val, test or all; default: test, else val, else what training held out, "
+        "else all",
+    )
     parser.add_argument(
         "--out",
         help="folder of the report; default: beside the checkpoint, of several ./comparison",
@@ -60,14 +74,20 @@ def add_evaluate(commands: Any) -> None:
     )
     parser.add_argument(
         "--stride",
-        type=int,
+        type=whole_number(1),
         metavar="N",
         help="of dense clips: step between frames, counted at 30 fps; default: the model's",
     )
-    parser.add_argument("--batch_size", type=int, default=8, help="clips at once (default: 8)")
+    parser.add_argument(
+        "--batch_size",
+        type=whole_number(1),
+        default=8,
+        metavar="N",
+        help="clips at once (default: 8)",
+    )
     parser.add_argument(
         "--freeze_frame",
-        type=int,
+        type=whole_number(0),
         metavar="K",
         help="show only the K-th sampled frame (from 0): how much is recognised without motion",
     )
@@ -98,12 +118,14 @@ def _evaluate(args: argparse.Namespace) -> int:
     else:
         print(result.summary())
     say(f"report: {page}")
-    return 0
+    return EXIT_FAILED_FILES if result.method.failures else 0
 
 
 def _measure(args: argparse.Namespace, model: VideoModel | ExportedModel) -> Measured:
     from .data.index import load_index
     from .evaluation import evaluate, evaluate_multi_label
+    from .training.held_out import with_held_out
+    from .training.left_out import list_of, without
 
     # Labels are names: with the checkpoint's own list they cannot end up in another order.
     source = source_of(args)
@@ -114,7 +136,15 @@ def _measure(args: argparse.Namespace, model: VideoModel | ExportedModel) -> Mea
         source, class_names=model.class_names, class_names_of=f"the model {args.model}"
     )
     warn_of_fold(model.info, args)
-    split = args.split or _default_split(index)
+    given = index.splits()
+    # The run may have been before the list or after it.
+    index = with_held_out(index, model.info)
+    left_out = list_of(args.quarantine, source.path)
+    if left_out is not None:
+        index = without(index, left_out, of_run=False)
+        index = with_held_out(index, model.info) if index.splits() == given else index
+    split = args.split or _default_split(index, held_out=bool(set(index.splits()) - set(given)))
+    split = None if split == "all" else split
     run = functools.partial(evaluate, thumbnails=not args.no_pictures)
     result = (evaluate_multi_label if index.multi_label else run)(
         model,
@@ -136,10 +166,15 @@ def _measure(args: argparse.Namespace, model: VideoModel | ExportedModel) -> Mea
     return result, split or "all"
 
 
-def _default_split(index: ClipIndex) -> str | None:
+def _default_split(index: ClipIndex, *, held_out: bool) -> str | None:
     splits = index.splits()
     found = next((name for name in ("test", "val") if name in splits), None)
-    if found is not None:
+    if found == "val" and held_out:
+        say(
+            f"measuring the {splits['val']} of {len(index)} clips that the training of this model "
+            "held out (all: --split all)"
+        )
+    elif found is not None:
         say(f"measuring the {found} split of {index.source} (others: --split)")
     return found
 
@@ -198,6 +233,7 @@ def compare_models(args: argparse.Namespace) -> int:
                 model.clip.sampled(args.sampling, args.stride)
             except UserError as error:
                 raise UserError(f"{path}: {error}") from error
+    unread = False
     for i, (path, name, model) in enumerate(zip(args.models, names, models, strict=True)):
         if model is None:
             continue
@@ -207,6 +243,7 @@ def compare_models(args: argparse.Namespace) -> int:
         )
         result, _ = _measure(one, model)
         result.write(out / "models" / folders[i])
+        unread = unread or bool(result.method.failures)
         runs[i] = run_of(result, name)
     found = compare(runs)
     page = found.write(out)
@@ -217,7 +254,7 @@ def compare_models(args: argparse.Namespace) -> int:
     for line in note_lines(found.notes):
         say(line)
     say(f"comparison: {page}")
-    return 0
+    return EXIT_FAILED_FILES if unread else 0
 
 
 def short_names(paths: Sequence[str]) -> list[str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .console import say
+from .shared_options import EXIT_FAILED_FILES, add_quarantine, whole_number
 
 if TYPE_CHECKING:
     from .data.index import ClipIndex
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from .data.shards import ShardResult
     from .data.source import DataSource, Fault
 
-EXIT_FAILED_FILES = 1
 _NAMES_SHOWN = 5
 
 
@@ -60,9 +60,14 @@ def add_prepare(
         default=300.0,
         help="give up a file that does not get on for so long (default: 300)",
     )
-    _add_quarantine(parser)
+    add_quarantine(parser)
     parser.add_argument("--overwrite", action="store_true", help="make all clips anew")
-    parser.add_argument("--num_workers", type=int, help="processes (default: one for each core)")
+    parser.add_argument(
+        "--num_workers",
+        type=whole_number(1),
+        metavar="N",
+        help="processes (default: one for each core)",
+    )
     parser.add_argument("--json", action="store_true", help="machine-readable output on stdout")
 
 
@@ -89,16 +94,16 @@ def add_shard(
         default=300.0,
         help="give up a shard that does not get on for so long (default: 300)",
     )
-    _add_quarantine(parser)
+    add_quarantine(parser)
     parser.add_argument("--overwrite", action="store_true", help="make all shards anew")
-    parser.add_argument("--num_workers", type=int, default=2, help="processes (default: 2)")
-    parser.add_argument("--json", action="store_true", help="machine-readable output on stdout")
-
-
-def _add_quarantine(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--quarantine", metavar="FILE", help="clips to leave out, as `vmf data check` lists them"
+        "--num_workers",
+        type=whole_number(1),
+        default=2,
+        metavar="N",
+        help="processes (default: 2)",
     )
+    parser.add_argument("--json", action="store_true", help="machine-readable output on stdout")
 
 
 def _load(args: argparse.Namespace, source: DataSource) -> tuple[ClipIndex, list[Fault]]:
@@ -121,7 +126,8 @@ def _load(args: argparse.Namespace, source: DataSource) -> tuple[ClipIndex, list
     rest = np.setdiff1d(np.arange(len(index)), rows)
     if not len(rest):
         raise DataError(f"{args.quarantine}: leaves out all clips of {index.source}")
-    say(f"{args.quarantine}: {len(rows)} clips are left out")
+    are = "clip is" if len(rows) == 1 else "clips are"
+    say(f"{args.quarantine}: {len(rows)} {are} left out")
     return dataclasses.replace(index, clips=index.table.take(rest)), faults.found
 
 
@@ -132,7 +138,7 @@ def _prepare(args: argparse.Namespace, source: DataSource) -> int:
     names = ("short_side", "gop", "crf", "preset", "max_fps", "frame_rate")
     given = {name: getattr(args, name) for name in names}
     settings = PrepareSettings(**{name: v for name, v in given.items() if v is not None})
-    _require_positive(args, "num_workers", "timeout_seconds")
+    _check_timeout(args)
     index, faults = _load(args, source)
     try:
         result = prepare(
@@ -153,7 +159,7 @@ def _prepare(args: argparse.Namespace, source: DataSource) -> int:
 def _shard(args: argparse.Namespace, source: DataSource) -> int:
     from .data.shards import ShardSettings, write_shards
 
-    _require_positive(args, "num_workers", "timeout_seconds")
+    _check_timeout(args)
     settings = ShardSettings(args.max_mb, args.clips_per_shard, args.seed)
     index, faults = _load(args, source)
     try:
@@ -186,7 +192,8 @@ def _tell(result: PrepareResult | ShardResult, lines: list[str], *, as_json: boo
     for name, reason in result.failures[:_NAMES_SHOWN]:
         say(f"failed: {name}: {reason}")
     if result.failures:
-        say(f"{len(result.failures)} clips failed, see {result.out / 'failed.txt'}")
+        clips = "clip" if len(result.failures) == 1 else "clips"
+        say(f"{len(result.failures)} {clips} failed, see {result.out / 'failed.txt'}")
     return EXIT_FAILED_FILES if result.failures else 0
 
 
@@ -204,10 +211,8 @@ def _lines(result: PrepareResult) -> list[str]:
     return lines
 
 
-def _require_positive(args: argparse.Namespace, *names: str) -> None:
+def _check_timeout(args: argparse.Namespace) -> None:
     from .errors import UserError
 
-    for name in names:
-        value = getattr(args, name)
-        if value is not None and not value > 0:
-            raise UserError(f"--{name} must be above 0, not {value}")
+    if not args.timeout_seconds > 0:
+        raise UserError(f"--timeout_seconds must be above 0, not {args.timeout_seconds:g}")

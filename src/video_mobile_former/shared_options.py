@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from .data.frame_source import Reading
     from .export.runner import ExportedModel
     from .models import VideoModel
+
+
+EXIT_FAILED_FILES = 1
+"""Exit status of a command that went on without files that cannot be read."""
 
 
 def add_views(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
@@ -36,7 +41,12 @@ def add_views(parser: argparse.ArgumentParser, *, several: bool = False) -> None
         **more,
     )
     parser.add_argument(
-        "--num_crops", type=int, help=f"1 centre or 3 along the long side{each}", **more
+        "--num_crops",
+        type=int,
+        metavar="N",
+        help="crops per clip: 1 is the centre (default), more are spread evenly over the long side "
+        f"from end to end{each}",
+        **more,
     )
     parser.add_argument(
         "--average",
@@ -44,6 +54,22 @@ def add_views(parser: argparse.ArgumentParser, *, several: bool = False) -> None
         default="probabilities",
         help="what is averaged over views (default: probabilities)",
     )
+
+
+def whole_number(least: int) -> Callable[[str], int]:
+    """What argparse is to read whole numbers with that may not be below ``least``."""
+
+    def read(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            message = f"must be a whole number, not {text!r}"
+            raise argparse.ArgumentTypeError(message) from None
+        if value < least:
+            raise argparse.ArgumentTypeError(f"must be at least {least}, not {value}")
+        return value
+
+    return read
 
 
 def views_number(text: str) -> int | str:
@@ -72,7 +98,12 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         default=30.0,
         help="frames per second of clips that are folders of pictures (default: 30)",
     )
-    parser.add_argument("--num_workers", type=int, help="decoding processes (default: by cores)")
+    parser.add_argument(
+        "--num_workers",
+        type=whole_number(0),
+        metavar="N",
+        help="decoding processes; 0: none but this one (default: by cores)",
+    )
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--precision", choices=("32", "bf16"), default="32")
     add_json(parser)
@@ -97,6 +128,19 @@ def model_of(args: argparse.Namespace) -> VideoModel | ExportedModel:
     if args.model in list_models() and not Path(args.model).exists():
         raise UserError(f"{args.model} is an untrained model; give the folder of a checkpoint")
     return load_model(args.model, precision=args.precision)
+
+
+def add_quarantine(parser: argparse.ArgumentParser, default: str = "") -> None:
+    """Add ``--quarantine``.
+
+    Args:
+        parser: Of the command.
+        default: What is taken without it, for the help.
+    """
+    text = "clips to leave out, as `vmf data check` lists them"
+    parser.add_argument(
+        "--quarantine", metavar="FILE", help=text + (f"; default: {default}" if default else "")
+    )
 
 
 def add_json(parser: argparse.ArgumentParser) -> None:

@@ -124,15 +124,28 @@ def test_class_order_is_checked_before_anything_is_read(
         evaluate(motion_model(MOTIONS[::-1]), motion_index, num_workers=0)
 
 
-def test_a_bad_file_stops_it_with_name_and_reason(
-    motion_index: ClipIndex, motion_model: Callable, tmp_path: Path
+@pytest.mark.parametrize("num_views", [1, "full"])
+def test_a_bad_file_is_left_out_with_name_and_reason(
+    num_views: Any, motion_index: ClipIndex, motion_model: Callable, tmp_path: Path
 ) -> None:
     text = tmp_path / "text.mp4"
     text.write_text("no video")
-    clip = dataclasses.replace(motion_index.clips[3], path=str(text), name="text.mp4")
-    index = dataclasses.replace(motion_index, clips=(*motion_index.clips[:3], clip))
+    clips = list(motion_index.clips)
+    clips[1] = dataclasses.replace(clips[1], path=str(text), name="text.mp4")
+    index = dataclasses.replace(motion_index, clips=clips)
+    run = partial(evaluate, motion_model(MOTIONS), num_workers=0, device="cpu")
+    found = run(index, num_views=num_views, batch_size=1)
+    assert (found.method.num_clips, found.metrics.num_clips) == (5, 5)
+    assert found.metrics.confusion_matrix == ((2, 0), (1, 2))
+    assert [clip.name for clip in found.clips] == ["0.mp4", "2.mp4", "3.mp4", "4.mp4", "5.mp4"]
+    (bad,) = found.method.failures
+    assert bad["name"] == "text.mp4"
+    assert bad["reason"] in found.notes[0]
+    assert found.notes[0].startswith("1 of 6 clips could not be read and are not measured: text")
+    assert found.to_dict()["method"]["failures"] == [bad]
+    two = dataclasses.replace(index, clips=[clips[1]])
     with pytest.raises(VideoError, match=r"^text\.mp4: "):
-        evaluate(motion_model(MOTIONS), index, num_workers=0, device="cpu")
+        run(two)
 
 
 @pytest.mark.parametrize("name", ["num_views", "num_crops", "batch_size"])

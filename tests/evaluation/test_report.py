@@ -141,6 +141,8 @@ def test_calibration_is_told(evaluation: Evaluation) -> None:
     assert evaluation.to_dict()["calibration"]["ece_equal_width"] == found.ece_equal_width
     page = Page(render_page(evaluation, b""))
     assert f"Calibration error {percent(found.ece_equal_width)} with 15 bins of equal" in page.text
+    assert "with 6 of equally many scores" in page.text  # bins cannot be more than scores
+    assert "one of 6 bins of equally many scores" in page.text
     assert sum(tag == "circle" for tag, _ in page.tags) == 6
 
 

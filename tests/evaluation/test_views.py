@@ -80,12 +80,36 @@ def test_a_frame_that_is_not_there_is_refused(motion_model: Callable, k: int) ->
         score_clips(scorer, [batch(0, 1)], INDEX, freeze_frames=k)
 
 
-def test_a_bad_file_stops_it(motion_model: Callable) -> None:
-    bad = batch(0, 20, failures=[ClipFailure(1, "1.mp4", "no video stream")])
+def test_a_bad_file_is_left_out_and_told(motion_model: Callable) -> None:
+    bad = ClipFailure(1, "1.mp4", "no video stream")
+    scorer = Scorer(motion_model(INDEX.class_names), device="cpu")
+    found = score_clips(scorer, [batch(0, -20, failures=[bad]), batch(2, 20)], INDEX)
+    assert (found.failures, found.kept) == ((bad,), (0, 2))
+    assert found.probabilities.argmax(1).tolist() == found.labels.tolist() == [0, 1]
+    assert found.mean_views == 1
+
+
+def test_a_video_of_which_a_later_part_is_bad_is_left_out(motion_model: Callable) -> None:
+    bad = ClipFailure(0, "0.mp4", "damaged")
+    last = batch(2, 20, failures=[bad])
+    scorer = Scorer(motion_model(INDEX.class_names), device="cpu")
+    found = score_clips(scorer, [batch(0, 20, 20), last], INDEX)
+    assert (found.failures, found.kept) == ((bad,), (1, 2))
+    assert len(found.probabilities) == len(found.labels) == 2
+
+
+def test_more_than_half_of_bad_files_stop_it(motion_model: Callable) -> None:
+    failures = [ClipFailure(i, f"{i}.mp4", "no video stream") for i in (1, 0)]
+    empty = batch(0, 0, failures=failures)
+    empty["clips"] = torch.empty((0, 0, 3, 0, 0, 0), dtype=torch.uint8)
+    empty["indices"], empty["held"] = torch.empty(0, dtype=torch.int64), []
     scorer = Scorer(motion_model(INDEX.class_names), device="cpu")
     with pytest.raises(VideoError) as error:
-        score_clips(scorer, [bad], INDEX)
-    assert (error.value.path, error.value.reason) == ("1.mp4", "no video stream")
+        score_clips(scorer, [empty], INDEX)
+    assert (error.value.path, error.value.reason) == (
+        "0.mp4",
+        "no video stream (2 of 3 clips cannot be read)",
+    )
 
 
 def test_a_head_of_another_size_is_refused(motion_model: Callable) -> None:

@@ -47,6 +47,14 @@ MACS_A_SECOND = {"GPU": 1e12, "CPU": 4.1e9}
 """Of training, three times those of the forward pass: assumed of a GPU, measured of a core."""
 
 
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_evaluation_that_a_recipe_tells_reads_the_data_of_the_recipe(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    told = [line for line in text.splitlines() if "vmf evaluate" in line]
+    form = load_recipe(path).data.format
+    assert all(form in ("auto", "procedural") or f"--format {form}" in line for line in told)
+
+
 def test_there_are_recipes() -> None:
     budgets = {"k400_500m", "k400_1g", "k400_3g", "k400_6g", "ssv2_1g", "ssv2_3g"}
     assert {*budgets, "ucf101_finetune", "hmdb51_finetune", *SMALL, *DRAWN} == set(shipped_names())

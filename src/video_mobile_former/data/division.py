@@ -34,6 +34,15 @@ def split_index(index: ClipIndex, fraction: float, seed: int) -> tuple[ClipIndex
         DataError: If a class has fewer than two groups, or the groups are shared between classes
             so that no such division is found.
     """
+    rest, held = split_rows(index, fraction, seed)
+    return (
+        dataclasses.replace(index, clips=index.table.take(rest)),
+        dataclasses.replace(index, clips=index.table.take(held)),
+    )
+
+
+def split_rows(index: ClipIndex, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The positions of both parts of :func:`split_index`, whose arguments and errors these are."""
     if not 0 < fraction < 1:
         raise DataError(f"the share to hold out must be above 0 and below 1, not {fraction}")
     members: dict[int, list[int]] = defaultdict(list)
@@ -63,11 +72,7 @@ def split_index(index: ClipIndex, fraction: float, seed: int) -> tuple[ClipIndex
             "out with clips of every class on both sides; give a split column instead"
         )
     rows_held = np.array(sorted(i for g in held for i in rows[g]), dtype=np.int64)
-    rest = np.setdiff1d(np.arange(len(index)), rows_held)
-    return (
-        dataclasses.replace(index, clips=index.table.take(rest)),
-        dataclasses.replace(index, clips=index.table.take(rows_held)),
-    )
+    return np.setdiff1d(np.arange(len(index)), rows_held), rows_held
 
 
 def _check_groups(index: ClipIndex, groups: list[Counter[int]]) -> None:

@@ -104,4 +104,8 @@ def whole_videos(
     rest = make_loader(later, batch_size=1, num_workers=num_workers)
     for batch in track(rest, description="rest of long videos", total=len(rest)):
         batch["indices"] = batch["indices"].new_tensor(rows[batch["indices"].numpy()])
+        batch["failures"] = [
+            dataclasses.replace(failure, index=int(rows[failure.index]))
+            for failure in batch["failures"]
+        ]
         yield batch

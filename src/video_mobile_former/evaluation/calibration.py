@@ -40,7 +40,7 @@ class Calibration:
     ece_equal_width: float
     """Mean distance of score and share over 15 bins of equal width, weighed by their clips."""
     ece_equal_mass: float
-    """The same over 15 bins of equally many clips."""
+    """The same over 15 bins of equally many clips; of fewer clips each is a bin."""
     ece_by_chance: float
     """Equal width, mean of what a model whose scores are exactly right would show on as many."""
     mean_confidence: float

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ..text import pad, printable, shorten_middle
-from .result import giga, percent
+from .result import Cost, giga, percent
 
 if TYPE_CHECKING:
     from .compare import Comparison
@@ -33,7 +33,7 @@ def summary_lines(found: Comparison) -> Iterator[str]:
         found: A comparison.
     """
     score, second = ("mAP", "micro AP") if found.multi_label else ("top-1", "mean/class")
-    columns = f"{score:>8}  {'95 % interval':<14}{second:>11}{'MACs a video':>14}{'param.':>9}"
+    columns = f"{score:>8}  {'95 % interval':<14}{second:>11}{'MACs × views = total':>23}"
     yield _cell("") + columns
     for one in found.contestants:
         between = "–"
@@ -42,7 +42,7 @@ def summary_lines(found: Comparison) -> Iterator[str]:
         yield (
             f"{_cell(one.run.name)}{percent(one.score):>8}  "
             f"{between:<14}{percent(one.second):>11}"
-            f"{giga(one.run.cost.total_macs):>14}{giga(one.run.cost.parameters):>9}"
+            f"{_cost(one.run.cost):>23}"
         )
     yield ""
     columns = f"{'':>7}  {'95 % interval':<15}{'p':>8}{'p (Holm)':>12}"
@@ -59,6 +59,10 @@ def summary_lines(found: Comparison) -> Iterator[str]:
     unit = f"{found.num_units} groups" if found.by_group else "clips"
     yield f"p: {test}; Holm: corrected for {len(found.pairs)} pair(s)."
     yield f"Intervals of differences: paired bootstrap over {unit}."
+
+
+def _cost(cost: Cost) -> str:
+    return f"{giga(cost.macs_per_view)} × {cost.total_views:.4g} = {giga(cost.total_macs)}"
 
 
 def _cell(name: str, width: int = _NAME_COLUMNS) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime
 import platform
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn.functional import one_hot
@@ -89,7 +91,8 @@ def evaluate(
     Raises:
         DataError: If the classes do not fit the model's, the split has no clips, or model or clips
             are multi-label, see :func:`.evaluate_multi_label`.
-        VideoError: If a file cannot be read; nothing is measured then.
+        VideoError: If more than half of the clips cannot be read. Fewer are left out, and
+            ``method.failures`` and a note name them.
         UserError: If an argument is out of range.
     """
     scored = score_index(
@@ -134,7 +137,7 @@ class Scored:
     """The clips of an index, scored, and all that a report says about how."""
 
     index: ClipIndex
-    """Only the clips of the split."""
+    """Only the clips of the split, without those that cannot be read."""
     scores: Scores
     cost: Cost
     method: Method
@@ -202,6 +205,8 @@ def score_index(
         loader = make_loader(dataset, batch_size=batch_size, num_workers=num_workers)
         batches = track(loader, description="evaluate", total=len(loader))
     scores = score_clips(scorer, batches, index, freeze_frames=freeze_frames)
+    if scores.kept is not None:
+        index = dataclasses.replace(index, clips=index.table.take(np.array(scores.kept)))
     views = scores.mean_views / num_crops if num_views == "full" else num_views
     method = Method(
         model=model_name or type(model).__name__,
@@ -223,6 +228,7 @@ def score_index(
         versions=_versions(),
         date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         seconds=round(scores.seconds, 3),
+        failures=tuple({"name": f.path, "reason": f.reason} for f in scores.failures),
     )
     shape = (1, 3, spec.num_frames, spec.crop_size, spec.crop_size)
     parameters, macs = known_cost(model, shape)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from torch import nn
@@ -12,6 +13,8 @@ from .result import TRAINED_ON, Method
 
 _FEW_GROUPS = 20
 """Groups below which an interval that is made of them is itself unsure."""
+_NAMED = 3
+"""Clips that are named where there may be many."""
 
 
 def notes_of(method: Method, index: ClipIndex, model: nn.Module) -> list[str]:
@@ -34,10 +37,22 @@ def notes_of(method: Method, index: ClipIndex, model: nn.Module) -> list[str]:
             f"The frames are not those that the model was made for: {method.clip.sampling_words} "
             f"(the model: {own.sampling_words})."
         )
+    if method.failures:
+        notes.append(_unread(method))
     untrained = untrained_head(model)
     if untrained is not None:
         notes.append(untrained)
     notes += data_notes(index)
+    if not index.splits() and _same_path(_recipe_value(model, "data", "path"), index.source):
+        notes.append(
+            "The model was trained on this data, which is not divided into splits: clips that it "
+            "was trained on are likely to be among those measured."
+        )
+    if method.split == "val" and _recipe_value(model, "train", "best_by") is not None:
+        notes.append(
+            "These are validation clips. Where the best checkpoint of a run was chosen by them, "
+            "clips that nothing was chosen by tend to do a little worse."
+        )
     if not method.class_order_checked:
         notes.append(
             "The model does not know the names of its classes: that their order is that of the "
@@ -54,6 +69,15 @@ def notes_of(method: Method, index: ClipIndex, model: nn.Module) -> list[str]:
             "their last frame was held."
         )
     return notes
+
+
+def _unread(method: Method) -> str:
+    named = [f"{one['name']} ({one['reason']})" for one in method.failures[:_NAMED]]
+    more = len(method.failures) - len(named)
+    return (
+        f"{len(method.failures)} of {method.num_clips + len(method.failures)} clips could not be "
+        "read and are not measured: " + "; ".join(named) + (f"; and {more} more." if more else ".")
+    )
 
 
 def data_notes(index: ClipIndex) -> list[str]:
@@ -85,6 +109,10 @@ def training_seed(model: nn.Module) -> int | None:
     """That of the model's training, where its checkpoint tells."""
     seed = _recipe_value(model, "seed")
     return seed if isinstance(seed, int) else None
+
+
+def _same_path(trained_on: Any, source: str) -> bool:
+    return isinstance(trained_on, str) and Path(trained_on).absolute() == Path(source).absolute()
 
 
 def _trained_balanced(model: nn.Module) -> bool:

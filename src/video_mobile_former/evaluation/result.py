@@ -111,6 +111,8 @@ class Method:
     artifact: dict[str, Any] | None = None
     """What was measured in another runtime: ``target``, ``runtime``, ``form``, ``precision`` and
     ``sha256``; None for a model in PyTorch."""
+    failures: tuple[dict[str, str], ...] = ()
+    """Clips that could not be read and are not among those measured: ``name`` and ``reason``."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..data.dataset import Batch
+from ..data.dataset import Batch, ClipFailure
 from ..data.index import ClipIndex
 from ..errors import CheckpointError, UserError, VideoError
 from ..inference.scorer import Scorer
@@ -29,6 +29,10 @@ class Scores:
     """Views of a video, crops among them, over all clips."""
     seconds: float
     """From the first file opened to the last score, decoding included."""
+    failures: tuple[ClipFailure, ...] = ()
+    """Clips that cannot be read; of them there is nothing in the tensors."""
+    kept: tuple[int, ...] | None = None
+    """Positions in the index of those that can, where some cannot."""
 
 
 def score_clips(
@@ -38,7 +42,7 @@ def score_clips(
     *,
     freeze_frames: int | None = None,
 ) -> Scores:
-    """Score all clips; the first one that cannot be read ends it.
+    """Score all clips that can be read.
 
     Args:
         scorer: The model.
@@ -52,7 +56,7 @@ def score_clips(
         Probabilities and labels.
 
     Raises:
-        VideoError: If a file cannot be read; names it and the reason.
+        VideoError: If more than half of the clips cannot be read; names the first one and why.
         CheckpointError: If the model has another number of classes than the index, or gives
             scores that are not finite.
     """
@@ -62,10 +66,14 @@ def score_clips(
     labels = torch.zeros(sums.shape if index.multi_label else len(index), dtype=_kind(index))
     num_held = 0
     start = time.perf_counter()
+    failed: dict[int, ClipFailure] = {}
     for batch in batches:
         for failure in batch["failures"]:
-            raise VideoError(failure.path, failure.reason)
+            failed.setdefault(failure.index, failure)
+        _refuse(failed, len(index))
         clips, places = batch["clips"], batch["indices"]
+        if not len(places):
+            continue
         if freeze_frames is not None:
             clips = freeze(clips, freeze_frames)
         scores = scorer.mean_of_views(clips)
@@ -75,13 +83,28 @@ def score_clips(
         num_views[places] += views
         labels[places] = batch["labels"]
         num_held += len(batch["held"])
+    kept = None
+    if failed:  # also clips of which a first part could be read, but no later one
+        kept = tuple(i for i in range(len(index)) if i not in failed)
+        sums, num_views, labels = (x[list(kept)] for x in (sums, num_views, labels))
     return Scores(
         probabilities=scorer.finished(sums / num_views[:, None]),
         labels=labels,
         num_held=num_held,
         mean_views=float(num_views.double().mean()),
         seconds=time.perf_counter() - start,
+        failures=tuple(failed[i] for i in sorted(failed)),
+        kept=kept,
     )
+
+
+def _refuse(failed: dict[int, ClipFailure], clips: int) -> None:
+    """Stop where most clips cannot be read: a figure of the others would be a surprise."""
+    if len(failed) <= clips / 2:
+        return
+    first = failed[min(failed)]
+    more = f" ({len(failed)} of {clips} clips cannot be read)" if clips > 1 else ""
+    raise VideoError(first.path, first.reason + more)
 
 
 def _kind(index: ClipIndex) -> torch.dtype:
@@ -109,8 +132,8 @@ def check_frozen_frame(freeze_frames: int | None, num_frames: int) -> None:
     """
     if freeze_frames is not None and not 0 <= freeze_frames < num_frames:
         raise UserError(
-            f"freeze_frames must lie between 0 and {num_frames - 1} for clips of {num_frames} "
-            f"frames, not {freeze_frames}"
+            f"the frame to freeze at must lie between 0 and {num_frames - 1} for clips of "
+            f"{num_frames} frames, not {freeze_frames}"
         )
 
 

@@ -106,7 +106,7 @@ def reading_of(recipe: Recipe) -> Reading:
 def left_out_by(data: DataRecipe) -> dict[str, str]:
     """The clips that a new run leaves out, with the reasons."""
     paths = (data_source(data, data.path).path, data.val_path)
-    files = {list_of(data, path) for path in paths if path is not None}
+    files = {list_of(data.quarantine, path) for path in paths if path is not None}
     found: dict[str, str] = {}
     for file in files:
         if file is not None:
@@ -117,7 +117,7 @@ def left_out_by(data: DataRecipe) -> dict[str, str]:
 def _without(index: ClipIndex, data: DataRecipe, path: str, left_out: Path | None) -> ClipIndex:
     if left_out is not None:
         return without(index, left_out, of_run=True) if left_out.exists() else index
-    file = list_of(data, path)
+    file = list_of(data.quarantine, path)
     return index if file is None else without(index, file, of_run=False)
 
 

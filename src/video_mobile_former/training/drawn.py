@@ -74,6 +74,9 @@ class DrawnClips:
         self.families = generator.class_family
         self.targets = generator.targets
 
+    held_out: str | None = None
+    """Drawn clips are of another seed for validation, none are held out."""
+
     @property
     def val_clips(self) -> int:
         """How many clips are validated on."""

@@ -14,6 +14,7 @@ from ..data.index import ClipIndex
 from ..data.limits import Limits
 from ..data.loader import ClipLoader, make_loader
 from .build import fingerprint, reading_of
+from .held_out import division_of
 from .inputs import train_transform
 from .recipe_fields import Recipe
 from .run_folder import RunFolder
@@ -70,6 +71,11 @@ class FileClips:
     def __len__(self) -> int:
         """Clips of an epoch."""
         return len(self.train)
+
+    @property
+    def held_out(self) -> str | None:
+        """See :func:`~.held_out.division_of`."""
+        return division_of(self.recipe.data, self.train, self.val)
 
     def fingerprint(self) -> str:
         """A short text that changes when the clips, their labels or the weights of these do."""

@@ -27,6 +27,7 @@ from .class_weights import class_weights
 from .distill import Teacher, load_teacher
 from .drawn import DrawnClips, is_drawn
 from .file_clips import FileClips
+from .held_out import KEY
 from .interrupt import StopRequest, StopTraining, TrainingInterrupted
 from .losses import loss_kind
 from .lost import ProcessLostError, SharedError, watching_others
@@ -216,10 +217,12 @@ def _result(run: RunFolder) -> FitResult:
 
 def _training_info(recipe: Recipe, clips: FileClips | DrawnClips) -> dict[str, Any]:
     """What a checkpoint says about how it was made, as JSON data."""
+    held_out = clips.held_out
     cuda = torch.cuda.is_available() and recipe.train.accelerator in ("auto", "gpu")
     return {
         "date": date.today().isoformat(),
         "clips": len(clips),
+        **({} if held_out is None else {KEY: held_out}),
         "lr": recipe.optim.lr * batch_scale(recipe),
         "device": torch.cuda.get_device_name() if cuda else processor_name(),
         "versions": {

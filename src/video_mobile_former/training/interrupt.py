@@ -11,7 +11,7 @@ from typing import Any
 _SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGUSR1") if hasattr(signal, name)
 )
-"""SIGUSR1, which Windows lacks, is how SLURM jobs are commonly told that their time is nearly up."""
+"""SIGUSR1, which Windows lacks, commonly tells a job of SLURM that its time is nearly up."""
 
 
 class TrainingInterrupted(KeyboardInterrupt):

@@ -1,4 +1,4 @@
-"""The clips that a run leaves out from its begin: those that a list names.
+"""The clips that a run or an evaluation leaves out from its begin: those that a list names.
 
 A run keeps a copy of the list, so that it goes on with the same clips though the data was checked
 again meanwhile.
@@ -14,17 +14,16 @@ import numpy as np
 from ..console import say
 from ..data.index import ClipIndex
 from ..data.quarantine import default_quarantine, is_check_of, read_quarantine
-from .data_fields import DataRecipe
 
 
-def list_of(data: DataRecipe, path: str) -> Path | None:
-    """The list for the data at ``path``: the recipe's, else the one of ``vmf data check``, if any.
+def list_of(given: str | None, path: str) -> Path | None:
+    """The list for the data at ``path``: the one given, else that of ``vmf data check``, if any.
 
     Raises:
         DataError: If the latter is there but cannot be read.
     """
-    if data.quarantine is not None:
-        return Path(data.quarantine)
+    if given is not None:
+        return Path(given)
     file = default_quarantine(path)
     return file if is_check_of(file, path) else None
 
@@ -46,7 +45,8 @@ def without(index: ClipIndex, file: Path, *, of_run: bool) -> ClipIndex:
         _say_unknown(entries, rows, index, file)
     if not len(rows):
         return index
-    say(f"{index.source}: {len(rows)} of {len(index)} clips are left out by {file}")
+    are = "is" if len(rows) == 1 else "are"
+    say(f"{index.source}: {len(rows)} of {len(index)} clips {are} left out by {file}")
     kept = np.delete(np.arange(len(index)), rows)
     return dataclasses.replace(index, clips=index.table.take(kept))
 

@@ -7,6 +7,7 @@ are written by hand and held against the networks by tests.
 from __future__ import annotations
 
 import difflib
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -78,14 +79,18 @@ def shipped_recipe(name: str) -> ShippedRecipe:
 
 
 def format_recipes(recipes: Sequence[ShippedRecipe]) -> str:
-    """What ``vmf train --list`` prints, in lines of at most 80 columns where texts allow."""
+    """What ``vmf train --list`` prints, in lines of at most 80 columns."""
     lines = ["Recipes, for `vmf train NAME --data DATA --out FOLDER`:"]
     for recipe in recipes:
         lines += [
             "",
             recipe.name,
-            f"  {recipe.summary}",
-            f"  {recipe.cost}",
-            f"  {recipe.training}; {recipe.hardware}; accuracy {recipe.accuracy}",
+            *_indented(recipe.summary),
+            *_indented(recipe.cost),
+            *_indented(f"{recipe.training}; {recipe.hardware}; accuracy {recipe.accuracy}"),
         ]
     return "\n".join([*lines, "", "Hours are reckoned, see docs/training.md. Views multiply MACs."])
+
+
+def _indented(text: str) -> list[str]:
+    return textwrap.wrap(text, 80, initial_indent="  ", subsequent_indent="    ")
