@@ -367,6 +367,58 @@ def test_wrong_words_and_help(capsys: pytest.CaptureFixture[str]) -> None:
         assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
+@pytest.mark.parametrize(
+    ("words", "least"),
+    [
+        (["predict", "model", "a.mp4"], 0),
+        (["evaluate", "model", "--data", "clips"], 0),
+        (["data", "check", "clips"], 1),
+        (["data", "prepare", "clips", "--out", "new"], 1),
+        (["data", "shard", "clips", "--out", "new"], 1),
+    ],
+)
+def test_too_few_workers(words: list[str], least: int, capsys: pytest.CaptureFixture[str]) -> None:
+    for value in (least - 1, "few"):
+        line = one_error(capsys, [*words, "--num_workers", str(value)])
+        must = f"must be at least {least}, not {value}"
+        must = must if isinstance(value, int) else "must be a whole number, not 'few'"
+        assert line.startswith(f"vmf: error: argument --num_workers: {must} (see vmf {words[0]}")
+
+
+def test_a_csv_that_cannot_be_written_is_told_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["predict", "absent", str(tmp_path / "absent.mp4"), "--csv"]
+    assert "is a folder: name a file" in one_error(capsys, [*words, str(tmp_path)])
+    assert "is a folder: name a file" in one_error(capsys, [*words, ""])
+
+
+def test_tables_and_help_are_as_wide_as_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models"]) == 0
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
+    for command in ("evaluate", "predict", "benchmark", "export", "demo"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        assert max(map(len, capsys.readouterr().out.splitlines())) <= 80, command
+
+
+def test_help_says_what_crops_are(capsys: pytest.CaptureFixture[str]) -> None:
+    for command in ("evaluate", "predict"):
+        with pytest.raises(SystemExit):
+            main([command, "--help"])
+        text = " ".join(capsys.readouterr().out.split())
+        assert "1 is the centre (default), more are spread evenly over the long side" in text
+
+
+def test_a_misspelt_model_is_guessed_everywhere(capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (
+        ["predict", "vmf_500", __file__],
+        ["benchmark", "vmf_500"],
+        ["models", "vmf_50x"],
+    ):
+        assert "; did you mean 'vmf_500m'? Known: vmf_500m, vmf_1g, " in one_error(capsys, words)
+
+
 def test_a_reader_that_stops_reading_is_no_error() -> None:
     command = f"{sys.executable} -m video_mobile_former models 500m | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)

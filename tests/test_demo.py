@@ -21,6 +21,14 @@ def test_the_recipe_is_the_shipped_one() -> None:
     assert set(recipe_differences(written, used)) == {"data.path", "out"}
 
 
+def test_a_wrong_seed_is_refused_before_anything_is_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["demo", "--out", str(tmp_path / "demo"), "--seed", "-1"]) == 2
+    assert capsys.readouterr().err == "vmf: error: demo: seed must be 0 to 4294967295, not -1\n"
+    assert not (tmp_path / "demo").exists()
+
+
 @pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.slow)])
 def test_demo_runs_and_runs_again(tmp_path: Path, times: int) -> None:
     for _ in range(times):

@@ -45,7 +45,8 @@ def test_events_need_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["circus"], "circus"),
+        (["circus"], "family 'circus' is unknown; known: motion, camera, "),
+        (["long"], "did you mean 'long_range'? Known: motion, "),
         (["--size", "33"], "size"),
         (["--train", "-1"], "fewer than 0"),
         (["--train", "0", "--test", "0"], "nothing to draw"),

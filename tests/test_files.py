@@ -10,7 +10,13 @@ import pytest
 
 from video_mobile_former.clip import ClipSpec
 from video_mobile_former.errors import UserError, VideoError
-from video_mobile_former.files import atomic_files, atomic_folder, atomic_path, write_json
+from video_mobile_former.files import (
+    atomic_files,
+    atomic_folder,
+    atomic_path,
+    check_file,
+    write_json,
+)
 from video_mobile_former.optional import require
 
 
@@ -70,6 +76,32 @@ def test_a_full_disk_is_a_user_error(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file where a folder should be")
     with pytest.raises(UserError, match="cannot write"):
         write_json(tmp_path / "taken" / "x.json", {})
+
+
+def test_a_file_that_cannot_be_written_is_told_beforehand(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_file(tmp_path / "new" / "a.csv")
+    (tmp_path / "taken").write_text("a file where a folder should be")
+    check_file(tmp_path / "taken")
+    for path, refused in (
+        (tmp_path, "is a folder: name a file"),
+        ("", "is a folder: name a file"),
+        ("/dev/null", "/dev/null is no ordinary file"),
+        (tmp_path / "taken" / "a.csv", "taken is a file: name a folder"),
+        (tmp_path / ("a" * 250), "cannot write .*too long"),
+        (tmp_path / "new" / ("a" * 300), "cannot write .*too long"),
+    ):
+        with pytest.raises(UserError, match=refused):
+            check_file(path)
+
+    def no_permission(*args: object, **kwargs: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("tempfile.NamedTemporaryFile", no_permission)
+    with pytest.raises(UserError, match=r"cannot write .*a\.csv: Permission denied"):
+        check_file(tmp_path / "new" / "a.csv")
+    assert [p.name for p in tmp_path.iterdir()] == ["taken"]
 
 
 def test_nan_is_no_json(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .console import say
 from .errors import UserError
+from .shared_options import whole_number
 
 if TYPE_CHECKING:
     from .benchmark.contestants import Contestant
@@ -44,8 +45,9 @@ def add_benchmark(commands: Any) -> None:
         nargs="+",
         choices=RUNTIMES,
         default=["eager"],
-        help="names and checkpoints are exported for these, into a temporary folder, and compared "
-        "with eager; artefacts run in their own (default: eager)",
+        metavar="RUNTIME",
+        help=f"{', '.join(RUNTIMES)}: names and checkpoints are exported for these, into a "
+        "temporary folder, and compared with eager; artefacts run in their own (default: eager)",
     )
     parser.add_argument(
         "--form",
@@ -68,8 +70,15 @@ def add_benchmark(commands: Any) -> None:
         default=[1],
         help="clips at once, one or several (default: 1)",
     )
-    parser.add_argument("--num_frames", type=int, help="frames of a clip; default: the model's")
-    parser.add_argument("--size", type=int, help="height and width; default: the model's")
+    parser.add_argument(
+        "--num_frames",
+        type=whole_number(1),
+        metavar="N",
+        help="frames of a clip; default: the model's",
+    )
+    parser.add_argument(
+        "--size", type=whole_number(1), metavar="N", help="height and width; default: the model's"
+    )
     parser.add_argument(
         "--rounds", type=int, default=15, help="most timed calls of each (default: 15)"
     )

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .console import say
+from .shared_options import whole_number
 
 if TYPE_CHECKING:
     from .data.check import CheckResult
@@ -58,7 +59,12 @@ def add_check(
         metavar="KIND",
         help="let this kind of error pass as a warning, as `--allow leak`; may be repeated",
     )
-    parser.add_argument("--num_workers", type=int, help="processes (default: one for each core)")
+    parser.add_argument(
+        "--num_workers",
+        type=whole_number(1),
+        metavar="N",
+        help="processes (default: one for each core)",
+    )
     parser.add_argument(
         "--timeout_seconds",
         type=float,

@@ -126,17 +126,16 @@ def run_demo(
         epochs: In place of the recipe's.
 
     Raises:
-        UserError: If the folder holds other things or cannot be written.
+        UserError: If the seed is out of range, the folder holds other things or cannot be written.
     """
     out = Path(out)
+    clips = out / "clips" / "clips.csv"
+    recipe = demo_recipe(clips, out / "run", seed)  # refuses a wrong seed before anything is drawn
     seconds: dict[str, float] = {}
     with _timed(seconds, "total"):
         with _timed(seconds, "drawing"):
-            say(f"drawing {len(MOTIONS)} motions into {out / 'clips'}")
-            clips = write_dataset(
-                out / "clips", clips_per_class=scenes or SCENES, size=SIZE, seed=seed
-            )
-        recipe = demo_recipe(clips, out / "run", seed)
+            say(f"drawing {len(MOTIONS)} motions into {clips.parent}")
+            write_dataset(clips.parent, clips_per_class=scenes or SCENES, size=SIZE, seed=seed)
         if epochs is not None:
             recipe = dataclasses.replace(
                 recipe, train=dataclasses.replace(recipe.train, epochs=epochs)

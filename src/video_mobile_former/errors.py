@@ -6,6 +6,8 @@ ours and keeps its traceback. Each message names the file, key or value and says
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -41,3 +43,27 @@ class CheckpointError(UserError):
 
 class RecipeError(UserError):
     """A recipe has an unknown key or a value of the wrong type or range."""
+
+
+def known_names(name: str, known: Iterable[str], *, cutoff: float = 0.4) -> str:
+    """The end of a message that says a name is unknown: the nearest known one, and all of them.
+
+    Args:
+        name: What was typed.
+        known: Names in lower case.
+        cutoff: How near a name must come to be suggested, from 0 to 1.
+    """
+    known = list(known)
+    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=cutoff)
+    hint = f"; did you mean {near[0]!r}? Known: " if near else "; known: "
+    return hint + ", ".join(known)
+
+
+def check_at_least(name: str, value: int, least: int) -> None:
+    """Refuse a number below ``least``, naming it.
+
+    Raises:
+        UserError: If it is.
+    """
+    if value < least:
+        raise UserError(f"{name} must be at least {least}, not {value}")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .console import say
 from .errors import UserError
+from .shared_options import whole_number
 
 if TYPE_CHECKING:
     from .data.index import ClipIndex
@@ -77,8 +78,15 @@ def add_export(
         metavar="N",
         help="clips in one call, or 'dynamic'; default: dynamic where it costs nothing, else 1",
     )
-    parser.add_argument("--num_frames", type=int, help="frames of a clip; default: the model's")
-    parser.add_argument("--size", type=int, help="height and width; default: the model's")
+    parser.add_argument(
+        "--num_frames",
+        type=whole_number(1),
+        metavar="N",
+        help="frames of a clip; default: the model's",
+    )
+    parser.add_argument(
+        "--size", type=whole_number(1), metavar="N", help="height and width; default: the model's"
+    )
     parser.add_argument(
         "--dynamic", action="store_true", help="leave frames, height and width free"
     )

@@ -131,6 +131,34 @@ def check_folder(folder: str | Path) -> None:
             raise UserError(f"{path} is a file: name a folder")
 
 
+def check_file(path: str | Path) -> None:
+    """Refuse a file that cannot be written, before long work rather than after it.
+
+    Nothing is left behind: folders that are missing are made only with the file.
+
+    Args:
+        path: What is to be written later by way of :func:`atomic_path`.
+
+    Raises:
+        UserError: If it is a folder or no ordinary file, or the system refuses to write there.
+    """
+    target = Path(path)
+    try:
+        if target.is_dir():
+            raise UserError(f"{target} is a folder: name a file")
+        if target.exists() and not target.is_file():
+            raise UserError(f"{target} is no ordinary file: name another")
+        check_folder(target.parent)
+        there = next(folder for folder in target.parents if folder.exists())
+        # The name of atomic_path's temporary file: it is longer, and may be too long.
+        with tempfile.NamedTemporaryFile(
+            prefix=f".{target.stem}-", suffix=target.suffix, dir=there
+        ):
+            pass
+    except OSError as error:
+        raise _cannot_write(target, error) from error
+
+
 def _replace_together(targets: Sequence[Path], new: Path, old: Path) -> None:
     done: list[Path] = []
     try:

@@ -45,6 +45,8 @@ def test_a_table_with_memory(capsys: pytest.CaptureFixture[str]) -> None:
         (["vmf_500m@2x32", "--rounds", "1"], "rounds must be at least 3, not 1"),
         (["vmf_500m@2x32", "--threads", "0"], "threads must be at least 1"),
         (["vmf_500m@2x16"], "32"),
+        (["vmf_500m@abc"], "vmf_500m@abc: after @ stand frames"),
+        (["vmf_500m", "--num_frames", "0"], "argument --num_frames: must be at least 1, not 0"),
         (["vmf_500m", "--form", "rows"], "rows"),
     ],
 )

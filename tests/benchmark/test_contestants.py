@@ -36,6 +36,12 @@ def test_a_name_may_say_frames_and_size(text: str, expected: tuple) -> None:
     assert choice.label == text
 
 
+@pytest.mark.parametrize("at", ["abc", "0", "16x0", "16×160", ""])
+def test_what_follows_a_name_must_be_frames_and_size(at: str) -> None:
+    with pytest.raises(UserError, match=f"vmf_6g@{at}: after @ stand frames, .*, not '{at}'"):
+        ModelChoice.parse(f"vmf_6g@{at}")
+
+
 def test_options_hold_where_the_name_says_nothing(tmp_path: Path) -> None:
     choice = ModelChoice.parse("vmf_6g@16", num_frames=8, size=96)
     assert (choice.num_frames, choice.size) == (16, 96)

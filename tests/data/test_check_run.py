@@ -251,9 +251,10 @@ def test_an_error_can_be_allowed(good: Path, tmp_path: Path, quick: dict[str, An
 @pytest.mark.parametrize("kind", ["lek", "truncated"])
 def test_only_errors_can_be_allowed(kind: str):
     with pytest.raises(
-        UserError, match=f"--allow {kind}: no such kind of error; there are: .*leak"
-    ):
+        UserError, match=f"--allow {kind}: no such kind of error; there are: .*'leak', "
+    ) as caught:
         CheckOptions(allow=frozenset([kind]))
+    assert ", 'same content, two labels', " in str(caught.value)
 
 
 def test_labels_that_are_not_in_the_list(good: Path, tmp_path: Path, quick: dict[str, Any]):

@@ -66,13 +66,17 @@ def test_other_files_are_counted_and_hidden_ones_are_not(
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert "2 files are no videos by their ending and are ignored: .jpg, .txt" in error
+    (tmp_path / "x" / "poster.jpg").unlink()
+    assert len(read_folder(tmp_path)) == 1
+    error = capsys.readouterr().err
+    assert "1 file is no video by its ending and is ignored: .txt" in error
 
 
 @pytest.mark.parametrize(
     ("names", "parts"),
     [
         (["a.mp4"], ["no class folders", "path,label"]),
-        (["x/1.mp4", "y/notes.txt"], ["y", "'y' has no clips", "1 files"]),
+        (["x/1.mp4", "y/notes.txt"], ["y", "'y' has no clips", "1 file,"]),
         (["train/x/1.mp4", "walk/1.mp4"], ["'train' is the name of a split but 'walk' is not"]),
         (["train/1.mp4"], ["train", "no class folders"]),
         (["train/x/1.mp4", "val/y/.hidden.mp4"], ["'y' has no clips"]),

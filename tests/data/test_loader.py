@@ -17,6 +17,7 @@ from video_mobile_former.data.dataset import Batch, ClipDataset
 from video_mobile_former.data.index import Clip, ClipIndex
 from video_mobile_former.data.loader import default_workers, make_loader
 from video_mobile_former.data.transforms import TrainTransform
+from video_mobile_former.errors import UserError
 
 SPEC = ClipSpec(num_frames=4, crop_size=32, resize_size=40)
 
@@ -53,6 +54,11 @@ def content(batch: Batch) -> tuple:
 def two_epochs(index: ClipIndex) -> list[tuple]:
     loader = make_loader(dataset(index), batch_size=3, num_workers=0)
     return [content(batch) for _ in range(2) for batch in loader]
+
+
+def test_there_cannot_be_fewer_workers_than_none(index: ClipIndex):
+    with pytest.raises(UserError, match="num_workers must be at least 0, not -1"):
+        make_loader(dataset(index), batch_size=3, num_workers=-1)
 
 
 def test_training_epochs(two_epochs: list[tuple]):

@@ -84,7 +84,7 @@ def test_several_classes_of_a_clip_stay(data: Path, tmp_path: Path):
     table = data / "several.csv"
     table.write_text("path,label\nsub/one.avi,walk|run\nsub/two.mkv,\n")
     index = load_index(DataSource(str(table), multi_label=True))
-    prepare(index, tmp_path / "out", num_workers=0)
+    prepare(index, tmp_path / "out", num_workers=1)
     again = load_index(str(tmp_path / "out"))
     assert again.multi_label
     assert again.class_names == ("run", "walk")
@@ -209,6 +209,12 @@ def test_rows_that_name_nothing_are_failures_too(data: Path, tmp_path: Path):
     assert len(result.failures) == 2
 
 
+def test_somebody_has_to_do_it(data: Path, tmp_path: Path):
+    with pytest.raises(UserError, match="num_workers must be at least 1, not 0"):
+        prepare(read(data), tmp_path / "out", num_workers=0)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_class_name_that_cannot_be_written_is_refused(data: Path, tmp_path: Path):
     index = read(data)
     index = ClipIndex(index.clips, ("a\udcff", "b"), "x")
@@ -237,7 +243,7 @@ def test_command(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert main(words) == 1
     errors = capsys.readouterr().err
     assert "failed: gone.mp4: no such file" in errors
-    assert "1 clips failed, see" in errors
+    assert "1 clip failed, see" in errors
 
 
 @pytest.mark.slow

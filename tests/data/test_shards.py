@@ -223,8 +223,14 @@ def test_command(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert json.loads(capsys.readouterr().out)["reused"] == 3
     (tmp_path / "out.txt").write_text("c3.mp4\tdull\nc12.mp4\n")
     words[4] = str(tmp_path / "fewer")
+    capsys.readouterr()
     assert main([*words, "--quarantine", str(tmp_path / "out.txt"), "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["clips"] == 11
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["clips"] == 11
+    assert f"{tmp_path / 'out.txt'}: 2 clips are left out" in captured.err
+    (tmp_path / "out.txt").write_text("c3.mp4\n")
+    assert main([*words, "--quarantine", str(tmp_path / "out.txt"), "--max_mb", "1"]) == 2
+    assert f"{tmp_path / 'out.txt'}: 1 clip is left out" in capsys.readouterr().err
     (tmp_path / "out.txt").write_text("".join(f"c{i}.{e}\n" for i in range(13) for e in ENDINGS))
     assert main([*words, "--quarantine", str(tmp_path / "out.txt")]) == 2
     for option, value in (("--max_mb", "0"), ("--clips_per_shard", "0"), ("--num_workers", "0")):

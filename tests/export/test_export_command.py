@@ -74,6 +74,10 @@ def test_an_artefact_is_evaluated_and_the_report_says_so(artifacts, model, clips
         (["--to", "onnx", "--out", "m.bin"], "ends in .onnx"),
         (["--to", "torch", "--out", "m.pt2", "--batch", "many"], "--batch must be a whole number"),
         (["--to", "torch", "--out", "m.pt2", "--size", "8"], "at least 32 pixels"),
+        (
+            ["--to", "torch", "--out", "m.pt2", "--num_frames", "-1"],
+            "argument --num_frames: must be at least 1, not -1",
+        ),
         (["--to", "onnx", "--out", "m.onnx", "--precision", "int8"], "--calibrate DATA"),
         (["--to", "onnx", "--out", "m.onnx", "--calibrate", "x"], "goes with --precision int8"),
         (["--to", "onnx", "--out", "m.onnx", "--data", "absent"], "absent"),

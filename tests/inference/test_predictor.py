@@ -113,6 +113,8 @@ def test_no_files_no_results_and_wrong_arguments_at_once(brightness_model: Calla
     assert list(predictor.predict_many([])) == []
     with pytest.raises(UserError, match="batch_size"):
         predictor.predict_many([], batch_size=0)
+    with pytest.raises(UserError, match="num_workers must be at least 0, not -1"):
+        predictor.predict_many(["a.mp4"], num_workers=-1)
     with pytest.raises(UserError, match="num_views"):
         Predictor(brightness_model(*NAMES), num_views=0)
     with pytest.raises(UserError, match="num_crops"):

@@ -148,6 +148,12 @@ def test_missing_and_broken_files_are_named(model: VideoMobileFormer, tmp_path: 
         load_checkpoint(tmp_path)
     with pytest.raises(CheckpointError, match="and no model of that name"):
         resolve_model("vmf_5")
+    with pytest.raises(CheckpointError, match=r"; did you mean 'vmf_500m'\? Known: vmf_500m, "):
+        resolve_model("vmf_500")
+    with pytest.raises(CheckpointError, match="and no model of that name; known: vmf_500m, "):
+        resolve_model("checkpoint")
+    with pytest.raises(CheckpointError, match=r"no checkpoint folder at vmf_500/best$"):
+        resolve_model("vmf_500/best")
     folder = tmp_path / "c"
     model.save_pretrained(folder)
     weights = folder / "model.safetensors"

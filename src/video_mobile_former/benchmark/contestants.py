@@ -24,7 +24,7 @@ EAGER = "eager"
 SEED = 0
 FormChoice = Literal["auto", "volume", "frames", "all"]
 
-_WITH_CLIP = re.compile(r"(?P<name>.+)@(?P<frames>\d+)(x(?P<size>\d+))?")
+_WITH_CLIP = re.compile(r"(?P<name>.+)@(?P<frames>[1-9]\d*)(x(?P<size>[1-9]\d*))?")
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,20 @@ class ModelChoice:
             text: What the user typed; a path that exists is taken as it is.
             num_frames: Where the text says nothing of frames.
             size: Where the text says nothing of the size.
+
+        Raises:
+            UserError: If something else follows the ``@`` of a model that there is.
         """
-        found = None if Path(text).exists() else _WITH_CLIP.fullmatch(text)
+        if Path(text).exists():
+            return cls(text, text, num_frames, size)
+        found = _WITH_CLIP.fullmatch(text)
         if found is None:
+            name, at, clip = text.rpartition("@")
+            if at and (name in list_models() or Path(name).exists()):
+                raise UserError(
+                    f"{text}: after @ stand frames, or frames and size, as {name}@16 or "
+                    f"{name}@16x160, not {clip!r}"
+                )
             return cls(text, text, num_frames, size)
         at = found["size"]
         return cls(text, found["name"], int(found["frames"]), size if at is None else int(at))

@@ -61,10 +61,10 @@ def folder_rows(source: DataSource, faults: Faults) -> Iterator[Row]:
     faults.passed_over += [(str(p.absolute()), p.relative_to(root).as_posix()) for p in ignored]
     if ignored:
         endings = sorted({path.suffix.lower() or path.name for path in ignored})
-        say(
-            f"{root}: {len(ignored)} files are no videos by their ending and are ignored: "
-            + ", ".join(endings[:8])
-        )
+        what = "files are no videos by their ending and are ignored"
+        if len(ignored) == 1:
+            what = "file is no video by its ending and is ignored"
+        say(f"{root}: {len(ignored)} {what}: {', '.join(endings[:8])}")
 
 
 def _read_class(
@@ -77,11 +77,12 @@ def _read_class(
         folder / n for n, end in zip(files, endings, strict=True) if end not in VIDEO_SUFFIXES
     ]
     if not videos:
+        what = "file" if len(files) == 1 else "files"
         faults.add(
             "empty class",
             str(folder),
             f"class {folder.name!r} has no clips"
-            + (f" ({len(files)} files, none a video by its ending)" if files else "")
+            + (f" ({len(files)} {what}, none a video by its ending)" if files else "")
             + "; add some or remove the folder",
         )
     # Strings, not paths: there may be hundreds of thousands.

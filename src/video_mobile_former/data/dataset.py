@@ -113,7 +113,7 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         transform: In place of ``TrainTransform(spec)`` or ``EvalTransform(spec, num_crops)``.
         seed: Of all random choices.
         num_views: Clips per video when not training, at least 1.
-        num_crops: Crops per view when not training, at least 1.
+        num_crops: Crops per view when not training, at least 1, see :class:`.EvalTransform`.
         repeats: Differently changed clips of the same frames in training, at least 1: a video is
             decoded once for all of them (repeated augmentation, arXiv 1901.09335).
         augment_later: Crop and flip only, and give the parameters of the rest along.

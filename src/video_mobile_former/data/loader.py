@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from ..console import say
-from ..errors import DataError, UserError
+from ..errors import DataError, UserError, check_at_least
 from .batches import ClipBatchSampler
 from .bytes import is_url
 from .collate import collate
@@ -190,7 +190,13 @@ def make_loader(
 
     Returns:
         A loader of :class:`~video_mobile_former.data.dataset.Batch`.
+
+    Raises:
+        UserError: If a number is out of range.
     """
+    if num_workers is None:
+        num_workers = default_workers()
+    check_at_least("num_workers", num_workers, 0)
     sampler = ClipBatchSampler(
         dataset.targets if class_balanced and dataset.index.multi_label else dataset.labels,
         batch_size,
@@ -203,8 +209,6 @@ def make_loader(
         shards=_shards(dataset, shuffle),
         shard_window=shard_window,
     )
-    if num_workers is None:
-        num_workers = default_workers()
     several: dict[str, Any] = {}
     watch = None
     if num_workers:

@@ -25,7 +25,7 @@ from typing import Any
 import av
 
 from ..console import say
-from ..errors import DataError
+from ..errors import DataError, check_at_least
 from ..files import write_text
 from ..version import __version__
 from .index import ClipIndex
@@ -81,7 +81,7 @@ def prepare(
         index: The clips; those that are parts of a file are cut out of it.
         out: Folder to write; new, empty or of an earlier run.
         settings: What the clips shall be like.
-        num_workers: Processes; None takes one for each usable core.
+        num_workers: Processes, at least 1; None takes one for each usable core.
         timeout_seconds: A file that does not get on for so long is given up.
         overwrite: Do everything anew, also with other settings than before.
         faults: Rows that the index had to leave out; listed with the files that fail.
@@ -90,10 +90,12 @@ def prepare(
         Totals, and what failed.
 
     Raises:
-        UserError: If the folder holds other things or clips of other settings, another process
-            works in it, or the system refuses to write.
+        UserError: If ``num_workers`` is below 1, the folder holds other things or clips of other
+            settings, another process works in it, or the system refuses to write.
     """
     begin = time.monotonic()
+    if num_workers is not None:
+        check_at_least("num_workers", num_workers, 1)
     settings = settings or PrepareSettings()
     _check_text(index)
     folder = PreparedFolder(out)

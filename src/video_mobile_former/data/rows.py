@@ -112,9 +112,10 @@ def present(
     if not missing or faults.collect:
         return
     shown = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
-    text = f"{source.listing}: {len(missing)} of {count} listed files are missing: {shown}"
+    are, they_are = ("is", "it is") if len(missing) == 1 else ("are", "they are")
+    text = f"{source.listing}: {len(missing)} of {count} listed files {are} missing: {shown}"
     if may_lack and len(missing) < count:
-        say(f"{text}; they are left out")
+        say(f"{text}; {they_are} left out")
         return
     raise DataError(f"{text}; relative paths are relative to {source.folder}")
 

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from ..console import say, track
-from ..errors import UserError
+from ..errors import UserError, check_at_least
 from ..files import write_text
 from .index import ClipIndex
 from .quarantine import write_quarantine
@@ -100,7 +100,7 @@ def write_shards(
         index: The clips.
         out: Folder to write; new, empty or of an earlier run.
         settings: How they are divided.
-        num_workers: Processes that copy.
+        num_workers: Processes that copy, at least 1.
         timeout_seconds: A shard that does not get on for so long is given up.
         overwrite: Do everything anew, also with other settings than before.
         faults: Rows that the index had to leave out; listed with the files that fail.
@@ -109,10 +109,11 @@ def write_shards(
         Totals, and what failed.
 
     Raises:
-        UserError: If the folder holds other things or shards of other settings, another process
-            works in it, or the system refuses to write.
+        UserError: If ``num_workers`` is below 1, the folder holds other things or shards of other
+            settings, another process works in it, or the system refuses to write.
     """
     begin = time.monotonic()
+    check_at_least("num_workers", num_workers, 1)
     settings = settings or ShardSettings()
     folder = WorkFolder(out, index=NAME, summary="sharding.json", journal="sharding.jsonl")
     kind = {"format": FORMAT, "settings": dataclasses.asdict(settings)}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
-from ..errors import UserError
+from ..errors import UserError, known_names
 from .artifact import ArtifactInfo, Precision, artifact_sha256
 from .lowering import GraphForm
 
@@ -201,9 +200,7 @@ def get_target(name: str) -> Target:
     """
     if name in TARGETS:
         return TARGETS[name]
-    near = difflib.get_close_matches(name.lower(), TARGETS, n=1, cutoff=0.4)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise UserError(f"no target named {name!r}{hint} Known: {', '.join(TARGETS)}")
+    raise UserError(f"no target named {name!r}{known_names(name, TARGETS)}")
 
 
 def target_of(path: str | Path) -> Target | None:

@@ -17,7 +17,7 @@ from ..data.index import Clip, ClipIndex
 from ..data.loader import default_workers, make_loader
 from ..data.sampling import is_short, views
 from ..data.transforms import EvalTransform
-from ..errors import UserError, VideoError
+from ..errors import UserError, VideoError, check_at_least
 from ..text import encodable
 from .scorer import Average, Precision, Scorer, at_least_one, named_classes
 
@@ -77,7 +77,8 @@ class Predictor:
         model: Carries ``clip`` and, where its classes have names, ``class_names``; not changed.
         device: ``"auto"`` or a name torch knows.
         num_views: Clips per video, spread over its length, whose probabilities are averaged.
-        num_crops: Crops per clip: 1 is the centre, 3 adds both ends of the long side.
+        num_crops: Crops per clip: 1 is the centre, more are spread evenly over the long side, both
+            ends included, so that 3 are the ends and the centre.
         precision: ``"32"``, or ``"bf16"`` for bfloat16 autocast.
         average: ``"probabilities"`` or ``"logits"``.
         reading: Decode backend, and frame rate of folders of pictures; None takes the defaults.
@@ -167,6 +168,7 @@ class Predictor:
         at_least_one("batch_size", batch_size)
         if num_workers is None:
             num_workers = default_workers() if len(paths) >= _FEW_FILES else 0
+        check_at_least("num_workers", num_workers, 0)
         if not paths:
             return iter(())
         return self._run([str(path) for path in paths], top_k, num_workers, batch_size)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from ..clip import ClipSpec
 from ..console import say
 from ..data.transforms import normalize
-from ..errors import UserError
+from ..errors import UserError, check_at_least
 from ..profiling.machine import processor_name
 
 Precision = Literal["32", "bf16"]
@@ -221,8 +221,7 @@ def at_least_one(name: str, value: int) -> None:
     Raises:
         UserError: If it is.
     """
-    if value < 1:
-        raise UserError(f"{name} must be at least 1, not {value}")
+    check_at_least(name, value, 1)
 
 
 def _inference_copy(model: nn.Module) -> nn.Module:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import fnmatch
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, overload
 
-from ..errors import CheckpointError, UserError
+from ..errors import CheckpointError, UserError, known_names
 from .baselines import BASELINES, Baseline
 from .checkpoint import CONFIG_NAME, read_config
 from .shipped_weights import load_shipped
@@ -43,7 +43,7 @@ def get_variant(name: str) -> Variant:
     """
     if name in VARIANTS:
         return VARIANTS[name]
-    raise _unknown(name, list(VARIANTS))
+    raise _unknown(name, VARIANTS)
 
 
 def get_baseline(name: str) -> Baseline:
@@ -54,7 +54,7 @@ def get_baseline(name: str) -> Baseline:
     """
     if name in BASELINES:
         return BASELINES[name]
-    raise _unknown(name, list(BASELINES))
+    raise _unknown(name, BASELINES)
 
 
 @overload
@@ -132,13 +132,24 @@ def resolve_model(name_or_folder: str | Path) -> VideoModel:
         return create_model(str(name_or_folder)).eval()
     if Path(name_or_folder).exists():
         return load_checkpoint(name_or_folder)
+    if len(Path(name_or_folder).parts) > 1:  # cannot be meant as a name
+        raise CheckpointError(f"no checkpoint folder at {name_or_folder}")
     raise CheckpointError(
-        f"no checkpoint folder at {name_or_folder}, and no model of that name "
-        f"(known: {', '.join(list_models())})"
+        f"no checkpoint folder at {name_or_folder}, and no model of that name"
+        + known_models(str(name_or_folder))
     )
 
 
-def _unknown(name: str, known: list[str]) -> UserError:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return UserError(f"no model named {name!r}{hint} Known: {', '.join(known)}")
+def known_models(name: str, among: Iterable[str] | None = None) -> str:
+    """The end of a message that no model has a name: the nearest one, and all that there are.
+
+    Args:
+        name: What was typed.
+        among: Names to choose from; None for all of :func:`list_models`.
+    """
+    # Names are alike; a nearness that suggests more would suggest models for any word.
+    return known_names(name, list_models() if among is None else among, cutoff=0.6)
+
+
+def _unknown(name: str, known: Iterable[str]) -> UserError:
+    return UserError(f"no model named {name!r}{known_models(name, known)}")

@@ -18,7 +18,7 @@ import torch
 from ..console import track
 from ..errors import UserError
 from ..models.baselines import BASELINES
-from ..models.registry import create_model, get_variant, list_models
+from ..models.registry import create_model, get_variant, known_models, list_models
 from ..models.video_model import VideoModel
 from .cost import count_macs, count_parameters
 
@@ -39,7 +39,7 @@ def cost_rows(filter: str = "", *, recount: bool = False) -> list[dict[str, Any]
     """
     names = list_models(filter)
     if not names:
-        raise UserError(f"no model name fits {filter!r}; known: {', '.join(list_models())}")
+        raise UserError(f"no model name fits {filter!r}{known_models(filter)}")
     known = {} if recount else _counted()
     counts = {name: known[name] for name in names if name in known}
     missing = [name for name in names if name not in counts]
@@ -88,7 +88,8 @@ def format_rows(rows: Sequence[dict[str, Any]]) -> str:
     ]
     if any(row["published"] for row in others):
         notes += [
-            "Reported: top-1 accuracy in its source, clips × crops of a video; not measured here.",
+            "Reported: top-1 accuracy in its source, clips × crops of a video; not measured",
+            "here.",
         ]
     return "\n".join(lines + notes)
 

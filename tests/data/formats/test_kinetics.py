@@ -90,7 +90,7 @@ def test_missing_videos_are_left_out_and_counted(
     data = source("kinetics400", tmp_path, path)
     assert len(load_index(data)) == 1
     said = capsys.readouterr().err
-    assert "a.csv: 1 of 2 listed files are missing: bbb_000000_000010 (line 3)" in said
+    assert "a.csv: 1 of 2 listed files is missing: bbb_000000_000010 (line 3)" in said
     faults = Faults(collect=True)
     assert len(load_index(data, faults=faults)) == 1
     assert [(f.kind, f.name, f.where) for f in faults.found] == [

@@ -253,6 +253,13 @@ def test_three_crops_lie_along_the_long_side(upright: bool):
         assert torch.equal(got, want)
 
 
+def test_two_crops_are_the_ends():
+    clip = noise(4, 40, 70)
+    left, right = EvalTransform(SPEC, crops=2)(clip)
+    assert torch.equal(left, clip[..., 4:36, 0:32])
+    assert torch.equal(right, clip[..., 4:36, 38:70])
+
+
 @pytest.mark.parametrize(("height", "width"), [(80, 120), (20, 35), (40, 40), (33, 400)])
 def test_other_sizes_are_resized_first(height: int, width: int):
     clip = torch.full((2, 3, height, width), 77, dtype=torch.uint8)

@@ -57,7 +57,8 @@ class CheckOptions:
     def __post_init__(self) -> None:
         for kind in sorted(self.allow):
             if kind not in KINDS or KINDS[kind].severity != "error":
-                errors = ", ".join(name for name, k in KINDS.items() if k.severity == "error")
+                # In quotes: one of them has a comma in it.
+                errors = ", ".join(repr(k) for k, v in KINDS.items() if v.severity == "error")
                 raise UserError(f"--allow {kind}: no such kind of error; there are: {errors}")
         if self.num_workers is not None and self.num_workers < 1:
             raise UserError(f"--num_workers must be at least 1, not {self.num_workers}")

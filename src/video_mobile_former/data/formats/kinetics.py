@@ -19,7 +19,7 @@ from ...errors import DataError, VideoError
 from ..labels import folded, label_names, spellings
 from ..listing import SPLIT_NAMES
 from ..source import DataSource, Faults, Format, Row
-from .tables import find_columns, find_split_lists, read_records
+from .tables import find_columns, find_split_lists, read_records, without_labels
 from .videos import Videos
 
 _EXPECTED = "Kinetics CSV (label,youtube_id,time_start,time_end,split)"
@@ -182,7 +182,7 @@ def _read(
         label = official.get(folded(label), label)
         yield listing, number, video, label, told or split, start, end
     if count and len(without_label) == count:
-        say(f"{path}: its {count} clips have no labels, so they are left out")
+        say(without_labels(path, count))
         return
     for number, video in without_label:
         faults.add("malformed", f"{path}:{number}", "label is empty", video)

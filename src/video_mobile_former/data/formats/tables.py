@@ -28,6 +28,13 @@ LIST_FOLDERS = (
 """Folders beside or above the videos in which the usual downloads keep their lists."""
 
 
+def without_labels(path: Path | str, count: int) -> str:
+    """What a person is told of a list of clips, all of them without a label."""
+    if count == 1:
+        return f"{path}: its only clip has no label, so it is left out"
+    return f"{path}: its {count} clips have no labels, so they are left out"
+
+
 def list_folders(folder: Path) -> Iterator[Path]:
     """The folder, then those in it that lists usually lie in."""
     yield folder

@@ -30,6 +30,7 @@ from .tables import (
     find_split_lists,
     read_json,
     read_records,
+    without_labels,
 )
 from .videos import Videos
 
@@ -107,7 +108,7 @@ def _rows(
             answers = _answers(source) if split == "test" else {}
             entries = [e._replace(label=answers.get(e.id, "")) for e in entries]
         if not any(entry.label for entry in entries):
-            say(f"{path}: its {len(entries)} clips have no labels, so they are left out")
+            say(without_labels(path, len(entries)))
             continue
         videos = videos or Videos(source.folder)
         for entry in entries:

@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from ...errors import UserError
+from ...errors import UserError, known_names
 
 FAMILIES: tuple[str, ...] = (
     "motion",
@@ -80,7 +80,7 @@ class ProceduralSpec:
         object.__setattr__(self, "families", names)  # a list, as JSON gives it, will do
         for name in names:
             if name not in FAMILIES:
-                raise UserError(f"family {name!r} is unknown; known are {', '.join(FAMILIES)}")
+                raise UserError(f"family {name!r} is unknown{known_names(name, FAMILIES)}")
         if not names or len(set(names)) != len(names):
             raise UserError(f"families must name each family once, not {list(names)}")
         if self.num_frames < 4:

@@ -148,8 +148,8 @@ class EvalTransform:
 
     Args:
         spec: Sizes.
-        crops: 1 takes the centre, more are spread evenly over the long side (3: both ends and the
-            centre).
+        crops: 1 takes the centre, more are spread evenly over the long side, both ends included
+            (2: the ends alone; 3: the ends and the centre).
     """
 
     enlarge = True
