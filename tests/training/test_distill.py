@@ -347,7 +347,7 @@ def test_a_run_matches_features_and_an_artefact_cannot(
     assert losses[1] > losses[0], "the student's frames are alike in other ways than the teacher's"
     monkeypatch.setattr(distill, "load_model", lambda name: _Artefact())
     monkeypatch.setattr(distill, "_same_classes", lambda *_: None)
-    with pytest.raises(RecipeError, match=r"distill\.features: a\.onnx is an artefact"):
+    with pytest.raises(RecipeError, match=r"distill\.features: a\.onnx gives scores alone"):
         load_teacher(DistillRecipe(teacher="a.onnx", features=0.1), student())
 
 

@@ -26,6 +26,7 @@ from ..errors import RecipeError, UserError
 from ..export.loading import load_model
 from ..models.registry import list_models
 from ..models.video_model import VideoModel
+from .foreign_teachers import foreign_teacher
 from .losses import LossKind
 from .recipe_fields import DistillRecipe
 from .smoothness import recorded_features
@@ -157,7 +158,8 @@ def load_teacher(recipe: DistillRecipe, student: VideoModel) -> Teacher | None:
     """Load the teacher of a recipe and see that it fits the student.
 
     Args:
-        recipe: Its ``teacher`` is a checkpoint folder or an artefact; None is no teacher.
+        recipe: Its ``teacher`` is a checkpoint folder, an artefact or one of
+            :mod:`.foreign_teachers`; None is no teacher.
         student: Has its classes and its clip.
 
     Raises:
@@ -167,20 +169,23 @@ def load_teacher(recipe: DistillRecipe, student: VideoModel) -> Teacher | None:
     name = recipe.teacher
     if name is None:
         return None
-    if name in list_models() and not Path(name).exists():
+    if recipe.weights is None and name in list_models() and not Path(name).exists():
         raise RecipeError(
             f"distill.teacher: {name} is the name of a network, whose weights are random; give a "
-            "checkpoint folder (such as the 'best' of a run) or an artefact"
+            "checkpoint folder (such as the 'best' of a run), an artefact or --distill.weights FILE"
         )
     try:
-        model: Any = load_model(name)
+        foreign = foreign_teacher(recipe, student)
+        model: Any = load_model(name) if foreign is None else foreign
+    except RecipeError:
+        raise
     except UserError as error:
         raise RecipeError(f"distill.teacher: {error}") from error
     _same_classes(name, model, student)
     if recipe.features > 0 and not isinstance(model, VideoModel):
         raise RecipeError(
-            f"distill.features: {name} is an artefact, which gives scores alone; give its "
-            "checkpoint folder as the teacher, or --distill.features 0"
+            f"distill.features: {name} gives scores alone; give a checkpoint folder as the "
+            "teacher, or --distill.features 0"
         )
     if isinstance(model, VideoModel) and not model.fused:
         model = model.fuse()
@@ -188,7 +193,9 @@ def load_teacher(recipe: DistillRecipe, student: VideoModel) -> Teacher | None:
     clip = student.clip
     try:
         probe = torch.zeros(1, 3, clip.num_frames, clip.crop_size, clip.crop_size)
-        teacher.logits(probe)
+        teacher.logits(probe.expand(2, -1, -1, -1, -1))
+    except RecipeError:
+        raise
     except UserError as error:
         raise RecipeError(
             f"distill.teacher: {name} does not take the clips of this run: {error}; set "

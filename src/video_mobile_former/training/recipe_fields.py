@@ -10,6 +10,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ..errors import RecipeError
 from .augment_fields import AugmentRecipe
 from .data_fields import ClipRecipe, DataRecipe, DecodeRecipe
 from .pretrain_fields import PretrainRecipe
@@ -132,13 +133,27 @@ class OptimRecipe:
         require(self, "optim", "smoothness_frames", 3 <= self.smoothness_frames <= 7, "3 to 7")
 
 
+_OF_TEACHER = ("weights", "label_file", "mean", "std")
+
+
 @dataclass(frozen=True)
 class DistillRecipe:
     """A trained model whose scores are learned from beside the labels."""
 
     teacher: str | None = None
-    """A checkpoint folder, or an artefact of `vmf export`, with the same classes in the same order;
-    null = none."""
+    """A checkpoint folder, an artefact of `vmf export`, a TorchScript or ONNX file of other makers,
+    or with distill.weights a name of the other networks (x3d_s), with the same classes in the same
+    order; null = none. TorchScript is a program: take it from people you trust."""
+    weights: str | None = None
+    """Public weights of a teacher that is such a name."""
+    label_file: str | None = None
+    """Class names of a teacher that does not tell them, one a line in the order of its scores, or
+    a known set as kinetics400."""
+    mean: tuple[float, float, float] | None = None
+    """What a TorchScript or ONNX file of another maker wants subtracted from RGB in 0 to 1; null =
+    as the student."""
+    std: tuple[float, float, float] | None = None
+    """What it wants that divided by; null = as the student."""
     weight: float = 0.5
     """Share of the teacher in the loss, 0 to 1; the labels have the rest."""
     temperature: float = 2.0
@@ -150,7 +165,12 @@ class DistillRecipe:
 
     def __post_init__(self) -> None:
         ok = self.teacher is None or bool(self.teacher)
-        require(self, "distill", "teacher", ok, "a checkpoint folder or an artefact, or null")
+        require(self, "distill", "teacher", ok, "a checkpoint folder or a file, or null")
+        told = [name for name in _OF_TEACHER if getattr(self, name) is not None]
+        if self.teacher is None and told:
+            raise RecipeError(f"distill.{told[0]} says something of distill.teacher, which is null")
+        ok = self.std is None or min(self.std) > 0
+        require(self, "distill", "std", ok, "above 0")
         require(self, "distill", "weight", 0 <= self.weight <= 1, "0 to 1")
         ok = 0 < self.temperature < math.inf
         require(self, "distill", "temperature", ok, "above 0")

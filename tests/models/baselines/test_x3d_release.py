@@ -11,8 +11,12 @@ from networks import clips
 from safetensors.torch import save_file
 from torch import Tensor
 
-from video_mobile_former.errors import CheckpointError, UserError
-from video_mobile_former.models import load_x3d
+from video_mobile_former.clip import ClipSpec
+from video_mobile_former.data.labels import label_names
+from video_mobile_former.errors import CheckpointError, RecipeError, UserError
+from video_mobile_former.models import create_model, load_x3d
+from video_mobile_former.training.distill import load_teacher
+from video_mobile_former.training.recipe import DistillRecipe
 
 NORM = "s2.pathway0_res0.branch1_bn"
 
@@ -103,3 +107,25 @@ def test_what_is_asked_for_must_be_clear(path: Path, tmp_path: Path) -> None:
     (tmp_path / "broken.pyth").write_bytes(b"PK\x03\x04 broken zip")
     with pytest.raises(CheckpointError, match=r"broken.pyth cannot be read"):
         load_x3d(tmp_path / "broken.pyth", "x3d_s", num_classes=2)
+
+
+def test_the_weights_teach_a_student_of_the_same_classes(path: Path) -> None:
+    student = create_model("vmf_500m_cnn", 400, num_frames=4, crop_size=64)
+    student.class_names = label_names("kinetics400")
+    recipe = DistillRecipe(teacher="x3d_s", weights=str(path), label_file="kinetics400")
+    teacher = load_teacher(recipe, student.train())
+    assert teacher is not None
+    model = load_x3d(path, "x3d_s", keep_classifier=True, num_frames=4, crop_size=64).eval()
+    pixels = torch.rand(2, 3, 4, 64, 64)
+
+    def normalised(clip: ClipSpec) -> Tensor:
+        mean, std = (torch.tensor(v).view(1, 3, 1, 1, 1) for v in (clip.mean, clip.std))
+        return (pixels - mean) / std
+
+    with torch.no_grad():
+        expected = model(normalised(model.clip))
+    torch.testing.assert_close(
+        teacher.logits(normalised(student.clip)), expected, atol=1e-3, rtol=1e-3
+    )
+    with pytest.raises(RecipeError, match=r"does not name its classes; --distill\.label_file"):
+        load_teacher(DistillRecipe(teacher="x3d_s", weights=str(path)), student)
