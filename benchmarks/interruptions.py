@@ -1,4 +1,5 @@
-"""Evidence that a run survives: killed and resumed, in two processes, and with one of them dead.
+"""Evidence that a run survives: killed and resumed, in two processes, and with one of them dead,
+with a data worker killed, and what a loss that is not finite says.
 
     python benchmarks/interruptions.py
 
@@ -49,8 +50,8 @@ class Log:
 
 
 def start(folder: Path, out: str, *words: str) -> subprocess.Popen[str]:
-    first = [word for word in words if word == "--frozen-norms"]
-    rest = [word for word in words if word != "--frozen-norms"]
+    first = [word for word in words if word in ("--frozen-norms", "--nan-in-second")]
+    rest = [word for word in words if word not in first]
     data = ["--data", str(folder / "clips" / "clips.csv"), "--out", str(folder / out)]
     return subprocess.Popen(
         [sys.executable, str(SCRIPT), *first, str(folder / "recipe.yaml"), *data, *rest],
@@ -75,21 +76,28 @@ def wait_for(folder: Path, out: str, rows: int, process: subprocess.Popen[str]) 
         time.sleep(0.02)
 
 
+def children(parent: int) -> list[int]:
+    tasks = Path(f"/proc/{parent}/task").iterdir()
+    return [int(child) for task in tasks for child in (task / "children").read_text().split()]
+
+
 def second_process(parent: int) -> int:
-    children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
     return next(
-        int(child)
-        for child in children
+        child
+        for child in children(parent)
         if b"fit_once" in Path(f"/proc/{child}/cmdline").read_bytes()
     )
+
+
+def data_worker(parent: int) -> int:
+    """A child of the server that makes them by forking."""
+    return next(worker for server in children(parent) for worker in children(server))
 
 
 def finish(log: Log, process: subprocess.Popen[str], *, quiet: bool = False) -> None:
     said = process.communicate()[1]
     # Lightning warns of the norms that are kept still on purpose.
     shown = [line for line in said.splitlines() if "site-packages" not in line]
-    if process.returncode not in (0, -signal.SIGKILL):
-        shown = [line.partition("Error: ")[2] for line in shown if "ProcessLostError: " in line]
     for line in [] if quiet else shown:
         log.say(f"    {line}")
     log.say(f"  ended with status {process.returncode}")
@@ -144,6 +152,19 @@ def main() -> None:
         finish(log, start(folder, "dead", *two))
         log.say("  unbroken                        one process killed")
         compare(log, "pair", "dead")
+
+        log.say("\n4. The data worker killed: the run goes on by itself")
+        worker = (*eight, "--data.num_workers", "1")
+        process = start(folder, "worker", *worker)
+        wait_for(folder, "worker", 2, process)
+        os.kill(data_worker(process.pid), signal.SIGKILL)
+        log.say("  kill -9 of the data worker")
+        finish(log, process)
+        log.say("  unbroken                        data worker killed")
+        compare(log, "whole", "worker")
+
+        log.say("\n5. A loss that is not a number in the second of two processes")
+        finish(log, start(folder, "nan", "--nan-in-second", *two))
     path = RESULTS / f"interruptions-{datetime.date.today().isoformat()}.txt"
     about = ", ".join(f"{key} {value}" for key, value in describe_run().items())
     head = f"python benchmarks/interruptions.py\n{about}\n\n"

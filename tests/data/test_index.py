@@ -289,6 +289,18 @@ def test_what_cannot_be_held_out(clips: list[tuple[int, str | None]], message: s
         split_index(make_index(clips, 3), 0.5, 0)
 
 
+@pytest.mark.parametrize(
+    ("names", "asked"),
+    [(("jumping", "jumpnig"), True), (("jumping", "waving"), False), (("act_1", "act_2"), False)],
+)
+def test_a_class_of_one_clip_may_be_misspelt(names: tuple[str, ...], asked: bool):
+    index = make_index([(0, None), (0, None), (1, None)], 2)
+    index = ClipIndex(index.clips, names, index.source)
+    with pytest.raises(DataError, match=f"class '{names[1]}' has only one clip") as error:
+        split_index(index, 0.5, 0)
+    assert (f"; is it a misspelt '{names[0]}'?" in str(error.value)) == asked
+
+
 @pytest.mark.parametrize("fraction", [0.0, 1.0, -1.0, 2.0])
 def test_share_out_of_range(fraction: float):
     with pytest.raises(DataError, match="share to hold out"):

@@ -49,13 +49,18 @@ def break_second(*, error: bool) -> None:
 
 def main() -> int:
     words = sys.argv[1:]
-    if words[0] == "--frozen-norms":
-        freeze_norms()
-    elif words[0] in ("--nan-in-second", "--error-in-second"):
-        break_second(error=words[0].startswith("--error"))
-    words = [word for word in words if not word.startswith("--")]
+    changes = {
+        "--frozen-norms": freeze_norms,
+        "--nan-in-second": lambda: break_second(error=False),
+        "--error-in-second": lambda: break_second(error=True),
+    }
+    if words[0] in changes:
+        changes[words.pop(0)]()
     try:
         fit_module.fit(recipe_from_cli(words))
+    except UserError as error:
+        print(f"vmf: error: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         return 130
     return 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
+import re
 from collections import Counter, defaultdict
 
 import numpy as np
@@ -80,9 +82,19 @@ def _check_groups(index: ClipIndex, groups: list[Counter[int]]) -> None:
     for label, clips in enumerate(index.counts()):
         if clips and of_class[label] < 2:
             what = "only one clip" if clips == 1 else "all its clips in one group"
+            name = index.class_names[label]
+            # Names that differ in a digit are meant so.
+            digits = re.sub(r"\D", "", name)
+            others = [
+                other
+                for other in index.class_names
+                if other != name and re.sub(r"\D", "", other) == digits
+            ]
+            near = difflib.get_close_matches(name, others, n=1, cutoff=0.8)
+            meant = f"; is it a misspelt {near[0]!r}?" if near else ""
             raise DataError(
-                f"{index.source}: class {index.class_names[label]!r} has {what}, so nothing of it "
-                "can be held out; add clips or give a split column"
+                f"{index.source}: class {name!r} has {what}, so nothing of it can be held out"
+                f"{meant}; add clips or give a split column"
             )
 
 

@@ -94,3 +94,28 @@ def check_sync_batchnorm(recipe: Recipe) -> None:
             "train.sync_batchnorm needs CUDA devices, torch has it for no others; "
             "--train.sync_batchnorm false gives each process statistics of its own"
         )
+
+
+def check_compile(recipe: Recipe, *, watched: bool) -> None:
+    """Refuse ``train.compile`` where features inside the network are looked at.
+
+    Args:
+        recipe: What to do.
+        watched: Targets beside the classes are learned from them.
+
+    Raises:
+        RecipeError: If a field needs them: compiled code runs no hooks that come later.
+    """
+    if not recipe.train.compile:
+        return
+    fields = {
+        "optim.temporal_smoothness": recipe.optim.temporal_smoothness > 0,
+        "distill.features": recipe.distill.features > 0,
+        "pretrain": watched,
+    }
+    found = next((name for name, wanted in fields.items() if wanted), None)
+    if found is not None:
+        raise RecipeError(
+            f"train.compile: {found} looks at features inside the network, which compiled code "
+            "does not show; --train.compile false"
+        )

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import torch.distributed as dist
 
@@ -100,4 +101,7 @@ def advice(recipe: Recipe) -> str:
         found.append("--train.precision bf16 or fp32")
     elif train.precision != "fp32":
         found.append("--train.precision fp32")
-    return ", ".join(found)
+    last = Path(recipe.out or "", "last")
+    # The run itself goes on with its own recipe alone, and would come here again.
+    start = f" from its last weights (--model {last}) or" if recipe.out and last.exists() else ""
+    return f"{', '.join(found)}, in another --out folder,{start} from the begin"

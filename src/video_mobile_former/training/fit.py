@@ -22,7 +22,7 @@ from ..optional import require
 from ..profiling.machine import processor_name
 from ..version import __version__
 from .build import build_indexes, build_model, left_out_by, reading_of
-from .checks import check_device, check_patience, check_unlabelled
+from .checks import check_compile, check_device, check_patience, check_unlabelled
 from .class_weights import class_weights
 from .distill import Teacher, load_teacher
 from .drawn import DrawnClips, is_drawn
@@ -160,7 +160,9 @@ def _prepare(recipe: Recipe, run: RunFolder) -> _Parts:
         check_unlabelled(recipe)
         model.class_names = None  # the head is left as it was: it has learned no classes
     teacher = load_teacher(recipe.distill, model)
-    return _Parts(clips, model, weights, teacher, make_pretraining(recipe, model, clips.targets))
+    pretraining = make_pretraining(recipe, model, clips.targets)
+    check_compile(recipe, watched=pretraining is not None)
+    return _Parts(clips, model, weights, teacher, pretraining)
 
 
 def _train(
@@ -179,6 +181,8 @@ def _train(
     task = VideoTask(
         parts.model, recipe, stop, parts.class_weights, parts.teacher, parts.pretraining
     )
+    if recipe.train.compile:
+        parts.model.compile()  # copies of the model, such as the average, are not
     keeper = Keeper(
         run,
         make_loaders=clips.loaders,

@@ -212,6 +212,9 @@ class TrainRecipe:
     """Machines; above 1, start the command with torchrun on each."""
     sync_batchnorm: bool = False
     """Take the batch statistics over the clips of all processes; CUDA only."""
+    compile: bool = False
+    """Let torch.compile make code for this machine: minutes at the begin, and slower steps on the
+    CPUs that were measured (docs/training.md)."""
     log_every_n_steps: int = 10
     """Optimiser steps between two `step` rows of the logs."""
     checkpoint_every_n_steps: int | None = None
