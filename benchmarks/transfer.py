@@ -37,13 +37,13 @@ from video_mobile_former.training.fit import fit
 from video_mobile_former.training.recipe import recipe_from_dict
 
 
-def start_values(start: str) -> dict[str, Any]:
+def start_values(start: str, model: str) -> dict[str, Any]:
     """The recipe's ``model`` for a kind of start."""
     if start == "scratch":
-        return {"name": "vmf_500m"}
+        return {"name": model}
     if Path(start).exists():
         return {"name": start}
-    return {"name": "vmf_500m", "weights": start}
+    return {"name": model, "weights": start}
 
 
 def tuned(
@@ -101,7 +101,7 @@ def recipe_of(
     values: dict[str, Any] = {
         "out": str(out),
         "seed": seed,
-        "model": {**start_values(start), **({"name": args.model} if start == "scratch" else {})},
+        "model": start_values(start, args.model),
         "data": {"path": str(listing), "num_workers": 1},
         "clip": {
             "num_frames": args.frames,
@@ -193,7 +193,7 @@ def summarise(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
             "clips_per_class": clips,
             "method": method,
             "mean_top1": statistics.mean(top1),
-            "sd": statistics.stdev(top1) if len(top1) > 1 else 0.0,
+            "sd": statistics.stdev(top1) if len(top1) > 1 else None,
             "seeds": len(top1),
         }
         for (data, clips, method), top1 in groups.items()
@@ -240,9 +240,10 @@ def main() -> None:
                     say(f"{len(rows)} rows: {rows[-1]}")
     summary = summarise(rows)
     for line in summary:
+        spread = "–" if line["sd"] is None else f"{line['sd']:.3f}"
         print(
             f"{line['data']:18}{line['clips_per_class']!s:>5} a class  {line['method']:30}"
-            f"{line['mean_top1']:7.3f} ± {line['sd']:.3f}  ({line['seeds']} seeds)"
+            f"{line['mean_top1']:7.3f} ± {spread}  ({line['seeds']} seeds)"
         )
     write_result("transfer", rows, summary=summary, split=args.split, epochs=args.epochs, views=1)
 

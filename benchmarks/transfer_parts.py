@@ -52,9 +52,13 @@ def pairs(index: ClipIndex, split: str) -> list[tuple[ClipIndex, ClipIndex]]:
 def write_list(train: ClipIndex, clips: int, seed: int, val: ClipIndex, path: Path) -> Path:
     """A CSV of so many training clips of each class and of all clips for validation."""
     kept = train.table.take(few(train, clips, seed))
-    lines = ["path\tlabel\tsplit"]
+    lines = ["path\tlabel\tsplit\tstart_seconds\tend_seconds"]
     for part, table in (("train", kept), ("val", val.table)):
-        lines += [f"{clip.path}\t{train.class_names[clip.label]}\t{part}" for clip in table]
+        for clip in table:
+            times = (
+                "" if at is None else repr(at) for at in (clip.start_seconds, clip.end_seconds)
+            )
+            lines.append("\t".join([clip.path, train.class_names[clip.label], part, *times]))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path

@@ -1,6 +1,7 @@
 """Turn a pre-training run, finished or interrupted, into weights that come with the package.
 
-    python tools/ship_weights.py runs/procedural_500m [--checkpoint last] [--transfer FILE.json]
+    python tools/ship_weights.py runs/procedural_500m [--checkpoint last] [--transfer FILE.json] \
+        [--remark "…"]
 
 Takes the averaged weights of the run's checkpoint without the head, in half precision, writes
 ``NAME-procedural.safetensors`` and its card ``NAME-procedural.json`` into the package's ``weights``
@@ -27,6 +28,7 @@ from video_mobile_former.training.run_folder import RunFolder
 MAX_BYTES = 12_000_000
 MAX_DIFFERENCE = 0.02
 """Of a logit, as part of the largest one."""
+TRANSFER_KEYS = ("command", "note", "split", "epochs", "views", "device")
 LIMITS = (
     "Learned from drawn clips alone: what motion looks like, not what things are. Fine-tune them; "
     "the head is new. Colours and textures of real video are not among what they have seen."
@@ -47,8 +49,11 @@ def half(model: VideoModel) -> dict[str, torch.Tensor]:
     return {key: value.contiguous() for key, value in out.items()}
 
 
-def card(model: VideoModel, name: str, run: RunFolder, transfer: Any) -> dict[str, Any]:
+def card(
+    model: VideoModel, name: str, run: RunFolder, transfer: Any, remarks: list[str]
+) -> dict[str, Any]:
     """What a person wants to know of the weights, as JSON data."""
+    measured = transfer or {}
     training = model.info["training"]
     recipe = {key: value for key, value in training["recipe"].items() if key != "out"}
     return {
@@ -65,7 +70,9 @@ def card(model: VideoModel, name: str, run: RunFolder, transfer: Any) -> dict[st
         "versions": training["versions"],
         "clip": model.clip.to_dict(),
         "validation": model.info.get("measured", {}).get("validation"),
-        "transfer": transfer,
+        "transfer": measured.get("summary"),
+        "transfer_by": {key: measured[key] for key in TRANSFER_KEYS if key in measured} or None,
+        "remarks": remarks,
         "limits": LIMITS,
         "recipe": recipe,
     }
@@ -90,6 +97,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("run", type=Path, help="folder of a vmf train procedural_… run")
     parser.add_argument("--checkpoint", default="last", choices=("best", "last"))
     parser.add_argument("--transfer", type=Path, help="result of benchmarks/transfer.py to quote")
+    parser.add_argument("--remark", nargs="*", default=[], help="sentences for the card")
     parser.add_argument("--folder", type=Path, default=shipped_weights.FOLDER)
     args = parser.parse_args(argv)
     try:
@@ -104,7 +112,7 @@ def main(argv: list[str] | None = None) -> int:
         }:
             raise UserError(f"{args.run}: not the layers of {name}; weights of it fit nobody")
         transfer = None if args.transfer is None else json.loads(args.transfer.read_text())
-        about = card(model, name, RunFolder(args.run), transfer and transfer.get("summary"))
+        about = card(model, name, RunFolder(args.run), transfer, args.remark)
         target = args.folder / f"{name}-procedural.safetensors"
         # Both take their place only when they are known to be right, and small enough.
         with atomic_files([target, target.with_suffix(".json")]) as folder:
