@@ -55,10 +55,9 @@ def write_list(train: ClipIndex, clips: int, seed: int, val: ClipIndex, path: Pa
     lines = ["path\tlabel\tsplit\tstart_seconds\tend_seconds"]
     for part, table in (("train", kept), ("val", val.table)):
         for clip in table:
-            times = (
-                "" if at is None else repr(at) for at in (clip.start_seconds, clip.end_seconds)
-            )
-            lines.append("\t".join([clip.path, train.class_names[clip.label], part, *times]))
+            times = (clip.start_seconds, clip.end_seconds)
+            words = [clip.path, train.class_names[clip.label], part]
+            lines.append("\t".join([*words, *("" if at is None else repr(at) for at in times)]))
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return path

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,6 +100,8 @@ def _evaluate(args: argparse.Namespace) -> int:
     from .evaluation.predictions import is_report
 
     if len(args.models) > 1:
+        from .compare_command import compare_models
+
         return compare_models(args)
     args.model = args.models[0]
     args.num_views = per_model("num_views", args.num_views, 1)[0]
@@ -109,7 +110,8 @@ def _evaluate(args: argparse.Namespace) -> int:
         check_folder(args.out)
     if is_report(args.model):
         raise UserError(f"{args.model} is a report: name others to compare it with")
-    result, split = _measure(args, model_of(args))
+    model = model_of(args)
+    result, split = measure(args, model, *chosen_clips(args, model))
     folder = Path(args.model)
     default = folder.parent / f"{folder.name}-on-{split}"
     page = result.write(args.out or default)
@@ -121,9 +123,19 @@ def _evaluate(args: argparse.Namespace) -> int:
     return EXIT_FAILED_FILES if result.method.failures else 0
 
 
-def _measure(args: argparse.Namespace, model: VideoModel | ExportedModel) -> Measured:
+def chosen_clips(
+    args: argparse.Namespace, model: VideoModel | ExportedModel
+) -> tuple[ClipIndex, str | None]:
+    """What a model is to be measured on: the clips of the data, and the split of them.
+
+    Args:
+        args: Options of the command; ``model`` is the path of the model.
+        model: The model.
+
+    Raises:
+        DataError: If the data or a list of clips to leave out cannot be read.
+    """
     from .data.index import load_index
-    from .evaluation import evaluate, evaluate_multi_label
     from .training.held_out import with_held_out
     from .training.left_out import list_of, without
 
@@ -136,15 +148,34 @@ def _measure(args: argparse.Namespace, model: VideoModel | ExportedModel) -> Mea
         source, class_names=model.class_names, class_names_of=f"the model {args.model}"
     )
     warn_of_fold(model.info, args)
-    given = index.splits()
+    given = set(index.splits())
     # The run may have been before the list or after it.
     index = with_held_out(index, model.info)
     left_out = list_of(args.quarantine, source.path)
     if left_out is not None:
         index = without(index, left_out, of_run=False)
-        index = with_held_out(index, model.info) if index.splits() == given else index
-    split = args.split or _default_split(index, held_out=bool(set(index.splits()) - set(given)))
-    split = None if split == "all" else split
+        index = with_held_out(index, model.info) if set(index.splits()) <= given else index
+    if args.split is not None:
+        return index, None if args.split == "all" else args.split
+    return index, _default_split(index, held_out=bool(set(index.splits()) - given))
+
+
+def measure(
+    args: argparse.Namespace,
+    model: VideoModel | ExportedModel,
+    index: ClipIndex,
+    split: str | None,
+) -> Measured:
+    """Measure a model as the options say.
+
+    Args:
+        args: Options of the command; ``model``, ``num_views`` and ``num_crops`` are of this model.
+        model: The model.
+        index: The clips.
+        split: The part of them; None is all.
+    """
+    from .evaluation import evaluate, evaluate_multi_label
+
     run = functools.partial(evaluate, thumbnails=not args.no_pictures)
     result = (evaluate_multi_label if index.multi_label else run)(
         model,
@@ -189,100 +220,3 @@ def per_model(name: str, values: Sequence[Any], count: int) -> list[Any]:
         each = f", or one for each of {count} models" if count > 1 else " for one model"
         raise UserError(f"--{name} takes one value{each}: {len(values)} given")
     return list(values) * count if len(values) == 1 else list(values)
-
-
-def compare_models(args: argparse.Namespace) -> int:
-    """Measure models, or read what was measured, and write the comparison.
-
-    Args:
-        args: Options of the command; ``models`` are at least two.
-
-    Raises:
-        UserError: If models, reports or clips do not belong together.
-    """
-    from .evaluation.alignment import check_same_classes
-    from .evaluation.compare import compare
-    from .evaluation.predictions import is_report, load_run, run_of
-    from .evaluation.result import note_lines
-    from .inference.scorer import at_least_one
-
-    names = short_names(args.models)
-    views = per_model("num_views", args.num_views, len(names))
-    crops = per_model("num_crops", args.num_crops, len(names))
-    out, folders = Path(args.out or "comparison"), _folder_names(names)
-    check_folder(out)
-    for name, values in (("num_views", views), ("num_crops", crops)):
-        for value in values:
-            at_least_one(name, 1 if value == "full" else value)
-    runs: list[Any] = []
-    models: list[Any] = []
-    # All that can be refused is refused before an hour of scoring.
-    known: list[tuple[str, Any]] = []
-    for path, name in zip(args.models, names, strict=True):
-        run: Any = load_run(path, name) if is_report(path) else None
-        args.model = path
-        model: Any = None if run is not None else model_of(args)
-        runs.append(run)
-        models.append(model)
-        classes = (run or model).class_names
-        if classes is not None:
-            known.append((name, classes))
-            check_same_classes(classes, known[0][1], name, known[0][0])
-        if model is not None:
-            try:
-                model.clip.sampled(args.sampling, args.stride)
-            except UserError as error:
-                raise UserError(f"{path}: {error}") from error
-    unread = False
-    for i, (path, name, model) in enumerate(zip(args.models, names, models, strict=True)):
-        if model is None:
-            continue
-        say(f"{name} ({i + 1} of {len(names)})")
-        one = argparse.Namespace(
-            **{**vars(args), "model": path, "num_views": views[i], "num_crops": crops[i]}
-        )
-        result, _ = _measure(one, model)
-        result.write(out / "models" / folders[i])
-        unread = unread or bool(result.method.failures)
-        runs[i] = run_of(result, name)
-    found = compare(runs)
-    page = found.write(out)
-    if args.json:
-        print(json.dumps(found.to_dict(), indent=2, ensure_ascii=False, allow_nan=False))
-    else:
-        print(found.summary())
-    for line in note_lines(found.notes):
-        say(line)
-    say(f"comparison: {page}")
-    return EXIT_FAILED_FILES if unread else 0
-
-
-def short_names(paths: Sequence[str]) -> list[str]:
-    """Paths without what all of them share at begin and end, so that tables can hold them.
-
-    Args:
-        paths: At least two. A path that is given twice gets a number.
-    """
-    found = [Path(path) for path in paths]
-    if any(not path.parts or ".." in path.parts for path in found):  # these name nothing
-        found = [path.resolve() for path in found]
-    parts = [list(path.parts) for path in found]
-    while all(len(p) > 1 for p in parts) and len({p[0] for p in parts}) == 1:
-        parts = [p[1:] for p in parts]
-    while all(len(p) > 1 for p in parts) and len({p[-1] for p in parts}) == 1:
-        parts = [p[:-1] for p in parts]
-    names: list[str] = []
-    for part in parts:
-        name = "/".join(part).strip("/")
-        same = sum(other == name or other.startswith(f"{name} (") for other in names)
-        names.append(f"{name} ({same + 1})" if same else name)
-    return names
-
-
-def _folder_names(names: Sequence[str]) -> list[str]:
-    """Names without separators; those that are then the same get a number."""
-    flat = [name.replace("/", "-").replace("\\", "-") for name in names]
-    return [
-        name if flat.index(name) == i else f"{name} ({flat[:i].count(name) + 1})"
-        for i, name in enumerate(flat)
-    ]

@@ -54,6 +54,16 @@ def test_the_second_failure_counts(tmp_path: Path, capsys: pytest.CaptureFixture
     assert capsys.readouterr().err == ""
 
 
+def test_an_evaluation_gives_up_no_file_for_its_bad_parts() -> None:
+    left_out = flags()
+    failing = Failing(INDEX, left_out, give_up=False)
+    for i in (2, 3, 2):
+        failing.note(ClipFailure(i, "c.mp4", "damaged"))
+    assert left_out.sum() == 0
+    failing.ended_a_process(2, "crashed", for_certain=True)
+    assert left_out.tolist() == [0, 0, 1, 1]
+
+
 def test_an_empty_part_tells_nothing_against_its_file() -> None:
     left_out = flags()
     failing = Failing(INDEX, left_out)

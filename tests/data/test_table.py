@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import pickle
 from multiprocessing.reduction import ForkingPickler
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from video_mobile_former.data.table import Clip, ClipTable
+from video_mobile_former.data.table import SPLITS, Clip, ClipTable
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 seconds = st.none() | st.floats(0, 1e4)
@@ -46,6 +47,21 @@ def test_a_table_gives_back_what_was_put_in(given_clips: list[Clip], data: st.Da
         assert list(table.take(np.array(rows))) == [given_clips[i] for i in rows]
     assert list(table[1::2]) == given_clips[1::2]
     assert table[:0] == []
+
+
+@given(st.lists(clips(), min_size=1, max_size=20), st.data())
+def test_clips_go_to_other_splits(given_clips: list[Clip], data: st.DataObject):
+    table = ClipTable(given_clips)
+    rows = data.draw(st.permutations(range(len(given_clips))))[: data.draw(st.integers(1, 20))]
+    part = table.take(np.array(rows))
+    splits = data.draw(st.lists(st.integers(-1, 2), min_size=len(part), max_size=len(part)))
+    names = [*SPLITS, None]
+    expected = [
+        dataclasses.replace(given_clips[i], split=names[split])
+        for i, split in zip(rows, splits, strict=True)
+    ]
+    assert list(part.with_splits(np.array(splits, dtype=np.int8))) == expected
+    assert list(table) == given_clips
 
 
 def test_positions_count_from_both_ends():

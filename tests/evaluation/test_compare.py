@@ -10,8 +10,9 @@ import pytest
 import torch
 from test_report import NASTY, Page
 
+from video_mobile_former.compare_command import _folder_names, short_names
 from video_mobile_former.errors import DataError
-from video_mobile_former.evaluate_command import _folder_names, per_model, short_names
+from video_mobile_former.evaluate_command import per_model
 from video_mobile_former.evaluation import Evaluation
 from video_mobile_former.evaluation.compare import compare
 from video_mobile_former.evaluation.compare_page import plot_of, render_comparison
@@ -73,6 +74,24 @@ def test_clips_in_another_order_are_the_same_clips(run: Run) -> None:
         scores=run.scores[order],
     )
     assert compare([run, mixed]).pairs[0].only_first == 0
+
+
+def test_clips_that_one_model_could_not_read_are_left_out_for_all(run: Run) -> None:
+    failures = [dict(zip(("name", "start_seconds", "end_seconds"), run.keys[1], strict=True))]
+    part = dataclasses.replace(
+        run,
+        name="part",
+        keys=(run.keys[0], *run.keys[2:]),
+        true=(run.true[0], *run.true[2:]),
+        groups=(run.groups[0], *run.groups[2:]),
+        scores=run.scores[[0, 2, 3, 4, 5]],
+        method={**run.method, "failures": failures},
+    )
+    for runs in ([run, part], [part, run], [part, part]):
+        found = compare(runs)
+        assert found.num_units == 5
+        assert found.notes[0].startswith("1 of 6 clips could not be read with every model")
+        assert run.keys[1][0] in found.notes[0]
 
 
 def test_groups_widen_the_interval_of_a_difference(run: Run) -> None:

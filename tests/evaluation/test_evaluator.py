@@ -140,6 +140,7 @@ def test_a_bad_file_is_left_out_with_name_and_reason(
     assert [clip.name for clip in found.clips] == ["0.mp4", "2.mp4", "3.mp4", "4.mp4", "5.mp4"]
     (bad,) = found.method.failures
     assert bad["name"] == "text.mp4"
+    assert bad["start_seconds"] is bad["end_seconds"] is None
     assert bad["reason"] in found.notes[0]
     assert found.notes[0].startswith("1 of 6 clips could not be read and are not measured: text")
     assert found.to_dict()["method"]["failures"] == [bad]

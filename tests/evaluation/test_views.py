@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 import torch
@@ -110,6 +110,23 @@ def test_more_than_half_of_bad_files_stop_it(motion_model: Callable) -> None:
         "0.mp4",
         "no video stream (2 of 3 clips cannot be read)",
     )
+
+
+def test_a_disk_that_is_gone_stops_it_early(motion_model: Callable) -> None:
+    read = 0
+
+    def gone() -> Iterator[Batch]:
+        nonlocal read
+        for i in range(1000):
+            empty = batch(0, 0, failures=[ClipFailure(i, f"{i}.mp4", "no such file")])
+            empty["indices"], empty["held"] = torch.empty(0, dtype=torch.int64), []
+            read += 1
+            yield empty
+
+    index = ClipIndex([INDEX.clips[0]] * 1000, INDEX.class_names, "many.csv")
+    with pytest.raises(VideoError, match=r"^0\.mp4: no such file \(20 of 1000 clips"):
+        score_clips(Scorer(motion_model(INDEX.class_names), device="cpu"), gone(), index)
+    assert read == 20
 
 
 def test_a_head_of_another_size_is_refused(motion_model: Callable) -> None:

@@ -41,7 +41,7 @@ def student(names: tuple[str, ...] = CLASSES) -> VideoModel:
 
 
 def written(path: Path, model: nn.Module, *, free: bool = True) -> str:
-    clips = torch.rand(SHAPE if free else (1, *SHAPE[1:]))
+    clips = torch.rand(SHAPE)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if path.suffix == ".onnx":
@@ -112,6 +112,12 @@ def test_what_is_missing_or_wrong_is_said(
 def test_a_damaged_file_and_a_field_that_tells_nothing_are_refused(
     tmp_path: Path, labels: str
 ) -> None:
+    for absent in ("absent.onnx", "absent.pt"):
+        with pytest.raises(RecipeError, match=r"no artefact at absent|no checkpoint folder at abs"):
+            load_teacher(DistillRecipe(teacher=absent, label_file=labels), student())
+    (tmp_path / "X3D_M.pyth").write_bytes(b"")
+    with pytest.raises(RecipeError, match=r"has weights alone; give --distill\.weights .*X3D_M"):
+        load_teacher(DistillRecipe(teacher=str(tmp_path / "X3D_M.pyth")), student())
     bad = tmp_path / "t.pt"
     bad.write_bytes(b"no archive")
     with pytest.raises(RecipeError, match=r"t\.pt is no TorchScript file"):

@@ -96,6 +96,23 @@ def test_where_the_data_has_changed_since_a_note_says_what_is_likely(
     assert any("was trained on this data" in note for note in report["notes"])
 
 
+def test_models_that_held_out_others_are_refused_before_scoring(
+    run: Path, undivided: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "other"
+    words = ["train", "--data", str(undivided), "--out", str(other), "--seed=1"]
+    assert main([*words, *TRAIN]) == 0
+    argv = ["evaluate", str(run / "best"), str(other / "best"), "--data", str(undivided)]
+    argv += ["--num_workers", "0", "--out", str(tmp_path / "comparison"), "--no_pictures"]
+    capsys.readouterr()
+    assert main(argv) == 2
+    said = capsys.readouterr().err
+    assert "would be measured on different clips, 8 and 8 of them" in said
+    assert "--split all measures all models on all clips" in said
+    assert main([*argv, "--split", "all"]) == 0
+    assert not list(tmp_path.glob("comparison/*.tmp"))
+
+
 def info(train: ClipIndex, val: ClipIndex | None, recipe: Recipe) -> dict:
     key = division_of(recipe.data, train, val)
     return {"training": {"recipe": recipe_to_dict(recipe), **({KEY: key} if key else {})}}
@@ -116,6 +133,24 @@ def test_only_the_same_clips_are_divided_again(undivided: Path, tmp_path: Path) 
         assert with_held_out(other, its) is other
     told["training"]["recipe"]["seed"] = 4
     assert with_held_out(index, told) is index
+
+
+def test_training_clips_alone_are_divided_again_where_a_list_leaves_some_out(
+    run: Path, undivided: Path, tmp_path: Path
+) -> None:
+    rows = list(csv.DictReader(undivided.read_text(encoding="utf-8").splitlines()))
+    table = undivided.with_name("training.csv")
+    with table.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["path", "label", "split"])
+        writer.writerows([row["path"], row["label"], "train"] for row in rows)
+    listed, out = tmp_path / "out.txt", tmp_path / "run"
+    listed.write_text(f"{rows[0]['path']}\tblurred\n", encoding="utf-8")
+    words = ["--quarantine", str(listed)]
+    assert main(["train", "--data", str(table), "--out", str(out), *TRAIN, *words]) == 0
+    report = measure(out, table, tmp_path / "own", *words)
+    assert report["method"]["split"] == "val"
+    assert report["method"]["num_clips"] < 31
 
 
 def test_data_with_splits_is_left_alone(undivided: Path, tmp_path: Path) -> None:

@@ -15,9 +15,9 @@ import pytest
 
 from video_mobile_former.training.recipe import Recipe, save_recipe
 from video_mobile_former.training.run_folder import RunFolder
+from video_mobile_former.training.trainer import make_trainer
 
 Read = Callable[[Any], list[dict[str, str]]]
-pytestmark = pytest.mark.slow
 
 JOB = {
     "SLURM_JOB_ID": "7",
@@ -31,19 +31,43 @@ JOB = {
 }
 
 
+@pytest.mark.parametrize(("torchrun", "ranks"), [(False, (0, 1)), (True, (1, 2))])
+def test_torchrun_in_a_job_says_who_is_who(
+    torchrun: bool,
+    ranks: tuple[int, int],
+    small_recipe: Callable[..., Recipe],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import lightning.pytorch as pl
+
+    for name, value in JOB.items():
+        monkeypatch.setenv(name, value)
+    if torchrun:
+        started = {"RANK": "1", "LOCAL_RANK": "1", "WORLD_SIZE": "2", "GROUP_RANK": "0"}
+        started |= {"LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "29400"}
+        started |= {"TORCHELASTIC_RUN_ID": "none"}
+        for name, value in started.items():
+            monkeypatch.setenv(name, value)
+    recipe = small_recipe(train__devices=2 if torchrun else 1)
+    trainer = make_trainer(recipe, RunFolder(str(recipe.out)), pl.Callback(), [])
+    assert (trainer.global_rank, trainer.world_size) == ranks
+
+
+@pytest.mark.slow
 def test_the_signal_before_the_end_of_a_job_saves_and_the_next_job_goes_on(
     small_recipe: Callable[..., Recipe], read_metrics: Read, tmp_path: Path
 ) -> None:
     script = str(Path(__file__).with_name("fit_once.py"))
 
     def start(name: str) -> tuple[RunFolder, subprocess.Popen[str]]:
-        recipe = small_recipe(out=str(tmp_path / name), train__epochs=4)
+        recipe = small_recipe(out=str(tmp_path / name), train__epochs=4, data__num_workers=1)
         save_recipe(recipe, tmp_path / f"{name}.yaml")
         process = subprocess.Popen(
             [sys.executable, script, str(tmp_path / f"{name}.yaml")],
             env={**os.environ, **JOB, "OMP_NUM_THREADS": "1"},
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
         return RunFolder(tmp_path / name), process
 
@@ -56,10 +80,11 @@ def test_the_signal_before_the_end_of_a_job_saves_and_the_next_job_goes_on(
         assert process.poll() is None, "it ended before the signal"
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    process.send_signal(signal.SIGUSR1)
+    os.killpg(process.pid, signal.SIGUSR1)  # data workers hear it too
     said = process.communicate(timeout=120)[1]
     assert process.returncode == 130, said
     assert "the same command continues" in said
+    assert "Traceback" not in said
     assert not list(run.path.glob("*.ckpt"))
     process = start("broken")[1]
     said = process.communicate(timeout=120)[1]

@@ -72,11 +72,19 @@ class Failing:
         index: The clips.
         left_out: ``(N,)`` uint8, set to 1 for clips that are no longer read.
         quarantine: Where files go that failed too often; shared by the indexes of one run.
+        give_up: Whether a file that fails too often goes there; one that ends a process always
+            does.
     """
 
     def __init__(
-        self, index: ClipIndex, left_out: torch.Tensor, quarantine: Quarantine | None = None
+        self,
+        index: ClipIndex,
+        left_out: torch.Tensor,
+        quarantine: Quarantine | None = None,
+        *,
+        give_up: bool = True,
     ):
+        self._give_up = give_up
         self._index = index
         self._left_out = left_out
         self._quarantine = quarantine or Quarantine()
@@ -106,7 +114,7 @@ class Failing:
             else:
                 reason = f"{LEFT_OUT}: {reason}" if reason else LEFT_OUT
             return dataclasses.replace(failure, reason=reason)
-        if failure.of_file:
+        if failure.of_file and self._give_up:
             self._count(name, failure.reason)
         return failure
 

@@ -168,6 +168,7 @@ def make_loader(
     world_size: int = 1,
     pin_memory: bool | None = None,
     quarantine: Quarantine | None = None,
+    give_up: bool = True,
     shuffle: Literal["auto", "full", "shards"] = "auto",
     shard_window: int = 8,
 ) -> ClipLoader:
@@ -184,6 +185,8 @@ def make_loader(
         world_size: Number of training processes.
         pin_memory: Page-locked batches; None where there is a CUDA device.
         quarantine: Where files go that failed twice; None keeps it in memory.
+        give_up: Whether files that failed twice are no longer read. A file may hold several clips,
+            of which an evaluation wants every one that can be read.
         shuffle: ``"full"`` draws clips from everywhere; ``"shards"`` from some shards at a time,
             see :class:`~.batches.ClipBatchSampler`; ``"auto"`` is shards where they are URLs.
         shard_window: Shards from which clips are drawn at a time.
@@ -228,7 +231,7 @@ def make_loader(
         **several,
     )
     loader.watch = watch
-    loader.failing = Failing(dataset.index, dataset.left_out, quarantine)
+    loader.failing = Failing(dataset.index, dataset.left_out, quarantine, give_up=give_up)
     return loader
 
 

@@ -13,6 +13,7 @@ from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from types import TracebackType
 
+_UNHEARD = tuple(getattr(signal, name) for name in ("SIGINT", "SIGUSR1") if hasattr(signal, name))
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
 _KEPT_BYTES = 32 << 20
 
@@ -32,7 +33,8 @@ def process_context() -> BaseContext:
     context.set_forkserver_preload([f"{__package__}.loader"])
     # Ctrl-C reaches all processes of a terminal. The server and its workers inherit that they do
     # not hear it, so that none prints a traceback; the main process says so and ends them.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+    # So do signals that SLURM sends to all processes of a job, such as SIGUSR1.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _UNHEARD)
     try:
         forkserver.ensure_running()
     finally:
@@ -48,7 +50,8 @@ def init_process() -> None:
     process another way.
     """
     keep_freed_memory()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # where the server was running before, or spawn
+    for number in _UNHEARD:  # where the server was running before, or spawn
+        signal.signal(number, signal.SIG_IGN)
     report = sys.excepthook
 
     def report_others(

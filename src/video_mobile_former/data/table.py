@@ -6,6 +6,7 @@ A :class:`Clip` is made when it is asked for; worker processes share the columns
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import overload
@@ -125,6 +126,21 @@ class ClipTable(Sequence[Clip]):
         chosen = torch.from_numpy(np.array(rows, dtype=np.int64))
         new = ClipTable.of(self._columns)
         new._rows = chosen if self._rows is None else self._rows[chosen]
+        return new
+
+    def with_splits(self, splits: np.ndarray) -> ClipTable:
+        """The same clips in other splits; the other columns are shared with this table.
+
+        Args:
+            splits: ``(N,)`` as :attr:`split`.
+        """
+        column = self._columns.numbers["split"].clone()
+        rows = slice(None) if self._rows is None else self._rows
+        column[rows] = torch.from_numpy(np.ascontiguousarray(splits)).to(column.dtype)
+        new = ClipTable.of(
+            dataclasses.replace(self._columns, numbers={**self._columns.numbers, "split": column})
+        )
+        new._rows = self._rows
         return new
 
     def find(self, names: Iterable[str]) -> np.ndarray:

@@ -83,7 +83,7 @@ def whole_videos(
         of the longer ones. ``indices`` are positions in ``index`` throughout.
     """
     dataset = WholeVideos(index, spec, num_crops=num_crops, reading=reading)
-    loader = make_loader(dataset, batch_size=1, num_workers=num_workers)
+    loader = make_loader(dataset, batch_size=1, num_workers=num_workers, give_up=False)
     left: list[tuple[int, int]] = []
     for batch in track(loader, description="evaluate", total=len(loader)):
         for i, count in batch.get("of_views", {}).items():
@@ -101,7 +101,7 @@ def whole_videos(
         parts=[part for _, part in left],
         reading=reading,
     )
-    rest = make_loader(later, batch_size=1, num_workers=num_workers)
+    rest = make_loader(later, batch_size=1, num_workers=num_workers, give_up=False)
     for batch in track(rest, description="rest of long videos", total=len(rest)):
         batch["indices"] = batch["indices"].new_tensor(rows[batch["indices"].numpy()])
         batch["failures"] = [

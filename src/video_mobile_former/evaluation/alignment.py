@@ -62,6 +62,28 @@ def aligned(run: Run, first: Run) -> Run:
     )
 
 
+def readable(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
+    """Runs without the clips that one of them could not read.
+
+    Returns:
+        The runs, and the names of the clips that are left out of any.
+    """
+    unread = {key for run in runs for key in run.unread}
+    found = []
+    for run in runs:
+        kept = [i for i, key in enumerate(run.keys) if key not in unread]
+        if len(kept) < len(run.keys):
+            run = dataclasses.replace(
+                run,
+                keys=tuple(run.keys[i] for i in kept),
+                true=tuple(run.true[i] for i in kept),
+                groups=tuple(run.groups[i] for i in kept),
+                scores=run.scores[kept],
+            )
+        found.append(run)
+    return found, sorted(key[0] for key in unread)
+
+
 def check_same_classes(
     found: Sequence[str], expected: Sequence[str], name: str, other: str
 ) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..clip import ClipSpec
 from ..errors import DataError
-from .alignment import aligned
+from .alignment import aligned, readable
 from .bootstrap import drawn_accuracies, middle, units_of
 from .compare_text import summary_lines
 from .metrics import Metrics, compute_metrics
@@ -24,6 +24,7 @@ from .significance import drawn_p, holm, mcnemar
 
 COMPARISON_FORMAT = 1
 _DRAWS_A_PAIR = 80
+_NAMED = 3
 """Draws of clips with several classes, so that a corrected p can be as low as 0.025."""
 
 
@@ -169,6 +170,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
     """
     if len(runs) < 2:
         raise DataError("a comparison takes at least two models")
+    runs, unread = readable(runs)
     runs = [runs[0], *(aligned(run, runs[0]) for run in runs[1:])]
     first, groups = runs[0], runs[0].groups
     units = units_of(len(first.keys), groups)
@@ -185,7 +187,7 @@ def compare(runs: Sequence[Run]) -> Comparison:
         pairs = _pairs(runs, labels.numpy(), units)
     contestants = tuple(map(Contestant, runs, found))
     by_group = num_units < len(units)
-    notes = tuple(_notes(runs, by_group, num_units))
+    notes = tuple(_notes(runs, by_group, num_units, unread))
     return Comparison(contestants, tuple(pairs), first.multi_label, by_group, num_units, notes)
 
 
@@ -229,8 +231,14 @@ def _corrected(pairs: Sequence[Pair]) -> list[Pair]:
     return [dataclasses.replace(pair, p_holm=p) for pair, p in zip(pairs, holm(told), strict=True)]
 
 
-def _notes(runs: Sequence[Run], by_group: bool, num_units: int) -> list[str]:
+def _notes(runs: Sequence[Run], by_group: bool, num_units: int, unread: Sequence[str]) -> list[str]:
     notes = []
+    if unread:
+        more = "" if len(unread) <= _NAMED else f" and {len(unread) - _NAMED} more"
+        notes.append(
+            f"{len(unread)} of {len(unread) + len(runs[0].keys)} clips could not be read with "
+            f"every model and are left out for all: {', '.join(unread[:_NAMED])}{more}."
+        )
     if len({_seen(run.clip) for run in runs}) > 1:
         notes.append("The models take different clips of the videos; the table says which.")
     averages = {run.method["average"] for run in runs if run.cost.total_views > 1}

@@ -202,9 +202,10 @@ def score_index(
         dataset = ClipDataset(
             index, spec, train=False, num_views=num_views, num_crops=num_crops, reading=reading
         )
-        loader = make_loader(dataset, batch_size=batch_size, num_workers=num_workers)
+        loader = make_loader(dataset, batch_size=batch_size, num_workers=num_workers, give_up=False)
         batches = track(loader, description="evaluate", total=len(loader))
     scores = score_clips(scorer, batches, index, freeze_frames=freeze_frames)
+    clips = index.clips
     if scores.kept is not None:
         index = dataclasses.replace(index, clips=index.table.take(np.array(scores.kept)))
     views = scores.mean_views / num_crops if num_views == "full" else num_views
@@ -228,7 +229,15 @@ def score_index(
         versions=_versions(),
         date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         seconds=round(scores.seconds, 3),
-        failures=tuple({"name": f.path, "reason": f.reason} for f in scores.failures),
+        failures=tuple(
+            {
+                "name": failure.path,
+                "start_seconds": clips[failure.index].start_seconds,
+                "end_seconds": clips[failure.index].end_seconds,
+                "reason": failure.reason,
+            }
+            for failure in scores.failures
+        ),
     )
     shape = (1, 3, spec.num_frames, spec.crop_size, spec.crop_size)
     parameters, macs = known_cost(model, shape)

@@ -46,6 +46,14 @@ class Run:
     """Those of its report."""
 
     @property
+    def unread(self) -> tuple[ClipKey, ...]:
+        """Clips that could not be read when it was measured."""
+        return tuple(
+            (one["name"], one["start_seconds"], one["end_seconds"])
+            for one in self.method.get("failures", ())
+        )
+
+    @property
     def targets(self) -> Tensor:
         """``(N, K)`` bool."""
         place = {name: i for i, name in enumerate(self.class_names)}

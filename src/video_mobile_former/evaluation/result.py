@@ -111,8 +111,9 @@ class Method:
     artifact: dict[str, Any] | None = None
     """What was measured in another runtime: ``target``, ``runtime``, ``form``, ``precision`` and
     ``sha256``; None for a model in PyTorch."""
-    failures: tuple[dict[str, str], ...] = ()
-    """Clips that could not be read and are not among those measured: ``name`` and ``reason``."""
+    failures: tuple[dict[str, Any], ...] = ()
+    """Clips that could not be read and are not among those measured: ``name``, ``start_seconds``,
+    ``end_seconds`` and ``reason``."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

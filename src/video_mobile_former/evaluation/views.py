@@ -14,6 +14,9 @@ from ..data.index import ClipIndex
 from ..errors import CheckpointError, UserError, VideoError
 from ..inference.scorer import Scorer
 
+_MAX_EMPTY = 20
+"""Batches in a row without a clip that can be read; a disk that is gone gives no others."""
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -56,7 +59,8 @@ def score_clips(
         Probabilities and labels.
 
     Raises:
-        VideoError: If more than half of the clips cannot be read; names the first one and why.
+        VideoError: If more than half of the clips, or all of 20 batches in a row, cannot be read;
+            names the first one and why.
         CheckpointError: If the model has another number of classes than the index, or gives
             scores that are not finite.
     """
@@ -67,10 +71,12 @@ def score_clips(
     num_held = 0
     start = time.perf_counter()
     failed: dict[int, ClipFailure] = {}
+    empty = 0
     for batch in batches:
         for failure in batch["failures"]:
             failed.setdefault(failure.index, failure)
-        _refuse(failed, len(index))
+        empty = 0 if len(batch["indices"]) else empty + 1
+        _refuse(failed, len(index), empty)
         clips, places = batch["clips"], batch["indices"]
         if not len(places):
             continue
@@ -98,9 +104,9 @@ def score_clips(
     )
 
 
-def _refuse(failed: dict[int, ClipFailure], clips: int) -> None:
+def _refuse(failed: dict[int, ClipFailure], clips: int, empty: int) -> None:
     """Stop where most clips cannot be read: a figure of the others would be a surprise."""
-    if len(failed) <= clips / 2:
+    if len(failed) <= clips / 2 and empty < _MAX_EMPTY:
         return
     first = failed[min(failed)]
     more = f" ({len(failed)} of {clips} clips cannot be read)" if clips > 1 else ""

@@ -103,5 +103,5 @@ def advice(recipe: Recipe) -> str:
         found.append("--train.precision fp32")
     last = Path(recipe.out or "", "last")
     # The run itself goes on with its own recipe alone, and would come here again.
-    start = f" from its last weights (--model {last}) or" if recipe.out and last.exists() else ""
-    return f"{', '.join(found)}, in another --out folder,{start} from the begin"
+    start = f"the last weights (--model {last}) or from " if recipe.out and last.exists() else ""
+    return f"{', '.join(found)}; start again in another --out folder, from {start}scratch"

@@ -82,7 +82,7 @@ def fit(recipe: Recipe, *, loggers: Sequence[Logger] = ()) -> FitResult:
 
     Raises:
         UserError: If the recipe, the data, the loss or the disk does not allow to go on.
-        TrainingInterrupted: After Ctrl-C or SIGTERM, when the state is saved.
+        TrainingInterrupted: After Ctrl-C, SIGTERM or SIGUSR1, when the state is saved.
     """
     require("lightning", extra="train", purpose="training")
     require("tensorboard", extra="train", purpose="training")

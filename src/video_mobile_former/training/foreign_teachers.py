@@ -26,6 +26,7 @@ from .recipe_fields import DistillRecipe
 
 TORCHSCRIPT = (".pt", ".pth", ".ts", ".torchscript")
 """Endings of the files that `torch.jit.save` writes."""
+_WEIGHTS = (".pyth", ".safetensors")
 
 
 class ForeignModel(nn.Module):
@@ -93,8 +94,14 @@ def foreign_teacher(recipe: DistillRecipe, student: VideoModel) -> nn.Module | N
     if recipe.weights is not None:
         return _with_public_weights(recipe, name, student)
     script = path.suffix in TORCHSCRIPT and path.is_file()
+    if path.suffix in _WEIGHTS and path.is_file():
+        raise RecipeError(
+            f"distill.teacher: {name} has weights alone; give --distill.weights {name} and the "
+            f"name of its network as --distill.teacher, one of {', '.join(_with_public())}"
+        )
     if not script and not _foreign_onnx(path):
-        _refuse_unused(recipe, name)
+        if path.exists():
+            _refuse_unused(recipe, name)
         return None
     own = student.clip
     clip = dataclasses.replace(own, mean=recipe.mean or own.mean, std=recipe.std or own.std)
@@ -128,10 +135,9 @@ def _refuse_unused(recipe: DistillRecipe, name: str) -> None:
 def _with_public_weights(recipe: DistillRecipe, name: str, student: VideoModel) -> nn.Module:
     load = BASELINES[name].load_public if name in BASELINES else None
     if load is None:
-        known = ", ".join(key for key, one in BASELINES.items() if one.load_public is not None)
         raise RecipeError(
-            f"distill.weights goes with the name of a network as distill.teacher, one of {known}; "
-            f"not {name}"
+            "distill.weights goes with the name of a network as distill.teacher, one of "
+            f"{', '.join(_with_public())}; not {name}"
         )
     size = {"num_frames": student.clip.num_frames, "crop_size": student.clip.crop_size}
     names = _class_names(recipe, name)
@@ -149,6 +155,10 @@ def _with_public_weights(recipe: DistillRecipe, name: str, student: VideoModel) 
     return model.eval()
 
 
+def _with_public() -> list[str]:
+    return [name for name, one in BASELINES.items() if one.load_public is not None]
+
+
 def _foreign_onnx(path: Path) -> bool:
     if path.suffix != ".onnx" or not path.is_file() or info_path(path).is_file():
         return False
@@ -163,7 +173,9 @@ def _torchscript(path: Path) -> Callable[[Tensor], Any]:
             model = torch.jit.load(path, map_location="cpu").eval()
     except Exception as error:
         first = str(error).strip().splitlines()[:1] or [type(error).__name__]
-        raise CheckpointError(f"{path} is no TorchScript file: {first[0]}") from error
+        raise CheckpointError(
+            f"{path} is no TorchScript file (weights alone go into distill.weights): {first[0]}"
+        ) from error
     return model
 
 

@@ -66,9 +66,7 @@ def with_held_out(index: ClipIndex, info: Any) -> ClipIndex:
     parts = (dataclasses.replace(part, clips=part.table.take(kept)) for kept in (rest, held))
     if fingerprint(*parts) != training[KEY]:
         return index
-    split = dict.fromkeys(rows[rest].tolist(), "train") | dict.fromkeys(rows[held].tolist(), "val")
-    clips = [
-        dataclasses.replace(clip, split=split.get(i, clip.split))
-        for i, clip in enumerate(index.clips)
-    ]
-    return dataclasses.replace(index, clips=clips)
+    splits = index.table.split.copy()
+    splits[rows[held]] = SPLITS.index("val")
+    splits[rows[rest]] = SPLITS.index("train")
+    return dataclasses.replace(index, clips=index.table.with_splits(splits))

@@ -57,9 +57,8 @@ class StopRequest:
 
     def _handle(self, number: int, _: FrameType | None) -> None:
         if os.getpid() != self._owner:
-            # A data worker inherited this handler. A terminal sends Ctrl-C to it too, and SLURM any
-            # signal: it goes on until the trainer, having saved, ends it. SIGTERM is meant for it
-            # alone.
+            # A forked process inherited this handler. A terminal sends Ctrl-C to it too: it goes on
+            # until the trainer, having saved, ends it. SIGTERM is meant for it alone.
             if number == signal.SIGTERM:
                 os._exit(128 + number)
             return

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import torch.distributed as dist
 
-from ..errors import UserError
+from ..errors import DataError, UserError
 from .run_folder import RunFolder
 
 _SIGNS = ("gloo", "Connection closed by peer", "Connection reset by peer", "NCCL")
@@ -20,6 +20,10 @@ class ProcessLostError(UserError):
 
 class SharedError(UserError):
     """All processes of the run raise this alike, so that it is enough if the first one says it."""
+
+
+class SharedDataError(SharedError, DataError):
+    """One that is about the data."""
 
 
 @contextlib.contextmanager

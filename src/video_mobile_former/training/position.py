@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from ..errors import DataError
+import torch.distributed as dist
+
+from .lost import SharedDataError
 
 MAX_EMPTY_BATCHES = 20
 """Batches in a row that may hold too few readable clips to train on."""
@@ -61,15 +63,16 @@ class Totals:
         more = self.failed - len(self.failures)
         return "; ".join(self.failures) + (f"; and {more} more" if more > 0 else "")
 
-    def refuse_failures(self, clips: int, source: str) -> None:
+    def refuse_failures(self, clips: int, source: str, world_size: int = 1) -> None:
         """Stop where most clips cannot be read: training on the rest would be a surprise.
 
         Args:
             clips: Of a whole epoch, of all processes.
             source: Where they come from.
+            world_size: Number of processes, all of which call this with the same totals.
 
         Raises:
-            DataError: If more than half of them failed, or too many batches in a row are empty.
+            SharedDataError: If more than half of them failed, or too many batches in a row are empty.
         """
         if self.failed > clips / 2:
             what = f"{self.failed} of {clips} clips of an epoch cannot be read"
@@ -77,4 +80,8 @@ class Totals:
             what = f"{MAX_EMPTY_BATCHES} batches in a row hold fewer than two readable clips"
         else:
             return
-        raise DataError(f"{source}: {what}: {self.named_failures()}")
+        if world_size > 1:
+            lists: list[list[str]] = [[]] * world_size
+            dist.all_gather_object(lists, self.failures)
+            self.failures = [one for found in lists for one in found][:_NAMES_KEPT]
+        raise SharedDataError(f"{source}: {what}: {self.named_failures()}")

@@ -209,7 +209,7 @@ class TrainRecipe:
     devices: int = 1
     """Devices of one machine; above 1, one process each (DDP)."""
     nodes: int = 1
-    """Machines; above 1, start the command with torchrun on each."""
+    """Machines; above 1, start the command with torchrun on each, or with srun."""
     sync_batchnorm: bool = False
     """Take the batch statistics over the clips of all processes; CUDA only."""
     compile: bool = False

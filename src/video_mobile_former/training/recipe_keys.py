@@ -27,7 +27,15 @@ SHORT_OPTIONS: Mapping[str, str] = {
     "weights": "model.weights",
     **{
         name: f"data.{name}"
-        for name in ("format", "annotations", "root", "fold", "label_file", "multi_label")
+        for name in (
+            "format",
+            "annotations",
+            "root",
+            "fold",
+            "label_file",
+            "multi_label",
+            "quarantine",
+        )
     },
 }
 """Options that other commands have too, and that are called the same here: ``--format X``."""

@@ -254,7 +254,7 @@ class VideoTask(pl.LightningModule):
         self.stop_agreed = bool(numbers[4])
         assert self.loader is not None
         clips = self.recipe.train.batch_size * len(self.loader) * self.trainer.world_size
-        self.totals.refuse_failures(clips, self.loader.source)
+        self.totals.refuse_failures(clips, self.loader.source, self.trainer.world_size)
 
     def _names(self, indices: Tensor) -> list[str]:
         assert self.loader is not None

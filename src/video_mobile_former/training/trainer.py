@@ -46,12 +46,14 @@ def make_trainer(
     """
     import lightning.pytorch as pl
     from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+    from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
     from lightning.pytorch.loggers import TensorBoardLogger
 
     train = recipe.train
     # Lightning's own way to requeue a job writes a checkpoint of its own, which it then loads over
-    # the state of ours.
-    slurm: Any = [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else None
+    # the state of ours. In a job torchrun may still be what started the processes.
+    in_slurm = SLURMEnvironment.detect() and not TorchElasticEnvironment.detect()
+    slurm: Any = [SLURMEnvironment(auto_requeue=False)] if in_slurm else None
     step = run.load_state(tensors=False)["position"]["step"] if run.state.exists() else None
     board = TensorBoardLogger(
         run.path,
