@@ -72,7 +72,8 @@ class Totals:
             world_size: Number of processes, all of which call this with the same totals.
 
         Raises:
-            SharedDataError: If more than half of them failed, or too many batches in a row are empty.
+            SharedDataError: If more than half of them failed, or too many batches in a row are
+                empty.
         """
         if self.failed > clips / 2:
             what = f"{self.failed} of {clips} clips of an epoch cannot be read"
