@@ -77,6 +77,10 @@ def test_by_hand() -> None:
     assert (b.accuracy, b.precision) == (0.5, 0.5)
     assert (c.accuracy, c.precision) == (None, 0.0)
     assert (d.accuracy, d.precision) == (None, None)
+    # Two clips of a before all others, the third among three equal ones.
+    assert a.average_precision == pytest.approx((1 + 1 + 3 / 5) / 3)
+    assert b.average_precision == pytest.approx((1 / 2 + 2 / 5) / 2)
+    assert c.average_precision is d.average_precision is None
     assert [(p.true, p.predicted, p.clips, p.share) for p in found.worst_confusions()] == [
         ("b", "c", 1, 0.5),
         ("a", "b", 1, 1 / 3),

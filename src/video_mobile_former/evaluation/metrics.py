@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from ..errors import DataError
 from ..optional import require
+from .average_precision import average_precisions
 from .bootstrap import RESAMPLES, drawn_accuracies, middle, units_of
 
 TOP5_CLASSES = 6
@@ -37,6 +39,8 @@ class ClassResult:
     """correct / predicted; None where no clip was taken for this class."""
     interval: tuple[float, float] | None = None
     """Wilson's 95 % interval of the accuracy; None where the data has no clip of this class."""
+    average_precision: float | None = None
+    """Of its score over all clips, see :func:`.average_precisions`; None where it has no clip."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +178,10 @@ def compute_metrics(
             f"and {num_clips} clips"
         )
     matrix = _confusion_matrix(probabilities.argmax(dim=1), labels, num_classes)
-    per_class = tuple(_class_result(name, matrix, i) for i, name in enumerate(class_names))
+    sorted_by = average_precisions(probabilities, one_hot(labels, num_classes) > 0).tolist()
+    per_class = tuple(
+        _class_result(name, matrix, i, sorted_by[i]) for i, name in enumerate(class_names)
+    )
     accuracies = [row.accuracy for row in per_class if row.accuracy is not None]
     correct = sum(row.correct for row in per_class)
     return Metrics(
@@ -238,7 +245,7 @@ def _top5(probabilities: Tensor, labels: Tensor) -> float:
     )
 
 
-def _class_result(name: str, matrix: Tensor, i: int) -> ClassResult:
+def _class_result(name: str, matrix: Tensor, i: int, precision: float) -> ClassResult:
     correct, clips = int(matrix[i, i]), int(matrix[i].sum())
     predicted = int(matrix[:, i].sum())
     return ClassResult(
@@ -249,4 +256,5 @@ def _class_result(name: str, matrix: Tensor, i: int) -> ClassResult:
         accuracy=correct / clips if clips else None,
         precision=correct / predicted if predicted else None,
         interval=wilson_interval(correct, clips) if clips else None,
+        average_precision=precision if clips else None,
     )

@@ -236,6 +236,7 @@ def _class_row(row: ClassResult) -> dict[str, Any]:
         "high": f"{100 * ((row.interval or (0, 0))[1] - (row.interval or (0, 0))[0]):.1f}",
         "span": "" if row.interval is None else span(row.interval),
         "precision": percent(row.precision),
+        "average_precision": percent(row.average_precision),
     }
 
 
