@@ -75,7 +75,7 @@ def test_a_folder_of_lists_of_which_one_has_no_labels(
     index = load_index(source("kinetics400", tmp_path / "videos", lists))
     assert index.splits() == {"train": 2, "val": 1}
     assert index.class_names == label_names("kinetics400")
-    assert "test.csv: its 1 clips have no labels" in capsys.readouterr().err
+    assert "test.csv: its only clip has no label" in capsys.readouterr().err
     # Without --annotations the usual folder inside the data is found.
     assert load_index(DataSource(str(tmp_path), format="kinetics400")).splits() == index.splits()
     with pytest.raises(DataError, match="lists no clips with a label"):
