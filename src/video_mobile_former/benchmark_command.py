@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from .console import say
 from .errors import UserError
-from .shared_options import whole_number
+from .shared_options import add_clip_size
 
 if TYPE_CHECKING:
     from .benchmark.contestants import Contestant
@@ -70,15 +70,7 @@ def add_benchmark(commands: Any) -> None:
         default=[1],
         help="clips at once, one or several (default: 1)",
     )
-    parser.add_argument(
-        "--num_frames",
-        type=whole_number(1),
-        metavar="N",
-        help="frames of a clip; default: the model's",
-    )
-    parser.add_argument(
-        "--size", type=whole_number(1), metavar="N", help="height and width; default: the model's"
-    )
+    add_clip_size(parser)
     parser.add_argument(
         "--rounds", type=int, default=15, help="most timed calls of each (default: 15)"
     )

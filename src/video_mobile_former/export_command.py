@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from .console import say
 from .errors import UserError
-from .shared_options import whole_number
+from .shared_options import add_clip_size
 
 if TYPE_CHECKING:
     from .data.index import ClipIndex
@@ -78,15 +78,7 @@ def add_export(
         metavar="N",
         help="clips in one call, or 'dynamic'; default: dynamic where it costs nothing, else 1",
     )
-    parser.add_argument(
-        "--num_frames",
-        type=whole_number(1),
-        metavar="N",
-        help="frames of a clip; default: the model's",
-    )
-    parser.add_argument(
-        "--size", type=whole_number(1), metavar="N", help="height and width; default: the model's"
-    )
+    add_clip_size(parser)
     parser.add_argument(
         "--dynamic", action="store_true", help="leave frames, height and width free"
     )

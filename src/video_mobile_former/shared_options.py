@@ -130,6 +130,19 @@ def model_of(args: argparse.Namespace) -> VideoModel | ExportedModel:
     return load_model(args.model, precision=args.precision)
 
 
+def add_clip_size(parser: argparse.ArgumentParser) -> None:
+    """Add ``--num_frames`` and ``--size`` of the clips that a model takes."""
+    parser.add_argument(
+        "--num_frames",
+        type=whole_number(1),
+        metavar="N",
+        help="frames of a clip; default: the model's",
+    )
+    parser.add_argument(
+        "--size", type=whole_number(1), metavar="N", help="height and width; default: the model's"
+    )
+
+
 def add_quarantine(parser: argparse.ArgumentParser, default: str = "") -> None:
     """Add ``--quarantine``.
 
