@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from video_mobile_former import create_model
+from video_mobile_former.data.dataset import ClipDataset, ClipFailure
 from video_mobile_former.data.index import ClipIndex
 from video_mobile_former.errors import DataError, UserError, VideoError
 from video_mobile_former.evaluation import Evaluation, evaluate
@@ -147,6 +148,35 @@ def test_a_bad_file_is_left_out_with_name_and_reason(
     two = dataclasses.replace(index, clips=[clips[1]])
     with pytest.raises(VideoError, match=r"^text\.mp4: "):
         run(two)
+
+
+@pytest.mark.parametrize("num_views", [1, "full"])
+def test_bad_parts_of_a_file_cost_its_good_ones_nothing(
+    num_views: Any,
+    motion_index: ClipIndex,
+    motion_model: Callable,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = motion_index.clips[0]
+    parts = [dataclasses.replace(whole, name="long.mp4", start_seconds=0.0)] * 6
+    index = dataclasses.replace(motion_index, clips=parts)
+    read = ClipDataset.__getitem__
+
+    def damaged(self: ClipDataset, key: Any) -> Any:
+        i = key if isinstance(key, int) else key[-1]
+        return ClipFailure(i, "long.mp4", "damaged") if i < 2 else read(self, key)
+
+    monkeypatch.setattr(ClipDataset, "__getitem__", damaged)
+    found = evaluate(
+        motion_model(MOTIONS),
+        index,
+        num_views=num_views,
+        num_workers=0,
+        device="cpu",
+        batch_size=1,
+    )
+    assert found.method.num_clips == 4
+    assert len(found.method.failures) == 2
 
 
 @pytest.mark.parametrize("name", ["num_views", "num_crops", "batch_size"])

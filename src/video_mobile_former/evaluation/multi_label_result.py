@@ -150,8 +150,8 @@ def evaluate_multi_label(
     Raises:
         DataError: If the classes do not fit the model's, the split has no clips or none with a
             class, or model or clips are not multi-label.
-        VideoError: If more than half of the clips cannot be read. Fewer are left out, and
-            ``method.failures`` and a note name them.
+        VideoError: If more than half of the clips, or 20 batches in a row, cannot be read. Fewer
+            are left out, and ``method.failures`` and a note name them.
         UserError: If an argument is out of range.
     """
     scored = score_index(model, index, multi_label=True, **options)
