@@ -172,6 +172,23 @@ def test_what_has_no_meaning_is_refused(drawn: Make) -> None:
     assert not drawn().out or not Path(str(drawn().out)).exists()
 
 
+def test_what_is_drawn_can_differ(drawn: Make) -> None:
+    own, other = (
+        _clips(drawn(pretrain__drawing=v, pretrain__families=["limbs"])).drawing
+        for v in ([], ["body_size=0.4", " speed = 0.5"])
+    )
+    assert (own.body_size, own.speed, own.clutter) == (1.0, 1.0, 0.5)
+    assert (other.body_size, other.speed, other.clutter) == (0.4, 0.5, 0.5)
+    for value, message in {
+        "body_sise=0.4": r"pretrain\.drawing has no 'body_sise'; did you mean 'body_size'",
+        "num_frames=9": r"pretrain\.drawing has no 'num_frames'",
+        "body_size=0.1": r"pretrain: body_size must be between 0\.25 and 1, not 0\.1",
+        "body_size": r"pretrain\.drawing must be NAME=VALUE",
+    }.items():
+        with pytest.raises(RecipeError, match=message):
+            DrawnClips(drawn(pretrain__drawing=[value]))
+
+
 def test_drawn_clips_by_name(drawn: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     by_name = drawn(data__format="auto", data__path="procedural")

@@ -26,7 +26,7 @@ from ..data.loader import WorkersEndedError, tells_of_death
 from ..data.procedural import FAMILIES, ProceduralSpec, ProceduralVideo
 from ..data.processes import init_process, process_context
 from ..data.transforms import AugmentParameters, augment, stack_parameters
-from ..errors import RecipeError
+from ..errors import RecipeError, UserError, known_names
 from .batches import TrainLoader
 from .inputs import train_transform
 from .recipe_fields import AugmentRecipe, DataRecipe, Recipe
@@ -69,7 +69,10 @@ class DrawnClips:
     def __init__(self, recipe: Recipe):
         _check(recipe)
         self.recipe = recipe
-        generator = self.generator(_TRAIN)
+        try:
+            generator = self.generator(_TRAIN)
+        except UserError as error:
+            raise RecipeError(f"pretrain: {error}") from error
         self.class_names = generator.class_names
         self.families = generator.class_family
         self.targets = generator.targets
@@ -89,8 +92,10 @@ class DrawnClips:
     @property
     def drawing(self) -> ProceduralSpec:
         """The settings of the generator; only what the recipe says differs from its own."""
-        families = self.recipe.pretrain.families or FAMILIES
-        return ProceduralSpec(families, self.spec.num_frames, self.spec.crop_size)
+        pretrain = self.recipe.pretrain
+        families = pretrain.families or FAMILIES
+        own = {"num_frames": self.spec.num_frames, "size": self.spec.crop_size}
+        return ProceduralSpec.from_dict({"families": families, **own, **pretrain.drawn_with()})
 
     def generator(self, part: int, device: torch.device | str = "cpu") -> ProceduralVideo:
         """The generator of the training (0) or validation (1) clips."""
@@ -275,6 +280,10 @@ def _check(recipe: Recipe) -> None:
             raise RecipeError(
                 f"{key} is not for drawn clips (data.format {PROCEDURAL}); leave it out"
             )
+    known = [f.name for f in dataclasses.fields(ProceduralSpec) if f.type == "float"]
+    for name in recipe.pretrain.drawn_with():
+        if name not in known:
+            raise RecipeError(f"pretrain.drawing has no {name!r}{known_names(name, known)}")
     if recipe.pretrain.epoch_clips < step:
         raise RecipeError(
             f"pretrain.epoch_clips {recipe.pretrain.epoch_clips}: a step alone takes {step} clips"

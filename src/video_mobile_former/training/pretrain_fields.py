@@ -25,6 +25,9 @@ class PretrainRecipe:
     """Drawn clips: how many, of other seeds, to validate on; 0 = train without validation."""
     families: tuple[str, ...] = ()
     """Drawn clips: families of motion to draw, such as [motion, order]; [] = all."""
+    drawing: tuple[str, ...] = ()
+    """Drawn clips: what else is to differ, such as [body_size=0.4, speed=0.5]: shares, factors and
+    their ranges as in ProceduralSpec."""
     targets_weight: float = 0.5
     """Drawn clips: weight of what else is known of them (speeds, directions, counts, …), which is
     learned beside the classes; 0 = do not."""
@@ -43,14 +46,24 @@ class PretrainRecipe:
             value = getattr(self, name)
             require(self, "pretrain", name, 0 <= value < math.inf, "at least 0")
         require(self, "pretrain", "mask_ratio", 0 < self.mask_ratio < 1, "between 0 and 1")
-        for text in self.target_weights:
-            ok = bool(text.partition("=")[0]) and _is_weight(text.partition("=")[2])
-            require(self, "pretrain", "target_weights", ok, "NAME=WEIGHT, with weights from 0 on")
+        for name, meaning in (("target_weights", "WEIGHT"), ("drawing", "VALUE")):
+            for text in getattr(self, name):
+                key, _, value = text.partition("=")
+                ok = bool(key.strip()) and _is_weight(value)
+                require(self, "pretrain", name, ok, f"NAME={meaning}, with numbers from 0 on")
 
     def weights_of_targets(self) -> dict[str, float]:
         """``target_weights`` as names and numbers."""
-        pairs = (text.partition("=") for text in self.target_weights)
-        return {name.strip(): float(value) for name, _, value in pairs}
+        return _numbers(self.target_weights)
+
+    def drawn_with(self) -> dict[str, float]:
+        """``drawing`` as names and numbers."""
+        return _numbers(self.drawing)
+
+
+def _numbers(texts: tuple[str, ...]) -> dict[str, float]:
+    pairs = (text.partition("=") for text in texts)
+    return {name.strip(): float(value) for name, _, value in pairs}
 
 
 def _is_weight(text: str) -> bool:

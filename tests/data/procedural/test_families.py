@@ -216,3 +216,31 @@ def test_events_fall_between_frames_where_these_are_few() -> None:
         alike.append(sum(map(torch.equal, first, second)))
     assert alike[0] > 0
     assert alike[1] == 0
+
+
+@pytest.mark.parametrize("name", ["walk", "jump", "bow", "wriggle"])
+def test_bodies_may_be_smaller_and_else_do_the_same(name: str):
+    draws = Draws.of(0, 0, torch.arange(200))
+    full, small = (draw_cast(draws.fork("cast"), 8, 1.0, size) for size in (1.0, 0.25))
+    for cast in (full, small):
+        TABLE["limbs"][name](cast, draws.fork("limbs"))
+    assert full.bodies is not None
+    assert small.bodies is not None
+    middle = [body[..., :2].mean((1, 2)) for body in (full.bodies, small.bodies)]
+    assert (middle[0] - middle[1]).abs().max() < 0.3  # where they stood is where they stand
+    lengths = [(b[..., 2:] - b[..., :2]).norm(dim=-1) for b in (full.bodies, small.bodies)]
+    ratio = (lengths[1] / lengths[0])[:, 0, 0]
+    torch.testing.assert_close(ratio, small.body_scale)
+    assert 0.25 <= ratio.min() < 0.3
+    assert 0.95 < ratio.max() <= 1.0
+    assert bool((full.body_scale == 1).all())
+
+
+def test_small_bodies_take_fewer_pixels():
+    alike = dataclasses.replace(PLAIN, families=("limbs",), contrast=1.0)
+    still = dataclasses.replace(alike, body_size=0.25)
+    moved = [
+        (clips.diff(dim=2).abs().amax(1) > 20).float().mean()
+        for clips in (ProceduralVideo(s, seed=0).batch(0, 40).clips.float() for s in (alike, still))
+    ]
+    assert moved[1] < 0.75 * moved[0]

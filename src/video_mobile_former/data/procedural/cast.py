@@ -41,6 +41,8 @@ class Cast:
     """(n,) how many of the actors are there."""
     view: Tensor
     """(n, F, 4): shift x, y of what is seen, log zoom, roll clockwise in radians."""
+    body_scale: Tensor
+    """(n,) how large a stick body is to be, 1 at most."""
     wraps: bool = True
     bodies: Tensor | None = None
     """(n, F, J, 2) joints of a stick body, or None."""
@@ -54,7 +56,7 @@ class Cast:
 
     def rows(self, chosen: Tensor) -> Cast:
         """The cast of some of the clips, before a family has moved it."""
-        names = ("xy", "angle", "size", "opacity", "glow", "count", "view")
+        names = ("xy", "angle", "size", "opacity", "glow", "count", "view", "body_scale")
         return dataclasses.replace(
             self, told={}, **{name: getattr(self, name)[chosen] for name in names}
         )
@@ -82,8 +84,15 @@ class Cast:
         self.xy += (way[:, :, None] * step[:, None])[:, None]
 
 
-def draw_cast(draws: Draws, num_frames: int, speed: float) -> Cast:
-    """Actors that stand still, before any class is known."""
+def draw_cast(draws: Draws, num_frames: int, speed: float, body_size: float = 1.0) -> Cast:
+    """Actors that stand still, before any class is known.
+
+    Args:
+        draws: n rows.
+        num_frames: Frames T of a clip.
+        speed: Factor on how far things go.
+        body_size: Least size of a stick body, as part of the full one.
+    """
     n, moments = len(draws), num_frames * SUBSTEPS
     places = draws.uniform(ACTORS, 2, low=-0.5, high=0.5)
     time = torch.arange(moments, device=places.device) / moments
@@ -102,4 +111,5 @@ def draw_cast(draws: Draws, num_frames: int, speed: float) -> Cast:
         glow=still(zeros),
         count=draws.whole(low=1, high=4),
         view=torch.zeros(n, moments, 4, device=places.device),
+        body_scale=draws.fork("bodies").uniform(low=body_size, high=1.0),
     )

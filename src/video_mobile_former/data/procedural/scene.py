@@ -76,12 +76,12 @@ def make_scene(
     for places, cast in casts:
         _add_actors(scene, places, cast)
         if cast.bodies is not None:
-            bodies.append((places, cast.bodies))
+            bodies.append((places, cast.bodies, cast.body_scale))
     there = (scene.opacity > 0).any(2)
     scene.sprites = _sprites(draws.fork("sprites"), bank, brightness, there, spec.contrast)
     if bodies:
-        clips = torch.cat([places for places, _ in bodies])
-        scene.bodies = _dressed(clips, torch.cat([b for _, b in bodies]), draws, brightness, spec)
+        clips, bones, scales = (torch.cat(parts) for parts in zip(*bodies, strict=True))
+        scene.bodies = _dressed(clips, bones, scales, draws, brightness, spec)
     return scene
 
 
@@ -173,7 +173,12 @@ def _add_blip(scene: Scene, draws: Draws, spec: ProceduralSpec) -> None:
 
 
 def _dressed(
-    clips: Tensor, bones: Tensor, draws: Draws, brightness: Tensor, spec: ProceduralSpec
+    clips: Tensor,
+    bones: Tensor,
+    scales: Tensor,
+    draws: Draws,
+    brightness: Tensor,
+    spec: ProceduralSpec,
 ) -> Bodies:
     """Bodies with colours and thickness; torso thicker, a round head."""
     mine = draws.rows(clips).fork("bodies")
@@ -181,4 +186,5 @@ def _dressed(
     shared = draw_colours(mine, 1, brightness[clips], spec.contrast)[:, :, 0]
     colours = torch.lerp(shared, colours, mine.uniform(1, 1)).clamp(0, 1)
     build = F.pad(torch.tensor([1.6, 2.3], device=clips.device), (0, BONES - 2), value=1.0)
-    return Bodies(clips, bones, mine.uniform(1, low=0.02, high=0.03) * build, colours)
+    thickness = mine.uniform(1, low=0.02, high=0.03) * build * scales[:, None]
+    return Bodies(clips, bones, thickness, colours)

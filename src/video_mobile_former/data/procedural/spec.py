@@ -58,6 +58,7 @@ class ProceduralSpec:
         illumination: How much the light changes, 0 to 1.
         contrast: How much objects differ from the background in brightness, 0 to 1.
         speed: Factor on how far things go, 0.25 to 2; less is harder.
+        body_size: Stick bodies are so large or larger, as part of their full size, 0.25 to 1.
 
     Raises:
         UserError: If a value is out of its range.
@@ -74,6 +75,7 @@ class ProceduralSpec:
     illumination: float = 0.5
     contrast: float = 0.6
     speed: float = 1.0
+    body_size: float = 1.0
 
     def __post_init__(self) -> None:
         names = tuple(self.families)
@@ -90,6 +92,7 @@ class ProceduralSpec:
         for name in (*_SHARES, "contrast"):
             _check_range(name, getattr(self, name), 0.0, 1.0)
         _check_range("speed", self.speed, 0.25, 2.0)
+        _check_range("body_size", self.body_size, 0.25, 1.0)
 
     def to_dict(self) -> dict[str, Any]:
         """The values as JSON has them."""

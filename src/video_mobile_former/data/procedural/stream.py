@@ -91,7 +91,8 @@ class ProceduralVideo:
             frozen: As in :meth:`batch`.
         """
         draws = Draws.of(self.seed, index, places)
-        still = draw_cast(draws.fork("cast"), self.spec.num_frames, self.spec.speed)
+        spec = self.spec
+        still = draw_cast(draws.fork("cast"), spec.num_frames, spec.speed, spec.body_size)
         casts = [
             (rows, self._cast(label, still.rows(rows), draws.rows(rows)), self.class_family[label])
             for label in labels.unique().tolist()

@@ -121,7 +121,7 @@ def _person(move: Callable[[_Beat], Pose], *, once: bool = False) -> Act:
             del cast.told["cycles"]
         bones = person(move(beat), draws.uniform(1, 1, 1, low=0.85, high=1.2))
         bones[..., ::2] *= draws.sign(1, 1, 1)  # facing left or right
-        cast.bodies = bones + _place(draws)
+        _place(cast, bones, draws)
 
     return act
 
@@ -131,18 +131,20 @@ def _wriggle(cast: Cast, draws: Draws) -> None:
     beat = _beat(cast, draws)
     turns = beat.time * draws.uniform(1, low=1.0, high=1.9) * draws.sign(1) + draws.uniform(1)
     cast.tell("cycles", (turns[:, -1] - turns[:, 0]).abs())
-    cast.bodies = chain(2 * torch.pi * turns, draws) + _place(draws)
+    _place(cast, chain(2 * torch.pi * turns, draws), draws)
 
 
 def _curl(cast: Cast, draws: Draws) -> None:
     cast.only(0)
     closing = eased(cast.time[None], 0.05, 0.95)
     bend = draws.sign(1) * torch.lerp(torch.full_like(closing, 0.05), closing * 0 + 0.62, closing)
-    cast.bodies = chain(None, draws, bend=bend) + _place(draws)
+    _place(cast, chain(None, draws, bend=bend), draws)
 
 
-def _place(draws: Draws) -> Tensor:
-    return draws.uniform(1, 1, 2, low=-0.15, high=0.15).repeat(1, 1, 1, 2)
+def _place(cast: Cast, bones: Tensor, draws: Draws) -> None:
+    """Let a body, with its own way and size, be somewhere around the centre."""
+    place = draws.uniform(1, 1, 2, low=-0.15, high=0.15).repeat(1, 1, 1, 2)
+    cast.bodies = bones * cast.body_scale[:, None, None, None] + place
 
 
 CLASSES: Classes = {
