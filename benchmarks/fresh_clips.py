@@ -25,10 +25,11 @@ from torch import Tensor
 
 from video_mobile_former import load_checkpoint
 from video_mobile_former.console import track
-from video_mobile_former.data.procedural import ProceduralSpec, ProceduralVideo
+from video_mobile_former.data.procedural import FAMILIES, ProceduralSpec, ProceduralVideo
 from video_mobile_former.data.transforms import normalize
 from video_mobile_former.evaluation.metrics import wilson_interval
 from video_mobile_former.profiling.cost import count_macs, count_parameters
+from video_mobile_former.training.recipe import recipe_from_dict
 
 TEST_SEED = 77_000
 """Neither training (a hash of the recipe's seed) nor ``benchmarks/accuracy`` draws from it."""
@@ -57,10 +58,15 @@ def test(name: str, run: Path, clips: int) -> dict[str, Any]:
     """One row of the result."""
     model: Any = load_checkpoint(run / "last")
     training = model.info["training"]
-    pretrain = training["recipe"]["pretrain"]
-    spec = ProceduralSpec(num_frames=model.clip.num_frames, size=model.clip.crop_size)
-    if pretrain["families"]:
-        spec = ProceduralSpec(tuple(pretrain["families"]), spec.num_frames, spec.size)
+    pretrain = recipe_from_dict(training["recipe"]).pretrain
+    spec = ProceduralSpec.from_dict(
+        {
+            "families": pretrain.families or FAMILIES,
+            "num_frames": model.clip.num_frames,
+            "size": model.clip.crop_size,
+            **pretrain.drawn_with(),
+        }
+    )
     video = ProceduralVideo(spec, seed=TEST_SEED)
     if model.class_names != video.class_names:
         sys.exit(f"{run}: its classes are not those of the generator")

@@ -33,12 +33,19 @@ class Schedule:
     augment: AugmentRecipe
 
 
-def schedule_of(task: Task, epochs: int) -> Schedule:
-    """The defaults of ``vmf train`` for real clips, the recipe ``demo`` for drawn ones."""
+def schedule_of(task: Task, epochs: int, lr: float | None = None) -> Schedule:
+    """The defaults of ``vmf train`` for real clips, the recipe ``demo`` for drawn ones.
+
+    Args:
+        task: The clips.
+        epochs: Passes over them.
+        lr: Highest rate, in place of theirs.
+    """
     if task.families is None:
-        return Schedule(epochs, 16, OptimRecipe(), AugmentRecipe(horizontal_flip=task.flips))
+        real = OptimRecipe(lr=lr or OptimRecipe().lr)
+        return Schedule(epochs, 16, real, AugmentRecipe(horizontal_flip=task.flips))
     optim = OptimRecipe(
-        lr=3e-3,
+        lr=lr or 3e-3,
         betas=(0.9, 0.99),
         weight_decay=0.01,
         label_smoothing=0.0,

@@ -15,7 +15,7 @@ from video_mobile_former.console import say
 from video_mobile_former.profiling.machine import processor_name
 
 RESULTS = Path(__file__).parent / "results"
-KEY = ("row", "data", "seed", "epochs", "clips", "device", "generator")
+KEY = ("row", "data", "seed", "epochs", "clips", "device", "generator", "lr")
 """What tells runs apart; a run that is there already is not repeated."""
 
 

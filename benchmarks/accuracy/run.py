@@ -78,6 +78,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--procedural_epochs", type=int, default=6)
     parser.add_argument("--train_clips", type=int, default=2048, help="procedural ones")
     parser.add_argument("--test_clips", type=int, default=768, help="procedural ones")
+    parser.add_argument("--lr", type=float, help="in place of the rates of schedule_of, for all")
     parser.add_argument("--work", type=Path, default=Path("runs/accuracy"), help="drawn clips")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--minutes", type=float, help="begin no run that would end later")
@@ -106,6 +107,7 @@ def describe(entry: Entry, data: str, seed: int, args: argparse.Namespace) -> di
         "clips": args.train_clips if drawn else None,
         "test_clips": args.test_clips if drawn else None,
         "generator": GENERATOR if drawn else None,
+        "lr": args.lr,
         "model": entry.model,
         "options": entry.options,
         "num_frames": entry.num_frames,
@@ -133,7 +135,8 @@ def run_one(
     path: Path, entry: Entry, task: Task, about: dict[str, Any], args: argparse.Namespace
 ) -> None:
     cost = entry.cost(len(task.class_names))
-    found = train(entry, task, schedule_of(task, about["epochs"]), about["seed"], args.device)
+    schedule = schedule_of(task, about["epochs"], args.lr)
+    found = train(entry, task, schedule, about["seed"], args.device)
     record.add(path, {**about, **cost, "views": 1, "test_clips": len(task.test), **found})
     say(
         f"{task.name} · {entry.row} · seed {about['seed']}: top-1 {found['top1']:.1%}, "

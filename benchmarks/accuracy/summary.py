@@ -36,6 +36,7 @@ def main() -> None:
         for run in record.read(file):
             clips = "" if run["clips"] is None else f", {run['clips']} training clips"
             clips += f", generator {run['generator']}" if run.get("generator") else ""
+            clips += f", rate {run['lr']:g}" if run.get("lr") else ""
             title = f"{file.stem}: {run['data']}, {run['epochs']} epochs{clips}"
             groups.setdefault(title, []).append(run)
     for title, runs in groups.items():

@@ -124,9 +124,15 @@ def test_what_the_package_holds_is_small_and_whole() -> None:
             assert json.dumps(weights_card(name, kind))
 
 
-def test_those_of_the_package_tell_motions_apart_with_a_line_through_their_features() -> None:
-    assert shipped_weights.shipped_weights() == {"procedural": ("vmf_500m",)}
-    card = weights_card("vmf_500m", "procedural")
+def test_the_package_has_them_for_two_models() -> None:
+    assert shipped_weights.shipped_weights() == {"procedural": ("vmf_1g", "vmf_500m")}
+
+
+@pytest.mark.parametrize("name", ["vmf_500m", "vmf_1g"])
+def test_those_of_the_package_tell_motions_apart_with_a_line_through_their_features(
+    name: str,
+) -> None:
+    card = weights_card(name, "procedural")
     assert card["license"] == "Apache-2.0"
     spec = ProceduralSpec(families=("order",), num_frames=8, size=64)
     # A seed of neither the training nor the validation of the run.
@@ -134,7 +140,7 @@ def test_those_of_the_package_tell_motions_apart_with_a_line_through_their_featu
     right = {}
     for weights in ("procedural", None):
         torch.manual_seed(0)
-        model: Any = create_model("vmf_500m", 2, weights=weights, num_frames=8, crop_size=64).eval()
+        model: Any = create_model(name, 2, weights=weights, num_frames=8, crop_size=64).eval()
         seen: list[torch.Tensor] = []
         model.classifier.register_forward_pre_hook(lambda _, x, seen=seen: seen.append(x[0]))
         with torch.no_grad():
