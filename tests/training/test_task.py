@@ -193,6 +193,23 @@ def test_with_fp16_the_true_gradient_is_limited(
     assert weight.grad.norm().item() == pytest.approx(1.0, rel=1e-4)
 
 
+@pytest.mark.parametrize(("clip", "norm"), [(1.0, 60.0), (0.1, 60.0), (4.0, 240.0)])
+def test_gradients_that_stay_long_are_told_once(
+    small_recipe: Make, clip: float, norm: float
+) -> None:
+    watch = GradientWatch(small_recipe(optim__gradient_clip=clip))
+    one_in_three = [watch.check(norm if i % 3 else 2.0, i, list) for i in range(30)]
+    assert not any(one_in_three), "too few steps to tell"
+    told = [watch.check(norm, i, list) for i in range(30, 130)]
+    (text,) = filter(None, told)
+    assert "50 times as long as it is cut to" in text
+    assert "try a lower --optim.lr" in text
+    calm = GradientWatch(small_recipe(optim__gradient_clip=clip))
+    assert not any(calm.check(norm if i % 2 else 0.8 * norm, i, list) for i in range(200))
+    never = GradientWatch(small_recipe(optim__gradient_clip=None))
+    assert not any(never.check(1e9, i, list) for i in range(200))
+
+
 def test_overflow_in_fp16_leaves_a_step_out_and_is_no_divergence(
     task: VideoTask, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ enters it; by then activations have overflowed, and with them running statistics
 from __future__ import annotations
 
 import math
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from .recipe_fields import Recipe
 
 MAX_OVERFLOWS = 20
 """Steps in a row that the fp16 scaler may leave out: its scale, 65,536 at first, is then < 1."""
+LONG_GRADIENT = 50.0
+"""Times the norm that gradients are cut to, or 1 if that is more. Runs that learn stay below 10."""
+_STEPS_WATCHED = 64
 _CLIPS_NAMED = 16
 
 
@@ -58,8 +62,9 @@ class GradientWatch:
     def __init__(self, recipe: Recipe):
         self.recipe = recipe
         self.overflows = 0
+        self._long: deque[bool] | None = deque(maxlen=_STEPS_WATCHED)
 
-    def check(self, norm: float, step: int, clips: Callable[[], list[str]]) -> None:
+    def check(self, norm: float, step: int, clips: Callable[[], list[str]]) -> str | None:
         """Take note of the norm of one step.
 
         Args:
@@ -67,21 +72,39 @@ class GradientWatch:
             step: Of the optimiser, from 1.
             clips: Gives the names of the last batch.
 
+        Returns:
+            Once, what a person should be told of a run that cutting gradients keeps finite: it
+            may learn nothing for hours.
+
         Raises:
             UserError: If it is not finite; in fp16 only if that goes on for too long.
         """
         if math.isfinite(norm):
             self.overflows = 0
-            return
+            return self._warning(norm, step)
         self.overflows += 1
         again = ""
         if self.recipe.train.precision == "fp16":
             if self.overflows < MAX_OVERFLOWS:
-                return
+                return None
             again = f", for the {MAX_OVERFLOWS}th step in a row and at every scale of the loss"
         raise SharedError(
             f"step {step}: the gradient's norm is {norm}{again}, last on {named(clips())}; "
             + advice(self.recipe)
+        )
+
+    def _warning(self, norm: float, step: int) -> str | None:
+        limit = self.recipe.optim.gradient_clip
+        if limit is None or self._long is None:
+            return None
+        self._long.append(norm > LONG_GRADIENT * max(limit, 1.0))
+        if sum(self._long) <= _STEPS_WATCHED // 2:
+            return None
+        self._long = None
+        return (
+            f"step {step}: for most of the last {_STEPS_WATCHED} steps the gradient was more than "
+            f"{LONG_GRADIENT:g} times as long as it is cut to (now {norm:.0f}). If the loss does "
+            f"not fall, {advice(self.recipe)}"
         )
 
 

@@ -19,6 +19,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from ..console import say
 from ..data.dataset import Batch
 from .batches import EpochBatches, TrainLoader
 from .distill import Teacher
@@ -274,7 +275,9 @@ class VideoTask(pl.LightningModule):
         norm = nn.utils.clip_grad_norm_(parameters, math.inf if limit is None else limit)
         self.grad_norm = norm.item()
         names = functools.partial(self._names, self._last_indices)
-        self._gradients.check(self.grad_norm, self.position.step + 1, names)
+        told = self._gradients.check(self.grad_norm, self.position.step + 1, names)
+        if told and self.trainer.is_global_zero:
+            say(told)
 
     def advance(self) -> bool:
         """Move past the batch just trained on.
