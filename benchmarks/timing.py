@@ -42,15 +42,22 @@ def describe_run() -> dict[str, Any]:
     }
 
 
-def write_result(name: str, rows: list[dict[str, Any]], **extra: Any) -> None:
-    """Store rows with the machine and the command in ``benchmarks/results``."""
+def write_result(name: str, rows: list[dict[str, Any]], *, about: str = "", **extra: Any) -> None:
+    """Store rows with the machine and the command in ``benchmarks/results``.
+
+    Args:
+        name: The script's, without ``.py``.
+        rows: One dictionary each.
+        about: Tells runs of one day apart, in the file's name.
+        extra: What else the file is to say.
+    """
     record = {
         **describe_run(),
         "command": "python " + " ".join([f"benchmarks/{name}.py", *sys.argv[1:]]),
         **extra,
         "rows": rows,
     }
-    path = RESULTS / f"{name}-{record['date']}.json"
+    path = RESULTS / f"{name}{about and '-'}{about}-{record['date']}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(record, indent=2) + "\n")
     print(f"written: {path.relative_to(RESULTS.parents[1])}", file=sys.stderr)

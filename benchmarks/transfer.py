@@ -245,7 +245,9 @@ def main() -> None:
             f"{line['data']:18}{line['clips_per_class']!s:>5} a class  {line['method']:30}"
             f"{line['mean_top1']:7.3f} ± {spread}  ({line['seeds']} seeds)"
         )
-    write_result("transfer", rows, summary=summary, split=args.split, epochs=args.epochs, views=1)
+    about = f"{args.model}-{args.split}"
+    facts = {"summary": summary, "split": args.split, "epochs": args.epochs, "views": 1}
+    write_result("transfer", rows, about=about, **facts)
 
 
 if __name__ == "__main__":
