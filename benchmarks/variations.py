@@ -117,7 +117,8 @@ def main() -> None:
         write_json(args.work / "rows.json", rows)
         say(f"{name}: {json.dumps(more)}")
     print(table(rows))
-    write_result("variations", rows, split="halves", epochs=args.epochs, views=1)
+    facts = {"split": "halves", "epochs": args.epochs, "views": 1}
+    write_result("variations", rows, about=args.model, **facts)
 
 
 if __name__ == "__main__":
