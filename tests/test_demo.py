@@ -29,7 +29,8 @@ def test_a_wrong_seed_is_refused_before_anything_is_drawn(
     assert not (tmp_path / "demo").exists()
 
 
-@pytest.mark.parametrize("times", [1, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("times", [1, 2])
 def test_demo_runs_and_runs_again(tmp_path: Path, times: int) -> None:
     for _ in range(times):
         result = run_demo(tmp_path / "demo", scenes=FEW, epochs=1)

@@ -170,6 +170,7 @@ def test_sizes(tmp_path: Path):
             assert (found.int() - expected.int()).abs().float().mean() < 4
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("never_pyav")
 def test_clips_from_worker_processes(tmp_path: Path):
     clips = tuple(

@@ -58,6 +58,7 @@ times = st.none() | st.floats(0, 5)
 @given(st.lists(st.tuples(parts, times), min_size=1, max_size=12))
 @example([("x.mp4/y", None), ("x", None)])
 @example([("n" * 400, None), ("n" * 401, None)])
+@example([(": ./:", None)])
 def test_names_are_safe_and_all_different(named: list[tuple[str, float | None]]):
     names = output_names([clip(name, start) for name, start in named], ".mp4")
     assert len({name.casefold() for name in names}) == len(named)

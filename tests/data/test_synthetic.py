@@ -213,6 +213,7 @@ def many_clips() -> Tensor:
     )  # (N, 8, T, 3, S, S)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frame", [0, 3, 5])
 def test_probe_on_one_frame_is_at_chance(many_clips: Tensor, frame: int) -> None:
     features = statistics(many_clips[:, :, frame].flatten(0, 1)).unflatten(0, (-1, len(MOTIONS)))

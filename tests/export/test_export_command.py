@@ -95,6 +95,7 @@ def test_wrong_input_is_one_line(words, message, checkpoint, tmp_path, capsys, m
     assert sorted(tmp_path.iterdir()) == before
 
 
+@pytest.mark.slow
 def test_an_artefact_is_not_exported_again(artifacts, tmp_path, capsys):
     path = artifacts(target="onnx").path
     assert main(["export", str(path), "--to", "torch", "--out", str(tmp_path / "m.pt2")]) == 2

@@ -128,7 +128,7 @@ def test_the_package_has_them_for_two_models() -> None:
     assert shipped_weights.shipped_weights() == {"procedural": ("vmf_1g", "vmf_500m")}
 
 
-@pytest.mark.parametrize("name", ["vmf_500m", "vmf_1g"])
+@pytest.mark.parametrize("name", ["vmf_500m", pytest.param("vmf_1g", marks=pytest.mark.slow)])
 def test_those_of_the_package_tell_motions_apart_with_a_line_through_their_features(
     name: str,
 ) -> None:

@@ -70,6 +70,7 @@ def test_the_defaults_are_the_network_of_the_paper() -> None:
     assert unusual_options({"num_tokens": 0, "bridges": "to_tokens"}) == {}
 
 
+@pytest.mark.slow
 def test_each_option_leaves_out_what_it_says() -> None:
     def kinds(model: torch.nn.Module, kind: type) -> int:
         return sum(isinstance(module, kind) for module in model.modules())

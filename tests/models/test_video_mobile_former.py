@@ -240,6 +240,7 @@ def test_order_of_frames_matters_only_with_temporal_kernels() -> None:
         assert (full(x) - full(x.flip(2))).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["volume", "frames"])
 def test_torch_export_agrees(form: str) -> None:
     model = small(form=form).eval().fuse()

@@ -18,6 +18,7 @@ from video_mobile_former.training.recipe import Recipe
 Make = Callable[..., Recipe]
 
 
+@pytest.mark.slow
 def test_the_curve_is_that_of_plain_code(
     small_recipe: Make,
     read_metrics: Callable[[Any], list[dict[str, str]]],

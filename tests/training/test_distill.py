@@ -261,6 +261,7 @@ def test_values_out_of_range_are_named(
         small_recipe(**values)
 
 
+@pytest.mark.slow
 def test_training_with_a_teacher_resumes(
     small_recipe: Make, tmp_path: Path, read_metrics: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -172,6 +172,7 @@ def test_without_validation_and_average(small_recipe: Make, read_metrics: Read) 
         assert torch.equal(saved[key], value)
 
 
+@pytest.mark.slow
 def test_bf16_trains(trained: Any, small_recipe: Make, read_metrics: Read) -> None:
     recipe = small_recipe(train__precision="bf16", train__epochs=1)
     fit(recipe)

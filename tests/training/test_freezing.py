@@ -78,6 +78,7 @@ def test_all_epochs_frozen_is_a_linear_classifier(optimizer: str, small_recipe: 
     assert _changed(_start(recipe), last) == {"classifier.weight", "classifier.bias"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [2, 3, 5])
 def test_a_crash_costs_only_time(
     step: int, small_recipe: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

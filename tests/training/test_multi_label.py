@@ -102,6 +102,7 @@ def test_what_the_recipe_may_not_ask_for(
         assert not Path(recipe.out).exists()
 
 
+@pytest.mark.slow
 def test_weights_and_other_losses_change_the_curve_of_one_class_a_clip(
     small_recipe: Make, read_metrics: Read, tmp_path: Path
 ) -> None:

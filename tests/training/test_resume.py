@@ -88,6 +88,7 @@ def _same(one: Path, other: Path, read: Read) -> None:
         assert all(torch.equal(a[key], b[key]) for key in a)
 
 
+@pytest.mark.slow
 def test_clips_are_changed_by_workers_as_on_the_device(
     small_recipe: Make, unbroken: Path, read_metrics: Read
 ) -> None:
@@ -96,10 +97,8 @@ def test_clips_are_changed_by_workers_as_on_the_device(
     _same(Path(str(recipe.out)), unbroken, read_metrics)
 
 
-@pytest.mark.parametrize(
-    "step",
-    [2, *(pytest.param(step, marks=pytest.mark.slow) for step in (3, 4, 5))],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("step", [2, 3, 4, 5])
 def test_a_crash_costs_only_time(
     step: int,
     small_recipe: Make,
@@ -179,6 +178,7 @@ def test_stopped_in_the_last_validation(
     _same(Path(str(recipe.out)), unbroken, read_metrics)
 
 
+@pytest.mark.slow
 def test_momentum_and_rates_of_layers_go_on(
     small_recipe: Make,
     read_metrics: Read,

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from .table import Clip
 
 _UNSAFE = re.compile(r'[<>:"|?*\\\x00-\x1f\x7f]')
+_END = re.compile(r"[\s.]+$")
+"""What Windows takes off the end of a name."""
 _LONGEST = 120
 """Bytes of one part of a path; file systems take 255, and endings are to be added."""
 
@@ -72,7 +74,7 @@ def _safe(part: str) -> str:
     text = "".join(char if char.isprintable() else "_" for char in text)
     while len(text.encode()) > _LONGEST:
         text = text[:-1]
-    text = text.strip().rstrip(".")
+    text = _END.sub("", text.strip())
     return f"_{text[1:]}" if text[:1] in ("", ".", "~", "-") else text
 
 

@@ -39,6 +39,7 @@ def clips(count: int = COUNT) -> torch.Tensor:
     return fine.to(torch.uint8).view(count, 3, 3, SIZE, SIZE)
 
 
+@pytest.mark.slow
 def test_one_by_one_and_as_a_batch() -> None:
     batch, drawn = clips(), draw()
     assert len(drawn.operations.unique()) == len(OPERATIONS)

@@ -53,6 +53,7 @@ def test_one_frame_is_a_clip():
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_nothing_but_simple_operators_of_rank_four_is_left():
     graph = lower(settled_model("vmf_500m"), form="frames", num_frames=4)
     assert isinstance(graph, FramesNet)
