@@ -120,6 +120,8 @@ def test_kept_runs_are_not_repeated_and_a_cut_line_is_left_out(
     runs = benchmark.record.read(path)
     assert "line 3: cut off" in capsys.readouterr().err
     assert [benchmark.record.key_of(run)[0] for run in runs] == ["vmf (1g)", "X3D (1g)"]
+    other = benchmark.record.key_of({**runs[0], "lr": 1e-3})
+    assert other != benchmark.record.key_of(runs[0]), "another rate is another run"
     assert runs[0]["processor"]
     assert runs[0]["torch"] == torch.__version__
     benchmark.record.add(path, made_up("light CNN (1g)", 0, 0.8, 4.0))

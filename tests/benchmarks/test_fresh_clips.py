@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from video_mobile_former import create_model
+from video_mobile_former import create_model, load_checkpoint
 from video_mobile_former.data.procedural import ProceduralSpec, ProceduralVideo
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
@@ -66,6 +66,23 @@ def test_a_run_is_tested_family_by_family_and_drawn(
     ]
     benchmark.draw([row, {**row, "name": "again"}], tmp_path / "a.png")
     assert (tmp_path / "a.png").stat().st_size > 5000
+
+
+def test_clips_are_drawn_as_the_run_drew_them(
+    benchmark: Any, run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model: Any = load_checkpoint(run / "last")
+    model.info["training"]["recipe"]["pretrain"]["drawing"] = ["speed=0.5"]
+    model.save_pretrained(run / "last")
+    seen: list[ProceduralSpec] = []
+
+    def nothing(_: Any, video: ProceduralVideo, clips: int) -> tuple[torch.Tensor, torch.Tensor]:
+        seen.append(video.spec)
+        return torch.ones(clips, dtype=torch.bool), torch.zeros(clips, dtype=torch.long)
+
+    monkeypatch.setattr(benchmark, "right_ones", nothing)
+    benchmark.test("slow", run, 4)
+    assert [(spec.speed, spec.families) for spec in seen] == [(0.5, ("long_range",))]
 
 
 def test_what_is_no_run_is_said(

@@ -3,7 +3,7 @@ from __future__ import annotations
 import dataclasses
 import types
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -30,6 +30,7 @@ class _Trainer:
     world_size = 1
     global_rank = 0
     global_step = 0
+    is_global_zero = True
 
 
 @pytest.fixture
@@ -208,6 +209,20 @@ def test_gradients_that_stay_long_are_told_once(
     assert not any(calm.check(norm if i % 2 else 0.8 * norm, i, list) for i in range(200))
     never = GradientWatch(small_recipe(optim__gradient_clip=None))
     assert not any(never.check(1e9, i, list) for i in range(200))
+
+
+def test_long_gradients_are_told_to_the_person(
+    task: VideoTask, capsys: pytest.CaptureFixture[str]
+) -> None:
+    task._last_indices = torch.tensor([0, 3])
+    made: Any = task.configure_optimizers()
+    for _ in range(70):
+        for parameter in task.model.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        task.configure_gradient_clipping(made)
+    assert task.grad_norm > 1000
+    said = capsys.readouterr().err
+    assert said.count("the gradient was more than 50 times as long") == 1
 
 
 def test_overflow_in_fp16_leaves_a_step_out_and_is_no_divergence(

@@ -243,4 +243,4 @@ def test_small_bodies_take_fewer_pixels():
         (clips.diff(dim=2).abs().amax(1) > 20).float().mean()
         for clips in (ProceduralVideo(s, seed=0).batch(0, 40).clips.float() for s in (alike, still))
     ]
-    assert moved[1] < 0.75 * moved[0]
+    assert moved[1] < 0.6 * moved[0], "limbs are thinner too, not only shorter"
