@@ -98,6 +98,7 @@ def test_evaluate_then_predict(
     assert max(map(len, out.splitlines())) <= 80
 
 
+@pytest.mark.slow
 def test_compare_models_and_reports(
     trained: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -191,6 +192,7 @@ def test_a_format_of_its_own_in_a_recipe(
     assert config["class_names"] == names.read_text().split()
 
 
+@pytest.mark.slow
 def test_evaluate_a_format_of_its_own(
     trained: Path, clips: Path, plain_lists: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

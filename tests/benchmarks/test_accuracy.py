@@ -86,6 +86,7 @@ def test_frames_are_drawn_from_equal_segments(benchmark: Any) -> None:
     assert all(len(column.unique()) >= 3 for column in drawn.T)
 
 
+@pytest.mark.slow
 def test_a_run_learns_and_is_the_same_again(benchmark: Any) -> None:
     task = bright_or_dark(benchmark)
     entry = benchmark.networks.Entry("small", "vmf_500m", 2, 32)

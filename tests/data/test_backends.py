@@ -120,6 +120,7 @@ def test_parts_and_ranges_of_files(tmp_path: Path):
 DIFFER = {"h264_10bits.mp4"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("torchcodec")
 def test_samples(shared_data: Path):
     compared = set()

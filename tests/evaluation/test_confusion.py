@@ -22,7 +22,9 @@ DARK = (8 / 255, 48 / 255, 107 / 255)  # the end of matplotlib's "Blues": a shar
 GREY = (0.88, 0.88, 0.88)
 
 
-@pytest.mark.parametrize("num_classes", [1, 2, 7, 24, 25, 101, 400])
+@pytest.mark.parametrize(
+    "num_classes", [1, 24, 25, 400, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 7, 101))]
+)
 def test_it_has_a_readable_size_for_any_number_of_classes(num_classes: int) -> None:
     picture = pixels(np.eye(num_classes, dtype=int) * 3)
     height, width, _ = picture.shape

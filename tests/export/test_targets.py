@@ -131,6 +131,7 @@ def test_what_stands_inside_is_what_stands_beside(quick, tmp_path):
     assert described["clip"]["mean"] == [0.4, 0.5, 0.6]
 
 
+@pytest.mark.slow
 def test_onnx_names_what_it_takes_and_gives(artifacts):
     onnx = pytest.importorskip("onnx")
     written = artifacts(target="onnx", batch="dynamic")

@@ -277,6 +277,7 @@ def test_mistakes_leave_an_old_run_alone(trained: Any, small_recipe: Make) -> No
         fit(small_recipe(out=None))
 
 
+@pytest.mark.slow
 def test_other_clips_in_the_same_place_are_not_the_same_run(
     small_recipe: Make, clips_csv: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

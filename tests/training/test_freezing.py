@@ -70,7 +70,10 @@ def test_the_head_learns_alone_and_then_everything(
     assert not {name for name in still if name.endswith(("weight", "running_mean"))}
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lamb"])
+@pytest.mark.parametrize(
+    "optimizer",
+    ["adamw", *(pytest.param(name, marks=pytest.mark.slow) for name in ("sgd", "lamb"))],
+)
 def test_all_epochs_frozen_is_a_linear_classifier(optimizer: str, small_recipe: Make) -> None:
     recipe = small_recipe(train__freeze_epochs=2, optim__optimizer=optimizer)
     fit(recipe)

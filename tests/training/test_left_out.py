@@ -24,7 +24,8 @@ from video_mobile_former.training.task import VideoTask
 Make = Callable[..., Recipe]
 
 
-@pytest.mark.parametrize("first", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("first", [True, False])
 def test_a_run_keeps_what_it_left_out(
     first: bool,
     small_recipe: Make,

@@ -115,6 +115,7 @@ def test_every_network_gives_what_it_needs(name: str) -> None:
     torch.testing.assert_close(hidden["volume"], hidden["frames"], atol=1e-4, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_what_is_hidden_can_be_learned() -> None:
     torch.manual_seed(0)
     model = create_model("vmf_500m", 2, num_frames=4, crop_size=64).train()

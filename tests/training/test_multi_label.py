@@ -24,6 +24,7 @@ Make = Callable[..., Recipe]
 Read = Callable[[Any], list[dict[str, str]]]
 
 
+@pytest.mark.slow
 def test_train_evaluate_predict(
     several: Make,
     several_csv: Path,

@@ -64,7 +64,12 @@ def patient(small_recipe: Make, clips_csv: Path, tmp_path: Path) -> Make:
 @pytest.mark.parametrize(
     ("by", "patience", "epochs", "best"),
     # The loss is best at the fifth epoch; one epoch of waiting ends it where nothing changes.
-    [("top1", 1, 4, 3), ("top1", 3, 6, 3), ("loss", 2, 7, 7), ("top1", 0, 7, 7)],
+    [
+        ("top1", 1, 4, 3),
+        pytest.param("top1", 3, 6, 3, marks=pytest.mark.slow),
+        ("loss", 2, 7, 7),
+        pytest.param("top1", 0, 7, 7, marks=pytest.mark.slow),
+    ],
 )
 def test_the_epoch_at_which_a_run_ends(
     by: str,
@@ -93,6 +98,7 @@ def test_the_epoch_at_which_a_run_ends(
     assert "this run is finished" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_resumed_run_counts_on(
     patient: Make, scores: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -200,7 +200,7 @@ _VALUES = {
 }
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=25)
 @given(values=st.fixed_dictionaries({}, optional=_VALUES))
 def test_saved_recipe_reads_back_equal(
     values: dict[str, Any], tmp_path_factory: pytest.TempPathFactory

@@ -137,6 +137,7 @@ def test_ctrl_c_saves_at_once(
     _same(Path(str(recipe.out)), unbroken, read_metrics)
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_validating(
     small_recipe: Make,
     unbroken: Path,
@@ -258,6 +259,7 @@ def test_tensorboard_forgets_what_was_done_twice(
     assert [event.step for event in board.Scalars("step/loss")] == [1, 2, 3, 4, 5, 6]
 
 
+@pytest.mark.slow
 def test_a_full_disk_leaves_the_earlier_state(
     small_recipe: Make, unbroken: Path, read_metrics: Read, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -298,6 +300,7 @@ def _wait_for_rows(metrics: Path, count: int, process: subprocess.Popen[bytes]) 
         time.sleep(0.01)
 
 
+@pytest.mark.slow
 def test_kill_9(small_recipe: Make, unbroken: Path, read_metrics: Read, tmp_path: Path) -> None:
     recipe = small_recipe(train__checkpoint_every_n_steps=1, data__num_workers=1, **HARD)
     save_recipe(recipe, tmp_path / "r.yaml")
