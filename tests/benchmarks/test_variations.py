@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from video_mobile_former.data.procedural import FAMILIES, ProceduralSpec, ProceduralVideo
 from video_mobile_former.training.recipe import recipe_from_cli
 
 
@@ -33,6 +34,9 @@ def test_each_variation_is_a_recipe_of_its_own(variations: Any) -> None:
     assert len(texts) == len(made)
     families = [made[name].pretrain.families for name in ("three families", "the other four")]
     assert len({*families[0], *families[1]}) == 7
+    fewer = ProceduralVideo(ProceduralSpec(classes=made["fewer classes"].pretrain.classes))
+    assert len(fewer.class_names) == 34
+    assert set(fewer.class_family) == set(FAMILIES)
 
 
 def test_the_table_has_a_line_a_variation_and_means_of_seeds(variations: Any) -> None:

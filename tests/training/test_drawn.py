@@ -165,6 +165,8 @@ def test_what_has_no_meaning_is_refused(drawn: Make) -> None:
         fit(drawn(pretrain__epoch_clips=4))
     with pytest.raises(UserError, match="family 'motoin' is unknown"):
         fit(drawn(pretrain__families=["motoin"]))
+    with pytest.raises(RecipeError, match="pretrain: no class 'wlk' in motion, order"):
+        fit(drawn(pretrain__classes=["wlk", "grow"]))
     with pytest.raises(RecipeError, match="unknown target 'sped'; did you mean speed"):
         fit(drawn(pretrain__target_weights=["sped=2"]))
     with pytest.raises(RecipeError, match="NAME=WEIGHT"):
@@ -205,9 +207,10 @@ def test_the_fingerprint_is_of_the_settings(drawn: Make) -> None:
             drawn(),
             drawn(pretrain__epoch_clips=24),
             drawn(pretrain__families=["order"]),
+            drawn(pretrain__classes=["grow", "shrink"]),
         )
     }
-    assert len(found) == 3
+    assert len(found) == 4
     assert _clips(drawn()).fingerprint() in found
 
 

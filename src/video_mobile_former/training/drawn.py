@@ -93,9 +93,9 @@ class DrawnClips:
     def drawing(self) -> ProceduralSpec:
         """The settings of the generator; only what the recipe says differs from its own."""
         pretrain = self.recipe.pretrain
-        families = pretrain.families or FAMILIES
+        names = {"families": pretrain.families or FAMILIES, "classes": pretrain.classes}
         own = {"num_frames": self.spec.num_frames, "size": self.spec.crop_size}
-        return ProceduralSpec.from_dict({"families": families, **own, **pretrain.drawn_with()})
+        return ProceduralSpec.from_dict({**names, **own, **pretrain.drawn_with()})
 
     def generator(self, part: int, device: torch.device | str = "cpu") -> ProceduralVideo:
         """The generator of the training (0) or validation (1) clips."""
@@ -105,7 +105,9 @@ class DrawnClips:
     def fingerprint(self) -> str:
         """A short text that changes when the classes, targets or settings of the clips do."""
         known = {name: [target.kind, target.width] for name, target in self.targets.items()}
-        about = [self.class_names, known, dataclasses.asdict(self.drawing), len(self)]
+        # Which classes is told by their names: runs from before they could be named go on.
+        drawing = {k: v for k, v in self.drawing.to_dict().items() if k != "classes"}
+        about = [self.class_names, known, drawing, len(self)]
         return hashlib.sha256(json.dumps([*about, self.val_clips]).encode()).hexdigest()[:16]
 
     def loaders(

@@ -25,6 +25,8 @@ class PretrainRecipe:
     """Drawn clips: how many, of other seeds, to validate on; 0 = train without validation."""
     families: tuple[str, ...] = ()
     """Drawn clips: families of motion to draw, such as [motion, order]; [] = all."""
+    classes: tuple[str, ...] = ()
+    """Drawn clips: only these classes of the families, such as [walk, jump]; [] = all."""
     drawing: tuple[str, ...] = ()
     """Drawn clips: what else is to differ, such as [body_size=0.4, speed=0.5]: shares, factors and
     their ranges as in ProceduralSpec."""

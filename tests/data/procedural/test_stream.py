@@ -1,6 +1,7 @@
 """Batches: functions of seed, number and place; classes in turn; single frames that say nothing."""
 
 import dataclasses
+import json
 
 import pytest
 import torch
@@ -67,6 +68,28 @@ def test_classes_come_in_turn():
     for turn in first.split(count):
         assert turn.sort().values.tolist() == list(range(count))
     assert not torch.equal(first, second)
+
+
+def test_some_classes_of_families_are_drawn_alone():
+    spec = dataclasses.replace(SMALL, families=("motion", "limbs"))
+    video = ProceduralVideo(dataclasses.replace(spec, classes=("walk", "move_up")), seed=4)
+    assert video.class_names == ("move_up", "walk")
+    assert video.class_family == ("motion", "limbs")
+    assert sorted(video.batch(0, 4).labels.tolist()) == [0, 0, 1, 1]
+    every = ProceduralVideo(spec, seed=4)
+    for k, name in enumerate(video.class_names):  # a class is drawn as it is among all
+        label = every.class_names.index(name)
+        alone, among = (
+            v.draw(0, torch.tensor([7]), torch.tensor([n])) for v, n in ((video, k), (every, label))
+        )
+        assert torch.equal(alone.clips, among.clips)
+    for classes, message in {
+        ("walk", "swing_vertical"): "no class 'swing_vertical' in motion, limbs",
+        ("walk", "jmp"): "did you mean 'jump'",
+        ("walk", "walk"): "at least two",
+    }.items():
+        with pytest.raises(UserError, match=message):
+            ProceduralVideo(dataclasses.replace(spec, classes=classes))
 
 
 @pytest.mark.parametrize("family", [*ALIKE, "interaction", "camera"])
@@ -140,7 +163,8 @@ def test_what_is_out_of_range_is_named(values: dict, word: str):
 
 
 def test_a_spec_goes_through_json():
-    spec = ProceduralSpec(families=("motion", "order"), size=64)
+    spec = ProceduralSpec(families=("motion", "order"), classes=("spin_clockwise", "grow"), size=64)
+    assert json.loads(json.dumps(spec.to_dict()))["classes"] == ["spin_clockwise", "grow"]
     assert ProceduralSpec.from_dict(spec.to_dict()) == spec
     with pytest.raises(UserError, match="colour"):
         ProceduralSpec.from_dict({"colour": 1})

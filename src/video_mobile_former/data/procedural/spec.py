@@ -45,6 +45,7 @@ class ProceduralSpec:
 
     Args:
         families: Names out of :data:`FAMILIES`; their classes are those of the clips.
+        classes: Only these classes of the families; () for all.
         num_frames: Frames T, at least 4. Motions cover the same way whatever T is; events need 8,
             see :data:`FRAMES_OF_EVENTS`.
         size: Height and width in pixels, 32 or more, even.
@@ -65,6 +66,7 @@ class ProceduralSpec:
     """
 
     families: tuple[str, ...] = FAMILIES
+    classes: tuple[str, ...] = ()
     num_frames: int = 8
     size: int = 112
     motion_blur: float = 0.15
@@ -80,6 +82,7 @@ class ProceduralSpec:
     def __post_init__(self) -> None:
         names = tuple(self.families)
         object.__setattr__(self, "families", names)  # a list, as JSON gives it, will do
+        object.__setattr__(self, "classes", tuple(self.classes))
         for name in names:
             if name not in FAMILIES:
                 raise UserError(f"family {name!r} is unknown{known_names(name, FAMILIES)}")
@@ -96,7 +99,8 @@ class ProceduralSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """The values as JSON has them."""
-        return {**dataclasses.asdict(self), "families": list(self.families)}
+        lists = {"families": list(self.families), "classes": list(self.classes)}
+        return {**dataclasses.asdict(self), **lists}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ProceduralSpec:

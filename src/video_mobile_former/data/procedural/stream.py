@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ...errors import UserError
+from ...errors import UserError, known_names
 from .cast import Cast, draw_cast
 from .draws import Draws
 from .families import TABLE
@@ -42,6 +42,9 @@ class ProceduralVideo:
         seed: Any whole number; other seeds give other clips.
         device: Where clips are drawn and come out.
 
+    Raises:
+        UserError: If the spec names a class that its families do not have, or a single one.
+
     Source: clips of drawn scenes as a source for pre-training, arXiv 2411.17584.
     """
 
@@ -51,7 +54,7 @@ class ProceduralVideo:
         self.spec = spec
         self.seed = seed
         self.device = torch.device(device)
-        pairs = [(name, f) for f in FAMILIES if f in spec.families for name in TABLE[f]]
+        pairs = _classes(spec)
         self.class_names: tuple[str, ...] = tuple(name for name, _ in pairs)
         self.class_family: tuple[str, ...] = tuple(family for _, family in pairs)
         self.targets: dict[str, Target] = dict(TARGETS)
@@ -129,3 +132,18 @@ class ProceduralVideo:
         if self._bank is None or self._bank[0] != number:
             self._bank = (number, Bank.draw(self.seed, number, self.device))
         return self._bank[1]
+
+
+def _classes(spec: ProceduralSpec) -> list[tuple[str, str]]:
+    """The classes of a spec, each with its family, in the order of their numbers."""
+    pairs = [(name, f) for f in FAMILIES if f in spec.families for name in TABLE[f]]
+    if not spec.classes:
+        return pairs
+    known = [name for name, _ in pairs]
+    for name in spec.classes:
+        if name not in known:
+            families = ", ".join(spec.families)
+            raise UserError(f"no class {name!r} in {families}{known_names(name, known)}")
+    if len(set(spec.classes)) < 2:
+        raise UserError(f"classes must name at least two, not {list(spec.classes)}")
+    return [pair for pair in pairs if pair[0] in spec.classes]
