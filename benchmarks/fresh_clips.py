@@ -25,10 +25,11 @@ from torch import Tensor
 
 from video_mobile_former import load_checkpoint
 from video_mobile_former.console import track
-from video_mobile_former.data.procedural import FAMILIES, ProceduralSpec, ProceduralVideo
+from video_mobile_former.data.procedural import ProceduralVideo
 from video_mobile_former.data.transforms import normalize
 from video_mobile_former.evaluation.metrics import wilson_interval
 from video_mobile_former.profiling.cost import count_macs, count_parameters
+from video_mobile_former.training.drawn import DrawnClips
 from video_mobile_former.training.recipe import recipe_from_dict
 
 TEST_SEED = 77_000
@@ -58,15 +59,9 @@ def test(name: str, run: Path, clips: int) -> dict[str, Any]:
     """One row of the result."""
     model: Any = load_checkpoint(run / "last")
     training = model.info["training"]
-    pretrain = recipe_from_dict(training["recipe"]).pretrain
-    spec = ProceduralSpec.from_dict(
-        {
-            "families": pretrain.families or FAMILIES,
-            "num_frames": model.clip.num_frames,
-            "size": model.clip.crop_size,
-            **pretrain.drawn_with(),
-        }
-    )
+    learned = DrawnClips(recipe_from_dict(training["recipe"]))
+    learned.spec = model.clip
+    spec = learned.drawing
     video = ProceduralVideo(spec, seed=TEST_SEED)
     if model.class_names != video.class_names:
         sys.exit(f"{run}: its classes are not those of the generator")

@@ -71,8 +71,12 @@ def test_a_run_is_tested_family_by_family_and_drawn(
 def test_clips_are_drawn_as_the_run_drew_them(
     benchmark: Any, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model: Any = load_checkpoint(run / "last")
-    model.info["training"]["recipe"]["pretrain"]["drawing"] = ["speed=0.5"]
+    wide: Any = load_checkpoint(run / "last")
+    named = wide.class_names[2:6]
+    model: Any = create_model("vmf_500m_cnn", len(named), num_frames=8, crop_size=32)
+    model.class_names, model.info = named, wide.info
+    pretrain = {"drawing": ["speed=0.5"], "classes": list(named)}
+    model.info["training"]["recipe"]["pretrain"] |= pretrain
     model.save_pretrained(run / "last")
     seen: list[ProceduralSpec] = []
 
@@ -82,7 +86,8 @@ def test_clips_are_drawn_as_the_run_drew_them(
 
     monkeypatch.setattr(benchmark, "right_ones", nothing)
     benchmark.test("slow", run, 4)
-    assert [(spec.speed, spec.families) for spec in seen] == [(0.5, ("long_range",))]
+    (spec,) = seen
+    assert (spec.speed, spec.families, spec.classes) == (0.5, ("long_range",), named)
 
 
 def test_what_is_no_run_is_said(

@@ -45,7 +45,6 @@ class ProceduralSpec:
 
     Args:
         families: Names out of :data:`FAMILIES`; their classes are those of the clips.
-        classes: Only these classes of the families; () for all.
         num_frames: Frames T, at least 4. Motions cover the same way whatever T is; events need 8,
             see :data:`FRAMES_OF_EVENTS`.
         size: Height and width in pixels, 32 or more, even.
@@ -60,13 +59,13 @@ class ProceduralSpec:
         contrast: How much objects differ from the background in brightness, 0 to 1.
         speed: Factor on how far things go, 0.25 to 2; less is harder.
         body_size: Stick bodies are so large or larger, as part of their full size, 0.25 to 1.
+        classes: Only these classes of the families; () for all.
 
     Raises:
         UserError: If a value is out of its range.
     """
 
     families: tuple[str, ...] = FAMILIES
-    classes: tuple[str, ...] = ()
     num_frames: int = 8
     size: int = 112
     motion_blur: float = 0.15
@@ -78,6 +77,7 @@ class ProceduralSpec:
     contrast: float = 0.6
     speed: float = 1.0
     body_size: float = 1.0
+    classes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         names = tuple(self.families)
