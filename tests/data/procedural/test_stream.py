@@ -164,6 +164,7 @@ def test_what_is_out_of_range_is_named(values: dict, word: str):
 
 def test_a_spec_goes_through_json():
     spec = ProceduralSpec(families=("motion", "order"), classes=("spin_clockwise", "grow"), size=64)
+    assert "classes" not in SMALL.to_dict()  # folders drawn before there was a choice go on
     assert json.loads(json.dumps(spec.to_dict()))["classes"] == ["spin_clockwise", "grow"]
     assert ProceduralSpec.from_dict(spec.to_dict()) == spec
     with pytest.raises(UserError, match="colour"):
