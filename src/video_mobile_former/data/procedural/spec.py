@@ -98,7 +98,7 @@ class ProceduralSpec:
         _check_range("body_size", self.body_size, 0.25, 1.0)
 
     def to_dict(self) -> dict[str, Any]:
-        """The values as JSON has them; no classes where all are drawn, as before there was a choice."""
+        """The values as JSON has them, without ``classes`` where all are drawn."""
         values = {**dataclasses.asdict(self), "families": list(self.families)}
         named = {"classes": list(values.pop("classes"))}
         return {**values, **(named if self.classes else {})}
