@@ -98,7 +98,10 @@ def write_sheet(path: Path) -> None:
     """All classes in small, in two columns."""
     columns = (FAMILIES[:4], FAMILIES[4:])
     pictures = [
-        [sheet(ProceduralVideo(ProceduralSpec(families=(f,), size=52), seed=7)) for f in families]
+        [
+            sheet(ProceduralVideo(ProceduralSpec(families=(f,), size=52), seed=7), f)
+            for f in families
+        ]
         for families in columns
     ]
     width = pictures[0][0].width

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from video_mobile_former.cli import main
 from video_mobile_former.data.index import load_index
@@ -21,6 +22,21 @@ def test_draws_a_data_set_and_sheets(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert sorted(result["classes"]) == sorted(index.class_names)
     assert result["clips"] == {"train": 12, "test": 6}
     assert len(index.clips) == 18
+
+
+def test_some_classes_of_families(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    words = ["data", "draw", "--classes", "walk", "cue_up", "jump", "--size", "32", "--sheet"]
+    words += ["--train", "1", "--test", "0", "--num_frames", "8"]
+    assert main([*words, "--json", "--out", str(tmp_path)]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["classes"] == ["walk", "jump", "cue_up"]
+    assert result["clips"] == {"train": 3}
+    assert len(load_index(result["index"]).clips) == 3
+    names = [Path(sheet).name for sheet in result["sheets"]]
+    assert names == ["sheet-limbs.png", "sheet-long_range.png"]
+    for name, rows in zip(names, (2, 1), strict=True):
+        with Image.open(tmp_path / name) as picture:
+            assert picture.height == rows * (32 + 2)  # a gap below each row
 
 
 def test_a_file_is_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -47,6 +63,12 @@ def test_events_need_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     [
         (["circus"], "family 'circus' is unknown; known: motion, camera, "),
         (["long"], "did you mean 'long_range'? Known: motion, "),
+        (["--classes", "walk", "jmp"], "limbs, long_range; did you mean 'jump'?\n"),
+        (
+            ["limbs", "--classes", "walk", "push"],
+            "no class 'push' in limbs; did you mean 'punch'? Known: walk, ",
+        ),
+        (["--classes", "walk"], "at least two"),
         (["--size", "33"], "size"),
         (["--train", "-1"], "fewer than 0"),
         (["--train", "0", "--test", "0"], "nothing to draw"),

@@ -22,6 +22,13 @@ def add_draw(commands: Any) -> None:
         "families", nargs="*", metavar="FAMILY", help="families of classes (default: all seven)"
     )
     parser.add_argument(
+        "--classes",
+        nargs="+",
+        default=(),
+        metavar="CLASS",
+        help="only these classes of them (default: all)",
+    )
+    parser.add_argument(
         "--out",
         required=True,
         help="folder to fill; an unfinished one goes on, clips drawn there with other options are "
@@ -63,13 +70,16 @@ def _draw(args: argparse.Namespace) -> int:
 
     spec = ProceduralSpec(
         families=tuple(args.families) or FAMILIES,
+        classes=tuple(args.classes),
         num_frames=args.num_frames,
         size=args.size,
         motion_blur=args.motion_blur,
         speed=args.speed,
     )
+    video = ProceduralVideo(spec)
+    names = video.class_names
     for family, needed in FRAMES_OF_EVENTS.items():
-        if family in spec.families and spec.num_frames < needed:
+        if family in video.class_family and spec.num_frames < needed:
             say(
                 f"{spec.num_frames} frames are too few to tell all classes of {family} apart: "
                 f"{needed} show every event"
@@ -80,7 +90,6 @@ def _draw(args: argparse.Namespace) -> int:
     counts = {split: count for split, count in counts.items() if count}
     if not counts and not args.sheet:
         raise UserError("nothing to draw: give --train, --val or --test, or --sheet")
-    names = ProceduralVideo(spec).class_names
     index = write_procedural(args.out, spec, counts, args.seed, fps=args.fps) if counts else None
     sheets = write_sheets(Path(args.out), spec, seed=args.seed) if args.sheet else []
     clips = {split: count * len(names) for split, count in counts.items()}

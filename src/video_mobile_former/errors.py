@@ -48,6 +48,8 @@ class RecipeError(UserError):
 def known_names(name: str, known: Iterable[str], *, cutoff: float = 0.4) -> str:
     """The end of a message that says a name is unknown: the nearest known one, and all of them.
 
+    More than forty are listed only where none is near.
+
     Args:
         name: What was typed.
         known: Names in lower case.
@@ -55,6 +57,8 @@ def known_names(name: str, known: Iterable[str], *, cutoff: float = 0.4) -> str:
     """
     known = list(known)
     near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=cutoff)
+    if near and len(known) > 40:
+        return f"; did you mean {near[0]!r}?"
     hint = f"; did you mean {near[0]!r}? Known: " if near else "; known: "
     return hint + ", ".join(known)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -38,24 +37,27 @@ def write_sheets(
     """
     check_folder(folder)
     written = []
-    for family in spec.families:
-        video = ProceduralVideo(dataclasses.replace(spec, families=(family,)), seed=seed)
+    video = ProceduralVideo(spec, seed=seed)
+    for family in dict.fromkeys(video.class_family):
         path = Path(folder) / f"sheet-{family}.png"
         with atomic_path(path) as temporary:
-            sheet(video, clips=clips).save(temporary)
+            sheet(video, family, clips=clips).save(temporary)
         written.append(path)
     return written
 
 
-def sheet(video: ProceduralVideo, *, clips: int = 1, most_frames: int = 8) -> Any:
-    """Draw the contact sheet of all classes of a source as a PIL picture."""
-    labels = torch.arange(len(video.class_names), device=video.device)
+def sheet(video: ProceduralVideo, family: str, *, clips: int = 1, most_frames: int = 8) -> Any:
+    """Draw the contact sheet of a source's classes of one family as a PIL picture."""
+    found = [k for k, owner in enumerate(video.class_family) if owner == family]
+    labels = torch.tensor(found, device=video.device)
     # A place for each row, so that no two rows show the same scene.
+    places = torch.arange(len(found), device=video.device)
     columns = [
-        video.draw(column, labels, labels).clips.permute(0, 2, 3, 4, 1).cpu()
+        video.draw(column, places, labels).clips.permute(0, 2, 3, 4, 1).cpu()
         for column in range(clips)
     ]
-    return _assembled(torch.stack(columns, 1), video.class_names, most_frames)
+    names = tuple(video.class_names[k] for k in found)
+    return _assembled(torch.stack(columns, 1), names, most_frames)
 
 
 def _assembled(rows: Tensor, names: tuple[str, ...], most_frames: int) -> Any:
