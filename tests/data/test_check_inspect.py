@@ -111,13 +111,14 @@ def test_a_header_that_promises_more(shared_data: Path):
 
 
 def test_frames_that_the_decoder_patches(tmp_path: Path):
-    path = write_video(tmp_path / "a.mp4", 60, gop=60, options={"crf": "5"})
+    # Looking ahead, x264 does not write the same bytes each time, and what is damaged differs.
+    fixed = {"crf": "5", "preset": "ultrafast"}
+    path = write_video(tmp_path / "a.mp4", 60, gop=60, options=fixed)
     data = bytearray(path.read_bytes())
     for place in range(len(data) // 3, len(data) * 2 // 3, 997):
         data[place] ^= 0xFF
     path.write_bytes(data)
-    found = kinds(path)
-    assert found.keys() & {"damaged pictures", "truncated"}
+    assert "damaged pictures" in kinds(path)
 
 
 def test_no_bytes(tmp_path: Path):
