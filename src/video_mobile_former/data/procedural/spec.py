@@ -99,9 +99,11 @@ class ProceduralSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """The values as JSON has them, without ``classes`` where all are drawn."""
-        values = {**dataclasses.asdict(self), "families": list(self.families)}
-        named = {"classes": list(values.pop("classes"))}
-        return {**values, **(named if self.classes else {})}
+        lists = {"families": list(self.families), "classes": list(self.classes)}
+        values = {**dataclasses.asdict(self), **lists}
+        if not self.classes:
+            del values["classes"]
+        return values
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ProceduralSpec:
