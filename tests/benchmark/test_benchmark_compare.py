@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from made_up_rows import row
 
+from made_up_rows import row
 from video_mobile_former.benchmark.compare import (
     Goal,
     artifact_table,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from made_up_rows import row
-
 from video_mobile_former.benchmark.table import WIDTH, format_rows
 
 

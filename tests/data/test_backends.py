@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from video_files import CAN_WRITE_ROTATION, numbered_frame, read_number, write_video
 
+from video_files import CAN_WRITE_ROTATION, numbered_frame, read_number, write_video
 from video_mobile_former.clip import ClipSpec
 from video_mobile_former.data import torchcodec_frames
 from video_mobile_former.data.dataset import ClipDataset

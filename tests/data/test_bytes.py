@@ -11,8 +11,8 @@ import fsspec
 import numpy as np
 import pytest
 import torch
-from video_files import write_video
 
+from video_files import write_video
 from video_mobile_former.clip import ClipSpec
 from video_mobile_former.data import bytes as module
 from video_mobile_former.data.bytes import is_url, read_bytes, require_protocol

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from damage import write_sound, write_still
 from video_files import AV_MAJOR, CAN_WRITE_ROTATION, NO_ROTATION, numbered_frame, write_video
-
 from video_mobile_former.data.check.content import (
     GRID,
     MOMENTS,

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from video_files import numbered_frame
 
+from video_files import numbered_frame
 from video_mobile_former.data.check import CheckOptions, CheckResult
 from video_mobile_former.data.check.charts import chart_of, number
 from video_mobile_former.data.check.content import jpeg

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from damage import NOT_UTF8, Damaged, damaged_copy
 from video_files import numbered_frame, write_video
-
 from video_mobile_former.cli import main
 from video_mobile_former.data.check import CheckOptions, CheckResult, check_data
 from video_mobile_former.data.check import reading as reading_module

@@ -12,8 +12,8 @@ import torch
 from av.video.reformatter import Interpolation
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from video_files import CAN_WRITE_ROTATION, NO_ROTATION, read_number, write_video
 
+from video_files import CAN_WRITE_ROTATION, NO_ROTATION, read_number, write_video
 from video_mobile_former.clip import ClipSpec
 from video_mobile_former.data import sampling
 from video_mobile_former.data.crops import CropConverter, Crops, _rounded

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from video_files import read_number, write_video
 
+from video_files import read_number, write_video
 from video_mobile_former.clip import ClipSpec
 from video_mobile_former.data.collate import collate
 from video_mobile_former.data.dataset import ClipDataset, ClipFailure, ClipSample

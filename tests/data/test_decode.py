@@ -16,8 +16,8 @@ import torch
 from av.stream import Disposition
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from video_files import AV_MAJOR, read_number, write_video
 
+from video_files import AV_MAJOR, read_number, write_video
 from video_mobile_former.data.decode import VideoReader
 from video_mobile_former.data.extract import FrameExtractor
 from video_mobile_former.data.picture import Converter

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from video_files import CAN_WRITE_ROTATION, write_video
 
 BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"

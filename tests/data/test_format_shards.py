@@ -12,8 +12,8 @@ from pathlib import Path
 
 import fsspec
 import pytest
-from video_files import read_number, write_video
 
+from video_files import read_number, write_video
 from video_mobile_former.data.decode import VideoReader
 from video_mobile_former.data.index import ClipIndex, load_index
 from video_mobile_former.data.shards import ShardSettings, write_shards

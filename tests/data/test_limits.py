@@ -13,8 +13,8 @@ import av.error
 import numpy as np
 import pytest
 import torch
-from video_files import write_video
 
+from video_files import write_video
 from video_mobile_former.data import limits as limits_module
 from video_mobile_former.data.decode import VideoReader
 from video_mobile_former.data.limits import Limits, Slot, check_memory, check_time, limited

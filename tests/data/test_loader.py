@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from video_files import write_video
 
+from video_files import write_video
 from video_mobile_former.clip import ClipSpec
 from video_mobile_former.data.dataset import Batch, ClipDataset
 from video_mobile_former.data.index import Clip, ClipIndex

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from video_files import CAN_WRITE_ROTATION, NO_ROTATION, numbered_frame, read_number, write_video
 
+from video_files import CAN_WRITE_ROTATION, NO_ROTATION, numbered_frame, read_number, write_video
 from video_mobile_former.data.decode import VideoReader
 from video_mobile_former.data.picture import Converter, target_size
 

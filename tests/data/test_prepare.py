@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from video_files import numbered_frame, read_number, write_video
 
+from video_files import numbered_frame, read_number, write_video
 from video_mobile_former.cli import main
 from video_mobile_former.data.decode import VideoReader
 from video_mobile_former.data.folder_lock import locked

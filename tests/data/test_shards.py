@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from video_files import numbered_frame, read_number, write_video
 
+from video_files import numbered_frame, read_number, write_video
 from video_mobile_former.cli import main
 from video_mobile_former.clip import ClipSpec
 from video_mobile_former.data.dataset import ClipDataset

@@ -6,8 +6,8 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from video_files import CAN_WRITE_ROTATION, NO_ROTATION, read_number, write_video
 
+from video_files import CAN_WRITE_ROTATION, NO_ROTATION, read_number, write_video
 from video_mobile_former.data import transcode as module
 from video_mobile_former.data.decode import VideoReader
 from video_mobile_former.data.transcode import PrepareSettings, transcode

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
-from video_files import write_video
 
 from nasty_clips import NastyDataset
+from video_files import write_video
 from video_mobile_former.clip import ClipSpec
 from video_mobile_former.data.failing import Quarantine
 from video_mobile_former.data.index import Clip, ClipIndex

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from test_report import NASTY, Page
 
+from html_page import NASTY, Page
 from video_mobile_former.compare_command import _folder_names, short_names
 from video_mobile_former.errors import DataError
 from video_mobile_former.evaluate_command import per_model

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from test_report import NASTY, Page
 
+from html_page import NASTY, Page
 from video_mobile_former.data.index import ClipIndex
 from video_mobile_former.errors import DataError
 from video_mobile_former.evaluation import MultiLabelEvaluation, evaluate, evaluate_multi_label

@@ -3,35 +3,17 @@ from __future__ import annotations
 import base64
 import dataclasses
 import json
-from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from html_page import NASTY, Page
 from video_mobile_former.data.index import ClipIndex
 from video_mobile_former.errors import UserError
 from video_mobile_former.evaluation import Evaluation
 from video_mobile_former.evaluation.metrics import Intervals
 from video_mobile_former.evaluation.report import render_page
 from video_mobile_former.evaluation.result import giga, percent
-
-NASTY = "<script>alert('x')</script> & \"q\" \x1b[31m \u202egnp \udcff"
-
-
-class Page(HTMLParser):
-    """Collects the tags, attributes and text of a page."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
 
 
 def nasty(evaluation: Evaluation) -> Evaluation:

@@ -5,8 +5,8 @@ import importlib.util
 from typing import Any
 
 import pytest
-from mobile_models import small_model
 
+from mobile_models import small_model
 from video_mobile_former.errors import CheckpointError, UserError
 from video_mobile_former.export.exporting import export_model
 from video_mobile_former.export.loading import load_artifact, read_info

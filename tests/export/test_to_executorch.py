@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from mobile_models import small_model
 
+from mobile_models import small_model
 from video_mobile_former.errors import CheckpointError, UserError
 from video_mobile_former.export.exporting import Exported, export_model
 from video_mobile_former.export.graph import ExportGraph

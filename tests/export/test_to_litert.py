@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
-from mobile_models import small_model
 
+from mobile_models import small_model
 from video_mobile_former.errors import CheckpointError
 from video_mobile_former.export.exporting import Exported, export_model
 from video_mobile_former.export.loading import load_artifact, read_info

@@ -26,7 +26,7 @@ Read = Callable[[Any], list[dict[str, str]]]
 pytestmark = pytest.mark.slow
 
 
-SCRIPT = str(Path(__file__).with_name("fit_once.py"))
+SCRIPT = str(Path(__file__).parents[1] / "helpers" / "fit_once.py")
 
 
 def _start(

@@ -284,7 +284,7 @@ def test_a_full_disk_leaves_the_earlier_state(
 
 
 def _start(recipe_file: Path) -> subprocess.Popen[bytes]:
-    script = Path(__file__).with_name("fit_once.py")
+    script = Path(__file__).parents[1] / "helpers" / "fit_once.py"
     # With another number of threads sums are rounded otherwise.
     environment = {**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())}
     return subprocess.Popen(

@@ -57,7 +57,7 @@ def test_torchrun_in_a_job_says_who_is_who(
 def test_the_signal_before_the_end_of_a_job_saves_and_the_next_job_goes_on(
     small_recipe: Callable[..., Recipe], read_metrics: Read, tmp_path: Path
 ) -> None:
-    script = str(Path(__file__).with_name("fit_once.py"))
+    script = str(Path(__file__).parents[1] / "helpers" / "fit_once.py")
 
     def start(name: str) -> tuple[RunFolder, subprocess.Popen[str]]:
         recipe = small_recipe(out=str(tmp_path / name), train__epochs=4, data__num_workers=1)

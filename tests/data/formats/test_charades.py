@@ -3,8 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from format_files import rows_of, touch, write
 
+from format_files import rows_of, touch, write
 from video_mobile_former.data.index import load_index
 from video_mobile_former.data.labels import label_names
 from video_mobile_former.data.source import DataSource, Faults

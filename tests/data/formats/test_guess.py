@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from format_files import touch, write
 
+from format_files import touch, write
 from video_mobile_former.data.formats import FORMATS, find_format
 from video_mobile_former.data.formats.guess import advise
 from video_mobile_former.data.index import load_index

@@ -5,10 +5,10 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from format_files import rows_of, touch, write, write_video
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from format_files import rows_of, touch, write, write_video
 from video_mobile_former.data.index import load_index
 from video_mobile_former.data.labels import label_names
 from video_mobile_former.data.source import DataSource, Faults

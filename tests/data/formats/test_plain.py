@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from format_files import rows_of, touch, write
 from hypothesis import given
 from hypothesis import strategies as st
 
+from format_files import rows_of, touch, write
 from video_mobile_former.data.formats import plain
 from video_mobile_former.data.index import load_index
 from video_mobile_former.data.source import DataSource, Faults, Row

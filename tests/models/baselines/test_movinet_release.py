@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import plain_movinet
 import pytest
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+import plain_movinet
 from video_mobile_former.errors import CheckpointError, UserError
 from video_mobile_former.models import load_movinet
 from video_mobile_former.models.baselines.movinet_tables import MOVINETS

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-import plain_tsm
 import pytest
 import torch
-from networks import clips, randomise
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+import plain_tsm
+from networks import clips, randomise
 from video_mobile_former.errors import CheckpointError, UserError
 from video_mobile_former.export.lowering import lower
 from video_mobile_former.models import create_model, load_checkpoint, load_tsm

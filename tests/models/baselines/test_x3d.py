@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import torch
-from networks import clips, randomise
 from torch import nn
 
+from networks import clips, randomise
 from video_mobile_former.errors import UserError
 from video_mobile_former.export.lowering import lower
 from video_mobile_former.models import create_model, list_models, load_checkpoint

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import plain_x3d
 import pytest
 import torch
-from networks import clips
 from safetensors.torch import save_file
 from torch import Tensor
 
+import plain_x3d
+from networks import clips
 from video_mobile_former.clip import ClipSpec
 from video_mobile_former.data.labels import label_names
 from video_mobile_former.errors import CheckpointError, RecipeError, UserError
