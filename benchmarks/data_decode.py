@@ -17,7 +17,7 @@ import raw_decoders
 import torch
 from raw_decoders import Video
 
-from video_mobile_former.clip import ClipSpec
+from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data import sampling
 from video_mobile_former.data.collate import collate
 from video_mobile_former.data.dataset import ClipDataset, ClipFailure

@@ -71,7 +71,7 @@ def start_up(listing: str) -> dict[str, Any]:
     resident = _status("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     wall, processor = time.perf_counter(), time.process_time()
-    from video_mobile_former.clip import ClipSpec
+    from video_mobile_former.clip_spec import ClipSpec
     from video_mobile_former.data.dataset import ClipDataset
     from video_mobile_former.data.index import load_index
     from video_mobile_former.data.loader import make_loader

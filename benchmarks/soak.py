@@ -21,7 +21,7 @@ from typing import Any
 
 from timing import write_result
 
-from video_mobile_former.clip import ClipSpec
+from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.console import track
 from video_mobile_former.data.dataset import ClipDataset
 from video_mobile_former.data.index import Clip, ClipIndex

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from video_mobile_former.clip import ClipSpec
+from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.errors import UserError, VideoError
 from video_mobile_former.files import (
     atomic_files,

@@ -9,11 +9,16 @@ from typing import Any
 
 import torch
 from clip_sets import ClipSet, Task
-from networks import Entry
 from torch import Tensor
 
-from video_mobile_former.clip import ClipSpec
-from video_mobile_former.data.transforms import EvalTransform, TrainTransform, augment, normalize
+from networks import Entry
+from video_mobile_former.clip_spec import ClipSpec
+from video_mobile_former.data.transforms import (
+    EvalTransform,
+    TrainTransform,
+    augment,
+    normalize,
+)
 from video_mobile_former.training.ema import WeightAverage
 from video_mobile_former.training.losses import classification_loss
 from video_mobile_former.training.optim import build_optimizer, learning_rate

@@ -3,7 +3,7 @@
 import importlib as _importlib
 from typing import TYPE_CHECKING
 
-from .clip import ClipSpec as ClipSpec
+from .clip_spec import ClipSpec as ClipSpec
 from .errors import UserError as UserError
 from .version import __version__ as __version__
 

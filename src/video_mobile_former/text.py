@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 from rich.cells import cell_len, chop_cells, set_cell_size
 
 _ELLIPSIS = "…"
@@ -74,3 +77,18 @@ def wrap(text: str, width: int) -> list[str]:
         parts = [word] if cell_len(word) <= width else chop_cells(word, width)
         lines += parts
     return lines[1:] if len(lines) > 1 else lines
+
+
+def natural_key(path: str | Path) -> list[tuple[tuple[int, int, str], ...]]:
+    """Sort key in which numbers count by their value, folder by folder."""
+    return [_natural(part) for part in Path(path).parts]
+
+
+def _natural(text: str) -> tuple[tuple[int, int, str], ...]:
+    # Text and numbers alternate, text first, so the same kinds always meet. `isdecimal` and the
+    # ASCII flag agree on what a number is; the text itself decides between 1 and 01.
+    parts = re.split(r"([0-9]+)", text)
+    keys = [
+        (0, int(p), p) if p.isdecimal() and p.isascii() else (1, 0, p.casefold()) for p in parts
+    ]
+    return (*keys, (1, 0, text))

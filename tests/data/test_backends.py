@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from video_files import CAN_WRITE_ROTATION, numbered_frame, read_number, write_video
-from video_mobile_former.clip import ClipSpec
+from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data import torchcodec_frames
 from video_mobile_former.data.dataset import ClipDataset
 from video_mobile_former.data.decode import VideoReader

@@ -13,9 +13,13 @@ import pytest
 import torch
 
 from video_files import write_video
-from video_mobile_former.clip import ClipSpec
+from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data import bytes as module
-from video_mobile_former.data.bytes import is_url, read_bytes, require_protocol
+from video_mobile_former.data.bytes import (
+    is_url,
+    read_bytes,
+    require_protocol,
+)
 from video_mobile_former.data.dataset import ClipDataset, ClipFailure
 from video_mobile_former.data.decode import VideoReader
 from video_mobile_former.data.index import Clip, ClipIndex

@@ -24,7 +24,11 @@ from video_mobile_former.data.check.content import (
     moments,
     unpack_signature,
 )
-from video_mobile_former.data.check.facts import FileFacts, FileTask, file_key
+from video_mobile_former.data.check.facts import (
+    FileFacts,
+    FileTask,
+    file_key,
+)
 from video_mobile_former.data.check.inspect import inspect_file
 from video_mobile_former.data.check.of_files import odd_name, problems_of
 from video_mobile_former.data.table import Clip

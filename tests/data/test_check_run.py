@@ -19,8 +19,12 @@ import pytest
 
 from damage import NOT_UTF8, Damaged, damaged_copy
 from video_files import numbered_frame, write_video
-from video_mobile_former.cli import main
-from video_mobile_former.data.check import CheckOptions, CheckResult, check_data
+from video_mobile_former.cli.main import main
+from video_mobile_former.data.check import (
+    CheckOptions,
+    CheckResult,
+    check_data,
+)
 from video_mobile_former.data.check import reading as reading_module
 from video_mobile_former.data.check.facts import FileFacts, FileTask
 from video_mobile_former.data.check.inspect import inspect_file

@@ -7,7 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from video_mobile_former.data.check.facts import FileFacts, FileKey, FileTask, file_key
+from video_mobile_former.data.check.facts import (
+    FileFacts,
+    FileKey,
+    FileTask,
+    file_key,
+)
 from video_mobile_former.data.check.store import FactsStore
 from video_mobile_former.errors import UserError
 

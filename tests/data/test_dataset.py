@@ -10,9 +10,13 @@ import pytest
 import torch
 
 from video_files import read_number, write_video
-from video_mobile_former.clip import ClipSpec
+from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data.collate import collate
-from video_mobile_former.data.dataset import ClipDataset, ClipFailure, ClipSample
+from video_mobile_former.data.dataset import (
+    ClipDataset,
+    ClipFailure,
+    ClipSample,
+)
 from video_mobile_former.data.decode import VideoReader
 from video_mobile_former.data.index import Clip, ClipIndex
 from video_mobile_former.data.transforms import TrainTransform, augment

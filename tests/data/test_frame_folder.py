@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from video_files import numbered_frame, read_number
-from video_mobile_former.clip import ClipSpec
+from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data.crops import Crops
 from video_mobile_former.data.dataset import ClipDataset, ClipFailure
 from video_mobile_former.data.decode import VideoReader

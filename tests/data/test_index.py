@@ -9,7 +9,11 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from video_mobile_former.data.division import split_index
-from video_mobile_former.data.index import Clip, ClipIndex, load_index
+from video_mobile_former.data.index import (
+    Clip,
+    ClipIndex,
+    load_index,
+)
 from video_mobile_former.data.labels import label_names
 from video_mobile_former.data.source import DataSource
 from video_mobile_former.errors import DataError

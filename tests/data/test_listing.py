@@ -7,7 +7,11 @@ import pytest
 
 from video_mobile_former.data.class_folders import folder_rows
 from video_mobile_former.data.listing import list_rows
-from video_mobile_former.data.source import DataSource, Faults, Row
+from video_mobile_former.data.source import (
+    DataSource,
+    Faults,
+    Row,
+)
 from video_mobile_former.errors import DataError
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from video_files import numbered_frame, read_number, write_video
-from video_mobile_former.cli import main
+from video_mobile_former.cli.main import main
 from video_mobile_former.data.decode import VideoReader
 from video_mobile_former.data.folder_lock import locked
 from video_mobile_former.data.index import ClipIndex, load_index

@@ -10,7 +10,11 @@ from hypothesis import strategies as st
 from video_mobile_former.data import rows as rows_module
 from video_mobile_former.data.listing import list_rows
 from video_mobile_former.data.rows import present, without_repetitions
-from video_mobile_former.data.source import DataSource, Faults, Row
+from video_mobile_former.data.source import (
+    DataSource,
+    Faults,
+    Row,
+)
 from video_mobile_former.errors import DataError
 
 

@@ -11,7 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from video_mobile_former.data.table import SPLITS, Clip, ClipTable
+from video_mobile_former.data.table import (
+    SPLITS,
+    Clip,
+    ClipTable,
+)
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 seconds = st.none() | st.floats(0, 1e4)

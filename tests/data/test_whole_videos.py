@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from video_mobile_former.clip import ClipSpec
+from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data import whole_videos
 from video_mobile_former.data.dataset import ClipDataset
 from video_mobile_former.data.index import Clip, ClipIndex

@@ -13,11 +13,15 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from nasty_clips import NastyDataset
 from video_files import write_video
-from video_mobile_former.clip import ClipSpec
+from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data.failing import Quarantine
 from video_mobile_former.data.index import Clip, ClipIndex
 from video_mobile_former.data.limits import Limits
-from video_mobile_former.data.loader import ClipLoader, WorkersEndedError, make_loader
+from video_mobile_former.data.loader import (
+    ClipLoader,
+    WorkersEndedError,
+    make_loader,
+)
 from video_mobile_former.data.quarantine import read_quarantine
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sends signals, limits memory")

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from video_mobile_former.clip import ClipSpec
+from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data.index import Clip, ClipIndex
 from video_mobile_former.evaluation.evaluator import evaluate
 from video_mobile_former.evaluation.result import Evaluation

@@ -10,15 +10,20 @@ import pytest
 import torch
 
 from html_page import NASTY, Page
-from video_mobile_former.compare_command import _folder_names, short_names
+from video_mobile_former.cli.compare import _folder_names, short_names
+from video_mobile_former.cli.measuring import per_model
+from video_mobile_former.cli.options import views_number
 from video_mobile_former.errors import DataError
-from video_mobile_former.evaluate_command import per_model
 from video_mobile_former.evaluation import Evaluation
 from video_mobile_former.evaluation.compare import compare
 from video_mobile_former.evaluation.compare_page import plot_of, render_comparison
-from video_mobile_former.evaluation.predictions import Run, is_report, load_run, run_of
+from video_mobile_former.evaluation.predictions import (
+    Run,
+    is_report,
+    load_run,
+    run_of,
+)
 from video_mobile_former.evaluation.result import TRAINED_ON
-from video_mobile_former.shared_options import views_number
 
 
 def variant(run: Run, name: str, right: list[bool], **changes: object) -> Run:

@@ -7,7 +7,7 @@ from typing import get_args
 import pytest
 import torch
 
-from video_mobile_former.clip import ClipSpec
+from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.errors import CheckpointError
 from video_mobile_former.export.artifact import (
     ArtifactInfo,

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from video_mobile_former.clip import ClipSpec
+from video_mobile_former.clip_spec import ClipSpec
 
 
 class BrightnessModel(nn.Module):

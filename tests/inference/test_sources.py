@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from video_mobile_former.data.natural import natural_key
 from video_mobile_former.errors import DataError
 from video_mobile_former.inference.sources import expand_sources
+from video_mobile_former.text import natural_key
 
 
 def touch(folder: Path, *names: str) -> None:

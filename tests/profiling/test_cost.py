@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from video_mobile_former import create_model, list_models
-from video_mobile_former.cli import main
+from video_mobile_former.cli.main import main
 from video_mobile_former.errors import UserError
 from video_mobile_former.profiling import table
 from video_mobile_former.profiling.cost import count_macs, count_parameters

@@ -7,14 +7,19 @@ from pathlib import Path
 import pytest
 import torch
 
-from video_mobile_former.clip import ClipSpec
+from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data.quarantine import (
     check_source,
     default_quarantine,
     write_quarantine,
 )
 from video_mobile_former.data.synthetic import MOTIONS
-from video_mobile_former.errors import CheckpointError, DataError, RecipeError, UserError
+from video_mobile_former.errors import (
+    CheckpointError,
+    DataError,
+    RecipeError,
+    UserError,
+)
 from video_mobile_former.models import VideoMobileFormer
 from video_mobile_former.models.registry import create_model, load_checkpoint
 from video_mobile_former.training.build import (

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from video_mobile_former.clip import ClipSpec
+from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data.dataset import ClipDataset
 from video_mobile_former.data.index import load_index
 from video_mobile_former.data.loader import WorkersEndedError, make_loader

@@ -10,7 +10,7 @@ from typing import Any
 import fsspec
 import pytest
 
-from video_mobile_former.cli import main
+from video_mobile_former.cli.main import main
 from video_mobile_former.data.index import load_index
 from video_mobile_former.data.shards import ShardSettings, write_shards
 from video_mobile_former.errors import DataError, RecipeError

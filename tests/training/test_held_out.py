@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from video_mobile_former.cli import main
+from video_mobile_former.cli.main import main
 from video_mobile_former.data.index import ClipIndex, load_index
 from video_mobile_former.data.synthetic import write_dataset
 from video_mobile_former.training.build import build_indexes
 from video_mobile_former.training.data_fields import DataRecipe
-from video_mobile_former.training.held_out import KEY, division_of, with_held_out
+from video_mobile_former.training.held_out import (
+    KEY,
+    division_of,
+    with_held_out,
+)
 from video_mobile_former.training.recipe import Recipe, recipe_to_dict
 
 TRAIN = [

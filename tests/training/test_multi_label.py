@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from video_mobile_former.cli import main
+from video_mobile_former.cli.main import main
 from video_mobile_former.data.dataset import ClipDataset
 from video_mobile_former.data.loader import make_loader
 from video_mobile_former.data.transforms import normalize

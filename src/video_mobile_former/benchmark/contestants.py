@@ -12,12 +12,16 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from ..clip import ClipSpec
+from ..clip_spec import ClipSpec
 from ..errors import UserError
 from ..export.loading import load_artifact, read_info
 from ..export.lowering import GraphForm
 from ..export.targets import target_of
-from ..models.registry import create_model, list_models, resolve_model
+from ..models.registry import (
+    create_model,
+    list_models,
+    resolve_model,
+)
 from ..models.video_model import VideoModel
 
 EAGER = "eager"

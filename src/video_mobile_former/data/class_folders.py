@@ -9,7 +9,11 @@ from pathlib import Path
 from ..console import say
 from ..errors import DataError
 from .listing import SPLIT_NAMES
-from .source import DataSource, Faults, Row
+from .source import (
+    DataSource,
+    Faults,
+    Row,
+)
 
 # fmt: off
 VIDEO_SUFFIXES = frozenset([

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from ..clip import ClipSpec
+from ..clip_spec import ClipSpec
 from ..errors import VideoError
 from . import sampling
 from .crops import Crops

@@ -14,7 +14,11 @@ from pathlib import Path
 import torch
 
 from ..console import say
-from .dataset import LEFT_OUT, ClipFailure, clip_name
+from .dataset import (
+    LEFT_OUT,
+    ClipFailure,
+    clip_name,
+)
 from .index import ClipIndex
 from .quarantine import read_quarantine, write_quarantine
 

@@ -15,10 +15,10 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import VideoFrame
 
 from ..errors import VideoError
+from ..text import natural_key
 from .bytes import read_bytes
 from .class_folders import PICTURE_SUFFIXES
 from .limits import check_time
-from .natural import natural_key
 from .opening import READ_ERRORS
 from .packets import PacketTable
 from .picture import Converter

@@ -21,11 +21,24 @@ from ..console import say
 from ..errors import DataError
 from .columns import ColumnsBuilder
 from .formats import find_format
-from .labels import check_classes, check_order, read_label_file
+from .labels import (
+    check_classes,
+    check_order,
+    read_label_file,
+)
 from .listing import SPLIT_NAMES
 from .rows import present, without_repetitions
-from .source import DataSource, Faults, Format, Row
-from .table import SPLITS, Clip, ClipTable
+from .source import (
+    DataSource,
+    Faults,
+    Format,
+    Row,
+)
+from .table import (
+    SPLITS,
+    Clip,
+    ClipTable,
+)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import DataError
-from .source import DataSource, Faults, Row
+from .source import (
+    DataSource,
+    Faults,
+    Row,
+)
 
 SPLIT_NAMES = {
     "train": "train",

@@ -29,7 +29,14 @@ from ..errors import DataError, check_at_least
 from ..files import write_text
 from ..version import __version__
 from .index import ClipIndex
-from .prepare_tasks import PrepareTask, bytes_before, is_of, plan, record_of, work_through
+from .prepare_tasks import (
+    PrepareTask,
+    bytes_before,
+    is_of,
+    plan,
+    record_of,
+    work_through,
+)
 from .prepared_folder import FORMAT, PreparedFolder
 from .quarantine import write_quarantine
 from .source import Fault

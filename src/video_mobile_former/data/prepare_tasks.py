@@ -18,7 +18,11 @@ from .frame_source import Reading
 from .index import ClipIndex
 from .prepared_folder import PreparedFolder
 from .table import Clip
-from .transcode import Prepared, PrepareSettings, transcode
+from .transcode import (
+    Prepared,
+    PrepareSettings,
+    transcode,
+)
 from .work_folder import origin
 from .workers import TaskFailure, run_tasks
 

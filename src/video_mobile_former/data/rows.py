@@ -10,7 +10,11 @@ from itertools import islice
 
 from ..console import say
 from ..errors import DataError
-from .source import DataSource, Faults, Row
+from .source import (
+    DataSource,
+    Faults,
+    Row,
+)
 
 _LOOKS_BEFORE_LISTING = 16
 """Files of a folder that are looked up one by one before the folder is listed."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from ..clip import ClipSpec
+from ..clip_spec import ClipSpec
 
 Generator = torch.Generator | np.random.Generator
 

@@ -29,10 +29,20 @@ from ..errors import UserError, check_at_least
 from ..files import write_text
 from .index import ClipIndex
 from .quarantine import write_quarantine
-from .shard_list import FORMAT, NAME, Shard, ShardList
+from .shard_list import (
+    FORMAT,
+    NAME,
+    Shard,
+    ShardList,
+)
 from .source import Fault
 from .table import SPLITS, Clip
-from .tar_writer import TarItem, TarTask, item_bytes, write_tar
+from .tar_writer import (
+    TarItem,
+    TarTask,
+    item_bytes,
+    write_tar,
+)
 from .work_folder import WorkFolder, origin
 from .workers import TaskFailure, run_tasks
 

@@ -15,7 +15,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .columns import MISSING, SPLITS, TYPES, Columns, ColumnsBuilder
+from .columns import (
+    MISSING,
+    SPLITS,
+    TYPES,
+    Columns,
+    ColumnsBuilder,
+)
 
 __all__ = ["SPLITS", "Clip", "ClipTable"]
 

@@ -8,10 +8,14 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import torch
 
-from ..clip import ClipSpec
+from ..clip_spec import ClipSpec
 from ..console import track
 from . import sampling
-from .dataset import Batch, ClipDataset, PartOfSample
+from .dataset import (
+    Batch,
+    ClipDataset,
+    PartOfSample,
+)
 from .frame_source import Reading
 from .index import ClipIndex
 from .limits import Limits

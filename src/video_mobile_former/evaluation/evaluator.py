@@ -37,10 +37,24 @@ from ..version import __version__
 from .calibration import calibration
 from .curves import class_curves
 from .metrics import compute_metrics, top_hits
-from .notes import data_notes, notes_of, training_seed
-from .result import TRAINED_ON, ClipResult, Cost, Evaluation, Method
+from .notes import (
+    data_notes,
+    notes_of,
+    training_seed,
+)
+from .result import (
+    TRAINED_ON,
+    ClipResult,
+    Cost,
+    Evaluation,
+    Method,
+)
 from .thumbnails import confused_thumbnails
-from .views import Scores, check_frozen_frame, score_clips
+from .views import (
+    Scores,
+    check_frozen_frame,
+    score_clips,
+)
 
 
 def evaluate(

@@ -13,10 +13,15 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from ..clip import ClipSpec
+from ..clip_spec import ClipSpec
 from ..errors import DataError
 from .multi_label_result import MultiLabelEvaluation
-from .result import REPORT_FORMAT, REPORT_NAME, Cost, Evaluation
+from .result import (
+    REPORT_FORMAT,
+    REPORT_NAME,
+    Cost,
+    Evaluation,
+)
 
 SCORES_NAME = "predictions.safetensors"
 ClipKey = tuple[str, float | None, float | None]

@@ -11,7 +11,7 @@ from typing import Any, Literal, Protocol
 
 from torch import Tensor
 
-from ..clip import ClipSpec
+from ..clip_spec import ClipSpec
 from ..text import encodable
 from .calibration import Calibration
 from .curves import Curve

@@ -11,7 +11,11 @@ from torch import Tensor
 
 from ..data.dataset import Batch, ClipFailure
 from ..data.index import ClipIndex
-from ..errors import CheckpointError, UserError, VideoError
+from ..errors import (
+    CheckpointError,
+    UserError,
+    VideoError,
+)
 from ..inference.scorer import Scorer
 
 _MAX_EMPTY = 20

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 
 from torch import Tensor
 
-from ..clip import ClipSpec
+from ..clip_spec import ClipSpec
 from ..errors import CheckpointError, UserError
 from ..files import write_json
 from .lowering import GraphForm

@@ -5,8 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from ..clip import ClipSpec
-from .artifact import Channels, InputDtype, lay_out, layout_of
+from ..clip_spec import ClipSpec
+from .artifact import (
+    Channels,
+    InputDtype,
+    lay_out,
+    layout_of,
+)
 from .lowering import GraphForm
 
 

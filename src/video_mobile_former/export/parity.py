@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..clip import ClipSpec
+from ..clip_spec import ClipSpec
 from ..console import track
 from ..data.dataset import ClipDataset
 from ..data.frame_source import Reading

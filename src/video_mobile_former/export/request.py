@@ -10,7 +10,7 @@ from typing import Literal
 
 import torch
 
-from ..clip import ClipSpec
+from ..clip_spec import ClipSpec
 from ..errors import UserError
 from ..models.video_model import VideoModel
 from ..optional import require
@@ -27,7 +27,11 @@ from .artifact import (
 )
 from .lowering import GraphForm
 from .noise import hushed
-from .targets import Free, Target, get_target
+from .targets import (
+    Free,
+    Target,
+    get_target,
+)
 
 Batch = int | Literal["auto", "dynamic"]
 

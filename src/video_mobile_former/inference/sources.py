@@ -10,8 +10,8 @@ from pathlib import Path
 
 from ..data.class_folders import VIDEO_SUFFIXES
 from ..data.frame_folder import picture_names
-from ..data.natural import natural_key
 from ..errors import DataError
+from ..text import natural_key
 
 _WILDCARDS = re.compile(r"[*?\[]")
 

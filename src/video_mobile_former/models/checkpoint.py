@@ -16,9 +16,13 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from ..clip import ClipSpec
+from ..clip_spec import ClipSpec
 from ..errors import CheckpointError, UserError
-from ..files import atomic_folder, atomic_path, write_json
+from ..files import (
+    atomic_folder,
+    atomic_path,
+    write_json,
+)
 from ..version import __version__
 from .card import render_card
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from ..clip import ClipSpec
+from ..clip_spec import ClipSpec
 from ..errors import UserError
 from ..layers.conv import ConvNorm
 from .checkpoint import CheckpointMixin

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..clip import ClipSpec
+from ..clip_spec import ClipSpec
 from ..errors import UserError
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ..clip import ClipSpec
+from ..clip_spec import ClipSpec
 from ..console import say
 from ..data.division import split_index
 from ..data.formats.prepared import is_prepared
@@ -21,15 +21,29 @@ from ..data.frame_source import Reading
 from ..data.index import ClipIndex, load_index
 from ..data.quarantine import read_quarantine
 from ..data.source import DataSource
-from ..errors import CheckpointError, DataError, RecipeError, UserError
+from ..errors import (
+    CheckpointError,
+    DataError,
+    RecipeError,
+    UserError,
+)
 from ..models.baselines import BASELINES
 from ..models.checkpoint import load_weights, read_config
 from ..models.mobile_former import load_mobile_former
-from ..models.registry import create_model, list_models, load_checkpoint
+from ..models.registry import (
+    create_model,
+    list_models,
+    load_checkpoint,
+)
 from ..models.shipped_weights import HEAD, check_shipped
 from ..models.video_model import VideoModel
 from .left_out import list_of, without
-from .recipe_fields import ClipRecipe, DataRecipe, ModelRecipe, Recipe
+from .recipe_fields import (
+    ClipRecipe,
+    DataRecipe,
+    ModelRecipe,
+    Recipe,
+)
 
 
 def build_indexes(

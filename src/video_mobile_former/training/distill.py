@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ..clip import ClipSpec
+from ..clip_spec import ClipSpec
 from ..errors import RecipeError, UserError
 from ..export.loading import load_model
 from ..models.registry import list_models

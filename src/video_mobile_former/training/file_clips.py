@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from ..clip import ClipSpec
+from ..clip_spec import ClipSpec
 from ..data.dataset import Batch, ClipDataset
 from ..data.index import ClipIndex
 from ..data.limits import Limits

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..clip import ClipSpec
+from ..clip_spec import ClipSpec
 from ..data.labels import read_label_file
 from ..errors import CheckpointError, RecipeError
 from ..export.artifact import info_path

@@ -13,7 +13,11 @@ import numpy as np
 
 from ..console import say
 from ..data.index import ClipIndex
-from ..data.quarantine import default_quarantine, is_check_of, read_quarantine
+from ..data.quarantine import (
+    default_quarantine,
+    is_check_of,
+    read_quarantine,
+)
 
 
 def list_of(given: str | None, path: str) -> Path | None:

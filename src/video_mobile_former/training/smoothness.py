@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor, nn
 
-from ..clip import ClipSpec
+from ..clip_spec import ClipSpec
 from ..errors import RecipeError
 from ..models.video_model import VideoModel
 from .recipe_fields import Recipe

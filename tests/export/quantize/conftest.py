@@ -6,7 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from video_mobile_former.data.index import Clip, ClipIndex, load_index
+from video_mobile_former.data.index import (
+    Clip,
+    ClipIndex,
+    load_index,
+)
 from video_mobile_former.data.synthetic import write_dataset
 
 

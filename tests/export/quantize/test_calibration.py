@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from video_mobile_former.clip import ClipSpec
+from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data.dataset import ClipDataset, ClipFailure
 from video_mobile_former.data.index import ClipIndex
 from video_mobile_former.data.transforms import normalize

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from video_mobile_former.cli import main
+from video_mobile_former.cli.main import main
 from video_mobile_former.errors import UserError
 from video_mobile_former.export.artifact import info_path
 from video_mobile_former.export.exporting import export_model

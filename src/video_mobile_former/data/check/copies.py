@@ -9,7 +9,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from ..table import Clip
-from .content import GRID, SIGNATURE_BYTES, unpack_signature
+from .content import (
+    GRID,
+    SIGNATURE_BYTES,
+    unpack_signature,
+)
 from .facts import FileFacts
 from .problems import Problem, problem
 

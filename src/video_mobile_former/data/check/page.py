@@ -10,8 +10,16 @@ from ...text import printable, shorten_middle
 from ..table import SPLITS
 from .charts import chart_of, number
 from .distributions import clip_seconds, picture_sizes
-from .problems import KINDS, SEVERITIES, Problem
-from .result import JSON_NAME, QUARANTINE_NAME, CheckResult
+from .problems import (
+    KINDS,
+    SEVERITIES,
+    Problem,
+)
+from .result import (
+    JSON_NAME,
+    QUARANTINE_NAME,
+    CheckResult,
+)
 
 _FIRST, _MORE = 3, 40
 """Problems of a kind that are shown at once, and behind a fold."""

@@ -9,7 +9,11 @@ from ...console import say, track
 from ...errors import UserError
 from ..folder_lock import locked
 from ..workers import TaskFailure, run_tasks
-from .facts import FileFacts, FileKey, FileTask
+from .facts import (
+    FileFacts,
+    FileKey,
+    FileTask,
+)
 from .inspect import inspect_file
 from .store import FactsStore
 

@@ -12,16 +12,28 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ...files import write_text
-from ...text import printable, shorten_middle, wrap
+from ...text import (
+    printable,
+    shorten_middle,
+    wrap,
+)
 from ...version import __version__
 from ..index import ClipIndex
 from ..quarantine import check_source, write_quarantine
 from ..source import DataSource
 from ..table import SPLITS
-from .distributions import Distribution, distributions, picture_sizes
+from .distributions import (
+    Distribution,
+    distributions,
+    picture_sizes,
+)
 from .facts import FileFacts
 from .of_classes import class_counts
-from .problems import SEVERITIES, Problem, Severity
+from .problems import (
+    SEVERITIES,
+    Problem,
+    Severity,
+)
 
 if TYPE_CHECKING:
     from .run import CheckOptions

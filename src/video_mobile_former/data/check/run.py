@@ -17,15 +17,32 @@ from ...errors import DataError, UserError
 from ...optional import require
 from ..bytes import is_url, require_protocol
 from ..formats import find_format
-from ..index import ClipIndex, load_index, read_label_file
+from ..index import (
+    ClipIndex,
+    load_index,
+    read_label_file,
+)
 from ..loader import default_workers
-from ..source import DataSource, Fault, Faults
+from ..source import (
+    DataSource,
+    Fault,
+    Faults,
+)
 from ..table import Clip
 from .copies import problems_of_copies
-from .facts import FileFacts, FileKey, FileTask, file_key
+from .facts import (
+    FileFacts,
+    FileKey,
+    FileTask,
+    file_key,
+)
 from .of_classes import problems_of_classes
 from .of_files import odd_name, problems_of
-from .problems import KINDS, Problem, problem
+from .problems import (
+    KINDS,
+    Problem,
+    problem,
+)
 from .reading import choose_thumbnails, read_files
 from .result import CheckResult
 

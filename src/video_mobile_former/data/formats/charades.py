@@ -14,8 +14,18 @@ from pathlib import Path
 from ...errors import DataError
 from ..labels import check_order, label_names
 from ..listing import read_text
-from ..source import DataSource, Faults, Row
-from .tables import field_of, find_beside, find_columns, find_split_lists, read_records
+from ..source import (
+    DataSource,
+    Faults,
+    Row,
+)
+from .tables import (
+    field_of,
+    find_beside,
+    find_columns,
+    find_split_lists,
+    read_records,
+)
 from .videos import Videos
 
 _EXPECTED = "Charades list (Charades_v1_train.csv with the columns id, actions, …)"

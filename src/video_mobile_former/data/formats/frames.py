@@ -6,7 +6,11 @@ from collections.abc import Iterator
 
 from ...errors import DataError
 from ..listing import SPLIT_NAMES
-from ..source import DataSource, Faults, Row
+from ..source import (
+    DataSource,
+    Faults,
+    Row,
+)
 from .videos import Videos
 
 

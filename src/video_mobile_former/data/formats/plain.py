@@ -24,7 +24,11 @@ from ...errors import DataError
 from ..class_folders import VIDEO_SUFFIXES
 from ..labels import read_label_file
 from ..listing import join, read_text
-from ..source import DataSource, Faults, Row
+from ..source import (
+    DataSource,
+    Faults,
+    Row,
+)
 from .tables import find_split_lists
 
 _EXPECTED = "list of 'path label' lines"

@@ -9,7 +9,12 @@ from pathlib import Path
 from ...errors import DataError
 from ..listing import list_rows, read_text
 from ..prepared_folder import PreparedFolder
-from ..source import DataSource, Faults, Format, Row
+from ..source import (
+    DataSource,
+    Faults,
+    Format,
+    Row,
+)
 from ..work_folder import read_summary
 
 

@@ -16,7 +16,12 @@ from ..braces import expand_braces
 from ..bytes import is_url, read_bytes
 from ..listing import read_text
 from ..shard_list import NAME, ShardList
-from ..source import DataSource, Faults, Format, Row
+from ..source import (
+    DataSource,
+    Faults,
+    Format,
+    Row,
+)
 from ..tar_index import TarClip, read_tars
 
 

@@ -22,7 +22,11 @@ from ..labels import (
     spellings,
 )
 from ..listing import read_text
-from ..source import DataSource, Faults, Row
+from ..source import (
+    DataSource,
+    Faults,
+    Row,
+)
 from .tables import (
     field_of,
     find_beside,

@@ -11,9 +11,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import DataError
-from ..labels import check_order, folded, label_names, spellings
+from ..labels import (
+    check_order,
+    folded,
+    label_names,
+    spellings,
+)
 from ..listing import read_text
-from ..source import DataSource, Faults, Row
+from ..source import (
+    DataSource,
+    Faults,
+    Row,
+)
 from .tables import find_beside, find_lists
 from .videos import Videos, without_ending
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...errors import DataError
-from ..source import DataSource, Faults, Row
+from ..source import (
+    DataSource,
+    Faults,
+    Row,
+)
 from .videos import Videos
 
 UNLABELLED = "unlabelled"

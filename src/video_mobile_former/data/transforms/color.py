@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ...clip import ClipSpec
+from ...clip_spec import ClipSpec
 
 # ITU-R BT.601 luma, as in PIL and in the usual colour jitter.
 _LUMA = (0.299, 0.587, 0.114)

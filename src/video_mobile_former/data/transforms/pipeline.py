@@ -7,9 +7,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from ...clip import ClipSpec
+from ...clip_spec import ClipSpec
 from .augmentation import Augmentation, augment
-from .geometry import Box, random_crop, resize
+from .geometry import (
+    Box,
+    random_crop,
+    resize,
+)
 from .parameters import AugmentParameters
 
 

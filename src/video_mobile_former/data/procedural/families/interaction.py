@@ -14,7 +14,11 @@ from torch import Tensor
 
 from ..cast import Cast
 from ..draws import Draws
-from ..trajectories import eased, heading, ramp
+from ..trajectories import (
+    eased,
+    heading,
+    ramp,
+)
 from .kinds import Act, Classes
 
 

@@ -17,7 +17,16 @@ from torch import Tensor
 
 from ..cast import Cast
 from ..draws import Draws
-from ..trajectories import CLOCKWISE, DOWN, LEFT, RIGHT, UP, flash, ramp, unit
+from ..trajectories import (
+    CLOCKWISE,
+    DOWN,
+    LEFT,
+    RIGHT,
+    UP,
+    flash,
+    ramp,
+    unit,
+)
 from .kinds import FLASH, Classes
 
 

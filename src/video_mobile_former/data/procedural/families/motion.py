@@ -6,7 +6,15 @@ import torch
 
 from ..cast import Cast
 from ..draws import Draws
-from ..trajectories import DOWN, LEFT, RIGHT, UP, accelerated, heading, unit
+from ..trajectories import (
+    DOWN,
+    LEFT,
+    RIGHT,
+    UP,
+    accelerated,
+    heading,
+    unit,
+)
 from .kinds import Classes
 
 

@@ -9,14 +9,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .console import say
-from .errors import UserError
-from .evaluate_command import chosen_clips, measure, per_model
-from .files import check_folder
-from .shared_options import EXIT_FAILED_FILES, model_of
+from ..console import say
+from ..errors import UserError
+from ..files import check_folder
+from .measuring import (
+    chosen_clips,
+    measure,
+    per_model,
+)
+from .options import EXIT_FAILED_FILES, model_of
 
 if TYPE_CHECKING:
-    from .data.index import ClipIndex
+    from ..data.index import ClipIndex
 
 
 def compare_models(args: argparse.Namespace) -> int:
@@ -28,11 +32,15 @@ def compare_models(args: argparse.Namespace) -> int:
     Raises:
         UserError: If models, reports or clips do not belong together.
     """
-    from .evaluation.alignment import check_same_classes
-    from .evaluation.compare import compare
-    from .evaluation.predictions import is_report, load_run, run_of
-    from .evaluation.result import note_lines
-    from .inference.scorer import at_least_one
+    from ..evaluation.alignment import check_same_classes
+    from ..evaluation.compare import compare
+    from ..evaluation.predictions import (
+        is_report,
+        load_run,
+        run_of,
+    )
+    from ..evaluation.result import note_lines
+    from ..inference.scorer import at_least_one
 
     names = short_names(args.models)
     views = per_model("num_views", args.num_views, len(names))

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .console import say
-from .errors import UserError
-from .shared_options import add_clip_size
+from ..console import say
+from ..errors import UserError
+from .options import add_clip_size
 
 if TYPE_CHECKING:
-    from .benchmark.contestants import Contestant
+    from ..benchmark.contestants import Contestant
 
 RUNTIMES = ("eager", "onnx", "openvino", "torch", "executorch", "litert", "all")
 
@@ -88,7 +88,13 @@ def add_benchmark(commands: Any) -> None:
 
 
 def _benchmark(args: argparse.Namespace) -> int:
-    from .benchmark import ModelChoice, check_options, format_rows, measure, prepare
+    from ..benchmark import (
+        ModelChoice,
+        check_options,
+        format_rows,
+        measure,
+        prepare,
+    )
 
     check_options(args.threads, args.rounds, args.seconds)
     choices = [
@@ -124,8 +130,8 @@ def _profile(
     contestants: Sequence[Contestant], rows: Sequence[dict[str, Any]], *, as_json: bool
 ) -> None:
     """Print the operators of each row, or add them to it as ``operators``."""
-    from .benchmark import profile_contestant
-    from .profiling.operators import format_profile
+    from ..benchmark import profile_contestant
+    from ..profiling.operators import format_profile
 
     # Rows come thread count by thread count, the contestants in the same order in each.
     for number, row in enumerate(rows):

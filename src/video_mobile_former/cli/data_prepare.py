@@ -9,14 +9,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .console import say
-from .shared_options import EXIT_FAILED_FILES, add_quarantine, whole_number
+from ..console import say
+from .options import (
+    EXIT_FAILED_FILES,
+    add_quarantine,
+    whole_number,
+)
 
 if TYPE_CHECKING:
-    from .data.index import ClipIndex
-    from .data.prepare import PrepareResult
-    from .data.shards import ShardResult
-    from .data.source import DataSource, Fault
+    from ..data.index import ClipIndex
+    from ..data.prepare import PrepareResult
+    from ..data.shards import ShardResult
+    from ..data.source import DataSource, Fault
 
 _NAMES_SHOWN = 5
 
@@ -110,10 +114,10 @@ def _load(args: argparse.Namespace, source: DataSource) -> tuple[ClipIndex, list
     """The clips without those in quarantine, and what is wrong with rows that are left out."""
     import numpy as np
 
-    from .data.index import load_index
-    from .data.quarantine import read_quarantine
-    from .data.source import Faults
-    from .errors import DataError, UserError
+    from ..data.index import load_index
+    from ..data.quarantine import read_quarantine
+    from ..data.source import Faults
+    from ..errors import DataError, UserError
 
     data, out = Path(source.path), Path(args.out)
     if data.is_dir() and out.resolve().is_relative_to(data.resolve()):
@@ -132,8 +136,8 @@ def _load(args: argparse.Namespace, source: DataSource) -> tuple[ClipIndex, list
 
 
 def _prepare(args: argparse.Namespace, source: DataSource) -> int:
-    from .data.prepare import prepare
-    from .data.transcode import PrepareSettings
+    from ..data.prepare import prepare
+    from ..data.transcode import PrepareSettings
 
     names = ("short_side", "gop", "crf", "preset", "max_fps", "frame_rate")
     given = {name: getattr(args, name) for name in names}
@@ -157,7 +161,7 @@ def _prepare(args: argparse.Namespace, source: DataSource) -> int:
 
 
 def _shard(args: argparse.Namespace, source: DataSource) -> int:
-    from .data.shards import ShardSettings, write_shards
+    from ..data.shards import ShardSettings, write_shards
 
     _check_timeout(args)
     settings = ShardSettings(args.max_mb, args.clips_per_shard, args.seed)
@@ -212,7 +216,7 @@ def _lines(result: PrepareResult) -> list[str]:
 
 
 def _check_timeout(args: argparse.Namespace) -> None:
-    from .errors import UserError
+    from ..errors import UserError
 
     if not args.timeout_seconds > 0:
         raise UserError(f"--timeout_seconds must be above 0, not {args.timeout_seconds:g}")

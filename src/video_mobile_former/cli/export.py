@@ -7,15 +7,15 @@ import json
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .console import say
-from .errors import UserError
-from .shared_options import add_clip_size
+from ..console import say
+from ..errors import UserError
+from .options import add_clip_size
 
 if TYPE_CHECKING:
-    from .data.index import ClipIndex
-    from .data.source import DataSource
-    from .export.exporting import Exported
-    from .models.video_model import VideoModel
+    from ..data.index import ClipIndex
+    from ..data.source import DataSource
+    from ..export.exporting import Exported
+    from ..models.video_model import VideoModel
 
 
 def add_export(
@@ -95,8 +95,8 @@ def add_export(
 
 
 def _export(args: argparse.Namespace, source_of: Callable[[argparse.Namespace], DataSource]) -> int:
-    from .export.exporting import export_model, to_report
-    from .export.request import ExportRequest, check_request
+    from ..export.exporting import export_model, to_report
+    from ..export.request import ExportRequest, check_request
 
     request = ExportRequest(
         target=args.to,
@@ -140,9 +140,9 @@ def _batch(text: str) -> Any:
 def _model(name: str) -> VideoModel:
     from pathlib import Path
 
-    from .export.targets import target_of
-    from .models import list_models
-    from .models.registry import resolve_model
+    from ..export.targets import target_of
+    from ..models import list_models
+    from ..models.registry import resolve_model
 
     path = Path(name)
     if path.is_file() or (target_of(path) is not None and not path.is_dir()):
@@ -160,7 +160,7 @@ def _index(
         if not args.calibrate:
             return None
         args = argparse.Namespace(**{**vars(args), "data": args.calibrate})
-    from .data.index import load_index
+    from ..data.index import load_index
 
     return load_index(source_of(args))
 
@@ -171,10 +171,10 @@ def _calibration(
     model: VideoModel,
     request: Any,
 ) -> Any:
-    from .data.index import load_index
-    from .export.quantize import draw_calibration
-    from .export.quantize.calibration import NUM_CLIPS
-    from .export.request import clip_of
+    from ..data.index import load_index
+    from ..export.quantize import draw_calibration
+    from ..export.quantize.calibration import NUM_CLIPS
+    from ..export.request import clip_of
 
     source = source_of(argparse.Namespace(**{**vars(args), "data": args.calibrate}))
     count = NUM_CLIPS if args.calibrate_clips is None else args.calibrate_clips
@@ -182,8 +182,8 @@ def _calibration(
 
 
 def _lines(exported: Exported) -> list[str]:
-    from .export.artifact import info_path
-    from .export.targets import get_target
+    from ..export.artifact import info_path
+    from ..export.targets import get_target
 
     info, parity = exported.info, exported.parity
     target = get_target(info.target)

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .console import say
-from .shared_options import whole_number
+from ..console import say
+from .options import whole_number
 
 if TYPE_CHECKING:
-    from .data.check import CheckResult
-    from .data.source import DataSource
+    from ..data.check import CheckResult
+    from ..data.source import DataSource
 
 EXIT_NOT_READY = 1
 
@@ -81,8 +81,8 @@ def add_check(
 
 
 def _check(args: argparse.Namespace, source: DataSource) -> int:
-    from .data.check import CheckOptions, check_data
-    from .data.quarantine import default_quarantine
+    from ..data.check import CheckOptions, check_data
+    from ..data.quarantine import default_quarantine
 
     options = CheckOptions(
         full=not args.quick,

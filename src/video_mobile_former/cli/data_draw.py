@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from .console import say
-from .errors import UserError
+from ..console import say
+from ..errors import UserError
 
 _SPLITS = {"train": 40, "val": 0, "test": 10}
 
@@ -64,9 +64,14 @@ def add_draw(commands: Any) -> None:
 
 
 def _draw(args: argparse.Namespace) -> int:
-    from .data.procedural import FAMILIES, ProceduralSpec, ProceduralVideo, write_procedural
-    from .data.procedural.sheet import write_sheets
-    from .data.procedural.spec import FRAMES_OF_EVENTS
+    from ..data.procedural import (
+        FAMILIES,
+        ProceduralSpec,
+        ProceduralVideo,
+        write_procedural,
+    )
+    from ..data.procedural.sheet import write_sheets
+    from ..data.procedural.spec import FRAMES_OF_EVENTS
 
     spec = ProceduralSpec(
         families=tuple(args.families) or FAMILIES,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from video_mobile_former.cli import main
+from video_mobile_former.cli.main import main
 from video_mobile_former.data.index import load_index
 
 

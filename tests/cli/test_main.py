@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from video_mobile_former.cli import main
+from video_mobile_former.cli.main import main
 from video_mobile_former.data.synthetic import write_dataset
 from video_mobile_former.models import checkpoint, create_model
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from video_mobile_former.cli import main
+from video_mobile_former.cli.main import main
 from video_mobile_former.data.synthetic import render_clip, write_video
 from video_mobile_former.export import exporting
 

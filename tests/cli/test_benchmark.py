@@ -7,8 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from video_mobile_former.benchmark import ModelChoice, measure, prepare, profile_contestant
-from video_mobile_former.cli import main
+from video_mobile_former.benchmark import (
+    ModelChoice,
+    measure,
+    prepare,
+    profile_contestant,
+)
+from video_mobile_former.cli.main import main
 
 
 @pytest.mark.slow

@@ -1,0 +1,1 @@
+"""The command ``vmf``: one file a command; ``main`` parses, calls and prints."""

@@ -1,0 +1,111 @@
+"""The command ``vmf evaluate``: measure a model, or several and then compare them."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from ..console import say
+from ..errors import UserError
+from ..files import check_folder
+from .measuring import chosen_clips, measure, per_model
+from .options import (
+    EXIT_FAILED_FILES,
+    add_quarantine,
+    add_run_options,
+    add_source_options,
+    add_views,
+    model_of,
+    print_json,
+    whole_number,
+)
+
+
+def add_evaluate(commands: Any) -> None:
+    """Add ``evaluate`` to the commands of ``vmf``.
+
+    Args:
+        commands: The sub-parsers of ``vmf``.
+    """
+    summary = "measure and compare checkpoints on labelled clips"
+    parser = commands.add_parser("evaluate", help=summary, description=summary.capitalize())
+    parser.set_defaults(run=_evaluate)
+    parser.add_argument(
+        "models",
+        nargs="+",
+        metavar="MODEL",
+        help="checkpoint folder, as runs/x/best, artefact of export, or report of an earlier "
+        "evaluation; several are compared",
+    )
+    parser.add_argument(
+        "--data", help="folder of class folders, CSV with path,label, or what --format says"
+    )
+    add_source_options(parser)
+    add_quarantine(parser, "its own list, as `vmf train` takes it")
+    parser.add_argument(
+        "--split",
+        help="train, val, test or all; default: test, else val, else what training held out, "
+        "else all",
+    )
+    parser.add_argument(
+        "--out",
+        help="folder of the report; default: beside the checkpoint, of several ./comparison",
+    )
+    add_views(parser, several=True)
+    parser.add_argument(
+        "--sampling",
+        choices=("uniform", "dense"),
+        help="uniform: a frame from each of equal parts of a video; dense: frames --stride apart; "
+        "default: as each model was trained",
+    )
+    parser.add_argument(
+        "--stride",
+        type=whole_number(1),
+        metavar="N",
+        help="of dense clips: step between frames, counted at 30 fps; default: the model's",
+    )
+    parser.add_argument(
+        "--batch_size",
+        type=whole_number(1),
+        default=8,
+        metavar="N",
+        help="clips at once (default: 8)",
+    )
+    parser.add_argument(
+        "--freeze_frame",
+        type=whole_number(0),
+        metavar="K",
+        help="show only the K-th sampled frame (from 0): how much is recognised without motion",
+    )
+    parser.add_argument(
+        "--no_pictures", action="store_true", help="no frames of wrong clips on the page"
+    )
+    add_run_options(parser)
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from ..evaluation.predictions import is_report
+
+    if len(args.models) > 1:
+        from .compare import compare_models
+
+        return compare_models(args)
+    args.model = args.models[0]
+    args.num_views = per_model("num_views", args.num_views, 1)[0]
+    args.num_crops = per_model("num_crops", args.num_crops, 1)[0]
+    if args.out:
+        check_folder(args.out)
+    if is_report(args.model):
+        raise UserError(f"{args.model} is a report: name others to compare it with")
+    model = model_of(args)
+    result, split = measure(args, model, *chosen_clips(args, model))
+    folder = Path(args.model)
+    default = folder.parent / f"{folder.name}-on-{split}"
+    page = result.write(args.out or default)
+    if args.json:
+        print_json(result.to_dict())
+    else:
+        print(result.summary())
+    say(f"report: {page}")
+    return EXIT_FAILED_FILES if result.method.failures else 0

@@ -1,0 +1,78 @@
+"""predict."""
+
+from __future__ import annotations
+
+import argparse
+
+from ..console import (
+    say,
+)
+from ..files import (
+    check_file,
+)
+from .options import (
+    Parser,
+    model_of,
+    print_json,
+    reading_of,
+)
+
+
+def _add_model(parser: Parser) -> None:
+    parser.add_argument(
+        "model", metavar="MODEL", help="checkpoint folder, as runs/x/best, or artefact of export"
+    )
+
+
+def _predict(args: argparse.Namespace) -> int:
+    from ..console import track
+    from ..inference import (
+        Predictor,
+        exit_status,
+        expand_sources,
+    )
+    from ..inference.output import (
+        PredictionTable,
+        failure_summary,
+        to_json,
+        write_csv,
+    )
+
+    if args.csv is not None:
+        check_file(args.csv)
+    paths = expand_sources(args.sources)
+    predictor = Predictor(
+        model_of(args),
+        device=args.device,
+        num_views=args.num_views,
+        num_crops=args.num_crops,
+        precision=args.precision,
+        average=args.average,
+        reading=reading_of(args),
+    )
+    found = predictor.predict_many(paths, top_k=args.top_k, num_workers=args.num_workers)
+    table = PredictionTable(paths, labels=predictor.class_names)
+    results = []
+    if not args.json:
+        if predictor.scorer.multi_label:
+            say("several classes may hold at once: scores need not sum to 1")
+        print("\n".join(table.head()))
+    for result in track(found, description="predicting", total=len(paths)):
+        results.append(result)
+        if not args.json:
+            print("\n".join(table.lines(result)), flush=True)
+    if args.csv is not None:
+        write_csv(args.csv, results)
+    if args.json:
+        print_json(
+            to_json(
+                results,
+                model=args.model,
+                num_views=args.num_views,
+                multi_label=predictor.scorer.multi_label,
+                artifact=getattr(predictor.scorer.model, "facts", None),
+            )
+        )
+    for line in failure_summary(results):
+        say(line)
+    return exit_status(results)
