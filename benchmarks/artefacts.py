@@ -18,12 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from video_mobile_former.benchmark import (
-    Contestant,
-    ModelChoice,
-    measure,
-    prepare,
-)
+from video_mobile_former.benchmark import Contestant, ModelChoice, measure, prepare
 from video_mobile_former.benchmark.compare import artifact_table
 from video_mobile_former.benchmark.prepare import installed, written_only
 from video_mobile_former.console import say

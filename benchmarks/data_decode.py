@@ -22,10 +22,10 @@ from video_mobile_former.data import sampling
 from video_mobile_former.data.collate import collate
 from video_mobile_former.data.dataset import ClipDataset, ClipFailure
 from video_mobile_former.data.decode import VideoReader
-from video_mobile_former.data.index import ClipIndex
+from video_mobile_former.data.index.index import ClipIndex
+from video_mobile_former.data.index.table import Clip
 from video_mobile_former.data.loader import make_loader
 from video_mobile_former.data.processes import keep_freed_memory
-from video_mobile_former.data.table import Clip
 from video_mobile_former.training.augment_fields import AugmentRecipe
 from video_mobile_former.training.inputs import train_transform
 

@@ -73,7 +73,7 @@ def start_up(listing: str) -> dict[str, Any]:
     wall, processor = time.perf_counter(), time.process_time()
     from video_mobile_former.clip_spec import ClipSpec
     from video_mobile_former.data.dataset import ClipDataset
-    from video_mobile_former.data.index import load_index
+    from video_mobile_former.data.index.index import load_index
     from video_mobile_former.data.loader import make_loader
 
     imported = time.process_time()

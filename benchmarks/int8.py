@@ -23,7 +23,7 @@ from timing import interleave, write_result
 
 from video_mobile_former import create_model, load_checkpoint
 from video_mobile_former.clip_spec import ClipSpec
-from video_mobile_former.data.index import ClipIndex, load_index
+from video_mobile_former.data.index.index import ClipIndex, load_index
 from video_mobile_former.data.synthetic import write_dataset
 from video_mobile_former.evaluation import evaluate
 from video_mobile_former.export.artifact import info_path

@@ -20,7 +20,7 @@ import torch
 from timing import write_result
 
 from video_mobile_former import load_checkpoint
-from video_mobile_former.data.index import load_index
+from video_mobile_former.data.index.index import load_index
 from video_mobile_former.evaluation import evaluate
 from video_mobile_former.training.fit import fit
 from video_mobile_former.training.recipe import recipe_from_dict

@@ -24,7 +24,7 @@ from timing import write_result
 from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.console import track
 from video_mobile_former.data.dataset import ClipDataset
-from video_mobile_former.data.index import Clip, ClipIndex
+from video_mobile_former.data.index.index import Clip, ClipIndex
 from video_mobile_former.data.limits import Limits
 from video_mobile_former.data.loader import ClipLoader, make_loader
 

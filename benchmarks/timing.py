@@ -12,11 +12,7 @@ from typing import Any
 
 import torch
 
-from video_mobile_former.profiling.latency import (
-    MIN_ROUNDS,
-    clock_of,
-    time_in_turn,
-)
+from video_mobile_former.profiling.latency import MIN_ROUNDS, clock_of, time_in_turn
 from video_mobile_former.profiling.machine import processor_name
 
 RESULTS = Path(__file__).parent / "results"

@@ -30,7 +30,7 @@ from transfer_parts import FULL, features, few, linear_probe, nearest, pairs, wr
 
 from video_mobile_former import create_model, load_checkpoint
 from video_mobile_former.console import say
-from video_mobile_former.data.index import load_index
+from video_mobile_former.data.index.index import load_index
 from video_mobile_former.evaluation import evaluate
 from video_mobile_former.files import write_json
 from video_mobile_former.training.fit import fit

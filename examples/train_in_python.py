@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 
 from video_mobile_former import load_checkpoint
-from video_mobile_former.data.index import load_index
+from video_mobile_former.data.index.index import load_index
 from video_mobile_former.evaluation import evaluate
 from video_mobile_former.inference import Predictor
 from video_mobile_former.training.fit import fit

@@ -8,11 +8,7 @@ from pathlib import Path
 import pytest
 
 from video_mobile_former.cli.main import main
-from video_mobile_former.demo import (
-    SCENES,
-    demo_recipe,
-    run_demo,
-)
+from video_mobile_former.demo import SCENES, demo_recipe, run_demo
 from video_mobile_former.training.recipe import load_recipe, recipe_differences
 from video_mobile_former.training.shipped import shipped_path
 

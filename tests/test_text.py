@@ -4,14 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from video_mobile_former.text import (
-    encodable,
-    pad,
-    printable,
-    shorten_end,
-    shorten_middle,
-    wrap,
-)
+from video_mobile_former.text import encodable, pad, printable, shorten_end, shorten_middle, wrap
 
 printables = st.text(max_size=60).map(printable)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .console import say
-from .data.index import load_index
+from .data.index.index import load_index
 from .data.synthetic import MOTIONS, write_dataset
 from .errors import RecipeError
 from .evaluation import evaluate

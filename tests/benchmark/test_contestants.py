@@ -8,12 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from video_mobile_former.benchmark import (
-    Contestant,
-    ModelChoice,
-    measure,
-    prepare,
-)
+from video_mobile_former.benchmark import Contestant, ModelChoice, measure, prepare
 from video_mobile_former.benchmark.contestants import example_clips, load_contestant
 from video_mobile_former.benchmark.prepare import eager_forms, target_forms
 from video_mobile_former.errors import UserError

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from video_mobile_former.data.index import load_index
+from video_mobile_former.data.index.index import load_index
 
 
 @pytest.fixture

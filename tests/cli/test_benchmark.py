@@ -7,12 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from video_mobile_former.benchmark import (
-    ModelChoice,
-    measure,
-    prepare,
-    profile_contestant,
-)
+from video_mobile_former.benchmark import ModelChoice, measure, prepare, profile_contestant
 from video_mobile_former.cli.main import main
 
 

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from video_mobile_former.cli.main import main
-from video_mobile_former.data.index import load_index
+from video_mobile_former.data.index.index import load_index
 
 
 def test_draws_a_data_set_and_sheets(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -16,21 +16,13 @@ from hypothesis import strategies as st
 from video_files import CAN_WRITE_ROTATION, NO_ROTATION, read_number, write_video
 from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data import sampling
-from video_mobile_former.data.crops import (
-    CropConverter,
-    Crops,
-    _rounded,
-)
+from video_mobile_former.data.crops import CropConverter, Crops, _rounded
 from video_mobile_former.data.dataset import ClipDataset, ClipFailure
 from video_mobile_former.data.decode import VideoReader
-from video_mobile_former.data.index import Clip, ClipIndex
+from video_mobile_former.data.index.index import Clip, ClipIndex
 from video_mobile_former.data.picture import Converter, scaler_options
 from video_mobile_former.data.torchcodec_frames import _cut_out
-from video_mobile_former.data.transforms import (
-    TrainTransform,
-    augment,
-    resize,
-)
+from video_mobile_former.data.transforms import TrainTransform, augment, resize
 
 Box = tuple[int, int, int, int]
 # FFmpeg's conversion without scaling, the reference here, is 1 to 1.5 levels darker than with it.

@@ -12,13 +12,9 @@ import torch
 from video_files import read_number, write_video
 from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data.collate import collate
-from video_mobile_former.data.dataset import (
-    ClipDataset,
-    ClipFailure,
-    ClipSample,
-)
+from video_mobile_former.data.dataset import ClipDataset, ClipFailure, ClipSample
 from video_mobile_former.data.decode import VideoReader
-from video_mobile_former.data.index import Clip, ClipIndex
+from video_mobile_former.data.index.index import Clip, ClipIndex
 from video_mobile_former.data.transforms import TrainTransform, augment
 
 SPEC = ClipSpec(num_frames=4, crop_size=48, resize_size=56)

@@ -9,8 +9,8 @@ import torch
 
 from video_mobile_former.data.dataset import LEFT_OUT, ClipFailure
 from video_mobile_former.data.failing import Failing, Quarantine
-from video_mobile_former.data.index import Clip, ClipIndex
-from video_mobile_former.data.quarantine import read_quarantine, write_quarantine
+from video_mobile_former.data.index.index import Clip, ClipIndex
+from video_mobile_former.data.index.quarantine import read_quarantine, write_quarantine
 from video_mobile_former.errors import DataError
 
 # The third and the fourth clip are parts of the same file.

@@ -5,7 +5,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from video_mobile_former.data.file_names import output_names
-from video_mobile_former.data.table import Clip
+from video_mobile_former.data.index.table import Clip
 
 
 def clip(name: str, start: float | None = None, end: float | None = None) -> Clip:

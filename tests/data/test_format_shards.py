@@ -15,9 +15,9 @@ import pytest
 
 from video_files import read_number, write_video
 from video_mobile_former.data.decode import VideoReader
-from video_mobile_former.data.index import ClipIndex, load_index
+from video_mobile_former.data.index.index import ClipIndex, load_index
+from video_mobile_former.data.index.source import DataSource, Faults
 from video_mobile_former.data.shards import ShardSettings, write_shards
-from video_mobile_former.data.source import DataSource, Faults
 from video_mobile_former.errors import DataError, UserError
 
 

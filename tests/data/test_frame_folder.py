@@ -18,7 +18,7 @@ from video_mobile_former.data.dataset import ClipDataset, ClipFailure
 from video_mobile_former.data.decode import VideoReader
 from video_mobile_former.data.frame_folder import picture_names
 from video_mobile_former.data.frame_source import Reading
-from video_mobile_former.data.index import Clip, ClipIndex
+from video_mobile_former.data.index.index import Clip, ClipIndex
 from video_mobile_former.errors import UserError, VideoError
 
 CODECS = {

@@ -14,7 +14,7 @@ import pytest
 from video_files import write_video
 from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data.dataset import Batch, ClipDataset
-from video_mobile_former.data.index import Clip, ClipIndex
+from video_mobile_former.data.index.index import Clip, ClipIndex
 from video_mobile_former.data.loader import default_workers, make_loader
 from video_mobile_former.data.transforms import TrainTransform
 from video_mobile_former.errors import UserError

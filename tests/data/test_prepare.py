@@ -13,12 +13,12 @@ import pytest
 from video_files import numbered_frame, read_number, write_video
 from video_mobile_former.cli.main import main
 from video_mobile_former.data.decode import VideoReader
-from video_mobile_former.data.folder_lock import locked
-from video_mobile_former.data.index import ClipIndex, load_index
+from video_mobile_former.data.index.index import ClipIndex, load_index
+from video_mobile_former.data.index.quarantine import read_quarantine
+from video_mobile_former.data.index.source import DataSource, Faults
 from video_mobile_former.data.prepare import prepare
-from video_mobile_former.data.quarantine import read_quarantine
-from video_mobile_former.data.source import DataSource, Faults
 from video_mobile_former.data.transcode import PrepareSettings
+from video_mobile_former.data.work_folder import locked
 from video_mobile_former.errors import DataError, UserError
 
 

@@ -16,16 +16,12 @@ from video_mobile_former.cli.main import main
 from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data.dataset import ClipDataset
 from video_mobile_former.data.decode import VideoReader
-from video_mobile_former.data.index import ClipIndex, load_index
+from video_mobile_former.data.index.index import ClipIndex, load_index
+from video_mobile_former.data.index.quarantine import read_quarantine
+from video_mobile_former.data.index.source import DataSource
 from video_mobile_former.data.loader import ClipLoader, make_loader
-from video_mobile_former.data.quarantine import read_quarantine
-from video_mobile_former.data.shard_list import (
-    Shard,
-    ShardClip,
-    ShardList,
-)
+from video_mobile_former.data.shard_list import Shard, ShardClip, ShardList
 from video_mobile_former.data.shards import ShardSettings, write_shards
-from video_mobile_former.data.source import DataSource
 from video_mobile_former.errors import DataError, UserError
 
 ENDINGS = ("mp4", "avi", "mkv")

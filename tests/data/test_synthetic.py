@@ -15,11 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from video_mobile_former.data import synthetic
-from video_mobile_former.data.synthetic import (
-    MOTIONS,
-    render_clip,
-    write_dataset,
-)
+from video_mobile_former.data.synthetic import MOTIONS, render_clip, write_dataset
 from video_mobile_former.errors import DataError, UserError
 
 SMALL = {"size": 32, "num_frames": 4, "fps": 8}

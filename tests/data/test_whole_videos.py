@@ -9,7 +9,7 @@ import torch
 from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data import whole_videos
 from video_mobile_former.data.dataset import ClipDataset
-from video_mobile_former.data.index import Clip, ClipIndex
+from video_mobile_former.data.index.index import Clip, ClipIndex
 from video_mobile_former.data.sampling import full_views
 from video_mobile_former.data.synthetic import write_video
 

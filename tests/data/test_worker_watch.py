@@ -15,14 +15,10 @@ from nasty_clips import NastyDataset
 from video_files import write_video
 from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data.failing import Quarantine
-from video_mobile_former.data.index import Clip, ClipIndex
+from video_mobile_former.data.index.index import Clip, ClipIndex
+from video_mobile_former.data.index.quarantine import read_quarantine
 from video_mobile_former.data.limits import Limits
-from video_mobile_former.data.loader import (
-    ClipLoader,
-    WorkersEndedError,
-    make_loader,
-)
-from video_mobile_former.data.quarantine import read_quarantine
+from video_mobile_former.data.loader import ClipLoader, WorkersEndedError, make_loader
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="sends signals, limits memory")
 

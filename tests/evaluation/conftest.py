@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from video_mobile_former.clip_spec import ClipSpec
-from video_mobile_former.data.index import Clip, ClipIndex
+from video_mobile_former.data.index.index import Clip, ClipIndex
 from video_mobile_former.evaluation.evaluator import evaluate
 from video_mobile_former.evaluation.result import Evaluation
 

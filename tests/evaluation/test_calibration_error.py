@@ -3,11 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from video_mobile_former.evaluation.calibration import (
-    calibration,
-    equal_mass,
-    equal_width,
-)
+from video_mobile_former.evaluation.calibration import calibration, equal_mass, equal_width
 
 
 def test_by_hand() -> None:

@@ -11,12 +11,8 @@ import torch
 
 from video_mobile_former import create_model
 from video_mobile_former.data.dataset import ClipDataset, ClipFailure
-from video_mobile_former.data.index import ClipIndex
-from video_mobile_former.errors import (
-    DataError,
-    UserError,
-    VideoError,
-)
+from video_mobile_former.data.index.index import ClipIndex
+from video_mobile_former.errors import DataError, UserError, VideoError
 from video_mobile_former.evaluation import Evaluation, evaluate
 
 MOTIONS = ("falling", "rising")

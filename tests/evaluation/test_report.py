@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from html_page import NASTY, Page
-from video_mobile_former.data.index import ClipIndex
+from video_mobile_former.data.index.index import ClipIndex
 from video_mobile_former.errors import UserError
 from video_mobile_former.evaluation import Evaluation
 from video_mobile_former.evaluation.metrics import Intervals

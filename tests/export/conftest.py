@@ -20,11 +20,7 @@ from video_mobile_former.export.loading import read_info
 from video_mobile_former.export.request import ExportRequest
 from video_mobile_former.export.targets import TARGETS
 from video_mobile_former.models import VideoMobileFormer
-from video_mobile_former.models.variants import (
-    down,
-    lite,
-    mobile,
-)
+from video_mobile_former.models.variants import down, lite, mobile
 
 NAMES = ("push", "pull", "Größe | 手")
 

@@ -5,11 +5,7 @@ import torch
 from torch import nn
 
 from video_mobile_former.errors import UserError
-from video_mobile_former.export import (
-    exporting,
-    parity,
-    to_onnx,
-)
+from video_mobile_former.export import exporting, parity, to_onnx
 from video_mobile_former.export.exporting import export_model
 from video_mobile_former.export.request import ExportRequest, describe
 

@@ -10,11 +10,7 @@ from video_mobile_former.data.transforms import normalize
 from video_mobile_former.errors import UserError
 from video_mobile_former.export.artifact import info_path
 from video_mobile_former.export.loading import load_artifact, read_info
-from video_mobile_former.export.targets import (
-    TARGETS,
-    get_target,
-    target_of,
-)
+from video_mobile_former.export.targets import TARGETS, get_target, target_of
 from video_mobile_former.models.registry import list_models
 
 MINE = ("onnx", "openvino", "torch")

@@ -9,11 +9,7 @@ import av
 import numpy as np
 
 from video_mobile_former.data.formats import FORMATS
-from video_mobile_former.data.source import (
-    DataSource,
-    Faults,
-    Row,
-)
+from video_mobile_former.data.index.source import DataSource, Faults, Row
 
 
 def touch(root: Path, *names: str) -> Path:

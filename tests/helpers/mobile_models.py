@@ -4,11 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from video_mobile_former.models.variants import (
-    down,
-    lite,
-    mobile,
-)
+from video_mobile_former.models.variants import down, lite, mobile
 from video_mobile_former.models.video_mobile_former import VideoMobileFormer
 
 

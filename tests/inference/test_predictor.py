@@ -10,11 +10,7 @@ import torch
 
 from video_mobile_former import create_model
 from video_mobile_former.errors import UserError, VideoError
-from video_mobile_former.inference import (
-    Prediction,
-    PredictionFailure,
-    Predictor,
-)
+from video_mobile_former.inference import Prediction, PredictionFailure, Predictor
 
 NAMES = ("black", "dark", "light", "white")
 

@@ -11,12 +11,7 @@ from torch import Tensor
 
 from video_mobile_former.layers.activation import DynamicReLU
 from video_mobile_former.layers.bridge import FormerToMobile, MobileToFormer
-from video_mobile_former.layers.conv import (
-    ConvNorm,
-    SpatialConv,
-    SpatiotemporalConv,
-    TemporalConv,
-)
+from video_mobile_former.layers.conv import ConvNorm, SpatialConv, SpatiotemporalConv, TemporalConv
 from video_mobile_former.layers.former import Former
 from video_mobile_former.layers.forms import channel_shuffle, drop_path
 from video_mobile_former.layers.padding import PaddingKind

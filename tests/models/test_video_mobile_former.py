@@ -10,11 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from video_mobile_former.errors import UserError
-from video_mobile_former.models import (
-    VideoMobileFormer,
-    create_model,
-    list_models,
-)
+from video_mobile_former.models import VideoMobileFormer, create_model, list_models
 from video_mobile_former.models.variants import VARIANTS, VariantName
 from video_mobile_former.profiling.cost import count_macs, count_parameters
 

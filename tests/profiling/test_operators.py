@@ -10,11 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from video_mobile_former.profiling.operators import (
-    OperatorProfile,
-    OperatorTime,
-    format_profile,
-)
+from video_mobile_former.profiling.operators import OperatorProfile, OperatorTime, format_profile
 from video_mobile_former.profiling.operators.eager import profile_eager
 from video_mobile_former.profiling.operators.executorch import (
     profile_of_events as executorch_events,

@@ -8,26 +8,17 @@ import pytest
 import torch
 
 from video_mobile_former.clip_spec import ClipSpec
-from video_mobile_former.data.quarantine import (
+from video_mobile_former.data.index.held_out import fingerprint
+from video_mobile_former.data.index.quarantine import (
     check_source,
     default_quarantine,
     write_quarantine,
 )
 from video_mobile_former.data.synthetic import MOTIONS
-from video_mobile_former.errors import (
-    CheckpointError,
-    DataError,
-    RecipeError,
-    UserError,
-)
+from video_mobile_former.errors import CheckpointError, DataError, RecipeError, UserError
 from video_mobile_former.models import VideoMobileFormer
 from video_mobile_former.models.registry import create_model, load_checkpoint
-from video_mobile_former.training.build import (
-    adapt_clip,
-    build_indexes,
-    build_model,
-    fingerprint,
-)
+from video_mobile_former.training.build import adapt_clip, build_indexes, build_model
 from video_mobile_former.training.recipe import ClipRecipe, Recipe
 
 Make = Callable[..., Recipe]

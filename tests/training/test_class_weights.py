@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from video_mobile_former.data.index import Clip, ClipIndex
+from video_mobile_former.data.index.index import Clip, ClipIndex
 from video_mobile_former.errors import DataError
 from video_mobile_former.training.class_weights import class_weights
 

@@ -15,11 +15,7 @@ from torch import Tensor, nn
 from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data.transforms import normalize
 from video_mobile_former.errors import RecipeError, UserError
-from video_mobile_former.export.artifact import (
-    ArtifactInfo,
-    ArtifactInput,
-    InputDtype,
-)
+from video_mobile_former.export.artifact import ArtifactInfo, ArtifactInput, InputDtype
 from video_mobile_former.export.runner import ExportedModel
 from video_mobile_former.models import VideoModel, create_model
 from video_mobile_former.training import distill

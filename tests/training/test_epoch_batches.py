@@ -7,7 +7,7 @@ import pytest
 
 from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data.dataset import ClipDataset
-from video_mobile_former.data.index import load_index
+from video_mobile_former.data.index.index import load_index
 from video_mobile_former.data.loader import WorkersEndedError, make_loader
 from video_mobile_former.training.batches import EpochBatches, guarded
 from video_mobile_former.training.interrupt import StopRequest, StopTraining

@@ -15,11 +15,7 @@ import torch
 from video_mobile_former.data.dataset import ClipDataset
 from video_mobile_former.data.loader import make_loader
 from video_mobile_former.data.transforms import normalize
-from video_mobile_former.errors import (
-    DataError,
-    RecipeError,
-    UserError,
-)
+from video_mobile_former.errors import DataError, RecipeError, UserError
 from video_mobile_former.models.registry import load_checkpoint
 from video_mobile_former.training.build import build_indexes
 from video_mobile_former.training.fit import fit

@@ -11,7 +11,7 @@ import fsspec
 import pytest
 
 from video_mobile_former.cli.main import main
-from video_mobile_former.data.index import load_index
+from video_mobile_former.data.index.index import load_index
 from video_mobile_former.data.shards import ShardSettings, write_shards
 from video_mobile_former.errors import DataError, RecipeError
 from video_mobile_former.training.fit import fit

@@ -10,12 +10,7 @@ import torch
 
 from video_mobile_former.models import create_model
 from video_mobile_former.models.baselines import BASELINES
-from video_mobile_former.training.masked_features import (
-    MaskedFeatures,
-    draw_mask,
-    hide,
-    hog,
-)
+from video_mobile_former.training.masked_features import MaskedFeatures, draw_mask, hide, hog
 from video_mobile_former.training.pretrain_fields import PretrainRecipe
 from video_mobile_former.training.pretraining import Pretraining, watch
 

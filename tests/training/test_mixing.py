@@ -10,12 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from video_mobile_former.training.losses import classification_loss
-from video_mobile_former.training.mixing import (
-    Mix,
-    Mixing,
-    mix_clips,
-    mix_targets,
-)
+from video_mobile_former.training.mixing import Mix, Mixing, mix_clips, mix_targets
 
 Kind = Literal["spatial", "temporal", "spatiotemporal"]
 SHAPE = (6, 3, 8, 20, 30)

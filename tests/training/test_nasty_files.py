@@ -12,7 +12,7 @@ import pytest
 from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from nasty_clips import NastyDataset
-from video_mobile_former.data.quarantine import read_quarantine
+from video_mobile_former.data.index.quarantine import read_quarantine
 from video_mobile_former.training import file_clips
 from video_mobile_former.training.fit import fit
 from video_mobile_former.training.interrupt import TrainingInterrupted

@@ -16,7 +16,7 @@ import torch
 import yaml
 
 from video_mobile_former.cli.main import main
-from video_mobile_former.data.labels import label_names
+from video_mobile_former.data.index.labels import label_names
 from video_mobile_former.errors import RecipeError
 from video_mobile_former.models.shipped_weights import shipped_weights, weights_card
 from video_mobile_former.profiling.cost import count_macs
@@ -29,11 +29,7 @@ from video_mobile_former.training.recipe import (
     recipe_differences,
     recipe_from_cli,
 )
-from video_mobile_former.training.shipped import (
-    shipped_names,
-    shipped_path,
-    shipped_recipe,
-)
+from video_mobile_former.training.shipped import shipped_names, shipped_path, shipped_recipe
 
 FILES = [shipped_path(name) for name in shipped_names()]
 SMALL = ("demo", "folder_small")

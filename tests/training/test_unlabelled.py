@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from video_mobile_former.data.index import load_index
-from video_mobile_former.data.source import DataSource
+from video_mobile_former.data.index.index import load_index
+from video_mobile_former.data.index.source import DataSource
 from video_mobile_former.errors import DataError, RecipeError
 from video_mobile_former.models.registry import load_checkpoint
 from video_mobile_former.training.build import build_model

@@ -12,11 +12,7 @@ from video_mobile_former.data.dataset import Batch, ClipFailure
 from video_mobile_former.errors import RecipeError
 from video_mobile_former.training.interrupt import StopTraining
 from video_mobile_former.training.recipe import recipe_from_dict
-from video_mobile_former.training.tally import (
-    Measured,
-    MultiLabelTally,
-    best_by,
-)
+from video_mobile_former.training.tally import Measured, MultiLabelTally, best_by
 from video_mobile_former.training.validate import measure
 
 

@@ -17,11 +17,7 @@ from ..errors import UserError
 from ..export.loading import load_artifact, read_info
 from ..export.lowering import GraphForm
 from ..export.targets import target_of
-from ..models.registry import (
-    create_model,
-    list_models,
-    resolve_model,
-)
+from ..models.registry import create_model, list_models, resolve_model
 from ..models.video_model import VideoModel
 
 EAGER = "eager"

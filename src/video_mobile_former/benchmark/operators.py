@@ -8,12 +8,7 @@ from ..errors import UserError
 from ..export.loading import load_artifact
 from ..profiling.child import in_child
 from ..profiling.operators import OperatorProfile
-from .contestants import (
-    EAGER,
-    Contestant,
-    example_clips,
-    load_contestant,
-)
+from .contestants import EAGER, Contestant, example_clips, load_contestant
 
 PROFILED = (EAGER, "onnx", "openvino", "torch", "executorch")
 """Runtimes that tell the time of their operators."""

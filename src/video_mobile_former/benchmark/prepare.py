@@ -15,22 +15,13 @@ from ..export.exporting import export_model
 from ..export.loading import read_info
 from ..export.lowering import GraphForm
 from ..export.request import ExportRequest
-from ..export.targets import (
-    TARGETS,
-    Target,
-    get_target,
-)
+from ..export.targets import TARGETS, Target, get_target
 from ..files import write_text
 from ..models.registry import ARCHITECTURES
 from ..models.video_model import VideoModel, resolve_form
 from ..profiling.cost import count_macs
 from ..profiling.machine import library_version
-from .contestants import (
-    EAGER,
-    Contestant,
-    FormChoice,
-    ModelChoice,
-)
+from .contestants import EAGER, Contestant, FormChoice, ModelChoice
 
 ALL = "all"
 

@@ -9,24 +9,10 @@ from typing import Any
 from ..console import progress_bar, say
 from ..errors import UserError
 from ..profiling.child import in_child
-from ..profiling.latency import (
-    MIN_ROUNDS,
-    Timing,
-    speed,
-    time_in_turn,
-)
-from ..profiling.machine import (
-    busy_seconds,
-    describe_machine,
-    library_version,
-    usable_cores,
-)
+from ..profiling.latency import MIN_ROUNDS, Timing, speed, time_in_turn
+from ..profiling.machine import busy_seconds, describe_machine, library_version, usable_cores
 from ..profiling.memory import MemoryUse, memory_of
-from .contestants import (
-    EAGER,
-    Contestant,
-    load_contestant,
-)
+from .contestants import EAGER, Contestant, load_contestant
 
 _LIBRARIES: dict[str, tuple[str, ...]] = {
     "onnx": ("onnxruntime",),

@@ -88,13 +88,7 @@ def add_benchmark(commands: Any) -> None:
 
 
 def _benchmark(args: argparse.Namespace) -> int:
-    from ..benchmark import (
-        ModelChoice,
-        check_options,
-        format_rows,
-        measure,
-        prepare,
-    )
+    from ..benchmark import ModelChoice, check_options, format_rows, measure, prepare
 
     check_options(args.threads, args.rounds, args.seconds)
     choices = [

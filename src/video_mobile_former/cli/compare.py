@@ -12,15 +12,11 @@ from typing import TYPE_CHECKING, Any
 from ..console import say
 from ..errors import UserError
 from ..files import check_folder
-from .measuring import (
-    chosen_clips,
-    measure,
-    per_model,
-)
+from .measuring import chosen_clips, measure, per_model
 from .options import EXIT_FAILED_FILES, model_of
 
 if TYPE_CHECKING:
-    from ..data.index import ClipIndex
+    from ..data.index.index import ClipIndex
 
 
 def compare_models(args: argparse.Namespace) -> int:
@@ -34,11 +30,7 @@ def compare_models(args: argparse.Namespace) -> int:
     """
     from ..evaluation.alignment import check_same_classes
     from ..evaluation.compare import compare
-    from ..evaluation.predictions import (
-        is_report,
-        load_run,
-        run_of,
-    )
+    from ..evaluation.predictions import is_report, load_run, run_of
     from ..evaluation.result import note_lines
     from ..inference.scorer import at_least_one
 

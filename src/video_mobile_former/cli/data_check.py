@@ -15,7 +15,7 @@ from .options import whole_number
 
 if TYPE_CHECKING:
     from ..data.check import CheckResult
-    from ..data.source import DataSource
+    from ..data.index.source import DataSource
 
 EXIT_NOT_READY = 1
 
@@ -82,7 +82,7 @@ def add_check(
 
 def _check(args: argparse.Namespace, source: DataSource) -> int:
     from ..data.check import CheckOptions, check_data
-    from ..data.quarantine import default_quarantine
+    from ..data.index.quarantine import default_quarantine
 
     options = CheckOptions(
         full=not args.quick,

@@ -10,17 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..console import say
-from .options import (
-    EXIT_FAILED_FILES,
-    add_quarantine,
-    whole_number,
-)
+from .options import EXIT_FAILED_FILES, add_quarantine, whole_number
 
 if TYPE_CHECKING:
-    from ..data.index import ClipIndex
+    from ..data.index.index import ClipIndex
+    from ..data.index.source import DataSource, Fault
     from ..data.prepare import PrepareResult
     from ..data.shards import ShardResult
-    from ..data.source import DataSource, Fault
 
 _NAMES_SHOWN = 5
 
@@ -114,9 +110,9 @@ def _load(args: argparse.Namespace, source: DataSource) -> tuple[ClipIndex, list
     """The clips without those in quarantine, and what is wrong with rows that are left out."""
     import numpy as np
 
-    from ..data.index import load_index
-    from ..data.quarantine import read_quarantine
-    from ..data.source import Faults
+    from ..data.index.index import load_index
+    from ..data.index.quarantine import read_quarantine
+    from ..data.index.source import Faults
     from ..errors import DataError, UserError
 
     data, out = Path(source.path), Path(args.out)

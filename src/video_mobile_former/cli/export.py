@@ -12,8 +12,8 @@ from ..errors import UserError
 from .options import add_clip_size
 
 if TYPE_CHECKING:
-    from ..data.index import ClipIndex
-    from ..data.source import DataSource
+    from ..data.index.index import ClipIndex
+    from ..data.index.source import DataSource
     from ..export.exporting import Exported
     from ..models.video_model import VideoModel
 
@@ -160,7 +160,7 @@ def _index(
         if not args.calibrate:
             return None
         args = argparse.Namespace(**{**vars(args), "data": args.calibrate})
-    from ..data.index import load_index
+    from ..data.index.index import load_index
 
     return load_index(source_of(args))
 
@@ -171,7 +171,7 @@ def _calibration(
     model: VideoModel,
     request: Any,
 ) -> Any:
-    from ..data.index import load_index
+    from ..data.index.index import load_index
     from ..export.quantize import draw_calibration
     from ..export.quantize.calibration import NUM_CLIPS
     from ..export.request import clip_of

@@ -8,32 +8,15 @@ import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..console import (
-    say,
-)
-from ..errors import (
-    UserError,
-)
-from .options import (
-    reading_of,
-    source_of,
-    warn_of_fold,
-)
+from ..console import say
+from ..errors import UserError
+from .options import reading_of, source_of, warn_of_fold
 
 if TYPE_CHECKING:
-    from ..data.index import (
-        ClipIndex,
-    )
-    from ..evaluation import (
-        Evaluation,
-        MultiLabelEvaluation,
-    )
-    from ..export.runner import (
-        ExportedModel,
-    )
-    from ..models import (
-        VideoModel,
-    )
+    from ..data.index.index import ClipIndex
+    from ..evaluation import Evaluation, MultiLabelEvaluation
+    from ..export.runner import ExportedModel
+    from ..models import VideoModel
 
 
 Measured = tuple["Evaluation | MultiLabelEvaluation", str]
@@ -52,9 +35,9 @@ def chosen_clips(
     Raises:
         DataError: If the data or a list of clips to leave out cannot be read.
     """
-    from ..data.index import load_index
-    from ..training.held_out import with_held_out
-    from ..training.left_out import list_of, without
+    from ..data.index.held_out import with_held_out
+    from ..data.index.index import load_index
+    from ..data.index.quarantine import list_of, without
 
     # Labels are names: with the checkpoint's own list they cannot end up in another order.
     source = source_of(args)

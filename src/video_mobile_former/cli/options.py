@@ -23,17 +23,11 @@ import dataclasses
 import shlex
 from typing import TYPE_CHECKING, NoReturn
 
-from ..console import (
-    say,
-)
+from ..console import say
 
 if TYPE_CHECKING:
-    from ..data.source import (
-        DataSource,
-    )
-    from ..training.data_fields import (
-        DataRecipe,
-    )
+    from ..data.index.source import DataSource
+    from ..training.data_fields import DataRecipe
 
 
 EXIT_FAILED_FILES = 1
@@ -221,7 +215,7 @@ def add_source_options(parser: argparse.ArgumentParser) -> None:
 
 def source_of(args: argparse.Namespace) -> DataSource:
     """What the options of :func:`add_source_options` name."""
-    from ..data.source import DataSource
+    from ..data.index.source import DataSource
 
     if not (args.data or args.annotations or args.root):
         raise UserError("no data is named; give --data, or --annotations and --root")

@@ -4,18 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from ..console import (
-    say,
-)
-from ..files import (
-    check_file,
-)
-from .options import (
-    Parser,
-    model_of,
-    print_json,
-    reading_of,
-)
+from ..console import say
+from ..files import check_file
+from .options import Parser, model_of, print_json, reading_of
 
 
 def _add_model(parser: Parser) -> None:
@@ -26,17 +17,8 @@ def _add_model(parser: Parser) -> None:
 
 def _predict(args: argparse.Namespace) -> int:
     from ..console import track
-    from ..inference import (
-        Predictor,
-        exit_status,
-        expand_sources,
-    )
-    from ..inference.output import (
-        PredictionTable,
-        failure_summary,
-        to_json,
-        write_csv,
-    )
+    from ..inference import Predictor, exit_status, expand_sources
+    from ..inference.output import PredictionTable, failure_summary, to_json, write_csv
 
     if args.csv is not None:
         check_file(args.csv)

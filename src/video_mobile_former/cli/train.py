@@ -6,15 +6,10 @@ import dataclasses
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .options import (
-    print_json,
-    source_words,
-)
+from .options import print_json, source_words
 
 if TYPE_CHECKING:
-    from ..training.recipe import (
-        Recipe,
-    )
+    from ..training.recipe import Recipe
 
 
 def _train(words: list[str]) -> int:
@@ -48,11 +43,7 @@ def _next_words(recipe: Recipe, checkpoint: Path) -> str:
 
 
 def _list_recipes(as_json: bool) -> int:
-    from ..training.shipped import (
-        format_recipes,
-        shipped_names,
-        shipped_recipe,
-    )
+    from ..training.shipped import format_recipes, shipped_names, shipped_recipe
 
     recipes = [shipped_recipe(name) for name in shipped_names()]
     if as_json:

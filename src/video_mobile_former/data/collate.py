@@ -8,13 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import get_worker_info
 
-from .dataset import (
-    Batch,
-    ClipFailure,
-    ClipSample,
-    PartsOfBatch,
-    ToAugment,
-)
+from .dataset import Batch, ClipFailure, ClipSample, PartsOfBatch, ToAugment
 from .transforms import stack_parameters
 
 

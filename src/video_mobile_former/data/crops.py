@@ -12,13 +12,7 @@ from av.video.frame import VideoFrame
 from av.video.plane import VideoPlane
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from .picture import (
-    THREADS,
-    Converter,
-    Turn,
-    scaler_options,
-    turned,
-)
+from .picture import THREADS, Converter, Turn, scaler_options, turned
 from .transforms.geometry import Box, resize
 
 

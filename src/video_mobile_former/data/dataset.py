@@ -18,7 +18,7 @@ from . import sampling
 from .crops import Crops
 from .decode import VideoReader
 from .frame_source import Reading
-from .index import Clip, ClipIndex
+from .index.index import Clip, ClipIndex
 from .limits import Limits, limited
 from .transforms import (
     AugmentParameters,

@@ -10,11 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, UserError
-from ..files import (
-    check_folder,
-    write_json,
-    write_text,
-)
+from ..files import check_folder, write_json, write_text
 
 
 def check_splits(clips_per_class: Mapping[str, int]) -> None:

@@ -11,20 +11,8 @@ from av.video.frame import VideoFrame
 
 from ..errors import VideoError
 from .limits import check_memory, check_time
-from .opening import (
-    READ_ERRORS,
-    Media,
-    open_video,
-    picture_memory,
-    time_base,
-    time_origin,
-)
-from .packets import (
-    PacketTable,
-    is_end,
-    read_part,
-    read_table,
-)
+from .opening import READ_ERRORS, Media, open_video, picture_memory, time_base, time_origin
+from .packets import PacketTable, is_end, read_part, read_table
 from .picture import Converter
 
 _FAR_SECONDS = 10.0

@@ -14,13 +14,9 @@ from pathlib import Path
 import torch
 
 from ..console import say
-from .dataset import (
-    LEFT_OUT,
-    ClipFailure,
-    clip_name,
-)
-from .index import ClipIndex
-from .quarantine import read_quarantine, write_quarantine
+from .dataset import LEFT_OUT, ClipFailure, clip_name
+from .index.index import ClipIndex
+from .index.quarantine import read_quarantine, write_quarantine
 
 MAX_FAILURES = 2
 """A file that failed so often is put in quarantine."""

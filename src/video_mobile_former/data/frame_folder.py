@@ -16,12 +16,12 @@ from av.video.frame import VideoFrame
 
 from ..errors import VideoError
 from ..text import natural_key
-from .bytes import read_bytes
-from .class_folders import PICTURE_SUFFIXES
+from .byte_ranges import read_bytes
 from .limits import check_time
 from .opening import READ_ERRORS
 from .packets import PacketTable
 from .picture import Converter
+from .suffixes import PICTURE_SUFFIXES
 
 _DECODERS: Mapping[bytes, str] = {
     b"\xff\xd8\xff": "mjpeg",

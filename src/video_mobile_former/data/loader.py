@@ -11,26 +11,14 @@ import torch
 from torch.utils.data import DataLoader
 
 from ..console import say
-from ..errors import (
-    DataError,
-    UserError,
-    check_at_least,
-)
+from ..errors import DataError, UserError, check_at_least
 from .batches import ClipBatchSampler
-from .bytes import is_url
+from .byte_ranges import is_url
 from .collate import collate
-from .dataset import (
-    Batch,
-    ClipDataset,
-    clip_name,
-)
+from .dataset import Batch, ClipDataset, clip_name
 from .failing import Failing, Quarantine
 from .processes import process_context
-from .worker_watch import (
-    Death,
-    WorkerWatch,
-    stop_workers,
-)
+from .worker_watch import Death, WorkerWatch, stop_workers
 
 _MAX_FUTILE = 10
 """So many times in a row new processes may end before they have read a single clip."""

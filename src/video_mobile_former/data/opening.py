@@ -17,7 +17,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from ..errors import VideoError
-from .bytes import is_url, read_bytes
+from .byte_ranges import is_url, read_bytes
 
 # Titles and the like in another encoding than UTF-8 must not make a file unreadable; from version
 # 19 on PyAV sees to that itself and no longer knows the option.

@@ -12,13 +12,7 @@ from av.video.stream import VideoStream
 
 from ..errors import VideoError
 from .limits import check_memory, check_time
-from .opening import (
-    READ_ERRORS,
-    Media,
-    open_video,
-    picture_memory,
-    time_base,
-)
+from .opening import READ_ERRORS, Media, open_video, picture_memory, time_base
 
 _END_TOLERANCE_SECONDS = 1.0
 """How much earlier than its header says a whole file may end; durations are written carelessly."""

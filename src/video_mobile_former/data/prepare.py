@@ -28,20 +28,13 @@ from ..console import say
 from ..errors import DataError, check_at_least
 from ..files import write_text
 from ..version import __version__
-from .index import ClipIndex
-from .prepare_tasks import (
-    PrepareTask,
-    bytes_before,
-    is_of,
-    plan,
-    record_of,
-    work_through,
-)
-from .prepared_folder import FORMAT, PreparedFolder
-from .quarantine import write_quarantine
-from .source import Fault
+from .index.index import ClipIndex
+from .index.quarantine import write_quarantine
+from .index.source import Fault
+from .prepare_tasks import PrepareTask, bytes_before, is_of, plan, record_of, work_through
+from .processes import TaskFailure, usable_cores
 from .transcode import PrepareSettings
-from .workers import TaskFailure, usable_cores
+from .work_folder import FORMAT, PreparedFolder
 
 
 @dataclass(frozen=True)

@@ -15,16 +15,11 @@ from ..console import track
 from .decode import VideoReader
 from .file_names import output_names
 from .frame_source import Reading
-from .index import ClipIndex
-from .prepared_folder import PreparedFolder
-from .table import Clip
-from .transcode import (
-    Prepared,
-    PrepareSettings,
-    transcode,
-)
-from .work_folder import origin
-from .workers import TaskFailure, run_tasks
+from .index.index import ClipIndex
+from .index.table import Clip
+from .processes import TaskFailure, run_tasks
+from .transcode import Prepared, PrepareSettings, transcode
+from .work_folder import PreparedFolder, origin
 
 
 @dataclass(frozen=True)

@@ -27,24 +27,14 @@ import numpy as np
 from ..console import say, track
 from ..errors import UserError, check_at_least
 from ..files import write_text
-from .index import ClipIndex
-from .quarantine import write_quarantine
-from .shard_list import (
-    FORMAT,
-    NAME,
-    Shard,
-    ShardList,
-)
-from .source import Fault
-from .table import SPLITS, Clip
-from .tar_writer import (
-    TarItem,
-    TarTask,
-    item_bytes,
-    write_tar,
-)
+from .index.index import ClipIndex
+from .index.quarantine import write_quarantine
+from .index.source import Fault
+from .index.table import SPLITS, Clip
+from .processes import TaskFailure, run_tasks
+from .shard_list import FORMAT, NAME, Shard, ShardList
+from .tar_writer import TarItem, TarTask, item_bytes, write_tar
 from .work_folder import WorkFolder, origin
-from .workers import TaskFailure, run_tasks
 
 _UNKNOWN_BYTES = 1_000_000
 """What a clip counts for whose size is not known before it is read (a URL)."""

@@ -43,11 +43,7 @@ from torch.nn import functional as F
 from ..console import track
 from ..errors import UserError
 from ..files import atomic_path
-from .drawn_folder import (
-    check_splits,
-    make_room,
-    write_index,
-)
+from .drawn_folder import check_splits, make_room, write_index
 from .scenes import Scene, draw_scene
 
 # What one clip of speed 1 adds to (x, y, angle, size): widths of the picture to the right and

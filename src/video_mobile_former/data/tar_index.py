@@ -18,9 +18,9 @@ from typing import Any, BinaryIO, cast
 
 from ..errors import DataError
 from ..optional import require
-from .bytes import is_url, require_protocol
-from .class_folders import VIDEO_SUFFIXES
-from .listing import SPLIT_NAMES
+from .byte_ranges import is_url, require_protocol
+from .index.listing import SPLIT_NAMES
+from .suffixes import VIDEO_SUFFIXES
 
 _LABEL_KEYS = ("label_name", "label", "class_name", "class", "cls", "category")
 """Keys of a clip's JSON under which its class is looked for, in this order."""

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import VideoError
-from .bytes import read_bytes
-from .class_folders import VIDEO_SUFFIXES
+from .byte_ranges import read_bytes
 from .shard_list import Shard, ShardClip
+from .suffixes import VIDEO_SUFFIXES
 
 _BLOCK = tarfile.BLOCKSIZE
 

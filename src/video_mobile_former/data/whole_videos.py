@@ -11,13 +11,9 @@ import torch
 from ..clip_spec import ClipSpec
 from ..console import track
 from . import sampling
-from .dataset import (
-    Batch,
-    ClipDataset,
-    PartOfSample,
-)
+from .dataset import Batch, ClipDataset, PartOfSample
 from .frame_source import Reading
-from .index import ClipIndex
+from .index.index import ClipIndex
 from .limits import Limits
 from .loader import make_loader
 

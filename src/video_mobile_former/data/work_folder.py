@@ -17,7 +17,6 @@ from typing import Any
 
 from ..errors import DataError, UserError
 from ..files import write_text
-from .folder_lock import locked
 
 
 class WorkFolder:
@@ -190,3 +189,47 @@ def origin(path: str) -> tuple[int, int] | None:
         return None
     newest = max((file.st_mtime_ns for file in files), default=status.st_mtime_ns)
     return sum(file.st_size for file in files), newest
+
+
+FORMAT = 1
+"""Of the folder; raised when its files change their meaning."""
+
+
+class PreparedFolder(WorkFolder):
+    """Paths and journal of one folder of prepared clips.
+
+    Args:
+        path: The folder; it need not exist.
+    """
+
+    def __init__(self, path: str | Path):
+        super().__init__(path, index="clips.csv", summary="prepare.json", journal="prepare.jsonl")
+        self.labels = self.path / "labels.txt"
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Keep other processes that ask for the same lock out of a folder.
+
+    The lock ends with the process, however it ends. Where the system has no such locks (Windows,
+    some network file systems) nothing is kept out.
+
+    Args:
+        folder: An existing folder; the file ``.lock`` in it is used.
+
+    Raises:
+        UserError: If another process holds it.
+    """
+    try:
+        import fcntl  # not on Windows
+    except ImportError:
+        yield
+        return
+    with (folder / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError(f"{folder}: another process is writing here") from error
+        except OSError:
+            pass
+        yield

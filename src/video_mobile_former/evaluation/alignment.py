@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from ..data.labels import check_classes
+from ..data.index.labels import check_classes
 from ..errors import DataError
 from ..text import printable
 from .predictions import Run

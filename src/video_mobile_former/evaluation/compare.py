@@ -14,29 +14,13 @@ import numpy as np
 from ..clip_spec import ClipSpec
 from ..errors import DataError
 from .alignment import aligned, readable
-from .bootstrap import (
-    drawn_accuracies,
-    middle,
-    units_of,
-)
+from .bootstrap import drawn_accuracies, middle, units_of
 from .compare_text import summary_lines
 from .metrics import Metrics, compute_metrics
-from .multi_label import (
-    MultiLabelMetrics,
-    compute_multi_label_metrics,
-    drawn_maps,
-)
+from .multi_label import MultiLabelMetrics, compute_multi_label_metrics, drawn_maps
 from .predictions import Run
-from .result import (
-    TRAINED_ON,
-    giga,
-    plain,
-)
-from .significance import (
-    drawn_p,
-    holm,
-    mcnemar,
-)
+from .result import TRAINED_ON, giga, plain
+from .significance import drawn_p, holm, mcnemar
 
 COMPARISON_FORMAT = 1
 _DRAWS_A_PAIR = 80

@@ -16,11 +16,7 @@ from .report import span
 from .result import giga, percent
 
 if TYPE_CHECKING:
-    from .compare import (
-        Comparison,
-        Contestant,
-        Pair,
-    )
+    from .compare import Comparison, Contestant, Pair
 
 JSON_NAME, PAGE_NAME = "comparison.json", "comparison.html"
 WIDTH, HEIGHT = 640, 300

@@ -5,16 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from ..text import (
-    pad,
-    printable,
-    shorten_middle,
-)
-from .result import (
-    Cost,
-    giga,
-    percent,
-)
+from ..text import pad, printable, shorten_middle
+from .result import Cost, giga, percent
 
 if TYPE_CHECKING:
     from .compare import Comparison

@@ -16,8 +16,8 @@ from torch.nn.functional import one_hot
 from ..console import say, track
 from ..data.dataset import ClipDataset
 from ..data.frame_source import Reading
-from ..data.index import ClipIndex
-from ..data.labels import check_classes
+from ..data.index.index import ClipIndex
+from ..data.index.labels import check_classes
 from ..data.loader import make_loader
 from ..data.whole_videos import whole_videos
 from ..errors import DataError
@@ -37,24 +37,10 @@ from ..version import __version__
 from .calibration import calibration
 from .curves import class_curves
 from .metrics import compute_metrics, top_hits
-from .notes import (
-    data_notes,
-    notes_of,
-    training_seed,
-)
-from .result import (
-    TRAINED_ON,
-    ClipResult,
-    Cost,
-    Evaluation,
-    Method,
-)
+from .notes import data_notes, notes_of, training_seed
+from .result import TRAINED_ON, ClipResult, Cost, Evaluation, Method
 from .thumbnails import confused_thumbnails
-from .views import (
-    Scores,
-    check_frozen_frame,
-    score_clips,
-)
+from .views import Scores, check_frozen_frame, score_clips
 
 
 def evaluate(

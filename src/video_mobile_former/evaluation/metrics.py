@@ -16,12 +16,7 @@ from torch.nn.functional import one_hot
 from ..errors import DataError
 from ..optional import require
 from .average_precision import average_precisions
-from .bootstrap import (
-    RESAMPLES,
-    drawn_accuracies,
-    middle,
-    units_of,
-)
+from .bootstrap import RESAMPLES, drawn_accuracies, middle, units_of
 
 TOP5_CLASSES = 6
 """Fewest classes for which "among the first five" says anything."""

@@ -12,11 +12,7 @@ from torch import Tensor
 
 from ..errors import DataError
 from .average_precision import average_precisions, counted_average_precisions
-from .bootstrap import (
-    drawn_weights,
-    middle,
-    units_of,
-)
+from .bootstrap import drawn_weights, middle, units_of
 
 THRESHOLD = 0.5
 """Score from which a class counts as found, where that has to be decided."""

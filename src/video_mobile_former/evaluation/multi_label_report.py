@@ -6,19 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..page import render
-from .multi_label_result import (
-    LabelScore,
-    MultiLabelClip,
-    MultiLabelEvaluation,
-    interval_words,
-)
-from .report import (
-    MOST_WRONG_CLIPS,
-    curves,
-    named_part,
-    reliability,
-    write_together,
-)
+from .multi_label_result import LabelScore, MultiLabelClip, MultiLabelEvaluation, interval_words
+from .report import MOST_WRONG_CLIPS, curves, named_part, reliability, write_together
 from .report_method import common_content
 from .result import percent
 

@@ -11,25 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from ..data.frame_source import Reading
-from ..data.index import ClipIndex
+from ..data.index.index import ClipIndex
 from ..inference.scorer import Average, Precision
 from .calibration import Calibration, calibration
 from .curves import Curve, class_curves
 from .evaluator import score_index
-from .multi_label import (
-    THRESHOLD,
-    MultiLabelMetrics,
-    compute_multi_label_metrics,
-)
-from .result import (
-    Cost,
-    Method,
-    calibration_line,
-    cost_line,
-    note_lines,
-    percent,
-    report_dict,
-)
+from .multi_label import THRESHOLD, MultiLabelMetrics, compute_multi_label_metrics
+from .result import Cost, Method, calibration_line, cost_line, note_lines, percent, report_dict
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

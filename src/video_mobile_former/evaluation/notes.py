@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import nn
 
-from ..data.index import ClipIndex
+from ..data.index.index import ClipIndex
 from ..inference.scorer import clip_spec, untrained_head
 from .result import TRAINED_ON, Method
 

@@ -16,12 +16,7 @@ from torch import Tensor
 from ..clip_spec import ClipSpec
 from ..errors import DataError
 from .multi_label_result import MultiLabelEvaluation
-from .result import (
-    REPORT_FORMAT,
-    REPORT_NAME,
-    Cost,
-    Evaluation,
-)
+from .result import REPORT_FORMAT, REPORT_NAME, Cost, Evaluation
 
 SCORES_NAME = "predictions.safetensors"
 ClipKey = tuple[str, float | None, float | None]

@@ -12,12 +12,7 @@ from ..page import render
 from .confusion import confusion_png
 from .metrics import TOP5_CLASSES
 from .report_method import common_content
-from .result import (
-    REPORT_NAME,
-    ClipResult,
-    Evaluation,
-    percent,
-)
+from .result import REPORT_NAME, ClipResult, Evaluation, percent
 
 if TYPE_CHECKING:
     from .calibration import Calibration

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from ..data.check.content import jpeg
 from ..data.decode import VideoReader
 from ..data.frame_source import Reading
-from ..data.index import ClipIndex
+from ..data.index.index import ClipIndex
 from ..errors import VideoError
 from .metrics import Metrics
 from .result import ClipResult

@@ -10,12 +10,8 @@ import torch
 from torch import Tensor
 
 from ..data.dataset import Batch, ClipFailure
-from ..data.index import ClipIndex
-from ..errors import (
-    CheckpointError,
-    UserError,
-    VideoError,
-)
+from ..data.index.index import ClipIndex
+from ..errors import CheckpointError, UserError, VideoError
 from ..inference.scorer import Scorer
 
 _MAX_EMPTY = 20

@@ -14,35 +14,17 @@ from torch import Tensor
 
 from ..clip_spec import ClipSpec
 from ..data.frame_source import Reading
-from ..data.index import ClipIndex
+from ..data.index.index import ClipIndex
 from ..errors import UserError
 from ..files import atomic_files, write_json
 from ..models.video_model import VideoModel
-from .artifact import (
-    ArtifactInfo,
-    InputDtype,
-    Layout,
-    info_path,
-)
+from .artifact import ArtifactInfo, InputDtype, Layout, info_path
 from .graph import ExportGraph
 from .lowering import lower
-from .parity import (
-    Parity,
-    compare,
-    parity_clips,
-)
-from .request import (
-    ExportRequest,
-    channels_of,
-    check_request,
-    describe,
-)
+from .parity import Parity, compare, parity_clips
+from .request import ExportRequest, channels_of, check_request, describe
 from .runner import ExportedModel
-from .targets import (
-    Target,
-    WriteOptions,
-    get_target,
-)
+from .targets import Target, WriteOptions, get_target
 
 
 class Calibration(Protocol):

@@ -9,18 +9,9 @@ import torch
 from ..errors import CheckpointError, UserError
 from ..models.registry import list_models, resolve_model
 from ..models.video_model import VideoModel
-from .artifact import (
-    ArtifactInfo,
-    info_path,
-    parse_info,
-)
+from .artifact import ArtifactInfo, info_path, parse_info
 from .runner import ExportedModel
-from .targets import (
-    TARGETS,
-    Target,
-    get_target,
-    target_of,
-)
+from .targets import TARGETS, Target, get_target, target_of
 
 
 def load_model(

@@ -15,7 +15,7 @@ from ..clip_spec import ClipSpec
 from ..console import track
 from ..data.dataset import ClipDataset
 from ..data.frame_source import Reading
-from ..data.index import ClipIndex
+from ..data.index.index import ClipIndex
 from ..data.loader import make_loader
 from ..data.synthetic import MOTIONS, render_clip
 from ..data.transforms import EvalTransform, normalize

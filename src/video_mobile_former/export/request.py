@@ -27,11 +27,7 @@ from .artifact import (
 )
 from .lowering import GraphForm
 from .noise import hushed
-from .targets import (
-    Free,
-    Target,
-    get_target,
-)
+from .targets import Free, Target, get_target
 
 Batch = int | Literal["auto", "dynamic"]
 

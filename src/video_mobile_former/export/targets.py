@@ -9,11 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from ..errors import UserError, known_names
-from .artifact import (
-    ArtifactInfo,
-    Precision,
-    artifact_sha256,
-)
+from .artifact import ArtifactInfo, Precision, artifact_sha256
 from .lowering import GraphForm
 
 if TYPE_CHECKING:

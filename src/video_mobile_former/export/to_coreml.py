@@ -9,12 +9,7 @@ import torch
 
 from ..errors import CheckpointError, UserError
 from ..optional import require
-from .artifact import (
-    INPUT_NAME,
-    METADATA_KEY,
-    OUTPUT_NAME,
-    ArtifactInfo,
-)
+from .artifact import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtifactInfo
 from .graph import ExportGraph
 from .noise import hushed
 from .runner import Runner

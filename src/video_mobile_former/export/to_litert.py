@@ -11,12 +11,7 @@ from torch import Tensor, nn
 
 from ..errors import CheckpointError, UserError
 from ..optional import require
-from .artifact import (
-    INPUT_NAME,
-    METADATA_KEY,
-    OUTPUT_NAME,
-    ArtifactInfo,
-)
+from .artifact import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtifactInfo
 from .graph import ExportGraph
 from .noise import hushed
 from .quantize import with_ai_edge

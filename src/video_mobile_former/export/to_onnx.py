@@ -11,22 +11,13 @@ import torch
 
 from ..errors import CheckpointError, UserError
 from ..optional import require
-from .artifact import (
-    INPUT_NAME,
-    METADATA_KEY,
-    OUTPUT_NAME,
-    ArtifactInfo,
-)
+from .artifact import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtifactInfo
 from .graph import ExportGraph
 from .quantize.parts import describe_parts
 from .quantize.with_onnxruntime import quantize_onnx
 from .runner import Runner
 from .targets import WriteOptions
-from .tracing import (
-    first_line,
-    quiet,
-    trace,
-)
+from .tracing import first_line, quiet, trace
 
 if TYPE_CHECKING:
     from onnx import ModelProto

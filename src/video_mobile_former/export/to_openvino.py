@@ -10,12 +10,7 @@ import numpy as np
 from ..errors import CheckpointError, UserError
 from ..optional import require
 from . import to_onnx
-from .artifact import (
-    INPUT_NAME,
-    METADATA_KEY,
-    OUTPUT_NAME,
-    ArtifactInfo,
-)
+from .artifact import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtifactInfo
 from .graph import ExportGraph
 from .quantize.parts import describe_parts
 from .quantize.with_nncf import import_nncf, quantize_openvino

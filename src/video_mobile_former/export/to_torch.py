@@ -24,11 +24,7 @@ from .artifact import METADATA_KEY, ArtifactInfo
 from .graph import ExportGraph
 from .runner import Runner
 from .targets import WriteOptions
-from .tracing import (
-    first_line,
-    quiet,
-    trace,
-)
+from .tracing import first_line, quiet, trace
 
 _EXTRA = f"{METADATA_KEY}.json"
 _OPERATOR = re.compile(

@@ -10,14 +10,7 @@ from typing import Any
 from rich.cells import cell_len
 
 from ..files import atomic_path
-from ..text import (
-    encodable,
-    pad,
-    printable,
-    shorten_end,
-    shorten_middle,
-    wrap,
-)
+from ..text import encodable, pad, printable, shorten_end, shorten_middle, wrap
 from .predictor import Prediction, PredictionFailure
 
 Result = Prediction | PredictionFailure

@@ -13,23 +13,13 @@ from torch import Tensor, nn
 
 from ..data.dataset import ClipDataset
 from ..data.frame_source import Reading
-from ..data.index import Clip, ClipIndex
+from ..data.index.index import Clip, ClipIndex
 from ..data.loader import default_workers, make_loader
 from ..data.sampling import is_short, views
 from ..data.transforms import EvalTransform
-from ..errors import (
-    UserError,
-    VideoError,
-    check_at_least,
-)
+from ..errors import UserError, VideoError, check_at_least
 from ..text import encodable
-from .scorer import (
-    Average,
-    Precision,
-    Scorer,
-    at_least_one,
-    named_classes,
-)
+from .scorer import Average, Precision, Scorer, at_least_one, named_classes
 
 _FEW_FILES = 32
 """Below this starting worker processes (seconds) costs more time than they save."""

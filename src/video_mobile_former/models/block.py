@@ -14,11 +14,7 @@ from ..layers.bridge import FormerToMobile, MobileToFormer
 from ..layers.conv import TemporalConvKind
 from ..layers.former import Former
 from ..layers.forms import drop_path
-from ..layers.mobile import (
-    DownsampleBlock,
-    LiteBlock,
-    MobileBlock,
-)
+from ..layers.mobile import DownsampleBlock, LiteBlock, MobileBlock
 from .recompute import recomputed
 from .token_options import ActivationKind, Bridges
 

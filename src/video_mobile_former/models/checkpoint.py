@@ -18,11 +18,7 @@ from torch import Tensor, nn
 
 from ..clip_spec import ClipSpec
 from ..errors import CheckpointError, UserError
-from ..files import (
-    atomic_folder,
-    atomic_path,
-    write_json,
-)
+from ..files import atomic_folder, atomic_path, write_json
 from ..version import __version__
 from .card import render_card
 

@@ -7,19 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, overload
 
-from ..errors import (
-    CheckpointError,
-    UserError,
-    known_names,
-)
+from ..errors import CheckpointError, UserError, known_names
 from .baselines import BASELINES, Baseline
 from .checkpoint import CONFIG_NAME, read_config
 from .shipped_weights import load_shipped
-from .variants import (
-    VARIANTS,
-    Variant,
-    VariantName,
-)
+from .variants import VARIANTS, Variant, VariantName
 from .video_mobile_former import VideoMobileFormer
 from .video_model import VideoModel, check_names
 

@@ -30,33 +30,11 @@ from torch import Tensor, nn
 from ..clip_spec import ClipSpec
 from ..errors import UserError
 from ..layers.bridge import MobileToFormer
-from ..layers.conv import (
-    ConvNorm,
-    TemporalConvKind,
-    norm_as_affine,
-)
+from ..layers.conv import ConvNorm, TemporalConvKind, norm_as_affine
 from ..layers.forms import channel_shuffle
-from .block import (
-    Block,
-    BlockRow,
-    attention_map,
-    checkpointed,
-    seen_by_tokens,
-    stages_of,
-)
-from .token_options import (
-    ActivationKind,
-    Bridges,
-    TokensPer,
-    check_token_arguments,
-)
-from .video_model import (
-    Form,
-    VideoModel,
-    check_arguments,
-    check_choice,
-    check_counts,
-)
+from .block import Block, BlockRow, attention_map, checkpointed, seen_by_tokens, stages_of
+from .token_options import ActivationKind, Bridges, TokensPer, check_token_arguments
+from .video_model import Form, VideoModel, check_arguments, check_choice, check_counts
 
 
 class VideoMobileFormer(VideoModel):

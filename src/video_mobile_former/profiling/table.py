@@ -18,12 +18,7 @@ import torch
 from ..console import track
 from ..errors import UserError
 from ..models.baselines import BASELINES
-from ..models.registry import (
-    create_model,
-    get_variant,
-    known_models,
-    list_models,
-)
+from ..models.registry import create_model, get_variant, known_models, list_models
 from ..models.video_model import VideoModel
 from .cost import count_macs, count_parameters
 

@@ -3,47 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from ..clip_spec import ClipSpec
 from ..console import say
-from ..data.division import split_index
 from ..data.formats.prepared import is_prepared
 from ..data.formats.shards import is_shards
 from ..data.frame_source import Reading
-from ..data.index import ClipIndex, load_index
-from ..data.quarantine import read_quarantine
-from ..data.source import DataSource
-from ..errors import (
-    CheckpointError,
-    DataError,
-    RecipeError,
-    UserError,
-)
+from ..data.index.division import split_index
+from ..data.index.index import ClipIndex, load_index
+from ..data.index.quarantine import list_of, read_quarantine, without
+from ..data.index.source import DataSource
+from ..errors import CheckpointError, DataError, RecipeError, UserError
 from ..models.baselines import BASELINES
 from ..models.checkpoint import load_weights, read_config
 from ..models.mobile_former import load_mobile_former
-from ..models.registry import (
-    create_model,
-    list_models,
-    load_checkpoint,
-)
+from ..models.registry import create_model, list_models, load_checkpoint
 from ..models.shipped_weights import HEAD, check_shipped
 from ..models.video_model import VideoModel
-from .left_out import list_of, without
-from .recipe_fields import (
-    ClipRecipe,
-    DataRecipe,
-    ModelRecipe,
-    Recipe,
-)
+from .recipe_fields import ClipRecipe, DataRecipe, ModelRecipe, Recipe
 
 
 def build_indexes(
@@ -158,34 +139,6 @@ def _divide(
         "out for validation"
     )
     return rest, held
-
-
-def fingerprint(*indexes: ClipIndex | None, class_weights: Tensor | None = None) -> str:
-    """A short text that changes when the clips, their labels, the classes or their weights do."""
-    digest = hashlib.sha256()
-    for index in indexes:
-        digest.update(repr(index and index.class_names).encode())
-        for row in _rows_of(index) if index else ():
-            digest.update(repr(row).encode())
-    if class_weights is not None:
-        digest.update(repr(class_weights.tolist()).encode())
-    return digest.hexdigest()[:16]
-
-
-def _rows_of(index: ClipIndex) -> Iterator[tuple[object, ...]]:
-    """What training depends on of each clip, read from the columns: there may be very many."""
-    table = index.table
-    starts, ends = (
-        (None if math.isnan(value) else value for value in column.tolist())
-        for column in (table.start_seconds, table.end_seconds)
-    )
-    rows = zip(table.names(), table.label.tolist(), starts, ends, strict=True)
-    if not index.multi_label:
-        return rows
-    return (
-        row if clip.labels is None else (*row, clip.labels)
-        for row, clip in zip(rows, table, strict=True)
-    )
 
 
 def build_model(

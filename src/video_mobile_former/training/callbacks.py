@@ -20,11 +20,7 @@ from .position import Position, Totals
 from .progress import Progress, in_words
 from .run_folder import RunFolder
 from .saving import Saver
-from .tally import (
-    BEST_NAMES,
-    BestBy,
-    Measured,
-)
+from .tally import BEST_NAMES, BestBy, Measured
 from .task import VideoTask
 from .validate import measure
 

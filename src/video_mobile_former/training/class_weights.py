@@ -11,8 +11,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from ..data.index import ClipIndex
-from ..data.listing import read_text
+from ..data.index.index import ClipIndex
+from ..data.index.listing import read_text
 from ..errors import DataError
 
 _COLUMNS = ("class", "weight")

@@ -23,29 +23,13 @@ from torch.utils.data import DataLoader, Dataset
 from ..clip_spec import ClipSpec
 from ..data.dataset import Batch
 from ..data.loader import WorkersEndedError, tells_of_death
-from ..data.procedural import (
-    FAMILIES,
-    ProceduralSpec,
-    ProceduralVideo,
-)
+from ..data.procedural import FAMILIES, ProceduralSpec, ProceduralVideo
 from ..data.processes import init_process, process_context
-from ..data.transforms import (
-    AugmentParameters,
-    augment,
-    stack_parameters,
-)
-from ..errors import (
-    RecipeError,
-    UserError,
-    known_names,
-)
+from ..data.transforms import AugmentParameters, augment, stack_parameters
+from ..errors import RecipeError, UserError, known_names
 from .batches import TrainLoader
 from .inputs import train_transform
-from .recipe_fields import (
-    AugmentRecipe,
-    DataRecipe,
-    Recipe,
-)
+from .recipe_fields import AugmentRecipe, DataRecipe, Recipe
 
 PROCEDURAL = "procedural"
 _TRAIN, _VAL = 0, 1

@@ -10,11 +10,11 @@ from torch import Tensor
 
 from ..clip_spec import ClipSpec
 from ..data.dataset import Batch, ClipDataset
-from ..data.index import ClipIndex
+from ..data.index.held_out import division_of, fingerprint
+from ..data.index.index import ClipIndex
 from ..data.limits import Limits
 from ..data.loader import ClipLoader, make_loader
-from .build import fingerprint, reading_of
-from .held_out import division_of
+from .build import reading_of
 from .inputs import train_transform
 from .recipe_fields import Recipe
 from .run_folder import RunFolder
@@ -74,7 +74,7 @@ class FileClips:
 
     @property
     def held_out(self) -> str | None:
-        """See :func:`~.held_out.division_of`."""
+        """See :func:`~..data.index.held_out.division_of`."""
         return division_of(self.recipe.data, self.train, self.val)
 
     def fingerprint(self) -> str:

@@ -15,40 +15,22 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..console import say
-from ..data.quarantine import write_quarantine
+from ..data.index.held_out import KEY
+from ..data.index.quarantine import write_quarantine
 from ..errors import RecipeError, UserError
 from ..models.video_model import VideoModel
 from ..optional import require
 from ..profiling.machine import processor_name
 from ..version import __version__
-from .build import (
-    build_indexes,
-    build_model,
-    left_out_by,
-    reading_of,
-)
-from .checks import (
-    check_compile,
-    check_device,
-    check_patience,
-    check_unlabelled,
-)
+from .build import build_indexes, build_model, left_out_by, reading_of
+from .checks import check_compile, check_device, check_patience, check_unlabelled
 from .class_weights import class_weights
 from .distill import Teacher, load_teacher
 from .drawn import DrawnClips, is_drawn
 from .file_clips import FileClips
-from .held_out import KEY
-from .interrupt import (
-    StopRequest,
-    StopTraining,
-    TrainingInterrupted,
-)
+from .interrupt import StopRequest, StopTraining, TrainingInterrupted
 from .losses import loss_kind
-from .lost import (
-    ProcessLostError,
-    SharedError,
-    watching_others,
-)
+from .lost import ProcessLostError, SharedError, watching_others
 from .optim import batch_scale
 from .pretraining import Pretraining, make_pretraining
 from .progress import say_begin
@@ -56,11 +38,7 @@ from .recipe import Recipe, recipe_to_dict
 from .run_folder import RunFolder
 from .smoothness import check_smoothness
 from .tally import best_by
-from .trainer import (
-    cores_for_workers,
-    make_trainer,
-    quiet_lightning,
-)
+from .trainer import cores_for_workers, make_trainer, quiet_lightning
 
 if TYPE_CHECKING:
     from lightning.pytorch.loggers import Logger

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from ..clip_spec import ClipSpec
-from ..data.labels import read_label_file
+from ..data.index.labels import read_label_file
 from ..errors import CheckpointError, RecipeError
 from ..export.artifact import info_path
 from ..export.to_onnx import embedded, open_session

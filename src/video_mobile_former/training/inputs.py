@@ -11,17 +11,9 @@ from torch import Tensor
 
 from ..clip_spec import ClipSpec
 from ..data.dataset import Batch
-from ..data.transforms import (
-    TrainTransform,
-    augment,
-    normalize,
-)
+from ..data.transforms import TrainTransform, augment, normalize
 from .augment_fields import AugmentRecipe
-from .mixing import (
-    Mixing,
-    mix_clips,
-    mix_targets,
-)
+from .mixing import Mixing, mix_clips, mix_targets
 
 _NOT_OF_A_CLIP = (
     "runs_on",

@@ -26,14 +26,7 @@ from .recipe_fields import (
     Recipe,
     TrainRecipe,
 )
-from .recipe_keys import (
-    default,
-    expected,
-    help_text,
-    known_key,
-    known_section,
-    sections,
-)
+from .recipe_keys import default, expected, help_text, known_key, known_section, sections
 from .recipe_keys import types_by_key as types
 from .shipped import shipped_path
 

@@ -12,11 +12,7 @@ from typing import Literal
 
 from ..errors import RecipeError
 from .augment_fields import AugmentRecipe
-from .data_fields import (
-    ClipRecipe,
-    DataRecipe,
-    DecodeRecipe,
-)
+from .data_fields import ClipRecipe, DataRecipe, DecodeRecipe
 from .pretrain_fields import PretrainRecipe
 from .require import require
 

@@ -19,12 +19,7 @@ from typing import Any, Literal
 
 from ..data.failing import Quarantine
 from ..errors import RecipeError, UserError
-from .recipe import (
-    Recipe,
-    load_recipe,
-    recipe_differences,
-    save_recipe,
-)
+from .recipe import Recipe, load_recipe, recipe_differences, save_recipe
 from .state_file import read_state, write_state
 
 _FREE_TO_CHANGE = (

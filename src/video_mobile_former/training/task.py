@@ -25,30 +25,11 @@ from .batches import EpochBatches, TrainLoader
 from .distill import Teacher
 from .divergence import GradientWatch, loss_error
 from .ema import WeightAverage
-from .freezing import (
-    backbone_rate,
-    drop_gradients,
-    frozen_backbone,
-    no_part,
-)
-from .inputs import (
-    mixing,
-    moved,
-    training_inputs,
-)
+from .freezing import backbone_rate, drop_gradients, frozen_backbone, no_part
+from .inputs import mixing, moved, training_inputs
 from .interrupt import StopRequest
-from .losses import (
-    LossKind,
-    classification_loss,
-    loss_kind,
-    zero_loss,
-)
-from .optim import (
-    batch_scale,
-    build_optimizer,
-    learning_rate,
-    set_rates,
-)
+from .losses import LossKind, classification_loss, loss_kind, zero_loss
+from .optim import batch_scale, build_optimizer, learning_rate, set_rates
 from .position import Position, Totals
 from .pretraining import Pretraining
 from .recipe_fields import Recipe

@@ -14,14 +14,7 @@ from ..data.dataset import Batch
 from ..data.transforms import normalize
 from ..inference.scorer import is_multi_label, probabilities
 from .interrupt import StopTraining
-from .tally import (
-    Gather,
-    LossTally,
-    Measured,
-    MultiLabelTally,
-    SingleLabelTally,
-    Tally,
-)
+from .tally import Gather, LossTally, Measured, MultiLabelTally, SingleLabelTally, Tally
 
 
 @torch.no_grad()

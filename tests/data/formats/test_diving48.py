@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from format_files import rows_of, touch, write
-from video_mobile_former.data.index import load_index
-from video_mobile_former.data.labels import label_names
-from video_mobile_former.data.source import DataSource, Faults
+from video_mobile_former.data.index.index import load_index
+from video_mobile_former.data.index.labels import label_names
+from video_mobile_former.data.index.source import DataSource, Faults
 from video_mobile_former.errors import DataError
 
 NAMES = label_names("diving48")

@@ -9,8 +9,8 @@ import pytest
 from format_files import touch, write
 from video_mobile_former.data.formats import FORMATS, find_format
 from video_mobile_former.data.formats.guess import advise
-from video_mobile_former.data.index import load_index
-from video_mobile_former.data.source import DataSource
+from video_mobile_former.data.index.index import load_index
+from video_mobile_former.data.index.source import DataSource
 from video_mobile_former.errors import DataError
 
 

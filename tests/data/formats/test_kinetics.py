@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from format_files import rows_of, touch, write, write_video
-from video_mobile_former.data.index import load_index
-from video_mobile_former.data.labels import label_names
-from video_mobile_former.data.source import DataSource, Faults
+from video_mobile_former.data.index.index import load_index
+from video_mobile_former.data.index.labels import label_names
+from video_mobile_former.data.index.source import DataSource, Faults
 from video_mobile_former.errors import DataError
 
 HEADER = "label,youtube_id,time_start,time_end,split\n"

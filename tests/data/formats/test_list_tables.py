@@ -5,11 +5,7 @@ from pathlib import Path
 import pytest
 
 from format_files import write
-from video_mobile_former.data.formats.tables import (
-    find_columns,
-    read_records,
-    split_of,
-)
+from video_mobile_former.data.formats.tables import find_columns, read_records, split_of
 from video_mobile_former.errors import DataError
 
 

@@ -10,12 +10,8 @@ from hypothesis import strategies as st
 
 from format_files import rows_of, touch, write
 from video_mobile_former.data.formats import plain
-from video_mobile_former.data.index import load_index
-from video_mobile_former.data.source import (
-    DataSource,
-    Faults,
-    Row,
-)
+from video_mobile_former.data.index.index import load_index
+from video_mobile_former.data.index.source import DataSource, Faults, Row
 from video_mobile_former.errors import DataError
 
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from format_files import touch
-from video_mobile_former.data.class_folders import VIDEO_SUFFIXES
 from video_mobile_former.data.formats.videos import Videos, without_ending
+from video_mobile_former.data.suffixes import VIDEO_SUFFIXES
 from video_mobile_former.errors import DataError
 
 

@@ -7,11 +7,7 @@ import torch
 from torch import Tensor
 
 from video_mobile_former.data.procedural import ProceduralSpec, ProceduralVideo
-from video_mobile_former.data.procedural.cast import (
-    SUBSTEPS,
-    Cast,
-    draw_cast,
-)
+from video_mobile_former.data.procedural.cast import SUBSTEPS, Cast, draw_cast
 from video_mobile_former.data.procedural.draws import Draws
 from video_mobile_former.data.procedural.families import EVENTS, TABLE
 from video_mobile_former.data.procedural.spec import FRAMES_OF_EVENTS

@@ -6,16 +6,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from video_mobile_former.data.index import load_index
+from video_mobile_former.data.index.index import load_index
 from video_mobile_former.data.procedural import ProceduralSpec, write_procedural
 from video_mobile_former.data.procedural.draws import Draws
 from video_mobile_former.data.procedural.shapes import SPRITE, draw_masks
 from video_mobile_former.data.procedural.sheet import write_sheets
-from video_mobile_former.data.procedural.textures import (
-    PATTERNS,
-    SIDE,
-    draw_bank,
-)
+from video_mobile_former.data.procedural.textures import PATTERNS, SIDE, draw_bank
 from video_mobile_former.errors import DataError, UserError
 
 TINY = ProceduralSpec(families=("order",), size=32)

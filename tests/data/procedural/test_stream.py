@@ -6,11 +6,7 @@ import json
 import pytest
 import torch
 
-from video_mobile_former.data.procedural import (
-    FAMILIES,
-    ProceduralSpec,
-    ProceduralVideo,
-)
+from video_mobile_former.data.procedural import FAMILIES, ProceduralSpec, ProceduralVideo
 from video_mobile_former.data.procedural.cast import SUBSTEPS, draw_cast
 from video_mobile_former.data.procedural.draws import Draws
 from video_mobile_former.errors import UserError

@@ -8,11 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from video_mobile_former.data.transforms import (
-    Augmentation,
-    augment,
-    stack_parameters,
-)
+from video_mobile_former.data.transforms import Augmentation, augment, stack_parameters
 from video_mobile_former.data.transforms import augmentation as module
 from video_mobile_former.data.transforms.color import apply_colors, weigh_channels
 from video_mobile_former.data.transforms.parameters import AugmentParameters

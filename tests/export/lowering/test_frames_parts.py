@@ -7,16 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from video_mobile_former.export.lowering import lower
-from video_mobile_former.layers.conv import (
-    ConvNorm,
-    SpatiotemporalConv,
-    TemporalConv,
-)
-from video_mobile_former.models import (
-    VideoMobileFormer,
-    VideoModel,
-    create_model,
-)
+from video_mobile_former.layers.conv import ConvNorm, SpatiotemporalConv, TemporalConv
+from video_mobile_former.models import VideoMobileFormer, VideoModel, create_model
 from video_mobile_former.models.baselines import BASELINES
 
 # The first name of each class of networks that has no graph of its own.

@@ -12,17 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from video_mobile_former.errors import UserError
-from video_mobile_former.models import (
-    create_model,
-    list_models,
-    load_checkpoint,
-)
+from video_mobile_former.models import create_model, list_models, load_checkpoint
 from video_mobile_former.models.baselines import BASELINES
-from video_mobile_former.models.baselines.movinet import (
-    Bottleneck,
-    MoViNet,
-    halve_by_average,
-)
+from video_mobile_former.models.baselines.movinet import Bottleneck, MoViNet, halve_by_average
 from video_mobile_former.models.baselines.movinet_tables import MOVINETS
 from video_mobile_former.profiling.cost import count_macs, count_parameters
 

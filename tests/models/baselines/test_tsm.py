@@ -14,11 +14,7 @@ import plain_tsm
 from networks import clips, randomise
 from video_mobile_former.errors import CheckpointError, UserError
 from video_mobile_former.export.lowering import lower
-from video_mobile_former.models import (
-    create_model,
-    load_checkpoint,
-    load_tsm,
-)
+from video_mobile_former.models import create_model, load_checkpoint, load_tsm
 from video_mobile_former.models.baselines.tsm import TSMMobileNetV2, shift_in_time
 from video_mobile_former.profiling.cost import count_macs, count_parameters
 

@@ -13,11 +13,7 @@ from torch import nn
 from networks import clips, randomise
 from video_mobile_former.errors import UserError
 from video_mobile_former.export.lowering import lower
-from video_mobile_former.models import (
-    create_model,
-    list_models,
-    load_checkpoint,
-)
+from video_mobile_former.models import create_model, list_models, load_checkpoint
 from video_mobile_former.models.baselines import BASELINES
 from video_mobile_former.models.baselines.x3d import X3D, Bottleneck
 from video_mobile_former.profiling.cost import count_macs, count_parameters

@@ -21,13 +21,9 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from ...errors import VideoError
-from ..bytes import is_url
+from ..byte_ranges import is_url
 from ..extract import FrameExtractor
-from ..limits import (
-    Limits,
-    check_memory,
-    limited,
-)
+from ..limits import Limits, check_memory, limited
 from ..opening import (
     READ_ERRORS,
     Media,
@@ -37,28 +33,13 @@ from ..opening import (
     time_base,
     time_origin,
 )
-from ..packets import (
-    PacketTable,
-    is_end,
-    read_table,
-)
+from ..packets import PacketTable, is_end, read_table
 from ..picture import Converter
 from . import content
 from .facts import FileFacts, FileTask
 from .inspect_folder import inspect_folder
-from .pictures import (
-    SHORT_SIDE,
-    Fault,
-    Pictures,
-    pictured,
-    places_to_keep,
-    seen_through,
-)
-from .sniff import (
-    is_video,
-    missing_bytes,
-    not_a_video,
-)
+from .pictures import SHORT_SIDE, Fault, Pictures, pictured, places_to_keep, seen_through
+from .sniff import is_video, missing_bytes, not_a_video
 
 _PQ, _HLG, _BT2020 = 16, 18, 9
 """Numbers of ITU-T H.273 for transfer characteristics and colour primaries."""

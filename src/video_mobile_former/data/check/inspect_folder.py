@@ -15,14 +15,7 @@ from ..frame_folder import FrameFolder, picture_names
 from ..frame_source import Reading
 from ..picture import Converter
 from .facts import FileFacts, FileTask
-from .pictures import (
-    SHORT_SIDE,
-    Fault,
-    Pictures,
-    pictured,
-    places_to_keep,
-    seen_through,
-)
+from .pictures import SHORT_SIDE, Fault, Pictures, pictured, places_to_keep, seen_through
 
 
 class _Noting(Converter):

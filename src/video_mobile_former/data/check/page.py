@@ -7,19 +7,10 @@ from typing import Any
 
 from ...page import render
 from ...text import printable, shorten_middle
-from ..table import SPLITS
-from .charts import chart_of, number
-from .distributions import clip_seconds, picture_sizes
-from .problems import (
-    KINDS,
-    SEVERITIES,
-    Problem,
-)
-from .result import (
-    JSON_NAME,
-    QUARANTINE_NAME,
-    CheckResult,
-)
+from ..index.table import SPLITS
+from .charts import chart_of, clip_seconds, number, picture_sizes
+from .problems import KINDS, SEVERITIES, Problem
+from .result import JSON_NAME, QUARANTINE_NAME, CheckResult
 
 _FIRST, _MORE = 3, 40
 """Problems of a kind that are shown at once, and behind a fold."""

@@ -5,38 +5,25 @@ from __future__ import annotations
 import dataclasses
 import datetime
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from ...errors import UserError
 from ...files import write_text
-from ...text import (
-    printable,
-    shorten_middle,
-    wrap,
-)
+from ...text import printable, shorten_middle, wrap
 from ...version import __version__
-from ..index import ClipIndex
-from ..quarantine import check_source, write_quarantine
-from ..source import DataSource
-from ..table import SPLITS
-from .distributions import (
-    Distribution,
-    distributions,
-    picture_sizes,
-)
+from ..index.index import ClipIndex
+from ..index.quarantine import check_source, write_quarantine
+from ..index.source import DataSource
+from ..index.table import SPLITS
+from .charts import Distribution, distributions, picture_sizes
+from .class_rules import class_counts
 from .facts import FileFacts
-from .of_classes import class_counts
-from .problems import (
-    SEVERITIES,
-    Problem,
-    Severity,
-)
-
-if TYPE_CHECKING:
-    from .run import CheckOptions
+from .problems import KINDS, SEVERITIES, Problem, Severity
 
 CHECK_FORMAT = 1
 """Number of the form of ``check.json``; raised whenever a field changes its meaning or goes."""
@@ -222,3 +209,35 @@ def _indented(text: str) -> list[str]:
 def _number(count: int, what: str) -> str:
     plural = f"{what}es" if what.endswith("s") else f"{what}s"
     return f"{count} {what if count == 1 else plural}"
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """How thoroughly data is checked, and what is accepted."""
+
+    full: bool = True
+    """Decode every frame; otherwise headers, packets and one frame of each file."""
+    split: str | None = None
+    """Only the clips of one split."""
+    num_workers: int | None = None
+    """Processes that read; None takes the usable cores, at most 8."""
+    timeout_seconds: float = 60.0
+    """Longest time in which the reading of a file does not get on."""
+    memory_limit_mb: float = 2048.0
+    """Most memory that reading a file may take, in MiB."""
+    min_clips: int = 5
+    """Usable training clips below which a class is called tiny."""
+    allow: frozenset[str] = frozenset()
+    """Kinds of errors that are to count as warnings."""
+
+    def __post_init__(self) -> None:
+        for kind in sorted(self.allow):
+            if kind not in KINDS or KINDS[kind].severity != "error":
+                # In quotes: one of them has a comma in it.
+                errors = ", ".join(repr(k) for k, v in KINDS.items() if v.severity == "error")
+                raise UserError(f"--allow {kind}: no such kind of error; there are: {errors}")
+        if self.num_workers is not None and self.num_workers < 1:
+            raise UserError(f"--num_workers must be at least 1, not {self.num_workers}")
+        for name in ("timeout_seconds", "memory_limit_mb"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise UserError(f"--{name} must be above 0, not {getattr(self, name):g}")

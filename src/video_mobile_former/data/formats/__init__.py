@@ -5,41 +5,19 @@ from __future__ import annotations
 import difflib
 
 from ...errors import DataError
-from ..class_folders import folder_rows
-from ..listing import list_rows
-from ..source import DataSource, Format
+from ..index.folders import folder_rows
+from ..index.listing import list_rows
+from ..index.source import DataSource, Format
 from .charades import charades_names, charades_rows
 from .diving48 import diving48_names, diving48_rows
 from .frames import frames_rows
 from .guess import advise
 from .kinetics import kinetics
-from .plain import (
-    has_several_labels,
-    plain_names,
-    plain_rows,
-)
-from .prepared import (
-    PREPARED,
-    is_prepared,
-    prepared_format,
-)
-from .shards import (
-    SHARDS,
-    is_shards,
-    shards_format,
-)
-from .twentybn import (
-    jester_names,
-    jester_rows,
-    something_names,
-    something_rows,
-)
-from .ucf_hmdb import (
-    hmdb51_names,
-    hmdb51_rows,
-    ucf101_names,
-    ucf101_rows,
-)
+from .plain import has_several_labels, plain_names, plain_rows
+from .prepared import PREPARED, is_prepared, prepared_format
+from .shards import SHARDS, is_shards, shards_format
+from .twentybn import jester_names, jester_rows, something_names, something_rows
+from .ucf_hmdb import hmdb51_names, hmdb51_rows, ucf101_names, ucf101_rows
 from .unlabelled import unlabelled_rows
 
 _PLAIN = Format(

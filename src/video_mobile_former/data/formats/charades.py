@@ -12,20 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import DataError
-from ..labels import check_order, label_names
-from ..listing import read_text
-from ..source import (
-    DataSource,
-    Faults,
-    Row,
-)
-from .tables import (
-    field_of,
-    find_beside,
-    find_columns,
-    find_split_lists,
-    read_records,
-)
+from ..index.labels import check_order, label_names
+from ..index.listing import read_text
+from ..index.source import DataSource, Faults, Row
+from .tables import field_of, find_beside, find_columns, find_split_lists, read_records
 from .videos import Videos
 
 _EXPECTED = "Charades list (Charades_v1_train.csv with the columns id, actions, …)"

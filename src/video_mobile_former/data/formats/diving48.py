@@ -10,17 +10,9 @@ import re
 from collections.abc import Iterator
 
 from ...errors import DataError
-from ..labels import check_order, label_names
-from ..source import (
-    DataSource,
-    Faults,
-    Row,
-)
-from .tables import (
-    find_beside,
-    find_split_lists,
-    read_json,
-)
+from ..index.labels import check_order, label_names
+from ..index.source import DataSource, Faults, Row
+from .tables import find_beside, find_split_lists, read_json
 from .videos import Videos
 
 _EXPECTED = "Diving48 list (Diving48_V2_train.json, …)"

@@ -5,12 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...errors import DataError
-from ..listing import SPLIT_NAMES
-from ..source import (
-    DataSource,
-    Faults,
-    Row,
-)
+from ..index.listing import SPLIT_NAMES
+from ..index.source import DataSource, Faults, Row
 from .videos import Videos
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from ..listing import REQUIRED
+from ..index.listing import REQUIRED
 from .plain import looks_plain
 
 _HEAD = 65536

@@ -16,24 +16,10 @@ from pathlib import Path
 
 from ...console import say
 from ...errors import DataError, VideoError
-from ..labels import (
-    folded,
-    label_names,
-    spellings,
-)
-from ..listing import SPLIT_NAMES
-from ..source import (
-    DataSource,
-    Faults,
-    Format,
-    Row,
-)
-from .tables import (
-    find_columns,
-    find_split_lists,
-    read_records,
-    without_labels,
-)
+from ..index.labels import folded, label_names, spellings
+from ..index.listing import SPLIT_NAMES
+from ..index.source import DataSource, Faults, Format, Row
+from .tables import find_columns, find_split_lists, read_records, without_labels
 from .videos import Videos
 
 _EXPECTED = "Kinetics CSV (label,youtube_id,time_start,time_end,split)"

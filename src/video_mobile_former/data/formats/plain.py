@@ -21,14 +21,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import DataError
-from ..class_folders import VIDEO_SUFFIXES
-from ..labels import read_label_file
-from ..listing import join, read_text
-from ..source import (
-    DataSource,
-    Faults,
-    Row,
-)
+from ..index.labels import read_label_file
+from ..index.listing import join, read_text
+from ..index.source import DataSource, Faults, Row
+from ..suffixes import VIDEO_SUFFIXES
 from .tables import find_split_lists
 
 _EXPECTED = "list of 'path label' lines"

@@ -7,15 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import DataError
-from ..listing import list_rows, read_text
-from ..prepared_folder import PreparedFolder
-from ..source import (
-    DataSource,
-    Faults,
-    Format,
-    Row,
-)
-from ..work_folder import read_summary
+from ..index.listing import list_rows, read_text
+from ..index.source import DataSource, Faults, Format, Row
+from ..work_folder import PreparedFolder, read_summary
 
 
 def is_prepared(listing: Path) -> bool:

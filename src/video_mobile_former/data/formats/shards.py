@@ -13,15 +13,10 @@ from pathlib import Path
 
 from ...errors import DataError, VideoError
 from ..braces import expand_braces
-from ..bytes import is_url, read_bytes
-from ..listing import read_text
+from ..byte_ranges import is_url, read_bytes
+from ..index.listing import read_text
+from ..index.source import DataSource, Faults, Format, Row
 from ..shard_list import NAME, ShardList
-from ..source import (
-    DataSource,
-    Faults,
-    Format,
-    Row,
-)
 from ..tar_index import TarClip, read_tars
 
 

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import DataError
-from ..listing import SPLIT_NAMES, read_text
-from ..source import DataSource
+from ..index.listing import SPLIT_NAMES, read_text
+from ..index.source import DataSource
 
 LIST_FOLDERS = (
     "annotations",

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from ...console import say
 from ...errors import DataError
-from ..labels import (
+from ..index.labels import (
     check_order,
     folded,
     label_names,
@@ -21,12 +21,8 @@ from ..labels import (
     read_label_file,
     spellings,
 )
-from ..listing import read_text
-from ..source import (
-    DataSource,
-    Faults,
-    Row,
-)
+from ..index.listing import read_text
+from ..index.source import DataSource, Faults, Row
 from .tables import (
     field_of,
     find_beside,

@@ -11,18 +11,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import DataError
-from ..labels import (
-    check_order,
-    folded,
-    label_names,
-    spellings,
-)
-from ..listing import read_text
-from ..source import (
-    DataSource,
-    Faults,
-    Row,
-)
+from ..index.labels import check_order, folded, label_names, spellings
+from ..index.listing import read_text
+from ..index.source import DataSource, Faults, Row
 from .tables import find_beside, find_lists
 from .videos import Videos, without_ending
 

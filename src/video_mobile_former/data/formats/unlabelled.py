@@ -5,11 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ...errors import DataError
-from ..source import (
-    DataSource,
-    Faults,
-    Row,
-)
+from ..index.source import DataSource, Faults, Row
 from .videos import Videos
 
 UNLABELLED = "unlabelled"

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...errors import DataError
-from ..class_folders import PICTURE_SUFFIXES, VIDEO_SUFFIXES
-from ..labels import folded
-from ..listing import SPLIT_NAMES
-from ..source import Row
+from ..index.labels import folded
+from ..index.listing import SPLIT_NAMES
+from ..index.source import Row
+from ..suffixes import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 
 _ENOUGH = 32
 """Pictures at the head of a folder without anything else that make it a frame folder: a data set

@@ -1,11 +1,6 @@
 """Procedural video: clips drawn on the device, batch by batch, whose class is in their motion."""
 
-from .spec import (
-    FAMILIES,
-    GENERATOR,
-    ProceduralSpec,
-    Target,
-)
+from .spec import FAMILIES, GENERATOR, ProceduralSpec, Target
 from .stream import ProceduralBatch, ProceduralVideo
 from .write import write_procedural
 

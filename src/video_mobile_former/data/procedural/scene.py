@@ -11,19 +11,10 @@ from torch.nn import functional as F
 
 from .bodies import BONES
 from .camera import wandering
-from .cast import (
-    ACTORS,
-    SUBSTEPS,
-    Cast,
-)
+from .cast import ACTORS, SUBSTEPS, Cast
 from .draws import Draws
 from .render import Bodies, Scene
-from .shapes import (
-    SPRITE,
-    draw_colours,
-    draw_masks,
-    make_sprites,
-)
+from .shapes import SPRITE, draw_colours, draw_masks, make_sprites
 from .spec import ProceduralSpec
 from .textures import SIDE, draw_bank
 

@@ -13,11 +13,7 @@ from .draws import Draws
 from .families import TABLE
 from .render import render
 from .scene import Bank, make_scene
-from .spec import (
-    FAMILIES,
-    ProceduralSpec,
-    Target,
-)
+from .spec import FAMILIES, ProceduralSpec, Target
 from .targets import TARGETS, measure
 
 _BATCHES_A_BANK = 32

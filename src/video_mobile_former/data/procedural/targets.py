@@ -7,11 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from .cast import (
-    ACTORS,
-    SUBSTEPS,
-    Cast,
-)
+from .cast import ACTORS, SUBSTEPS, Cast
 from .families import EVENTS
 from .spec import Target
 

@@ -11,11 +11,7 @@ import torch
 from ...console import track
 from ...errors import UserError
 from ...files import atomic_path
-from ..drawn_folder import (
-    check_splits,
-    make_room,
-    write_index,
-)
+from ..drawn_folder import check_splits, make_room, write_index
 from ..synthetic import write_video
 from .spec import GENERATOR, ProceduralSpec
 from .stream import ProceduralVideo

@@ -4,18 +4,10 @@ Nothing draws from a global random state: what is random takes its generator.
 """
 
 from .augmentation import Augmentation, augment
-from .color import (
-    apply_color,
-    color_matrix,
-    normalize,
-)
+from .color import apply_color, color_matrix, normalize
 from .geometry import random_crop, resize
 from .parameters import AugmentParameters, stack_parameters
-from .pipeline import (
-    EvalTransform,
-    TrainTransform,
-    Transform,
-)
+from .pipeline import EvalTransform, TrainTransform, Transform
 
 __all__ = [
     "AugmentParameters",

@@ -16,12 +16,7 @@ from torch import Tensor
 from .color import apply_colors, color_matrices
 from .erasing import draw_box, erase
 from .parameters import AugmentParameters
-from .randaugment import (
-    MAX_MAGNITUDE,
-    OPERATIONS,
-    draw_operations,
-    operate,
-)
+from .randaugment import MAX_MAGNITUDE, OPERATIONS, draw_operations, operate
 
 _SAME_COLOR = (1.0, 1.0, 1.0, 0.0)
 _CLIPS_AT_ONCE = 8

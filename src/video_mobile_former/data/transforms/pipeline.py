@@ -9,11 +9,7 @@ from torch import Tensor
 
 from ...clip_spec import ClipSpec
 from .augmentation import Augmentation, augment
-from .geometry import (
-    Box,
-    random_crop,
-    resize,
-)
+from .geometry import Box, random_crop, resize
 from .parameters import AugmentParameters
 
 

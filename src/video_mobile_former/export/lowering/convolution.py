@@ -16,11 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...layers.conv import (
-    ConvNorm,
-    SpatiotemporalConv,
-    TemporalConv,
-)
+from ...layers.conv import ConvNorm, SpatiotemporalConv, TemporalConv
 
 FEWEST_OUTPUTS_PER_GROUP = 6
 """Below that a grouped pointwise convolution is slower than a dense one (OpenVINO, AVX-512)."""

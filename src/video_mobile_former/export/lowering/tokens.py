@@ -12,11 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...layers.activation import DynamicReLU
-from ...layers.bridge import (
-    FormerToMobile,
-    MobileToFormer,
-    head_mask,
-)
+from ...layers.bridge import FormerToMobile, MobileToFormer, head_mask
 from .convolution import constant
 
 

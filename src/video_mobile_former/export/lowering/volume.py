@@ -18,25 +18,11 @@ from torch import Tensor, nn
 
 from ...layers.activation import DynamicReLU
 from ...layers.conv import ConvNorm
-from ...layers.mobile import (
-    DownsampleBlock,
-    LiteBlock,
-    MobileBlock,
-)
+from ...layers.mobile import DownsampleBlock, LiteBlock, MobileBlock
 from ...models.block import Block
 from ...models.video_mobile_former import VideoMobileFormer
-from .convolution import (
-    Depthwise,
-    Stem,
-    after_shuffle,
-    lower_pointwise,
-)
-from .tokens import (
-    Clamp,
-    Gather,
-    Read,
-    Slopes,
-)
+from .convolution import Depthwise, Stem, after_shuffle, lower_pointwise
+from .tokens import Clamp, Gather, Read, Slopes
 
 MOST_CHANNELS_APART = 16
 """Parts of a depthwise convolution with more channels than these are joined."""

@@ -14,15 +14,11 @@ from ...clip_spec import ClipSpec
 from ...console import say, track
 from ...data.dataset import ClipDataset
 from ...data.frame_source import Reading
-from ...data.index import ClipIndex
+from ...data.index.index import ClipIndex
 from ...data.loader import make_loader
 from ...data.transforms import normalize
 from ...errors import DataError, UserError
-from ..artifact import (
-    InputDtype,
-    Layout,
-    lay_out,
-)
+from ..artifact import InputDtype, Layout, lay_out
 
 NUM_CLIPS = 64
 """Clips drawn by default; above 16 the number makes no difference that shows, see

@@ -16,12 +16,7 @@ from torch import Tensor
 
 from ...errors import CheckpointError, UserError
 from ..checkpoint import load_weights
-from ..release import (
-    head_classes,
-    read_release,
-    swap_start,
-    without_single_axes,
-)
+from ..release import head_classes, read_release, swap_start, without_single_axes
 from ..video_model import check_names
 from .movinet import MoViNet
 from .movinet_tables import MOVINETS, Place

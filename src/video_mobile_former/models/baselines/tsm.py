@@ -28,12 +28,7 @@ from ...clip_spec import ClipSpec
 from ...errors import UserError
 from ...layers.conv import ConvNorm
 from ...layers.forms import drop_path
-from ..video_model import (
-    Form,
-    check_arguments,
-    check_choice,
-    check_counts,
-)
+from ..video_model import Form, check_arguments, check_choice, check_counts
 from .parts import StackedModel, mean_over_clip
 
 

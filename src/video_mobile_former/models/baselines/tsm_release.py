@@ -15,18 +15,9 @@ from torch import Tensor
 
 from ...errors import CheckpointError, UserError
 from ..checkpoint import load_weights
-from ..release import (
-    head_classes,
-    read_release,
-    swap_start,
-    without_single_axes,
-)
+from ..release import head_classes, read_release, swap_start, without_single_axes
 from ..video_model import check_names
-from .tsm import (
-    TSMS,
-    ShiftBlock,
-    TSMMobileNetV2,
-)
+from .tsm import TSMS, ShiftBlock, TSMMobileNetV2
 
 _FEATURE = re.compile(r"base_model\.features\.(\d+)\.(.+)")
 _TOP = {"new_fc.": "classifier.", "base_model.classifier.": "classifier."}

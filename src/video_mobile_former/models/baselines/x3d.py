@@ -29,17 +29,8 @@ from ...clip_spec import ClipSpec
 from ...errors import UserError
 from ...layers.conv import BatchNorm, ConvNorm
 from ...layers.forms import drop_path
-from ..video_model import (
-    Form,
-    check_arguments,
-    check_counts,
-)
-from .parts import (
-    SqueezeExcitation,
-    StackedModel,
-    mean_over_clip,
-    multiple_of_eight,
-)
+from ..video_model import Form, check_arguments, check_counts
+from .parts import SqueezeExcitation, StackedModel, mean_over_clip, multiple_of_eight
 
 STEM_TEMPORAL_KERNEL, TEMPORAL_KERNEL = 5, 3
 

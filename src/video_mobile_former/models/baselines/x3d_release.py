@@ -17,12 +17,7 @@ from torch import Tensor
 
 from ...errors import CheckpointError, UserError
 from ..checkpoint import load_weights
-from ..release import (
-    head_classes,
-    read_release,
-    swap_start,
-    without_single_axes,
-)
+from ..release import head_classes, read_release, swap_start, without_single_axes
 from ..video_model import check_names
 from .x3d import X3D, X3DS
 

@@ -8,11 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from .profile import (
-    OperatorProfile,
-    OperatorTime,
-    shape_text,
-)
+from .profile import OperatorProfile, OperatorTime, shape_text
 
 
 def profile_eager(run: Callable[[], object], *, passes: int = 5) -> OperatorProfile:

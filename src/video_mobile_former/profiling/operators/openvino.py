@@ -9,11 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...optional import require
-from .profile import (
-    OperatorProfile,
-    OperatorTime,
-    shape_text,
-)
+from .profile import OperatorProfile, OperatorTime, shape_text
 
 
 def profile_openvino(

@@ -6,12 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ...text import (
-    pad,
-    printable,
-    shorten_end,
-    shorten_middle,
-)
+from ...text import pad, printable, shorten_end, shorten_middle
 
 _WIDTH = 80
 

@@ -1,19 +1,7 @@
 """Families of classes: what actors, bodies and the camera do."""
 
-from . import (
-    camera,
-    interaction,
-    limbs,
-    long_range,
-    motion,
-    order,
-    periodic,
-)
-from .kinds import (
-    EVENTS,
-    Act,
-    Classes,
-)
+from . import camera, interaction, limbs, long_range, motion, order, periodic
+from .kinds import EVENTS, Act, Classes
 
 TABLE: dict[str, Classes] = {
     "motion": motion.CLASSES,

@@ -11,13 +11,7 @@ import torch
 from ..camera import shaken
 from ..cast import ACTORS, Cast
 from ..draws import Draws
-from ..trajectories import (
-    DOWN,
-    LEFT,
-    RIGHT,
-    UP,
-    unit,
-)
+from ..trajectories import DOWN, LEFT, RIGHT, UP, unit
 from .kinds import Classes
 
 WORLD = 1.5

@@ -14,11 +14,7 @@ from torch import Tensor
 
 from ..cast import Cast
 from ..draws import Draws
-from ..trajectories import (
-    eased,
-    heading,
-    ramp,
-)
+from ..trajectories import eased, heading, ramp
 from .kinds import Act, Classes
 
 

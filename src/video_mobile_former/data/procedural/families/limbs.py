@@ -11,11 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..bodies import (
-    Pose,
-    chain,
-    person,
-)
+from ..bodies import Pose, chain, person
 from ..cast import Cast
 from ..draws import Draws
 from ..trajectories import eased

@@ -17,16 +17,7 @@ from torch import Tensor
 
 from ..cast import Cast
 from ..draws import Draws
-from ..trajectories import (
-    CLOCKWISE,
-    DOWN,
-    LEFT,
-    RIGHT,
-    UP,
-    flash,
-    ramp,
-    unit,
-)
+from ..trajectories import CLOCKWISE, DOWN, LEFT, RIGHT, UP, flash, ramp, unit
 from .kinds import FLASH, Classes
 
 

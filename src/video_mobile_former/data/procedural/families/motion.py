@@ -6,15 +6,7 @@ import torch
 
 from ..cast import Cast
 from ..draws import Draws
-from ..trajectories import (
-    DOWN,
-    LEFT,
-    RIGHT,
-    UP,
-    accelerated,
-    heading,
-    unit,
-)
+from ..trajectories import DOWN, LEFT, RIGHT, UP, accelerated, heading, unit
 from .kinds import Classes
 
 

@@ -7,20 +7,8 @@ from torch import Tensor
 
 from ..cast import Cast
 from ..draws import Draws
-from ..trajectories import (
-    DOWN,
-    LEFT,
-    RIGHT,
-    UP,
-    flash,
-    ramp,
-    unit,
-)
-from .kinds import (
-    FLASH,
-    TURN,
-    Classes,
-)
+from ..trajectories import DOWN, LEFT, RIGHT, UP, flash, ramp, unit
+from .kinds import FLASH, TURN, Classes
 
 
 def _two_ways(cast: Cast, draws: Draws, first: int, last: int) -> None:

@@ -1,0 +1,1 @@
+"""Which clips there are, with which labels: lists and folders in, an index out."""

@@ -1,0 +1,103 @@
+"""Which clips a run held out for validation, where its data has no split that says so.
+
+The division is a function of the clips, the share and the seed. Whoever has the data and the
+checkpoint can make it again, so that a model is not measured on the clips that it was trained on.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from ...errors import DataError
+from ...training.data_fields import DataRecipe
+from .division import split_rows
+from .index import ClipIndex
+from .table import SPLITS
+
+KEY = "held_out"
+"""Of a checkpoint's ``training``: the fingerprint of both parts; absent where none was held out."""
+
+
+def division_of(data: DataRecipe, train: ClipIndex, val: ClipIndex | None) -> str | None:
+    """What a checkpoint keeps, to know the division when it is made again; None if there is none.
+
+    Args:
+        data: That of the run.
+        train: Its training clips.
+        val: Its validation clips.
+    """
+    held = val is not None and data.val_path is None and data.val_split not in val.splits()
+    return fingerprint(train, val) if held else None
+
+
+def with_held_out(index: ClipIndex, info: Any) -> ClipIndex:
+    """The clips with the division of the run as their splits ``train`` and ``val``.
+
+    Args:
+        index: The clips, those that the run left out left out.
+        info: ``model.info`` of a checkpoint or an artefact.
+
+    Returns:
+        The index as it is unless its clips are exactly those of the run.
+    """
+    training = info.get("training") if isinstance(info, dict) else None
+    recipe = training.get("recipe") if isinstance(training, dict) else None
+    if not isinstance(training, dict) or not isinstance(recipe, dict) or KEY not in training:
+        return index
+    data, seed = recipe.get("data"), recipe.get("seed")
+    fraction = data.get("val_fraction") if isinstance(data, dict) else None
+    if not isinstance(fraction, float) or not isinstance(seed, int) or not 0 < fraction < 1:
+        return index
+    rows = np.arange(len(index))
+    present = index.splits()
+    if present:
+        if "train" not in present or "val" in present:
+            return index
+        rows = np.flatnonzero(index.table.split == SPLITS.index("train"))
+    part = dataclasses.replace(index, clips=index.table.take(rows))
+    try:
+        rest, held = split_rows(part, fraction, seed)
+    except DataError:  # other clips than those of the run
+        return index
+    parts = (dataclasses.replace(part, clips=part.table.take(kept)) for kept in (rest, held))
+    if fingerprint(*parts) != training[KEY]:
+        return index
+    splits = index.table.split.copy()
+    splits[rows[held]] = SPLITS.index("val")
+    splits[rows[rest]] = SPLITS.index("train")
+    return dataclasses.replace(index, clips=index.table.with_splits(splits))
+
+
+def fingerprint(*indexes: ClipIndex | None, class_weights: Tensor | None = None) -> str:
+    """A short text that changes when the clips, their labels, the classes or their weights do."""
+    digest = hashlib.sha256()
+    for index in indexes:
+        digest.update(repr(index and index.class_names).encode())
+        for row in _rows_of(index) if index else ():
+            digest.update(repr(row).encode())
+    if class_weights is not None:
+        digest.update(repr(class_weights.tolist()).encode())
+    return digest.hexdigest()[:16]
+
+
+def _rows_of(index: ClipIndex) -> Iterator[tuple[object, ...]]:
+    """What training depends on of each clip, read from the columns: there may be very many."""
+    table = index.table
+    starts, ends = (
+        (None if math.isnan(value) else value for value in column.tolist())
+        for column in (table.start_seconds, table.end_seconds)
+    )
+    rows = zip(table.names(), table.label.tolist(), starts, ends, strict=True)
+    if not index.multi_label:
+        return rows
+    return (
+        row if clip.labels is None else (*row, clip.labels)
+        for row, clip in zip(rows, table, strict=True)
+    )

@@ -1,0 +1,217 @@
+"""Reading from a CSV or TSV list where clips are."""
+
+from __future__ import annotations
+
+import csv
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from ...errors import DataError
+from .source import DataSource, Faults, Row
+
+SPLIT_NAMES = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "validate": "val",
+    "dev": "val",
+    "test": "test",
+    "testing": "test",
+}
+"""What a split may be called in data, and what it is called here."""
+
+_NOT_UTF8 = "{} is not UTF-8; save the list in that encoding"
+
+REQUIRED = ("path", "label")
+OPTIONAL = ("split", "group", "start_seconds", "end_seconds")
+
+_ROOTS = frozenset(["", "~", "/", "\\"])
+"""What a name may begin with that is no relative path."""
+
+
+def list_rows(source: DataSource, faults: Faults) -> Iterator[Row]:
+    """Yield the rows of a CSV or TSV.
+
+    The delimiter (comma, tab or semicolon) is read off the header line. A byte-order mark, blank
+    lines, quoted fields and Windows line ends are fine; columns that are not named above are
+    ignored. With ``source.multi_label`` the classes in the label column are divided by ``|``, and
+    an empty one means that the clip has none of the classes.
+
+    Raises:
+        DataError: One line with the file and line number.
+    """
+    path = source.listing
+    records = _records(path)
+    _, header = next(records, (0, []))
+    if not header:
+        raise DataError(f"{path}: empty; expected a header with path,label")
+    columns = [name.strip().lower() for name in header]
+    missing = [name for name in REQUIRED if name not in columns]
+    if missing:
+        raise DataError(
+            f"{path}: no column {' and no column '.join(map(repr, missing))} in its header; "
+            f"found: {', '.join(c or '(empty)' for c in columns)}"
+        )
+    twice = sorted({name for name in (*REQUIRED, *OPTIONAL) if columns.count(name) > 1})
+    if twice:
+        raise DataError(f"{path}: column {twice[0]!r} appears twice in its header")
+    folder = os.path.abspath(source.folder)  # noqa: PTH100 - once for all rows, links kept
+    read = _RowReader(path, folder, columns, faults, multi_label=source.multi_label)
+    for line, fields in records:
+        row = read(line, fields)
+        if row is not None:
+            yield row
+
+
+def read_text(path: Path, expected: str) -> str:
+    """Read a list file as UTF-8 text.
+
+    Args:
+        path: The file.
+        expected: What it should be, for the message.
+
+    Raises:
+        DataError: If it cannot be read or is no text.
+    """
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not a UTF-8 text file; expected {expected}") from error
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from error
+
+
+def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield line numbers and fields, without empty lines.
+
+    What is not UTF-8 is kept as the system keeps it in names of files, which may be of any bytes.
+    """
+    line = 1
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            first = next((text for text in file if text.strip()), "")
+            if "\0" in first or not is_utf8(first):
+                raise DataError(f"{path}: not a UTF-8 text file; expected a CSV with path,label")
+            delimiter = max(",\t;", key=first.count)
+            file.seek(0)
+            reader = csv.reader(file, delimiter=delimiter, strict=True)
+            for fields in reader:
+                if "".join(fields).strip():
+                    yield line, fields
+                line = reader.line_num + 1
+    except csv.Error as error:
+        raise DataError(f"{path}:{line}: {error}") from error
+    except OSError as error:
+        raise DataError(f"{path}: {error.strerror or error}") from error
+
+
+def is_utf8(text: str) -> bool:
+    """Whether text held nothing but UTF-8 before it was decoded with ``surrogateescape``."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+class _RowReader:
+    """Turns the fields of a line into a row, or tells what is wrong with it.
+
+    Written for speed: this runs for hundreds of thousands of lines whenever training starts.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        folder: str,
+        columns: list[str],
+        faults: Faults,
+        *,
+        multi_label: bool,
+    ):
+        self._listing, self._folder, self._faults = str(path), folder, faults
+        self._width = len(columns)
+        self._path, self._label = (columns.index(name) for name in REQUIRED)
+        self._split, self._group, self._start, self._end = (
+            columns.index(name) if name in columns else None for name in OPTIONAL
+        )
+        self._multi_label = multi_label
+        self._labels: dict[str, tuple[str, ...]] = {}
+
+    def __call__(self, line: int, fields: list[str]) -> Row | None:
+        if len(fields) != self._width:
+            text = f"{len(fields)} fields where the header has {self._width}; "
+            text += "quote fields that contain the delimiter"
+            self._faults.add("malformed", f"{self._listing}:{line}", text)
+            return None
+        name, label = fields[self._path].strip(), fields[self._label].strip()
+        split = group = start = end = None
+        try:
+            if not name:
+                raise ValueError("path is empty")
+            labels = self._labels.get(label)
+            if labels is None:
+                labels = self._labels[label] = _labels(label, multi_label=self._multi_label)
+            if self._group is not None:
+                group = fields[self._group].strip() or None
+                if group is not None and not is_utf8(group):
+                    raise ValueError(_NOT_UTF8.format("group"))
+            if self._start is not None:
+                start = _seconds("start_seconds", fields[self._start].strip())
+            if self._end is not None:
+                end = _seconds("end_seconds", fields[self._end].strip())
+                if end is not None and end <= (start or 0.0):
+                    raise ValueError(
+                        f"end_seconds {end:g} is not after start_seconds {start or 0:g}"
+                    )
+        except ValueError as error:
+            self._faults.add("malformed", f"{self._listing}:{line}", str(error), name)
+            return None
+        if self._split is not None and (text := fields[self._split].strip()):
+            split = SPLIT_NAMES.get(text) or SPLIT_NAMES.get(text.lower())
+            if split is None:
+                text = f"unknown split {text!r}; use train, val or test, or leave it empty"
+                self._faults.add("unknown split", f"{self._listing}:{line}", text, name)
+                return None
+        path = join(self._folder, name)
+        return Row(path, labels, name, self._listing, line, split, group, start, end)
+
+
+def join(folder: str, name: str) -> str:
+    """The path of a file that a list names, relative to an absolute folder unless absolute."""
+    if name[:1] in _ROOTS or name[1:2] == ":" or folder.endswith(os.sep):
+        return os.path.join(folder, os.path.expanduser(name))  # noqa: PTH111, PTH118 - faster
+    return f"{folder}{os.sep}{name}"  # the same, at a fifth of the time
+
+
+def _labels(text: str, *, multi_label: bool) -> tuple[str, ...]:
+    """The class of a clip, or its classes, divided by ``|``; none where nothing is written."""
+    if not is_utf8(text):
+        raise ValueError(_NOT_UTF8.format("label"))
+    if not multi_label:
+        if not text:
+            raise ValueError("label is empty")
+        return (text,)
+    labels = tuple(part.strip() for part in text.split("|")) if text else ()
+    if not all(labels):
+        raise ValueError(f"a label is empty in {text!r}")
+    if len(set(labels)) < len(labels):
+        twice = next(label for label in labels if labels.count(label) > 1)
+        raise ValueError(f"label {twice!r} is named twice")
+    return labels
+
+
+def _seconds(column: str, text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value) or value < 0:
+        raise ValueError(f"{column} must be a number of seconds from 0 on, not {text!r}")
+    return value

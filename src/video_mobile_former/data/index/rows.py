@@ -1,0 +1,146 @@
+"""Going over the rows of a listing: repetitions are dropped, files that are not there are told."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from array import array
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from ...console import say
+from ...errors import DataError
+from .source import DataSource, Faults, Row
+
+_LOOKS_BEFORE_LISTING = 16
+"""Files of a folder that are looked up one by one before the folder is listed."""
+_LISTED_PER_LOOK = 64
+"""Entries that may be listed for each file looked up: a listing takes a fraction of a microsecond
+an entry, a look some microseconds, on network drives up to a millisecond."""
+
+
+def without_repetitions(rows: Iterable[Row], faults: Faults) -> Iterator[Row]:
+    """Drop exact repetitions; the same clip with another label or split is a fault."""
+    first = _FirstRows()
+    for row in rows:
+        known = first.of(row)
+        if known is None:
+            yield row
+            continue
+        labels, split, where = known
+        if row.labels != labels:
+            text = f"{row.name} has label {_plain(row.labels)} here and {_plain(labels)}"
+            faults.add("two labels", row.where, f"{text} at {where}", row.name)
+        elif row.split != split:
+            text = f"{row.name} is in split {row.split!r} here and in {split!r}"
+            faults.add("two splits", row.where, f"{text} at {where}", row.name)
+
+
+class _FirstRows:
+    """Remembers of every clip what its first row said, in some sixty bytes and its name."""
+
+    def __init__(self) -> None:
+        self._said: dict[object, tuple[tuple[str, ...], str | None, str]] = {}
+        self._known: dict[object, tuple[tuple[str, ...], str | None, str]] = {}
+        self._lines = array("q")
+        self._ranks: dict[object, int] = {}
+        self._folder: str | None = None
+
+    def of(self, row: Row) -> tuple[tuple[str, ...], str | None, str] | None:
+        """Labels, split and place of the first row of this clip; None if this is the first."""
+        path, labels, name, listing, line, split, _, start, end, offset, _ = row
+        if "//" in path or "/." in path or os.sep != "/":
+            path = os.path.normpath(path)
+        if self._folder is None:
+            self._folder = path.removesuffix(name)
+        key = path.removeprefix(self._folder)  # all that differs, for a list in one folder
+        if start is not None or end is not None or offset is not None:
+            key = (key, start, end, offset)
+        said = (labels, split, listing)
+        said = self._said.setdefault(said, said)
+        known = self._known.setdefault(key, said)
+        if len(self._known) > len(self._lines):
+            self._lines.append(line)
+            return None
+        for other in islice(self._known, len(self._ranks), None):
+            self._ranks[other] = len(self._ranks)
+        first_line = self._lines[self._ranks[key]]
+        return known[0], known[1], f"{known[2]}:{first_line}" if first_line else known[2]
+
+
+def _plain(labels: tuple[str, ...]) -> str:
+    return repr(labels[0]) if len(labels) == 1 else repr(labels)
+
+
+def present(
+    rows: Iterable[Row], source: DataSource, faults: Faults, *, may_lack: bool
+) -> Iterator[Row]:
+    """Leave out the rows whose file is not there.
+
+    Args:
+        rows: All rows; URLs are taken to be there.
+        source: For messages.
+        faults: Where every missing file is told.
+        may_lack: Say how many are missing and go on; otherwise it is an error.
+
+    Raises:
+        DataError: At the end, if files are missing and neither ``may_lack`` nor ``faults`` allows
+            it.
+    """
+    count = 0
+    missing: list[str] = []
+    folders: dict[str, _Folder] = {}
+    for row in rows:
+        count += 1
+        path = row.path
+        head, _, name = path.rpartition(os.sep)
+        folder = folders.get(head)
+        if folder is None:
+            folder = folders[head] = _Folder(head + os.sep)
+        if name in folder.names:
+            yield row
+            continue
+        folder.look()
+        # A name that was not listed may still be one: a link, another spelling of ``..``, or on
+        # some systems another case.
+        if "://" in path or os.path.exists(path):  # noqa: PTH110 - for 300,000 of them
+            yield row
+            continue
+        if faults.collect:
+            faults.add("missing", row.where, "no such file", row.name)
+        missing.append(f"{row.name} (line {row.line})" if row.line else row.name)
+    if not missing or faults.collect:
+        return
+    shown = ", ".join(missing[:3]) + (", …" if len(missing) > 3 else "")
+    are, they_are = ("is", "it is") if len(missing) == 1 else ("are", "they are")
+    text = f"{source.listing}: {len(missing)} of {count} listed files {are} missing: {shown}"
+    if may_lack and len(missing) < count:
+        say(f"{text}; {they_are} left out")
+        return
+    raise DataError(f"{text}; relative paths are relative to {source.folder}")
+
+
+class _Folder:
+    """Lists a folder once it pays: a listing of many files is faster than a look at each."""
+
+    def __init__(self, path: str):
+        self._path = path
+        self._looked = 0
+        self._list_at = _LOOKS_BEFORE_LISTING
+        self.names: set[str] = set()
+        """Files that are there; empty until the folder is listed."""
+
+    def look(self) -> None:
+        """Take note that a file was looked up on its own."""
+        self._looked += 1
+        if self._looked != self._list_at:
+            return
+        # Where the folder turns out to be much larger than what is asked for, it is tried again
+        # when twice as many were asked for.
+        self._list_at *= 2
+        with contextlib.suppress(OSError), os.scandir(self._path) as entries:
+            # Links may lead nowhere.
+            most = self._looked * _LISTED_PER_LOOK
+            names = {entry.name for entry in islice(entries, most) if not entry.is_symlink()}
+            if next(entries, None) is None:
+                self.names, self._list_at = names, -1

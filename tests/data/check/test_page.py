@@ -1,0 +1,222 @@
+"""Distributions, charts and the page of a check."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from html.parser import HTMLParser
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from video_files import numbered_frame
+from video_mobile_former.data.check import CheckOptions, CheckResult
+from video_mobile_former.data.check.charts import Distribution, chart_of, clip_seconds, number
+from video_mobile_former.data.check.content import jpeg
+from video_mobile_former.data.check.facts import FileFacts, FileKey
+from video_mobile_former.data.check.page import render_page
+from video_mobile_former.data.check.problems import KINDS, problem
+from video_mobile_former.data.index.index import ClipIndex
+from video_mobile_former.data.index.source import DataSource
+from video_mobile_former.data.index.table import Clip
+
+NASTY = "<script>alert('x')</script> & \"q\" \x1b[31m \u202egnp \udcff"
+
+
+class Page(HTMLParser):
+    """Collects the tags, attributes and text of a page."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def result(
+    names: tuple[str, ...] = ("run", "jump"), each: int = 3, picture: str = "", **changes: Any
+) -> CheckResult:
+    clips, facts = [], []
+    for label, name in enumerate(names):
+        for i in range(each):
+            file = f"{name}/{i}.mp4"
+            split = ("train", "val", "test")[i % 3]
+            clips.append(Clip(f"/{label}/{file}", label, split, name=file))
+            facts.append(
+                FileFacts(
+                    FileKey(f"/{label}/{file}", 0, 10_000 * (i + 1), 0),
+                    full=True,
+                    frames=60,
+                    decoded=60,
+                    width=320,
+                    height=240,
+                    duration_seconds=2.0 + i,
+                    step_seconds=1 / 30,
+                    thumbnail=picture,
+                )
+            )
+    values: dict[str, Any] = {
+        "source": DataSource("clips.csv"),
+        "options": CheckOptions(),
+        "index": ClipIndex(clips, names, "clips.csv"),
+        "facts": facts,
+        "usable": np.ones(len(clips), dtype=bool),
+        "problems": [],
+        "quarantine": {},
+        "num_files": len(clips),
+        "num_passed_over": 0,
+        "may_lack_files": False,
+        "seconds": 12.3,
+    }
+    return CheckResult(**{**values, **changes})
+
+
+# Distributions and charts
+
+
+@given(
+    st.lists(st.floats(0, 1e7), min_size=1, max_size=80)
+    | st.lists(st.integers(1, 5).map(float), min_size=1, max_size=40)
+)
+def test_bars_hold_everything(values: list[float]):
+    one = Distribution("length", "s", np.array(values), "clips")
+    edges, counts = one.bars()
+    assert counts.sum() == len(values)
+    assert (np.diff(edges) > 0).all()
+    assert len(counts) <= 60
+    chart = chart_of(one)
+    assert chart is not None
+    for bar in chart.bars:
+        assert chart.left - 1 <= bar.x
+        assert bar.x + bar.width <= chart.right + 1
+        assert bar.y >= 0
+        assert bar.y + bar.height == pytest.approx(chart.bottom)
+    assert all(math.isfinite(tick.at) for tick in (*chart.x_ticks, *chart.y_ticks))
+    ats = [tick.at for tick in chart.x_ticks]
+    assert ats == sorted(ats)
+
+
+def test_nothing_to_draw():
+    assert chart_of(Distribution("length", "s", np.array([]), "clips")) is None
+
+
+def test_few_values_get_a_bar_each():
+    one = Distribution("rate", "fps", np.array([25.0] * 3 + [29.97] + [30.0] * 2), "files")
+    chart = chart_of(one)
+    assert chart is not None
+    assert [tick.label for tick in chart.x_ticks] == ["25", "29.97", "30"]
+    assert [bar.title for bar in chart.bars] == [
+        "25 fps: 3 files",
+        "29.97 fps: 1 files",
+        "30 fps: 2 files",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(0, "0"), (0.0123, "0.012"), (0.5, "0.5"), (2, "2"), (29.97, "29.97"), (1234.5, "1234")],
+)
+def test_numbers(value: float, text: str):
+    assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "seconds"),
+    [(None, None, 10.0), (2.0, 5.0, 3.0), (8.0, 99.0, 3.0), (50.0, None, 0.0), (None, 4.0, 3.0)],
+)
+def test_length_of_parts(start: float | None, end: float | None, seconds: float):
+    facts = FileFacts(FileKey("/a", 0, 1, 1), full=True, first_seconds=1.0, duration_seconds=10.0)
+    clip = Clip("/a", 0, start_seconds=start, end_seconds=end)
+    assert clip_seconds(clip, facts) == pytest.approx(seconds)
+
+
+# The page
+
+
+def test_a_clean_page_says_so():
+    page = Page(render_page(result()))
+    assert "Training may start" in page.text
+    assert "None were found." in page.text
+    assert "320 × 240" in page.text
+    assert "Frame rate" in page.text
+
+
+def test_every_kind_has_its_place_and_advice():
+    problems = [problem(kind, f"name of {kind}", f"text of {kind}") for kind in KINDS]
+    page = Page(render_page(result(problems=problems, quarantine={"a": "x"})))
+    for kind in KINDS:
+        assert f"name of {kind}" in page.text
+        assert f"text of {kind}" in page.text
+        assert KINDS[kind].advice in page.text
+    errors = sum(kind.severity == "error" for kind in KINDS.values())
+    assert f"Not ready for training: {errors} errors" in page.text
+    assert "1 name is in quarantine.txt" in page.text
+
+
+def test_thousands_of_problems_do_not_make_the_page_long():
+    problems = [problem("truncated", f"{i}.mp4", "cut off") for i in range(5000)]
+    source = render_page(result(problems=problems))
+    assert len(source) < 60_000
+    assert "4957 that are only in check.json" in Page(source).text
+
+
+def test_the_page_is_self_contained_and_text_in_it_is_only_text():
+    problems = [problem(kind, NASTY, NASTY, related=(NASTY,), where=NASTY) for kind in KINDS]
+    source = render_page(
+        result(
+            names=(NASTY, NASTY + "2"),
+            picture=jpeg(np.zeros((48, 64, 3), np.uint8)),
+            problems=problems,
+            source=DataSource(NASTY, format=NASTY),
+        )
+    )
+    source.encode("utf-8")
+    assert "\x1b" not in source
+    assert "\u202e" not in source
+    page = Page(source)
+    assert "<script>alert('x')</script> & \"q\" \\x1b[31m" in page.text
+    for tag, attributes in page.tags:
+        assert tag not in ("script", "link", "iframe", "object", "base", "form")
+        for name, value in attributes.items():
+            assert not name.startswith("on")
+            if name in ("src", "href"):
+                assert (value or "").startswith("data:image/jpeg;base64,")
+    assert "url(" not in source
+    assert "@import" not in source
+    policy = next(a["content"] for t, a in page.tags if t == "meta" and "http-equiv" in a)
+    assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
+
+
+@pytest.mark.parametrize(
+    ("classes", "rough", "least", "most"), [(2, False, 8, 8), (400, False, 2, 7), (500, True, 0, 1)]
+)
+def test_pictures_of_many_classes_fit_on_a_page(classes: int, rough: bool, least: int, most: int):
+    """Also where pictures are as large as they get, those of noise."""
+    noise = np.random.default_rng(0).integers(0, 256, (120, 160, 3), dtype=np.uint8)
+    picture = noise if rough else numbered_frame(77, 160, 120)
+    names = tuple(f"class {i}" for i in range(classes))
+    source = render_page(result(names=names, each=9, picture=jpeg(picture)))
+    assert len(source) < 5_000_000
+    shown = [a["alt"] or "" for tag, a in Page(source).tags if tag == "img"]
+    of_class = Counter(name.split("/")[0] for name in shown)
+    assert of_class["class 0"] >= 1
+    assert min(of_class[name] for name in names) >= least
+    assert max(of_class.values()) <= most
+
+
+def test_pages_of_other_forms():
+    quick = result(options=CheckOptions(full=False, split="train"))
+    text = Page(render_page(quick)).text
+    assert "one frame of each file decoded, only the split train" in text
+    assert "damage inside of files was not looked for" in text
+    empty = result(names=(), each=0)
+    assert "Lengths and sizes" not in Page(render_page(empty)).text
