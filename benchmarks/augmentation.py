@@ -22,10 +22,10 @@ from timing import interleave, write_result
 from torch import Tensor
 
 from video_mobile_former.clip_spec import ClipSpec
-from video_mobile_former.data.decode import VideoReader
-from video_mobile_former.data.sampling import sample
+from video_mobile_former.data.loading.sampling import sample
 from video_mobile_former.data.transforms import Augmentation, TrainTransform, augment
 from video_mobile_former.data.transforms.randaugment import OPERATIONS, operate, strength
+from video_mobile_former.data.video.reader import VideoReader
 from video_mobile_former.training.mixing import Mix, Mixing, mix_clips
 
 TRANSFORMS: dict[str, dict[str, Any]] = {

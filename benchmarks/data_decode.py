@@ -18,14 +18,14 @@ import torch
 from raw_decoders import Video
 
 from video_mobile_former.clip_spec import ClipSpec
-from video_mobile_former.data import sampling
-from video_mobile_former.data.collate import collate
-from video_mobile_former.data.dataset import ClipDataset, ClipFailure
-from video_mobile_former.data.decode import VideoReader
 from video_mobile_former.data.index.index import ClipIndex
 from video_mobile_former.data.index.table import Clip
-from video_mobile_former.data.loader import make_loader
+from video_mobile_former.data.loading import sampling
+from video_mobile_former.data.loading.batches import collate
+from video_mobile_former.data.loading.dataset import ClipDataset, ClipFailure
+from video_mobile_former.data.loading.loader import make_loader
 from video_mobile_former.data.processes import keep_freed_memory
+from video_mobile_former.data.video.reader import VideoReader
 from video_mobile_former.training.augment_fields import AugmentRecipe
 from video_mobile_former.training.inputs import train_transform
 

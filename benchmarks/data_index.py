@@ -72,9 +72,9 @@ def start_up(listing: str) -> dict[str, Any]:
     Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
     wall, processor = time.perf_counter(), time.process_time()
     from video_mobile_former.clip_spec import ClipSpec
-    from video_mobile_former.data.dataset import ClipDataset
     from video_mobile_former.data.index.index import load_index
-    from video_mobile_former.data.loader import make_loader
+    from video_mobile_former.data.loading.dataset import ClipDataset
+    from video_mobile_former.data.loading.loader import make_loader
 
     imported = time.process_time()
     index = load_index(listing)
@@ -97,7 +97,7 @@ def measure_memory(dataset: Any, batch_size: int) -> dict[str, Any]:
     ``private`` is memory that ends with the process (USS); ``batches`` are finished batches on
     their way, which the main process maps (clips × 2.4 MB × (prefetch + 1) at most).
     """
-    from video_mobile_former.data.loader import make_loader
+    from video_mobile_former.data.loading.loader import make_loader
 
     with subprocess.Popen(
         [sys.executable, "-c", _BARE], stdin=subprocess.PIPE, stdout=subprocess.PIPE

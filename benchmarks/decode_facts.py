@@ -21,8 +21,8 @@ import av
 import numpy as np
 from timing import write_result
 
-from video_mobile_former.data.decode import VideoReader
-from video_mobile_former.data.frame_source import Reading
+from video_mobile_former.data.video.backend import Reading
+from video_mobile_former.data.video.reader import VideoReader
 from video_mobile_former.errors import UserError, VideoError
 
 BLOCK = 32

@@ -23,10 +23,10 @@ from timing import write_result
 
 from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.console import track
-from video_mobile_former.data.dataset import ClipDataset
 from video_mobile_former.data.index.index import Clip, ClipIndex
 from video_mobile_former.data.limits import Limits
-from video_mobile_former.data.loader import ClipLoader, make_loader
+from video_mobile_former.data.loading.dataset import ClipDataset
+from video_mobile_former.data.loading.loader import ClipLoader, make_loader
 
 SETTLED = 1000
 """Reads after which all caches are filled."""

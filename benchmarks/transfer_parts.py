@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from video_mobile_former.data.dataset import ClipDataset
 from video_mobile_former.data.index.division import split_index
 from video_mobile_former.data.index.index import ClipIndex
 from video_mobile_former.data.index.table import SPLITS
-from video_mobile_former.data.loader import make_loader
+from video_mobile_former.data.loading.dataset import ClipDataset
+from video_mobile_former.data.loading.loader import make_loader
 from video_mobile_former.data.transforms import normalize
 
 FULL = 0

@@ -16,9 +16,9 @@ from video_files import write_video
 from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data import byte_ranges as module
 from video_mobile_former.data.byte_ranges import is_url, read_bytes, require_protocol
-from video_mobile_former.data.dataset import ClipDataset, ClipFailure
-from video_mobile_former.data.decode import VideoReader
 from video_mobile_former.data.index.index import Clip, ClipIndex
+from video_mobile_former.data.loading.dataset import ClipDataset, ClipFailure
+from video_mobile_former.data.video.reader import VideoReader
 from video_mobile_former.errors import UserError, VideoError
 
 CONTENT = bytes(range(256)) * 40

@@ -16,8 +16,8 @@ import torch
 
 from video_files import write_video
 from video_mobile_former.data import limits as limits_module
-from video_mobile_former.data.decode import VideoReader
 from video_mobile_former.data.limits import Limits, Slot, check_memory, check_time, limited
+from video_mobile_former.data.video.reader import VideoReader
 from video_mobile_former.errors import VideoError
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")

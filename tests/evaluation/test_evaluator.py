@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from video_mobile_former import create_model
-from video_mobile_former.data.dataset import ClipDataset, ClipFailure
 from video_mobile_former.data.index.index import ClipIndex
+from video_mobile_former.data.loading.dataset import ClipDataset, ClipFailure
 from video_mobile_former.errors import DataError, UserError, VideoError
 from video_mobile_former.evaluation import Evaluation, evaluate
 

@@ -5,8 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 
-from video_mobile_former.data.dataset import Batch, ClipFailure
 from video_mobile_former.data.index.index import Clip, ClipIndex
+from video_mobile_former.data.loading.dataset import Batch, ClipFailure
 from video_mobile_former.errors import CheckpointError, UserError, VideoError
 from video_mobile_former.evaluation.views import freeze, score_clips
 from video_mobile_former.inference.scorer import Average, Scorer

@@ -8,7 +8,7 @@ from typing import Any
 import av
 import numpy as np
 
-from video_mobile_former.data.formats import FORMATS
+from video_mobile_former.data.index.formats import FORMATS
 from video_mobile_former.data.index.source import DataSource, Faults, Row
 
 

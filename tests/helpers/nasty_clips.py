@@ -15,10 +15,10 @@ from unittest import mock
 
 import numpy as np
 
-from video_mobile_former.data import dataset
-from video_mobile_former.data.dataset import ClipDataset
-from video_mobile_former.data.decode import VideoReader
 from video_mobile_former.data.limits import check_time
+from video_mobile_former.data.loading import dataset
+from video_mobile_former.data.loading.dataset import ClipDataset
+from video_mobile_former.data.video.reader import VideoReader
 
 
 class NastyReader(VideoReader):

@@ -203,7 +203,7 @@ def test_the_real_model_says_the_same_of_a_file_and_of_its_frames(
     predictor = Predictor(model, device="cpu")
     of_file = predictor.predict(path)
     assert set(of_file.labels) == set("abcde")
-    from video_mobile_former.data.decode import VideoReader
+    from video_mobile_former.data.video.reader import VideoReader
 
     with VideoReader(path) as reader:
         frames = reader.frames(list(range(6)), model.clip.resize_size)

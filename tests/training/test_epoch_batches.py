@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from video_mobile_former.clip_spec import ClipSpec
-from video_mobile_former.data.dataset import ClipDataset
 from video_mobile_former.data.index.index import load_index
-from video_mobile_former.data.loader import WorkersEndedError, make_loader
+from video_mobile_former.data.loading.dataset import ClipDataset
+from video_mobile_former.data.loading.loader import WorkersEndedError, make_loader
 from video_mobile_former.training.batches import EpochBatches, guarded
 from video_mobile_former.training.interrupt import StopRequest, StopTraining
 from video_mobile_former.training.position import Position

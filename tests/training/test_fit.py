@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from video_mobile_former.data.dataset import ClipDataset
-from video_mobile_former.data.loader import make_loader
+from video_mobile_former.data.loading.dataset import ClipDataset
+from video_mobile_former.data.loading.loader import make_loader
 from video_mobile_former.data.transforms import normalize
 from video_mobile_former.errors import DataError, RecipeError, UserError
 from video_mobile_former.models.registry import load_checkpoint

@@ -12,7 +12,7 @@ import pytest
 
 from video_mobile_former.cli.main import main
 from video_mobile_former.data.index.index import load_index
-from video_mobile_former.data.shards import ShardSettings, write_shards
+from video_mobile_former.data.prepare.write_shards import ShardSettings, write_shards
 from video_mobile_former.errors import DataError, RecipeError
 from video_mobile_former.training.fit import fit
 from video_mobile_former.training.recipe import Recipe

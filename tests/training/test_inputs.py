@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from video_mobile_former.clip_spec import ClipSpec
-from video_mobile_former.data.dataset import Batch
+from video_mobile_former.data.loading.dataset import Batch
 from video_mobile_former.data.transforms import Augmentation, augment, normalize, stack_parameters
 from video_mobile_former.training.augment_fields import AugmentRecipe
 from video_mobile_former.training.inputs import mixing, train_transform, training_inputs

@@ -10,8 +10,8 @@ import pytest
 import torch
 from lightning.pytorch.plugins.precision import MixedPrecision
 
-from video_mobile_former.data.dataset import Batch, ClipDataset, ClipFailure
-from video_mobile_former.data.loader import make_loader
+from video_mobile_former.data.loading.dataset import Batch, ClipDataset, ClipFailure
+from video_mobile_former.data.loading.loader import make_loader
 from video_mobile_former.errors import DataError, UserError
 from video_mobile_former.training.build import build_indexes, build_model
 from video_mobile_former.training.divergence import MAX_OVERFLOWS, GradientWatch

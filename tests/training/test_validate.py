@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from video_mobile_former.clip_spec import ClipSpec
-from video_mobile_former.data.dataset import Batch, ClipFailure
+from video_mobile_former.data.loading.dataset import Batch, ClipFailure
 from video_mobile_former.errors import RecipeError
 from video_mobile_former.training.interrupt import StopTraining
 from video_mobile_former.training.recipe import recipe_from_dict

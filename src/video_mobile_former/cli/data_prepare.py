@@ -15,8 +15,8 @@ from .options import EXIT_FAILED_FILES, add_quarantine, whole_number
 if TYPE_CHECKING:
     from ..data.index.index import ClipIndex
     from ..data.index.source import DataSource, Fault
-    from ..data.prepare import PrepareResult
-    from ..data.shards import ShardResult
+    from ..data.prepare.prepare import PrepareResult
+    from ..data.prepare.write_shards import ShardResult
 
 _NAMES_SHOWN = 5
 
@@ -132,8 +132,8 @@ def _load(args: argparse.Namespace, source: DataSource) -> tuple[ClipIndex, list
 
 
 def _prepare(args: argparse.Namespace, source: DataSource) -> int:
-    from ..data.prepare import prepare
-    from ..data.transcode import PrepareSettings
+    from ..data.prepare.prepare import prepare
+    from ..data.prepare.transcode import PrepareSettings
 
     names = ("short_side", "gop", "crf", "preset", "max_fps", "frame_rate")
     given = {name: getattr(args, name) for name in names}
@@ -157,7 +157,7 @@ def _prepare(args: argparse.Namespace, source: DataSource) -> int:
 
 
 def _shard(args: argparse.Namespace, source: DataSource) -> int:
-    from ..data.shards import ShardSettings, write_shards
+    from ..data.prepare.write_shards import ShardSettings, write_shards
 
     _check_timeout(args)
     settings = ShardSettings(args.max_mb, args.clips_per_shard, args.seed)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import UserError
 
 if TYPE_CHECKING:
-    from ..data.frame_source import Reading
+    from ..data.video.backend import Reading
     from ..export.runner import ExportedModel
     from ..models import VideoModel
 
@@ -122,7 +122,7 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
 
 def reading_of(args: argparse.Namespace) -> Reading:
     """How videos are read by the options of :func:`add_run_options`."""
-    from ..data.frame_source import Reading
+    from ..data.video.backend import Reading
 
     return Reading(backend=args.backend, frame_rate=args.frame_rate)
 
@@ -193,7 +193,7 @@ _SOURCE_FIELDS = ("format", "annotations", "root", "fold", "label_file", "multi_
 
 def add_source_options(parser: argparse.ArgumentParser) -> None:
     """Add what a recipe's ``data`` section says of the form of the data; ``data`` is the path."""
-    from ..data.formats import FORMATS
+    from ..data.index.formats import FORMATS
 
     parser.add_argument(
         "--format",

@@ -14,12 +14,12 @@ from torch import nn
 from torch.nn.functional import one_hot
 
 from ..console import say, track
-from ..data.dataset import ClipDataset
-from ..data.frame_source import Reading
 from ..data.index.index import ClipIndex
 from ..data.index.labels import check_classes
-from ..data.loader import make_loader
-from ..data.whole_videos import whole_videos
+from ..data.loading.dataset import ClipDataset
+from ..data.loading.loader import make_loader
+from ..data.loading.whole_videos import whole_videos
+from ..data.video.backend import Reading
 from ..errors import DataError
 from ..inference.scorer import (
     Average,

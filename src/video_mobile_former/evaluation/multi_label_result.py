@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 import torch
 from torch import Tensor, nn
 
-from ..data.frame_source import Reading
 from ..data.index.index import ClipIndex
+from ..data.video.backend import Reading
 from ..inference.scorer import Average, Precision
 from .calibration import Calibration, calibration
 from .curves import Curve, class_curves

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from ..data.check.content import jpeg
-from ..data.decode import VideoReader
-from ..data.frame_source import Reading
 from ..data.index.index import ClipIndex
+from ..data.video.backend import Reading
+from ..data.video.picture import jpeg
+from ..data.video.reader import VideoReader
 from ..errors import VideoError
 from .metrics import Metrics
 from .result import ClipResult

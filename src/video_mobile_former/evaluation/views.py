@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..data.dataset import Batch, ClipFailure
 from ..data.index.index import ClipIndex
+from ..data.loading.dataset import Batch, ClipFailure
 from ..errors import CheckpointError, UserError, VideoError
 from ..inference.scorer import Scorer
 

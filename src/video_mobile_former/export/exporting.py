@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from ..clip_spec import ClipSpec
-from ..data.frame_source import Reading
 from ..data.index.index import ClipIndex
+from ..data.video.backend import Reading
 from ..errors import UserError
 from ..files import atomic_files, write_json
 from ..models.video_model import VideoModel

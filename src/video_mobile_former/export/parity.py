@@ -13,12 +13,12 @@ from torch import Tensor, nn
 
 from ..clip_spec import ClipSpec
 from ..console import track
-from ..data.dataset import ClipDataset
-from ..data.frame_source import Reading
 from ..data.index.index import ClipIndex
-from ..data.loader import make_loader
+from ..data.loading.dataset import ClipDataset
+from ..data.loading.loader import make_loader
 from ..data.synthetic import MOTIONS, render_clip
 from ..data.transforms import EvalTransform, normalize
+from ..data.video.backend import Reading
 from ..errors import DataError
 from .artifact import Precision
 from .runner import ExportedModel

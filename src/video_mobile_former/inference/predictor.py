@@ -11,12 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data.dataset import ClipDataset
-from ..data.frame_source import Reading
 from ..data.index.index import Clip, ClipIndex
-from ..data.loader import default_workers, make_loader
-from ..data.sampling import is_short, views
+from ..data.loading.dataset import ClipDataset
+from ..data.loading.loader import default_workers, make_loader
+from ..data.loading.sampling import is_short, views
 from ..data.transforms import EvalTransform
+from ..data.video.backend import Reading
 from ..errors import UserError, VideoError, check_at_least
 from ..text import encodable
 from .scorer import Average, Precision, Scorer, at_least_one, named_classes

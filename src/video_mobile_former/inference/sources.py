@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from ..data.frame_folder import picture_names
 from ..data.suffixes import VIDEO_SUFFIXES
+from ..data.video.picture_folder import picture_names
 from ..errors import DataError
 from ..text import natural_key
 

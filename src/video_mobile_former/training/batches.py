@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
-from ..data.dataset import Batch
-from ..data.loader import WorkersEndedError
+from ..data.loading.dataset import Batch
+from ..data.loading.loader import WorkersEndedError
 from .interrupt import StopRequest, StopTraining
 from .position import Position
 

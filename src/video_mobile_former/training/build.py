@@ -10,13 +10,13 @@ import torch
 
 from ..clip_spec import ClipSpec
 from ..console import say
-from ..data.formats.prepared import is_prepared
-from ..data.formats.shards import is_shards
-from ..data.frame_source import Reading
 from ..data.index.division import split_index
+from ..data.index.formats.prepared import is_prepared
+from ..data.index.formats.shards import is_shards
 from ..data.index.index import ClipIndex, load_index
 from ..data.index.quarantine import list_of, read_quarantine, without
 from ..data.index.source import DataSource
+from ..data.video.backend import Reading
 from ..errors import CheckpointError, DataError, RecipeError, UserError
 from ..models.baselines import BASELINES
 from ..models.checkpoint import load_weights, read_config

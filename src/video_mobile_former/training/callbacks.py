@@ -11,7 +11,7 @@ import lightning.pytorch as pl
 import torch
 import torch.distributed as dist
 
-from ..data.dataset import Batch
+from ..data.loading.dataset import Batch
 from ..errors import DataError, UserError
 from .batches import TrainLoader, guarded
 from .interrupt import StopTraining

@@ -21,8 +21,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from ..clip_spec import ClipSpec
-from ..data.dataset import Batch
-from ..data.loader import WorkersEndedError, tells_of_death
+from ..data.loading.dataset import Batch
+from ..data.loading.loader import WorkersEndedError, tells_of_death
 from ..data.procedural import FAMILIES, ProceduralSpec, ProceduralVideo
 from ..data.processes import init_process, process_context
 from ..data.transforms import AugmentParameters, augment, stack_parameters

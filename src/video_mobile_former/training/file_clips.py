@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from ..clip_spec import ClipSpec
-from ..data.dataset import Batch, ClipDataset
 from ..data.index.held_out import division_of, fingerprint
 from ..data.index.index import ClipIndex
 from ..data.limits import Limits
-from ..data.loader import ClipLoader, make_loader
+from ..data.loading.dataset import Batch, ClipDataset
+from ..data.loading.loader import ClipLoader, make_loader
 from .build import reading_of
 from .inputs import train_transform
 from .recipe_fields import Recipe

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ..clip_spec import ClipSpec
-from ..data.dataset import Batch
+from ..data.loading.dataset import Batch
 from ..data.transforms import TrainTransform, augment, normalize
 from .augment_fields import AugmentRecipe
 from .mixing import Mixing, mix_clips, mix_targets

@@ -17,7 +17,7 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal
 
-from ..data.failing import Quarantine
+from ..data.loading.failures import Quarantine
 from ..errors import RecipeError, UserError
 from .recipe import Recipe, load_recipe, recipe_differences, save_recipe
 from .state_file import read_state, write_state

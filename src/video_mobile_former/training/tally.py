@@ -98,7 +98,7 @@ class Tally(Protocol):
 
         Args:
             scores: (B, K) float32 probabilities, on the CPU.
-            labels: As in :class:`~video_mobile_former.data.dataset.Batch`.
+            labels: As in :class:`~video_mobile_former.data.loading.dataset.Batch`.
         """
         ...
 

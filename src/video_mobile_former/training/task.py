@@ -20,7 +20,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from ..console import say
-from ..data.dataset import Batch
+from ..data.loading.dataset import Batch
 from .batches import EpochBatches, TrainLoader
 from .distill import Teacher
 from .divergence import GradientWatch, loss_error

@@ -10,7 +10,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from ..data.dataset import Batch
+from ..data.loading.dataset import Batch
 from ..data.transforms import normalize
 from ..inference.scorer import is_multi_label, probabilities
 from .interrupt import StopTraining

@@ -20,7 +20,6 @@ from video_mobile_former.data.check.content import (
     GRID,
     MOMENTS,
     brightness_grid,
-    jpeg,
     moments,
     unpack_signature,
 )
@@ -28,6 +27,7 @@ from video_mobile_former.data.check.facts import FileFacts, FileTask, file_key
 from video_mobile_former.data.check.file_rules import odd_name, problems_of
 from video_mobile_former.data.check.inspect import inspect_file
 from video_mobile_former.data.index.table import Clip
+from video_mobile_former.data.video.picture import jpeg
 
 
 def inspect(path: Path, **kwargs) -> FileFacts:

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from video_files import numbered_frame
 from video_mobile_former.data.check import CheckOptions, CheckResult
 from video_mobile_former.data.check.charts import Distribution, chart_of, clip_seconds, number
-from video_mobile_former.data.check.content import jpeg
 from video_mobile_former.data.check.facts import FileFacts, FileKey
 from video_mobile_former.data.check.page import render_page
 from video_mobile_former.data.check.problems import KINDS, problem
 from video_mobile_former.data.index.index import ClipIndex
 from video_mobile_former.data.index.source import DataSource
 from video_mobile_former.data.index.table import Clip
+from video_mobile_former.data.video.picture import jpeg
 
 NASTY = "<script>alert('x')</script> & \"q\" \x1b[31m \u202egnp \udcff"
 

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from video_mobile_former.clip_spec import ClipSpec
-from video_mobile_former.data.dataset import ClipDataset, ClipFailure
 from video_mobile_former.data.index.index import ClipIndex
+from video_mobile_former.data.loading.dataset import ClipDataset, ClipFailure
 from video_mobile_former.data.transforms import normalize
 from video_mobile_former.errors import DataError, UserError
 from video_mobile_former.export.quantize import draw_calibration

@@ -14,11 +14,11 @@ import numpy as np
 from ...errors import DataError
 from ...optional import require
 from ..byte_ranges import is_url, require_protocol
-from ..formats import find_format
+from ..index.formats import find_format
 from ..index.index import ClipIndex, load_index, read_label_file
 from ..index.source import DataSource, Fault, Faults
 from ..index.table import Clip
-from ..loader import default_workers
+from ..loading.loader import default_workers
 from .class_rules import problems_of_classes
 from .copy_rules import problems_of_copies
 from .facts import FileFacts, FileKey, FileTask, file_key

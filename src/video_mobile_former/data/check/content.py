@@ -5,14 +5,12 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 
-from ..frame_folder import picture_names
+from ..video.picture_folder import picture_names
 
 GRID = 8
 """Cells across and down in one picture of a signature."""
@@ -22,8 +20,6 @@ SIGNATURE_BYTES = MOMENTS * GRID * GRID
 
 _LUMA = np.array([0.299, 0.587, 0.114])
 _BLOCK = 1 << 20
-_THUMBNAIL_LONG_SIDE = 160
-"""Pixels."""
 
 
 def moments(num_frames: int) -> np.ndarray:
@@ -104,27 +100,3 @@ def _add_file(digest: Any, path: Path, tick: Callable[[], None]) -> None:
         while block := file.read(_BLOCK):
             digest.update(block)
             tick()
-
-
-def jpeg(picture: np.ndarray) -> str:
-    """Make a small JPEG file of a picture.
-
-    Args:
-        picture: ``(H, W, 3)`` uint8 RGB.
-
-    Returns:
-        Base64 of the file, about 3 kB before that.
-    """
-    height, width = picture.shape[:2]
-    scale = min(1.0, _THUMBNAIL_LONG_SIDE / max(height, width))
-    # The encoder halves the colours across and down, so sides are even.
-    size = [max(2, round(side * scale / 2) * 2) for side in (width, height)]
-    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="rgb24")
-    frame = frame.reformat(width=size[0], height=size[1], format="yuvj420p")
-    encoder: Any = av.CodecContext.create("mjpeg", "w")
-    encoder.width, encoder.height, encoder.pix_fmt = size[0], size[1], "yuvj420p"
-    encoder.time_base = Fraction(1, 25)
-    encoder.options = {"qmin": "6", "qmax": "6", "threads": "1"}
-    frame.pts = 0
-    data = b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode(None)])
-    return base64.b64encode(data).decode("ascii")

@@ -22,9 +22,8 @@ from av.video.stream import VideoStream
 
 from ...errors import VideoError
 from ..byte_ranges import is_url
-from ..extract import FrameExtractor
 from ..limits import Limits, check_memory, limited
-from ..opening import (
+from ..video.media import (
     READ_ERRORS,
     Media,
     open_video,
@@ -33,8 +32,9 @@ from ..opening import (
     time_base,
     time_origin,
 )
-from ..packets import PacketTable, is_end, read_table
-from ..picture import Converter
+from ..video.packets import PacketTable, is_end, read_table
+from ..video.picture import Converter
+from ..video.pyav_backend import FrameExtractor
 from . import content
 from .facts import FileFacts, FileTask
 from .inspect_folder import inspect_folder

@@ -11,9 +11,9 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from ...errors import VideoError
-from ..frame_folder import FrameFolder, picture_names
-from ..frame_source import Reading
-from ..picture import Converter
+from ..video.backend import Reading
+from ..video.picture import Converter
+from ..video.picture_folder import FrameFolder, picture_names
 from .facts import FileFacts, FileTask
 from .pictures import SHORT_SIDE, Fault, Pictures, pictured, places_to_keep, seen_through
 

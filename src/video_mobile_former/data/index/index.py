@@ -19,8 +19,8 @@ import numpy as np
 
 from ...console import say
 from ...errors import DataError
-from ..formats import find_format
 from .columns import ColumnsBuilder
+from .formats import find_format
 from .labels import check_classes, check_order, read_label_file
 from .listing import SPLIT_NAMES
 from .rows import present, without_repetitions

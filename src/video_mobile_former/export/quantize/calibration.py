@@ -12,11 +12,11 @@ from torch import Tensor
 
 from ...clip_spec import ClipSpec
 from ...console import say, track
-from ...data.dataset import ClipDataset
-from ...data.frame_source import Reading
 from ...data.index.index import ClipIndex
-from ...data.loader import make_loader
+from ...data.loading.dataset import ClipDataset
+from ...data.loading.loader import make_loader
 from ...data.transforms import normalize
+from ...data.video.backend import Reading
 from ...errors import DataError, UserError
 from ..artifact import InputDtype, Layout, lay_out
 

@@ -1,0 +1,1 @@
+"""From clips to batches: datasets, frame sampling, batches, loaders, failures."""

@@ -1,0 +1,1 @@
+"""Writing clips again so that training reads them fast: prepared folders and shards."""

@@ -1,0 +1,121 @@
+"""Where the frames of a video come from, and what must be known to read them."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal, Protocol
+
+import numpy as np
+
+from ...errors import UserError
+from .packets import PacketTable
+from .picture import Converter
+
+Backend = Literal["pyav", "torchcodec"]
+Device = Literal["cpu", "cuda"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How videos are read, the same for all clips of a data set."""
+
+    backend: Backend = "pyav"
+    """Library that decodes video files."""
+    device: Device = "cpu"
+    """Where video files are decoded; ``"cuda"`` needs torchcodec. Frames arrive on the CPU."""
+    frame_rate: float = 30.0
+    """Frames per second of folders of pictures, above 0."""
+
+    def __post_init__(self) -> None:
+        if self.backend not in ("pyav", "torchcodec"):
+            raise UserError(f"backend must be pyav or torchcodec, not {self.backend!r}")
+        if self.device not in ("cpu", "cuda"):
+            raise UserError(f"device of decoding must be cpu or cuda, not {self.device!r}")
+        if self.device == "cuda" and self.backend != "torchcodec":
+            raise UserError("decoding on cuda needs the backend torchcodec")
+        if not 0 < self.frame_rate < math.inf:
+            raise UserError(f"frame_rate must be above 0, not {self.frame_rate}")
+
+    def check(self) -> None:
+        """Make sure that the backend and the device are there, before worker processes try.
+
+        Raises:
+            UserError: If not; says what to install.
+        """
+        if self.backend == "torchcodec":
+            from .torchcodec_backend import check_torchcodec
+
+            check_torchcodec(self.device)
+
+
+class FrameSource(Protocol):
+    """An open video: a file read with one library or the other, or a folder of pictures."""
+
+    origin: int
+    """Tick at which a player's clock shows 0."""
+    base: Fraction
+    """Seconds per tick."""
+
+    @property
+    def codec(self) -> str:
+        """FFmpeg's name of the decoder."""
+        ...
+
+    def read_table(self, start: int | None = None, end: int | None = None) -> PacketTable:
+        """Read the time stamps from tick ``start`` to ``end``, and more where that is cheap."""
+        ...
+
+    def pictures(self, ranks: np.ndarray, table: PacketTable, convert: Converter) -> np.ndarray:
+        """Decode frames.
+
+        Args:
+            ranks: ``(N,)`` positions in ``table.pts``, sorted, distinct.
+            table: Out of ``read_table``.
+            convert: Makes pixels of a frame.
+
+        Returns:
+            ``(N, H, W, 3)`` uint8 RGB, upright, or whatever else ``convert`` makes of each frame.
+
+        Raises:
+            VideoError: If one of them cannot be decoded.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the file."""
+        ...
+
+
+def open_source(
+    path: str, offset: int | None, size: int | None, reading: Reading
+) -> tuple[str, FrameSource]:
+    """Open a video.
+
+    Args:
+        path: A local file, a folder of pictures or a URL.
+        offset: First byte of the video inside the file; None is its begin.
+        size: Bytes of the video inside the file; None is all that follow.
+        reading: Backend, and frame rate of a folder.
+
+    Returns:
+        The name of the video for people, and its frames.
+
+    Raises:
+        VideoError: If it is missing or no video.
+    """
+    # Imported here: these modules stand on this one.
+    from .media import read_media
+    from .picture_folder import FrameFolder
+    from .pyav_backend import FrameExtractor
+
+    if offset is None and size is None and os.path.isdir(path):  # noqa: PTH112 - never raises
+        return path, FrameFolder(path, reading.frame_rate)
+    media = read_media(path, offset, size)
+    if reading.backend == "torchcodec":
+        from .torchcodec_backend import TorchcodecFrames
+
+        return media.path, TorchcodecFrames(media, reading.device)
+    return media.path, FrameExtractor(media)

@@ -1,0 +1,155 @@
+"""Opening a video file and choosing its pictures, with reasons a person understands."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import av.error
+from av.container import InputContainer
+from av.stream import Disposition
+from av.video.stream import VideoStream
+
+from ...errors import VideoError
+from ..byte_ranges import is_url, read_bytes
+
+# Titles and the like in another encoding than UTF-8 must not make a file unreadable; from version
+# 19 on PyAV sees to that itself and no longer knows the option.
+_OPEN_OPTIONS: dict[str, Any] = (
+    {"metadata_errors": "replace"} if int(av.__version__.split(".")[0]) < 19 else {}
+)
+
+READ_ERRORS = (av.error.FFmpegError, IndexError)
+"""What PyAV raises while it reads a damaged file; IndexError where the noise announces a stream."""
+
+
+@dataclass(frozen=True)
+class Media:
+    """What a video is read from, as often as it is opened."""
+
+    path: str
+    """A local file; where ``content`` is given, only the name for it that people are shown."""
+    content: bytes | None = None
+    """The bytes of the video, where they do not make up a local file."""
+
+
+def read_media(path: str, offset: int | None = None, size: int | None = None) -> Media:
+    """Fetch what a path and a range stand for; a whole local file is left where it is.
+
+    Args:
+        path: A local file or a URL.
+        offset: First byte of the video inside it; None is its begin.
+        size: Bytes of the video inside it; None is all that follow.
+
+    Raises:
+        VideoError: If the bytes cannot be read.
+    """
+    if offset is None and size is None:
+        return Media(path, read_bytes(path) if is_url(path) else None)
+    content = read_bytes(path, offset or 0, size)
+    return Media(f"{path} (bytes from {offset or 0})", content)
+
+
+def open_video(media: Media) -> tuple[InputContainer, VideoStream]:
+    """Open a video and choose its pictures.
+
+    Returns:
+        The container, to be closed by the caller, and its first stream of moving pictures, set to
+        decode on one core.
+
+    Raises:
+        VideoError: If it is missing, is no video, has no video stream or an unknown codec.
+    """
+    path = media.path
+    if media.content is None:
+        _check_file(path)
+        # An absolute path is never taken for the name of a protocol.
+        file = os.path.abspath(path)  # noqa: PTH100 (Path.resolve would follow links)
+        protocols = "file"
+    elif media.content:
+        file, protocols = io.BytesIO(media.content), ""
+    else:
+        raise VideoError(path, "the file is empty")
+    try:
+        # Playlists that pose as videos cannot reach for the network. (Not as `options`: PyAV before
+        # 17 crashes on those with files whose streams show up late.)
+        container = av.open(
+            file, container_options={"protocol_whitelist": protocols}, **_OPEN_OPTIONS
+        )
+    except av.error.PermissionError as error:
+        raise VideoError(path, "no permission to read it") from error
+    except av.error.FFmpegError as error:
+        raise VideoError(
+            path, "not a video file, or damaged or cut off at its begin or end"
+        ) from error
+    try:
+        return container, _choose_stream(path, container)
+    except VideoError:
+        container.close()
+        raise
+
+
+def _check_file(path: str) -> None:
+    try:
+        status = Path(path).stat()
+    except FileNotFoundError as error:
+        raise VideoError(path, "no such file") from error
+    except (OSError, ValueError) as error:  # ValueError: a null character in the name
+        reason = getattr(error, "strerror", None) or str(error)
+        raise VideoError(path, f"cannot be read: {reason}") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise VideoError(path, "is not a file")
+    if status.st_size == 0:
+        raise VideoError(path, "the file is empty")
+
+
+def _choose_stream(path: str, container: InputContainer) -> VideoStream:
+    if container.format.name == "tty":  # FFmpeg shows any text as a film of a terminal
+        raise VideoError(path, "not a video file but text")
+    still = Disposition.attached_pic | Disposition.timed_thumbnails
+    streams = [s for s in container.streams.video if not s.disposition & still]
+    if not streams:
+        only = "only sound" if container.streams.audio else "it may be damaged or cut off"
+        raise VideoError(path, f"no video stream in it ({only})")
+    stream = streams[0]
+    if stream.codec_context is None:
+        raise VideoError(path, "no decoder for its video codec")
+    # One worker process decodes on one core; frame threads would fight over the others.
+    stream.thread_type = "NONE"
+    stream.codec_context.thread_count = 1
+    return stream
+
+
+def time_base(stream: VideoStream) -> Fraction:
+    """Seconds per tick of a stream."""
+    base = stream.time_base
+    return Fraction(base.numerator, base.denominator) if base else Fraction(1, av.time_base)
+
+
+def picture_memory(stream: VideoStream, pictures: int = 2) -> tuple[int, str]:
+    """Memory for so many decoded pictures of a stream at the size it announces.
+
+    Returns:
+        Bytes, and what they are for in words.
+    """
+    context = stream.codec_context
+    width, height = context.width, context.height
+    bits = context.format.padded_bits_per_pixel if context.format else 12
+    return pictures * width * height * bits // 8, f"pictures of {width}×{height}"
+
+
+def time_origin(container: InputContainer, stream: VideoStream) -> int:
+    """Tick of a stream at which a player's clock shows 0: the begin of the whole file."""
+    base = time_base(stream)
+    first = stream.start_time or 0
+    if container.start_time is None:
+        return first
+    begin = Fraction(container.start_time, av.time_base)
+    # The start of the container is rounded to microseconds; do not carry that into time stamps.
+    return first if abs(first * base - begin) < Fraction(1, 1000) else round(begin / base)

@@ -1,0 +1,143 @@
+"""Decoding with torchcodec: the same frames as PyAV gives, chosen by the same time stamps.
+
+Opening, time stamps and reasons for failure stay PyAV's; torchcodec is told which frames the file
+has and where decoding can begin, and decodes. Where it gives anything but the frames asked for, and
+for files whose frames are known by their order alone, PyAV decodes.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import warnings
+from types import ModuleType
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ...errors import UserError
+from ...optional import require
+from .crops import CropConverter
+from .media import Media
+from .packets import PacketTable
+from .picture import Converter
+from .pyav_backend import FrameExtractor
+
+
+@functools.lru_cache(maxsize=1)
+def _decoders() -> ModuleType:
+    purpose = "the decode backend torchcodec"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what an import says is nothing a user can change
+            return require("torchcodec.decoders", extra="torchcodec", purpose=purpose)
+    except (RuntimeError, OSError, ImportError) as error:
+        # It says page-long what it tried: each version of FFmpeg in turn.
+        raise UserError(
+            f"{purpose} cannot be loaded: it needs FFmpeg 4 to 8 on the system with its shared "
+            "libraries (apt-get install ffmpeg) and the torchcodec made for this version of torch "
+            f"({torch.__version__})"
+        ) from error
+
+
+def check_torchcodec(device: str = "cpu") -> None:
+    """Make sure that torchcodec can decode on a device.
+
+    Args:
+        device: ``"cpu"`` or ``"cuda"``.
+
+    Raises:
+        UserError: If the package, the system's FFmpeg or the device is missing.
+    """
+    _decoders()
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("decoding on cuda: torch sees no CUDA device; use decode.device cpu")
+
+
+class TorchcodecFrames(FrameExtractor):
+    """A video file open in torchcodec; see :class:`~.backend.FrameSource`.
+
+    Args:
+        media: The file or its bytes.
+        device: ``"cpu"`` or ``"cuda"``, where pictures are decoded and resized; they arrive on the
+            CPU.
+
+    Raises:
+        VideoError: If it cannot be opened.
+        UserError: If the package, the system's FFmpeg or the device is missing.
+    """
+
+    def __init__(self, media: Media, device: str = "cpu"):
+        check_torchcodec(device)
+        super().__init__(media)
+        self._device = device
+
+    def pictures(self, ranks: np.ndarray, table: PacketTable, convert: Converter) -> np.ndarray:
+        """Decode the frames at these positions in the table, sorted and distinct."""
+        if not table.in_order:
+            frames = self._decode(ranks, table)
+            if frames is not None:
+                if isinstance(convert, CropConverter):
+                    return _cut_out(frames, convert).cpu().numpy()
+                return _resized(frames, convert).permute(0, 2, 3, 1).cpu().numpy()
+        return super().pictures(ranks, table, convert)
+
+    def _decode(self, ranks: np.ndarray, table: PacketTable) -> Tensor | None:
+        """Frames ``(N, 3, H, W)`` uint8, or None where they are not those of the table."""
+        media = self.media
+        try:
+            decoder = _decoders().VideoDecoder(
+                os.path.abspath(media.path) if media.content is None else media.content,  # noqa: PTH100
+                stream_index=self.stream.index,
+                num_ffmpeg_threads=1,  # one worker process decodes on one core
+                device=self._device,
+                custom_frame_mappings=_mappings(table),
+            )
+            batch = decoder.get_frames_at(ranks.tolist())
+        except (RuntimeError, ValueError, IndexError):  # how it reports what it cannot decode
+            return None
+        times = (table.pts[ranks] * self.base.numerator) / self.base.denominator
+        tick = float(self.base)
+        if np.abs(batch.pts_seconds.cpu().numpy() - times).max() > tick / 2:
+            return None
+        return batch.data
+
+
+def _mappings(table: PacketTable) -> str:
+    """The frames of a table in the form of ``ffprobe -show_frames``, as torchcodec takes it."""
+    durations = np.diff(table.pts, append=table.pts[-1:] + 1)
+    keys = np.isin(table.pts, table.keys)
+    rows = zip(table.pts.tolist(), durations.tolist(), keys.tolist(), strict=True)
+    return json.dumps(
+        {"frames": [{"pts": p, "duration": d, "key_frame": int(key)} for p, d, key in rows]}
+    )
+
+
+def _resized(frames: Tensor, convert: Converter) -> Tensor:
+    height, width = frames.shape[2:]
+    return _scaled(frames, *convert.target(width, height))
+
+
+def _cut_out(frames: Tensor, convert: CropConverter) -> Tensor:
+    """Rectangles ``(N, n, 3, S, S)`` of frames ``(N, 3, H, W)``."""
+    height, width = frames.shape[2:]
+    size = convert.crops.size
+    boxes = convert.boxes(height, width)
+    parts = [frames[..., top : top + h, left : left + w] for top, left, h, w in boxes]
+    return torch.stack([_scaled(part, size, size) for part in parts], dim=1)
+
+
+def _scaled(frames: Tensor, width: int, height: int) -> Tensor:
+    if frames.shape[2:] == (height, width):
+        return frames
+    # Antialiased like FFmpeg's scaler. On a GPU only floats are resized so.
+    scaled = F.interpolate(
+        frames if frames.device.type == "cpu" else frames.float(),
+        size=(height, width),
+        mode="bilinear",
+        antialias=True,
+    )
+    return scaled.round().clamp(0, 255).to(torch.uint8)
