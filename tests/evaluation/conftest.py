@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data.index.index import Clip, ClipIndex
-from video_mobile_former.evaluation.evaluator import evaluate
+from video_mobile_former.evaluation.evaluate import evaluate
 from video_mobile_former.evaluation.result import Evaluation
 
 MOTIONS = ("falling", "rising")

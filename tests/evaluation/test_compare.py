@@ -16,8 +16,8 @@ from video_mobile_former.cli.options import views_number
 from video_mobile_former.errors import DataError
 from video_mobile_former.evaluation import Evaluation
 from video_mobile_former.evaluation.compare import compare
-from video_mobile_former.evaluation.compare_page import plot_of, render_comparison
 from video_mobile_former.evaluation.predictions import Run, is_report, load_run, run_of
+from video_mobile_former.evaluation.report.comparison import plot_of, render_comparison
 from video_mobile_former.evaluation.result import TRAINED_ON
 
 

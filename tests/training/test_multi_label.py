@@ -14,7 +14,7 @@ from video_mobile_former.cli.main import main
 from video_mobile_former.data.loading.dataset import ClipDataset
 from video_mobile_former.data.loading.loader import make_loader
 from video_mobile_former.data.transforms import normalize
-from video_mobile_former.evaluation.average_precision import average_precisions
+from video_mobile_former.evaluation.metrics.average_precision import average_precisions
 from video_mobile_former.models import load_checkpoint
 from video_mobile_former.training.build import build_indexes
 from video_mobile_former.training.fit import fit

@@ -14,13 +14,13 @@ import numpy as np
 from ..clip_spec import ClipSpec
 from ..errors import DataError
 from .alignment import aligned, readable
-from .bootstrap import drawn_accuracies, middle, units_of
 from .compare_text import summary_lines
-from .metrics import Metrics, compute_metrics
-from .multi_label import MultiLabelMetrics, compute_multi_label_metrics, drawn_maps
+from .metrics.bootstrap import drawn_accuracies, middle, units_of
+from .metrics.multi_label import MultiLabelMetrics, compute_multi_label_metrics, drawn_maps
+from .metrics.significance import drawn_p, holm, mcnemar
+from .metrics.single_label import Metrics, compute_metrics
 from .predictions import Run
 from .result import TRAINED_ON, giga, plain
-from .significance import drawn_p, holm, mcnemar
 
 COMPARISON_FORMAT = 1
 _DRAWS_A_PAIR = 80
@@ -151,7 +151,7 @@ class Comparison:
             UserError: If it cannot be written, or jinja2 is missing.
         """
         # Here, because the page is written from this class.
-        from .compare_page import write_comparison
+        from .report.comparison import write_comparison
 
         return write_comparison(self, Path(folder))
 

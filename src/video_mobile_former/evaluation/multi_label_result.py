@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from ..data.index.index import ClipIndex
 from ..data.video.backend import Reading
 from ..inference.scorer import Average, Precision
-from .calibration import Calibration, calibration
-from .curves import Curve, class_curves
-from .evaluator import score_index
-from .multi_label import THRESHOLD, MultiLabelMetrics, compute_multi_label_metrics
+from .evaluate import score_index
+from .metrics.calibration import Calibration, calibration
+from .metrics.curves import Curve, class_curves
+from .metrics.multi_label import THRESHOLD, MultiLabelMetrics, compute_multi_label_metrics
 from .result import Cost, Method, calibration_line, cost_line, note_lines, percent, report_dict
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class MultiLabelEvaluation:
             UserError: If it cannot be written, or jinja2 is missing.
         """
         # Here, because the report is written from this class.
-        from .multi_label_report import write_report
+        from .report.multi_label import write_report
 
         return write_report(self, Path(folder))
 

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from ..clip_spec import ClipSpec
 from ..text import encodable
-from .calibration import Calibration
-from .curves import Curve
-from .metrics import Metrics
+from .metrics.calibration import Calibration
+from .metrics.curves import Curve
+from .metrics.single_label import Metrics
 
 REPORT_FORMAT = 4
 """Format 4 has scores of all clips beside it, intervals of whole groups and calibration; format 3
@@ -169,7 +169,7 @@ class Evaluation:
             UserError: If it cannot be written, or jinja2 or matplotlib is missing.
         """
         # Here, because the report is written from this class.
-        from .report import write_report
+        from .report.single_label import write_report
 
         return write_report(self, Path(folder))
 

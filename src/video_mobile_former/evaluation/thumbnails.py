@@ -9,7 +9,7 @@ from ..data.video.backend import Reading
 from ..data.video.picture import jpeg
 from ..data.video.reader import VideoReader
 from ..errors import VideoError
-from .metrics import Metrics
+from .metrics.single_label import Metrics
 from .result import ClipResult
 
 PER_CONFUSION = 3

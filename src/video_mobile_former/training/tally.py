@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import RecipeError
-from ..evaluation.average_precision import average_precisions
+from ..evaluation.metrics.average_precision import average_precisions
 from .recipe_fields import Recipe
 
 BestBy = Literal["top1", "mean_class", "map", "loss"]

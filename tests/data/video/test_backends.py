@@ -16,6 +16,7 @@ from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data.index.index import Clip, ClipIndex
 from video_mobile_former.data.loading.dataset import ClipDataset
 from video_mobile_former.data.loading.loader import make_loader
+from video_mobile_former.data.video import torchcodec_backend
 from video_mobile_former.data.video.backend import Reading
 from video_mobile_former.data.video.pyav_backend import FrameExtractor
 from video_mobile_former.data.video.reader import VideoReader

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from video_mobile_former.evaluation.significance import drawn_p, holm, mcnemar
+from video_mobile_former.evaluation.metrics.significance import drawn_p, holm, mcnemar
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import matplotlib.image
 import numpy as np
 import pytest
 
-from video_mobile_former.evaluation.confusion import confusion_png
+from video_mobile_former.evaluation.report.confusion import confusion_png
 
 
 def pixels(matrix: np.ndarray, names: list[str] | None = None) -> np.ndarray:

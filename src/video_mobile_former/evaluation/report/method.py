@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from .result import REPORT_NAME, Cost, Method, giga
+from ..result import REPORT_NAME, Cost, Method, giga
 
 
 def common_content(

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torchmetrics.functional.classification import binary_average_precision
 
-from video_mobile_former.evaluation.average_precision import (
+from video_mobile_former.evaluation.metrics.average_precision import (
     average_precisions,
     counted_average_precisions,
 )

@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..files import atomic_files, write_json
-from ..page import render
-from ..text import printable, shorten_middle
-from .compare_text import p_words, points
-from .metrics import Metrics
-from .report import span
-from .result import giga, percent
+from ...files import atomic_files, write_json
+from ...page import render
+from ...text import printable, shorten_middle
+from ..compare_text import p_words, points
+from ..metrics.single_label import Metrics
+from ..result import giga, percent
+from .single_label import span
 
 if TYPE_CHECKING:
-    from .compare import Comparison, Contestant, Pair
+    from ..compare import Comparison, Contestant, Pair
 
 JSON_NAME, PAGE_NAME = "comparison.json", "comparison.html"
 WIDTH, HEIGHT = 640, 300
@@ -54,7 +54,7 @@ def render_comparison(comparison: Comparison) -> str:
     """
     method = comparison.contestants[0].run.method
     return render(
-        "evaluation/compare.html.jinja",
+        "evaluation/report/compare.html.jinja",
         score="mAP" if comparison.multi_label else "Top-1",
         second="Micro AP" if comparison.multi_label else "Mean per class",
         multi_label=comparison.multi_label,

@@ -34,9 +34,9 @@ from ..inference.scorer import (
 from ..optional import require
 from ..profiling.cost import known_cost
 from ..version import __version__
-from .calibration import calibration
-from .curves import class_curves
-from .metrics import compute_metrics, top_hits
+from .metrics.calibration import calibration
+from .metrics.curves import class_curves
+from .metrics.single_label import compute_metrics, top_hits
 from .notes import data_notes, notes_of, training_seed
 from .result import TRAINED_ON, ClipResult, Cost, Evaluation, Method
 from .thumbnails import confused_thumbnails

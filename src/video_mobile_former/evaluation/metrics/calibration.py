@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from .metrics import wilson_interval
+from .single_label import wilson_interval
 
 NUM_BINS = 15
 _PRETENDED = (20, 200)

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from video_mobile_former.evaluation.calibration import calibration, equal_mass, equal_width
+from video_mobile_former.evaluation.metrics.calibration import calibration, equal_mass, equal_width
 
 
 def test_by_hand() -> None:
@@ -29,7 +29,7 @@ def test_many_scores_need_few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
     scores = rng.random(2000)
     right = rng.random(2000) < scores
     usual = calibration(scores, right).ece_by_chance
-    monkeypatch.setattr("video_mobile_former.evaluation.calibration._MOST_DRAWN", 1)
+    monkeypatch.setattr("video_mobile_former.evaluation.metrics.calibration._MOST_DRAWN", 1)
     few = calibration(scores, right).ece_by_chance
     assert few != usual
     assert few == pytest.approx(usual, rel=0.15)

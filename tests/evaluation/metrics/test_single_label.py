@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from video_mobile_former.errors import DataError
-from video_mobile_former.evaluation.metrics import compute_metrics, wilson_interval
+from video_mobile_former.evaluation.metrics.single_label import compute_metrics, wilson_interval
 
 
 @pytest.mark.parametrize(

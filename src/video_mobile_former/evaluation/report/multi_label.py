@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..page import render
-from .multi_label_result import LabelScore, MultiLabelClip, MultiLabelEvaluation, interval_words
-from .report import MOST_WRONG_CLIPS, curves, named_part, reliability, write_together
-from .report_method import common_content
-from .result import percent
+from ...page import render
+from ..multi_label_result import LabelScore, MultiLabelClip, MultiLabelEvaluation, interval_words
+from ..result import percent
+from .method import common_content
+from .single_label import MOST_WRONG_CLIPS, curves, named_part, reliability, write_together
 
 if TYPE_CHECKING:
-    from .multi_label import LabelResult
+    from ..metrics.multi_label import LabelResult
 
 _AVERAGING = {
     "probabilities": "mean of the views' probabilities (sigmoid before the mean)",
@@ -49,7 +49,7 @@ def render_page(evaluation: MultiLabelEvaluation) -> str:
     Raises:
         UserError: If jinja2 is not installed.
     """
-    return render("evaluation/multi_label_report.html.jinja", **_content(evaluation))
+    return render("evaluation/report/multi_label_report.html.jinja", **_content(evaluation))
 
 
 def _content(evaluation: MultiLabelEvaluation) -> dict[str, Any]:

@@ -7,17 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..files import atomic_files, write_json
-from ..page import render
+from ...files import atomic_files, write_json
+from ...page import render
+from ..metrics.single_label import TOP5_CLASSES
+from ..result import REPORT_NAME, ClipResult, Evaluation, percent
 from .confusion import confusion_png
-from .metrics import TOP5_CLASSES
-from .report_method import common_content
-from .result import REPORT_NAME, ClipResult, Evaluation, percent
+from .method import common_content
 
 if TYPE_CHECKING:
-    from .calibration import Calibration
-    from .curves import Curve
-    from .metrics import ClassResult, Confusion
+    from ..metrics.calibration import Calibration
+    from ..metrics.curves import Curve
+    from ..metrics.single_label import ClassResult, Confusion
 
 PICTURE_NAME, PAGE_NAME = "confusion.png", "report.html"
 
@@ -64,7 +64,7 @@ def write_together(
     Returns:
         The path of the page.
     """
-    from .predictions import SCORES_NAME, save_scores
+    from ..predictions import SCORES_NAME, save_scores
 
     others = others or {}
     names = [PAGE_NAME, REPORT_NAME, SCORES_NAME, *others]
@@ -92,7 +92,7 @@ def render_page(evaluation: Evaluation, picture: bytes) -> str:
         UserError: If jinja2 is not installed.
     """
     return render(
-        "evaluation/report.html.jinja",
+        "evaluation/report/report.html.jinja",
         **_content(evaluation),
         picture=base64.b64encode(picture).decode("ascii"),
         picture_width=round(_png_width(picture) * 0.62),

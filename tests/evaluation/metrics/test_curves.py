@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from video_mobile_former.evaluation.average_precision import average_precisions
-from video_mobile_former.evaluation.curves import class_curves, precision_over_recall
+from video_mobile_former.evaluation.metrics.average_precision import average_precisions
+from video_mobile_former.evaluation.metrics.curves import class_curves, precision_over_recall
 
 
 def test_by_hand() -> None:

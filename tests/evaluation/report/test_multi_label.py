@@ -11,7 +11,7 @@ from html_page import NASTY, Page
 from video_mobile_former.data.index.index import ClipIndex
 from video_mobile_former.errors import DataError
 from video_mobile_former.evaluation import MultiLabelEvaluation, evaluate, evaluate_multi_label
-from video_mobile_former.evaluation.multi_label_report import render_page
+from video_mobile_former.evaluation.report.multi_label import render_page
 
 NAMES = ("falling", "rising", "never")
 

@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from video_mobile_former.evaluation.bootstrap import drawn_accuracies, middle, units_of
+from video_mobile_former.evaluation.metrics.bootstrap import drawn_accuracies, middle, units_of
 
 
 @given(seed=st.integers(0, 1000), copies=st.integers(4, 8))

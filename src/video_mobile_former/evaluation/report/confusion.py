@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..optional import require
-from ..text import encodable, printable, shorten_middle
+from ...optional import require
+from ...text import encodable, printable, shorten_middle
 
 _DPI = 160
 _COUNTS_UP_TO = 24

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from ..errors import DataError
-from ..optional import require
+from ...errors import DataError
+from ...optional import require
 from .average_precision import average_precisions
 from .bootstrap import RESAMPLES, drawn_accuracies, middle, units_of
 
@@ -40,7 +40,7 @@ class ClassResult:
     interval: tuple[float, float] | None = None
     """Wilson's 95 % interval of the accuracy; None where the data has no clip of this class."""
     average_precision: float | None = None
-    """Of its score over all clips, see :func:`.average_precisions`; None where it has no clip."""
+    """Of its score over all clips, see :func:`..average_precisions`; None where it has no clip."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from ..errors import DataError
+from ...errors import DataError
 from .average_precision import average_precisions, counted_average_precisions
 from .bootstrap import drawn_weights, middle, units_of
 

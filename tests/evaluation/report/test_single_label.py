@@ -11,8 +11,8 @@ from html_page import NASTY, Page
 from video_mobile_former.data.index.index import ClipIndex
 from video_mobile_former.errors import UserError
 from video_mobile_former.evaluation import Evaluation
-from video_mobile_former.evaluation.metrics import Intervals
-from video_mobile_former.evaluation.report import render_page
+from video_mobile_former.evaluation.metrics.single_label import Intervals
+from video_mobile_former.evaluation.report.single_label import render_page
 from video_mobile_former.evaluation.result import giga, percent
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from video_mobile_former.errors import DataError
-from video_mobile_former.evaluation.multi_label import compute_multi_label_metrics
+from video_mobile_former.evaluation.metrics.multi_label import compute_multi_label_metrics
 
 SCORES = torch.tensor([[0.9, 0.2, 0.1], [0.8, 0.7, 0.6], [0.4, 0.6, 0.3], [0.1, 0.1, 0.2]])
 TARGETS = torch.tensor([[1, 1, 0], [0, 1, 0], [1, 0, 0], [0, 0, 0]])

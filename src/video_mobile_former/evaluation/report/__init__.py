@@ -1,0 +1,1 @@
+"""Pages, plots and files made of results; a report imports results, never the reverse."""
