@@ -23,7 +23,7 @@ from video_mobile_former.benchmark.compare import artifact_table
 from video_mobile_former.benchmark.prepare import installed, written_only
 from video_mobile_former.console import say
 from video_mobile_former.errors import UserError
-from video_mobile_former.export.targets import TARGETS, get_target
+from video_mobile_former.export.targets.table import TARGETS, get_target
 from video_mobile_former.files import write_json
 from video_mobile_former.models import list_models
 

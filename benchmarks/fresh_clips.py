@@ -25,11 +25,11 @@ from torch import Tensor
 
 from video_mobile_former import load_checkpoint
 from video_mobile_former.console import track
-from video_mobile_former.data.procedural import ProceduralVideo
 from video_mobile_former.data.transforms import normalize
 from video_mobile_former.evaluation.metrics.single_label import wilson_interval
+from video_mobile_former.procedural import ProceduralVideo
 from video_mobile_former.profiling.cost import count_macs, count_parameters
-from video_mobile_former.training.drawn import DrawnClips
+from video_mobile_former.training.clips.procedural_clips import DrawnClips
 from video_mobile_former.training.recipe import recipe_from_dict
 
 TEST_SEED = 77_000

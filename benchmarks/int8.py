@@ -24,15 +24,15 @@ from timing import interleave, write_result
 from video_mobile_former import create_model, load_checkpoint
 from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data.index.index import ClipIndex, load_index
-from video_mobile_former.data.synthetic import write_dataset
 from video_mobile_former.evaluation import evaluate
-from video_mobile_former.export.artifact import info_path
+from video_mobile_former.export.artefact import info_path
 from video_mobile_former.export.exporting import export_model
 from video_mobile_former.export.loading import load_model
 from video_mobile_former.export.quantize import draw_calibration
 from video_mobile_former.export.request import ExportRequest
-from video_mobile_former.export.targets import get_target
+from video_mobile_former.export.targets.table import get_target
 from video_mobile_former.models.video_model import VideoModel
+from video_mobile_former.procedural.eight_motions import write_dataset
 
 TARGETS = ("openvino", "onnx", "executorch")
 DRAWN = {"train": 1}

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from timing import RESULTS, describe_run
 
-from video_mobile_former.data.synthetic import write_dataset
+from video_mobile_former.procedural.eight_motions import write_dataset
 
 SCRIPT = Path(__file__).parents[1] / "tests" / "training" / "fit_once.py"
 RECIPE = """\

@@ -23,9 +23,9 @@ from PIL import Image
 from timing import describe_run, interleave, write_result
 from torch.nn import functional as F
 
-from video_mobile_former.data.procedural import FAMILIES, ProceduralSpec, ProceduralVideo
-from video_mobile_former.data.procedural.sheet import sheet
 from video_mobile_former.models import create_model
+from video_mobile_former.procedural import FAMILIES, ProceduralSpec, ProceduralVideo
+from video_mobile_former.procedural.sheet import sheet
 
 SETTINGS = ((112, 16), (64, 32))
 """Size in pixels and clips a batch."""

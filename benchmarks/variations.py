@@ -24,8 +24,8 @@ from transfer import frozen
 
 from video_mobile_former import load_checkpoint
 from video_mobile_former.console import say
-from video_mobile_former.data.procedural.families import TABLE
 from video_mobile_former.files import write_json
+from video_mobile_former.procedural.families import TABLE
 from video_mobile_former.training.fit import fit
 from video_mobile_former.training.recipe import recipe_from_cli
 

@@ -60,7 +60,7 @@ def card(
         "model": name,
         "kind": "procedural",
         "license": "Apache-2.0",
-        "data": "none: clips are drawn by video_mobile_former.data.procedural",
+        "data": "none: clips are drawn by video_mobile_former.procedural",
         "made_by": f"vmf train procedural_{name.removeprefix('vmf_')}, then tools/ship_weights.py",
         "finished": bool(run.load_state(tensors=False)["finished"]),
         "seed": recipe["seed"],

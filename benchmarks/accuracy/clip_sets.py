@@ -21,9 +21,9 @@ from torch import Tensor
 from video_mobile_former.console import track
 from video_mobile_former.data.index.index import ClipIndex, load_index
 from video_mobile_former.data.loading.sampling import uniform
-from video_mobile_former.data.procedural import GENERATOR, ProceduralSpec, ProceduralVideo
 from video_mobile_former.data.video.reader import VideoReader
 from video_mobile_former.files import atomic_path
+from video_mobile_former.procedural import GENERATOR, ProceduralSpec, ProceduralVideo
 
 FRAMES_KEPT = {48: 32, 64: 16, 112: 16}
 """By the size that the family sees: at least as many as any network of its table takes."""

@@ -25,7 +25,7 @@ from learning import schedule_of, train
 
 from networks import BUDGETS, Entry, ablations
 from video_mobile_former.console import say
-from video_mobile_former.data.procedural import GENERATOR
+from video_mobile_former.procedural import GENERATOR
 
 ONE_SIDED = ("tennis_strokes7",)
 """Sets in which left and right tell classes apart."""

@@ -1,6 +1,6 @@
 """The main road once from end to end, on clips that are drawn here: what ``vmf demo`` runs.
 
-Draws clips whose class is only in the motion (``data/synthetic.py``), trains the smallest model on
+Draws clips whose class is only in the motion (``procedural/eight_motions.py``), trains the smallest model on
 them at a small size, evaluates it on scenes it never saw, evaluates it again with every clip frozen
 to one frame, and predicts one file: what ``vmf train``, ``evaluate`` and ``predict`` do.
 """
@@ -17,12 +17,12 @@ from typing import Any
 
 from .console import say
 from .data.index.index import load_index
-from .data.synthetic import MOTIONS, write_dataset
 from .errors import RecipeError
 from .evaluation import evaluate
 from .files import write_json
 from .inference import Predictor
 from .models.registry import load_checkpoint
+from .procedural.eight_motions import MOTIONS, write_dataset
 from .training.fit import FitResult, fit
 from .training.recipe import Recipe, recipe_from_dict
 

@@ -12,7 +12,7 @@ from video_mobile_former.benchmark import Contestant, ModelChoice, measure, prep
 from video_mobile_former.benchmark.contestants import example_clips, load_contestant
 from video_mobile_former.benchmark.prepare import eager_forms, target_forms
 from video_mobile_former.errors import UserError
-from video_mobile_former.export.targets import get_target
+from video_mobile_former.export.targets.table import get_target
 from video_mobile_former.models import create_model
 from video_mobile_former.profiling.cost import count_macs
 from video_mobile_former.profiling.operators.eager import profile_eager

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from video_mobile_former import create_model, load_checkpoint
-from video_mobile_former.data.procedural import ProceduralSpec, ProceduralVideo
+from video_mobile_former.procedural import ProceduralSpec, ProceduralVideo
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"
 

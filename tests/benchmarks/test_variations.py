@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from video_mobile_former.data.procedural import FAMILIES, ProceduralSpec, ProceduralVideo
+from video_mobile_former.procedural import FAMILIES, ProceduralSpec, ProceduralVideo
 from video_mobile_former.training.recipe import recipe_from_cli
 
 

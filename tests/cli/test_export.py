@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from video_mobile_former.cli.main import main
-from video_mobile_former.data.synthetic import render_clip, write_video
 from video_mobile_former.export import exporting
+from video_mobile_former.procedural.eight_motions import render_clip, write_video
 
 
 @pytest.fixture

@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 
 from video_mobile_former.cli.main import main
-from video_mobile_former.data.synthetic import write_dataset
 from video_mobile_former.models import checkpoint, create_model
+from video_mobile_former.procedural.eight_motions import write_dataset
 
 TRAIN = [
     "--clip.num_frames=4",

@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from video_mobile_former.clip_spec import ClipSpec
-from video_mobile_former.export.artifact import ArtifactInfo
+from video_mobile_former.export.artefact import ArtifactInfo
 from video_mobile_former.export.exporting import export_model
 from video_mobile_former.export.loading import read_info
 from video_mobile_former.export.request import ExportRequest
-from video_mobile_former.export.targets import TARGETS
+from video_mobile_former.export.targets.table import TARGETS
 from video_mobile_former.models import VideoMobileFormer
 from video_mobile_former.models.variants import down, lite, mobile
 

@@ -5,9 +5,10 @@ import torch
 from torch import nn
 
 from video_mobile_former.errors import UserError
-from video_mobile_former.export import exporting, parity, to_onnx
+from video_mobile_former.export import exporting, parity
 from video_mobile_former.export.exporting import export_model
 from video_mobile_former.export.request import ExportRequest, describe
+from video_mobile_former.export.targets import to_onnx
 
 
 @pytest.mark.parametrize(

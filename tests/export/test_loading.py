@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from video_mobile_former.errors import CheckpointError, UserError
-from video_mobile_former.export.artifact import info_path
+from video_mobile_former.export.artefact import info_path
 from video_mobile_former.export.loading import load_artifact, load_model
-from video_mobile_former.export.targets import TARGETS
+from video_mobile_former.export.targets.table import TARGETS
 from video_mobile_former.inference import Predictor
 from video_mobile_former.inference.scorer import Scorer
 

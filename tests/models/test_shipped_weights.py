@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from video_mobile_former import UserError, create_model
-from video_mobile_former.data.procedural import ProceduralSpec, ProceduralVideo
 from video_mobile_former.data.transforms import normalize
 from video_mobile_former.errors import CheckpointError
 from video_mobile_former.models import shipped_weights
 from video_mobile_former.models.shipped_weights import load_shipped, weights_card
+from video_mobile_former.procedural import ProceduralSpec, ProceduralVideo
 from video_mobile_former.training.build import build_model
 from video_mobile_former.training.recipe import recipe_from_cli, recipe_to_dict
 from video_mobile_former.training.run_folder import RunFolder

@@ -14,10 +14,10 @@ from video_mobile_former.data.index.quarantine import (
     default_quarantine,
     write_quarantine,
 )
-from video_mobile_former.data.synthetic import MOTIONS
 from video_mobile_former.errors import CheckpointError, DataError, RecipeError, UserError
 from video_mobile_former.models import VideoMobileFormer
 from video_mobile_former.models.registry import create_model, load_checkpoint
+from video_mobile_former.procedural.eight_motions import MOTIONS
 from video_mobile_former.training.build import adapt_clip, build_indexes, build_model
 from video_mobile_former.training.recipe import ClipRecipe, Recipe
 

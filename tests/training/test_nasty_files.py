@@ -13,7 +13,7 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 
 from nasty_clips import NastyDataset
 from video_mobile_former.data.index.quarantine import read_quarantine
-from video_mobile_former.training import file_clips
+from video_mobile_former.training.clips import file_clips
 from video_mobile_former.training.fit import fit
 from video_mobile_former.training.interrupt import TrainingInterrupted
 from video_mobile_former.training.recipe import Recipe

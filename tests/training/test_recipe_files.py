@@ -21,7 +21,7 @@ from video_mobile_former.errors import RecipeError
 from video_mobile_former.models.shipped_weights import shipped_weights, weights_card
 from video_mobile_former.profiling.cost import count_macs
 from video_mobile_former.training.build import build_model
-from video_mobile_former.training.drawn import DrawnClips
+from video_mobile_former.training.clips.procedural_clips import DrawnClips
 from video_mobile_former.training.fit import fit
 from video_mobile_former.training.recipe import (
     Recipe,

@@ -16,7 +16,7 @@ from video_mobile_former.errors import DataError, UserError
 from video_mobile_former.training.build import build_indexes, build_model
 from video_mobile_former.training.divergence import MAX_OVERFLOWS, GradientWatch
 from video_mobile_former.training.interrupt import StopRequest
-from video_mobile_former.training.mixing import Mixing
+from video_mobile_former.training.objectives.mixing import Mixing
 from video_mobile_former.training.position import MAX_EMPTY_BATCHES
 from video_mobile_former.training.recipe import Recipe
 from video_mobile_former.training.task import VideoTask

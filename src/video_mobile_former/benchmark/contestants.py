@@ -16,7 +16,7 @@ from ..clip_spec import ClipSpec
 from ..errors import UserError
 from ..export.loading import load_artifact, read_info
 from ..export.lowering import GraphForm
-from ..export.targets import target_of
+from ..export.targets.table import target_of
 from ..models.registry import create_model, list_models, resolve_model
 from ..models.video_model import VideoModel
 

@@ -10,12 +10,12 @@ from typing import Any
 from ..clip_spec import ClipSpec
 from ..console import say
 from ..errors import UserError
-from ..export.artifact import ArtifactInfo, Channels
+from ..export.artefact import ArtifactInfo, Channels
 from ..export.exporting import export_model
 from ..export.loading import read_info
 from ..export.lowering import GraphForm
 from ..export.request import ExportRequest
-from ..export.targets import TARGETS, Target, get_target
+from ..export.targets.table import TARGETS, Target, get_target
 from ..files import write_text
 from ..models.registry import ARCHITECTURES
 from ..models.video_model import VideoModel, resolve_form

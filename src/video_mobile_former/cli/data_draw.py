@@ -64,9 +64,9 @@ def add_draw(commands: Any) -> None:
 
 
 def _draw(args: argparse.Namespace) -> int:
-    from ..data.procedural import FAMILIES, ProceduralSpec, ProceduralVideo, write_procedural
-    from ..data.procedural.sheet import write_sheets
-    from ..data.procedural.spec import FRAMES_OF_EVENTS
+    from ..procedural import FAMILIES, ProceduralSpec, ProceduralVideo, write_procedural
+    from ..procedural.sheet import write_sheets
+    from ..procedural.spec import FRAMES_OF_EVENTS
 
     spec = ProceduralSpec(
         families=tuple(args.families) or FAMILIES,

@@ -140,7 +140,7 @@ def _batch(text: str) -> Any:
 def _model(name: str) -> VideoModel:
     from pathlib import Path
 
-    from ..export.targets import target_of
+    from ..export.targets.table import target_of
     from ..models import list_models
     from ..models.registry import resolve_model
 
@@ -182,8 +182,8 @@ def _calibration(
 
 
 def _lines(exported: Exported) -> list[str]:
-    from ..export.artifact import info_path
-    from ..export.targets import get_target
+    from ..export.artefact import info_path
+    from ..export.targets.table import get_target
 
     info, parity = exported.info, exported.parity
     target = get_target(info.target)

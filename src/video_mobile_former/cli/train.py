@@ -35,7 +35,7 @@ def _train(words: list[str]) -> int:
 
 def _next_words(recipe: Recipe, checkpoint: Path) -> str:
     """The command that makes use of a trained checkpoint."""
-    from ..training.drawn import is_drawn
+    from ..training.clips.procedural_clips import is_drawn
 
     if is_drawn(recipe.data) or recipe.pretrain.task != "labels":
         return f"vmf train --data DATA --model {checkpoint} --out FOLDER"

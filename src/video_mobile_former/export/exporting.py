@@ -18,13 +18,13 @@ from ..data.video.backend import Reading
 from ..errors import UserError
 from ..files import atomic_files, write_json
 from ..models.video_model import VideoModel
-from .artifact import ArtifactInfo, InputDtype, Layout, info_path
+from .artefact import ArtifactInfo, InputDtype, Layout, info_path
 from .graph import ExportGraph
 from .lowering import lower
 from .parity import Parity, compare, parity_clips
 from .request import ExportRequest, channels_of, check_request, describe
 from .runner import ExportedModel
-from .targets import Target, WriteOptions, get_target
+from .targets.table import Target, WriteOptions, get_target
 
 
 class Calibration(Protocol):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..clip_spec import ClipSpec
-from .artifact import Channels, InputDtype, lay_out, layout_of
+from .artefact import Channels, InputDtype, lay_out, layout_of
 from .lowering import GraphForm
 
 

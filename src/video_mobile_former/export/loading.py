@@ -9,9 +9,9 @@ import torch
 from ..errors import CheckpointError, UserError
 from ..models.registry import list_models, resolve_model
 from ..models.video_model import VideoModel
-from .artifact import ArtifactInfo, info_path, parse_info
+from .artefact import ArtifactInfo, info_path, parse_info
 from .runner import ExportedModel
-from .targets import TARGETS, Target, get_target, target_of
+from .targets.table import TARGETS, Target, get_target, target_of
 
 
 def load_model(
@@ -73,7 +73,7 @@ def load_artifact(
     if precision == "bf16":
         if target.name != "openvino":
             raise UserError(f"{path}: artefacts for {target.title} do not compute in bf16")
-        from . import to_openvino
+        from .targets import to_openvino
 
         runner = to_openvino.load(path, info, threads, bf16=True)
     else:

@@ -16,11 +16,11 @@ from ..console import track
 from ..data.index.index import ClipIndex
 from ..data.loading.dataset import ClipDataset
 from ..data.loading.loader import make_loader
-from ..data.synthetic import MOTIONS, render_clip
 from ..data.transforms import EvalTransform, normalize
 from ..data.video.backend import Reading
 from ..errors import DataError
-from .artifact import Precision
+from ..procedural.eight_motions import MOTIONS, render_clip
+from .artefact import Precision
 from .runner import ExportedModel
 
 SEED = 0
@@ -196,7 +196,7 @@ def parity_clips(
     Args:
         spec: What the model eats.
         index: Where real clips are taken from, spread evenly over it; None draws them, one for
-            each motion of :mod:`..data.synthetic`.
+            each motion of :mod:`..procedural.eight_motions`.
         free: Free dimensions of the artefact: clips of other frames and sizes are then added.
         reading: How files are read.
 

@@ -16,7 +16,7 @@ from ..models.video_model import VideoModel
 from ..optional import require
 from ..profiling.cost import count_macs, count_parameters
 from ..version import __version__
-from .artifact import (
+from .artefact import (
     INPUT_NAME,
     ArtifactInfo,
     ArtifactInput,
@@ -26,8 +26,8 @@ from .artifact import (
     layout_of,
 )
 from .lowering import GraphForm
-from .noise import hushed
-from .targets import Free, Target, get_target
+from .targets.table import Free, Target, get_target
+from .tracing import hushed
 
 Batch = int | Literal["auto", "dynamic"]
 
@@ -37,7 +37,7 @@ class ExportRequest:
     """What an artefact shall be like."""
 
     target: str
-    """Name in :data:`.targets.TARGETS`."""
+    """Name in :data:`.targets.table.TARGETS`."""
     form: GraphForm | None = None
     """None for the one that the target runs faster."""
     dtype: InputDtype = "float32"

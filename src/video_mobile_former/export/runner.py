@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
-from .artifact import ArtifactInfo, lay_out
-from .targets import get_target
-
-Runner = Callable[[np.ndarray], np.ndarray]
-"""What a target loads: an input of the artefact, C-contiguous, in; logits (B, K) out."""
+from .artefact import ArtifactInfo, lay_out
+from .targets.table import Runner, get_target
 
 
 class ExportedModel(nn.Module):

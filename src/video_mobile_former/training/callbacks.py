@@ -13,7 +13,7 @@ import torch.distributed as dist
 
 from ..data.loading.dataset import Batch
 from ..errors import DataError, UserError
-from .batches import TrainLoader, guarded
+from .clips.batches import TrainLoader, guarded
 from .interrupt import StopTraining
 from .logs import MetricsFile, RunLogs
 from .position import Position, Totals

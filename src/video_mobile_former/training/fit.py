@@ -24,19 +24,19 @@ from ..profiling.machine import processor_name
 from ..version import __version__
 from .build import build_indexes, build_model, left_out_by, reading_of
 from .checks import check_compile, check_device, check_patience, check_unlabelled
-from .class_weights import class_weights
-from .distill import Teacher, load_teacher
-from .drawn import DrawnClips, is_drawn
-from .file_clips import FileClips
+from .clips.file_clips import FileClips
+from .clips.procedural_clips import DrawnClips, is_drawn
 from .interrupt import StopRequest, StopTraining, TrainingInterrupted
-from .losses import loss_kind
 from .lost import ProcessLostError, SharedError, watching_others
+from .objectives.class_weights import class_weights
+from .objectives.distill import Teacher, load_teacher
+from .objectives.losses import loss_kind
+from .objectives.pretraining import Pretraining, make_pretraining
+from .objectives.smoothness import check_smoothness
 from .optim import batch_scale
-from .pretraining import Pretraining, make_pretraining
 from .progress import say_begin
 from .recipe import Recipe, recipe_to_dict
 from .run_folder import RunFolder
-from .smoothness import check_smoothness
 from .tally import best_by
 from .trainer import cores_for_workers, make_trainer, quiet_lightning
 

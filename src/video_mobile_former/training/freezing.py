@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from ..models.shipped_weights import HEAD
-from .losses import zero_loss
+from .objectives.losses import zero_loss
 from .recipe_fields import Recipe
 
 

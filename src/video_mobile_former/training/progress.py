@@ -8,8 +8,8 @@ import time
 from typing import Any
 
 from ..console import say
-from .drawn import DrawnClips
-from .file_clips import FileClips
+from .clips.file_clips import FileClips
+from .clips.procedural_clips import DrawnClips
 from .optim import batch_scale, step_batch
 from .recipe_fields import Recipe
 from .run_folder import RunFolder

@@ -21,19 +21,19 @@ from torch import Tensor, nn
 
 from ..console import say
 from ..data.loading.dataset import Batch
-from .batches import EpochBatches, TrainLoader
-from .distill import Teacher
+from .clips.batches import EpochBatches, TrainLoader
+from .clips.inputs import mixing, moved, training_inputs
 from .divergence import GradientWatch, loss_error
 from .ema import WeightAverage
 from .freezing import backbone_rate, drop_gradients, frozen_backbone, no_part
-from .inputs import mixing, moved, training_inputs
 from .interrupt import StopRequest
-from .losses import LossKind, classification_loss, loss_kind, zero_loss
+from .objectives.distill import Teacher
+from .objectives.losses import LossKind, classification_loss, loss_kind, zero_loss
+from .objectives.pretraining import Pretraining
+from .objectives.smoothness import recorded_features, smoothness_loss
 from .optim import batch_scale, build_optimizer, learning_rate, set_rates
 from .position import Position, Totals
-from .pretraining import Pretraining
 from .recipe_fields import Recipe
-from .smoothness import recorded_features, smoothness_loss
 
 
 class VideoTask(pl.LightningModule):

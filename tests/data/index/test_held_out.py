@@ -11,7 +11,7 @@ import pytest
 from video_mobile_former.cli.main import main
 from video_mobile_former.data.index.held_out import KEY, division_of, with_held_out
 from video_mobile_former.data.index.index import ClipIndex, load_index
-from video_mobile_former.data.synthetic import write_dataset
+from video_mobile_former.procedural.eight_motions import write_dataset
 from video_mobile_former.training.build import build_indexes
 from video_mobile_former.training.data_fields import DataRecipe
 from video_mobile_former.training.recipe import Recipe, recipe_to_dict

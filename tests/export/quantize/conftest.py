@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from video_mobile_former.data.index.index import Clip, ClipIndex, load_index
-from video_mobile_former.data.synthetic import write_dataset
+from video_mobile_former.procedural.eight_motions import write_dataset
 
 
 @pytest.fixture(scope="session")

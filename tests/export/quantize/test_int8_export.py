@@ -11,7 +11,7 @@ import torch
 
 from video_mobile_former.cli.main import main
 from video_mobile_former.errors import UserError
-from video_mobile_former.export.artifact import info_path
+from video_mobile_former.export.artefact import info_path
 from video_mobile_former.export.exporting import export_model
 from video_mobile_former.export.loading import load_model
 from video_mobile_former.export.lowering import lower

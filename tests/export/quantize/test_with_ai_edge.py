@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from video_mobile_former.errors import UserError
-from video_mobile_former.export.noise import hushed
+from video_mobile_former.export.tracing import hushed
 
 pytestmark = [
     pytest.mark.skipif(

@@ -18,7 +18,7 @@ from ...data.loading.loader import make_loader
 from ...data.transforms import normalize
 from ...data.video.backend import Reading
 from ...errors import DataError, UserError
-from ..artifact import InputDtype, Layout, lay_out
+from ..artefact import InputDtype, Layout, lay_out
 
 NUM_CLIPS = 64
 """Clips drawn by default; above 16 the number makes no difference that shows, see

@@ -17,8 +17,8 @@ from torch import Tensor
 from ...console import track
 from ...errors import UserError
 from ...optional import require
-from ..artifact import INPUT_NAME
-from ..noise import hushed
+from ..artefact import INPUT_NAME
+from ..tracing import hushed
 
 TOOL = "ai-edge-quantizer"
 """Distribution that does it."""

@@ -19,7 +19,7 @@ from torch.export import ExportedProgram
 from ...console import track
 from ...errors import UserError
 from ...optional import require
-from ..noise import hushed
+from ..tracing import hushed
 
 _ACTIVATIONS = {
     torch.ops.aten.relu.default,

@@ -1,0 +1,1 @@
+"""Export targets: the table, and one file a runtime."""

@@ -1,0 +1,220 @@
+"""The runtimes that a model can be exported to."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol, cast
+
+from ...errors import UserError, known_names
+from ..artefact import ArtifactInfo, Precision, artifact_sha256
+from ..lowering import GraphForm
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from ..graph import ExportGraph
+
+    pass
+
+
+from collections.abc import Callable
+
+import numpy as np
+from torch import Tensor
+
+Free = Literal["batch", "num_frames", "size"]
+
+
+@dataclass(frozen=True)
+class WriteOptions:
+    """What a target is asked for beyond what :class:`..ArtifactInfo` says."""
+
+    calibration: Sequence[Tensor] | None = None
+    """INT8: inputs of the graph, one clip each, to measure the ranges of activations on."""
+
+
+class TargetModule(Protocol):
+    """What the module of a target offers."""
+
+    def write(
+        self, graph: ExportGraph, info: ArtifactInfo, path: Path, options: WriteOptions
+    ) -> dict[str, str]:
+        """Write the artefact and what belongs to it, with ``info.to_json()`` inside if possible.
+
+        Args:
+            graph: In eval mode; ``graph.example()`` is an input.
+            info: Says which dimensions are free, the precision, names and layout.
+            path: The file to write; it does not exist. Nothing else of this name does, either.
+            options: More wishes.
+
+        Returns:
+            What the JSON keeps under ``options``: settings a reader must know.
+
+        Raises:
+            UserError: If the runtime refuses an operator or setting; says which.
+        """
+        ...
+
+    def load(self, path: Path, info: ArtifactInfo, threads: int) -> Runner:
+        """Load the artefact to run on the CPU with so many threads.
+
+        Raises:
+            CheckpointError: If the file is damaged.
+        """
+        ...
+
+    def embedded(self, path: Path) -> str | None:
+        """The JSON inside the artefact; None where there is none.
+
+        Raises:
+            CheckpointError: If the file is damaged.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Target:
+    """A runtime, and the file format it reads."""
+
+    name: str
+    """As in ``vmf export --to``."""
+    title: str
+    """For people."""
+    suffix: str
+    """Ending of the artefact."""
+    extra: str | None
+    """Extra of this package that it needs; None where it needs no other library."""
+    packages: tuple[str, ...]
+    """Distributions whose versions an artefact notes."""
+    forms: tuple[GraphForm, ...]
+    """Graph forms it runs, the faster one first: the default."""
+    precisions: tuple[Precision, ...]
+    free: tuple[Free, ...]
+    """Dimensions that may stay free."""
+    module: str
+    """Of this package, see :class:`TargetModule`."""
+    companions: tuple[str, ...] = ()
+    """Endings of files that belong to the artefact, in place of ``suffix``."""
+    runs_here: bool = True
+    """Whether an artefact can be run by this package, not only written."""
+    channels_last: tuple[GraphForm, ...] = ()
+    """Forms whose input has its channels last unless others are asked for: they are faster."""
+    is_folder: bool = False
+    """Whether the artefact is a folder."""
+
+    @property
+    def code(self) -> TargetModule:
+        """Its writer and loader, imported now: they bring in large libraries."""
+        name = f"{__package__}.{self.module}"
+        return cast("TargetModule", importlib.import_module(name))
+
+    def files(self, path: str | Path) -> dict[str, Path]:
+        """The artefact and what belongs to it, under names that survive renaming it."""
+        path = Path(path)
+        return {"": path} | {ending: path.with_suffix(ending) for ending in self.companions}
+
+    def sha256(self, path: str | Path) -> str:
+        """The digest of an artefact, all its files together."""
+        return artifact_sha256(self.files(path))
+
+
+TARGETS: dict[str, Target] = {
+    target.name: target
+    for target in (
+        Target(
+            name="onnx",
+            title="ONNX Runtime",
+            suffix=".onnx",
+            extra="export",
+            packages=("onnx", "onnxscript", "onnxruntime"),
+            forms=("frames", "volume"),
+            precisions=("fp32", "fp16", "int8"),
+            free=("batch", "num_frames", "size"),
+            module="to_onnx",
+        ),
+        Target(
+            name="openvino",
+            title="OpenVINO",
+            suffix=".xml",
+            extra="openvino",
+            packages=("openvino", "onnx", "onnxscript"),
+            # OpenVINO 2026.4 dies while it compiles a frames graph of the family.
+            forms=("volume",),
+            precisions=("fp32", "fp16", "int8"),
+            free=("batch", "num_frames", "size"),
+            module="to_openvino",
+            channels_last=("volume",),
+            companions=(".bin",),
+        ),
+        Target(
+            name="torch",
+            title="PyTorch (torch.export)",
+            suffix=".pt2",
+            extra=None,
+            packages=("torch",),
+            forms=("frames", "volume"),
+            precisions=("fp32",),
+            free=("batch", "num_frames", "size"),
+            module="to_torch",
+        ),
+        Target(
+            name="executorch",
+            title="ExecuTorch",
+            suffix=".pte",
+            extra="executorch",
+            packages=("executorch",),
+            forms=("frames",),
+            precisions=("fp32", "int8"),
+            free=(),
+            module="to_executorch",
+        ),
+        Target(
+            name="litert",
+            title="LiteRT",
+            suffix=".tflite",
+            extra="litert",
+            packages=("litert-torch", "ai-edge-litert"),
+            forms=("frames",),
+            precisions=("fp32", "fp16", "int8"),
+            free=(),
+            module="to_litert",
+        ),
+        Target(
+            name="coreml",
+            title="Core ML",
+            suffix=".mlpackage",
+            extra="coreml",
+            packages=("coremltools",),
+            forms=("frames",),
+            precisions=("fp32", "fp16"),
+            free=(),
+            module="to_coreml",
+            runs_here=False,
+            is_folder=True,
+        ),
+    )
+}
+
+
+def get_target(name: str) -> Target:
+    """The row of :data:`TARGETS` called ``name``.
+
+    Raises:
+        UserError: If there is none; suggests the nearest.
+    """
+    if name in TARGETS:
+        return TARGETS[name]
+    raise UserError(f"no target named {name!r}{known_names(name, TARGETS)}")
+
+
+def target_of(path: str | Path) -> Target | None:
+    """The target whose artefacts end like this path; None where there is none."""
+    suffix = Path(path).suffix.lower()
+    return next((target for target in TARGETS.values() if target.suffix == suffix), None)
+
+
+Runner = Callable[[np.ndarray], np.ndarray]
+"""What a target loads: an input of the artefact, C-contiguous, in; logits (B, K) out."""

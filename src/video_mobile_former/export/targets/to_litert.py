@@ -1,0 +1,149 @@
+"""LiteRT (TensorFlow Lite), and its interpreter with XNNPACK to run it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ...errors import CheckpointError, UserError
+from ...optional import require
+from ..artefact import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtifactInfo
+from ..graph import ExportGraph
+from ..quantize import with_ai_edge
+from ..quantize.parts import describe_parts, tool_version
+from ..tracing import first_line, hushed
+from .table import Runner, WriteOptions
+
+_FILE_IDENTIFIER = b"TFL3"
+
+
+class _Named(nn.Module):
+    """A graph whose output has a name: LiteRT takes it from the key."""
+
+    def __init__(self, graph: ExportGraph):
+        super().__init__()
+        self.inner = graph  # "graph" itself is taken in modules that torch.export makes
+
+    def forward(self, clip: Tensor) -> dict[str, Tensor]:
+        return {OUTPUT_NAME: self.inner(clip)}
+
+
+def write(
+    graph: ExportGraph, info: ArtifactInfo, path: Path, options: WriteOptions
+) -> dict[str, Any]:
+    """Write one ``.tflite`` file; see :class:`..TargetModule`.
+
+    Its only signature takes ``clip`` and returns ``logits``; the description is in its metadata.
+    ``fp16`` stores weights in half the space, ``int8`` also computes pointwise convolutions in
+    whole numbers; both are made of the file in float32.
+
+    Returns:
+        ``tool`` of fp16; ``quantization`` of INT8: tool, and parts in INT8 and in floating point.
+    """
+    if info.precision != "fp32":
+        with_ai_edge.import_quantizer()  # before the conversion, which takes minutes
+    with hushed():
+        converter = require("litert_torch", extra="litert", purpose="writing for LiteRT")
+    example = graph.example(1 if info.input.batch is None else info.input.batch)
+    try:
+        with hushed(), torch.no_grad():
+            found = converter.convert(_Named(graph).eval(), sample_kwargs={INPUT_NAME: example})
+            found.export(str(path))
+    except Exception as error:
+        raise UserError(f"LiteRT refuses this model: {first_line(error)}") from error
+    content, settings = _in_precision(path.read_bytes(), info, options)
+    path.write_bytes(_with_metadata(content, info.to_json()))
+    return settings
+
+
+def load(path: Path, info: ArtifactInfo, threads: int) -> Runner:
+    """Load for LiteRT's interpreter on the CPU; see :class:`..TargetModule`."""
+    name = "ai_edge_litert.interpreter"
+    _check_file(path)
+    try:
+        with hushed():
+            library = require(name, extra="litert", purpose="LiteRT")
+            interpreter = library.Interpreter(model_path=str(path), num_threads=threads)
+            runner = interpreter.get_signature_runner()
+            # The first run plans memory and says so.
+            shape = [size or 1 for size in info.input.shape]
+            runner(**{INPUT_NAME: np.zeros(shape, info.input.dtype)})
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise CheckpointError(f"{path} cannot be loaded: {first_line(error)}") from error
+
+    def run(clip: np.ndarray) -> np.ndarray:
+        return runner(**{INPUT_NAME: clip})[OUTPUT_NAME]
+
+    return run
+
+
+def embedded(path: Path) -> str | None:
+    """The JSON in the metadata of the file; see :class:`..TargetModule`."""
+    _check_file(path)
+    schema = _schema()
+    try:
+        model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+        for entry in model.metadata or []:
+            if _text(entry.name) == METADATA_KEY:
+                return bytes(model.buffers[entry.buffer].data).decode("utf-8")
+    except Exception as error:
+        raise CheckpointError(f"{path} is damaged: {first_line(error)}") from error
+    return None
+
+
+def _in_precision(
+    content: bytes, info: ArtifactInfo, options: WriteOptions
+) -> tuple[bytes, dict[str, Any]]:
+    """The model in float32 as it was asked for, and what its JSON says of that."""
+    tool = with_ai_edge.TOOL
+    if info.precision == "fp16":
+        return with_ai_edge.halve_weights(content), {"tool": tool_version(tool)}
+    if info.precision == "int8":
+        assert options.calibration is not None
+        threads = torch.get_num_threads()
+        found = with_ai_edge.quantize_litert(content, options.calibration, threads=threads)
+        return found, {"quantization": describe_parts(tool, "litert")}
+    return content, {}
+
+
+def _with_metadata(content: bytes, text: str) -> bytes:
+    """The model with one more entry in its metadata."""
+    import flatbuffers  # comes with ai_edge_litert
+
+    schema = _schema()
+    model = schema.ModelT.InitFromPackedBuf(content, 0)
+    for constant in model.buffers:
+        # The quantiser puts constants behind the model, at places that would no longer be right.
+        if constant.offset > 1:
+            constant.data = np.frombuffer(content, np.uint8, constant.size, constant.offset)
+            constant.offset = constant.size = 0
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(text.encode("utf-8"), dtype=np.uint8)
+    entry = schema.MetadataT()
+    entry.name, entry.buffer = METADATA_KEY, len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata = [*(model.metadata or []), entry]
+    builder = flatbuffers.Builder(len(content) + len(text))
+    builder.Finish(model.Pack(builder), file_identifier=_FILE_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+def _check_file(path: Path) -> None:
+    """Refuse what is no model of this kind: the interpreter does not survive all of it."""
+    with path.open("rb") as stream:
+        head = stream.read(8)
+    if head[4:] != _FILE_IDENTIFIER:
+        raise CheckpointError(f"{path} is no LiteRT model")
+
+
+def _schema() -> Any:
+    with hushed():
+        return require("ai_edge_litert.schema_py_generated", extra="litert", purpose="LiteRT")
+
+
+def _text(name: bytes | str) -> str:
+    return name.decode("utf-8", "replace") if isinstance(name, bytes) else name

@@ -1,0 +1,82 @@
+"""Contact sheets: a row of frames of a clip for each class, to look at."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ..files import atomic_path, check_folder
+from ..optional import require
+from .spec import ProceduralSpec
+from .stream import ProceduralVideo
+
+_NAME = 118
+"""Width of the column of names in pixels."""
+
+
+def write_sheets(
+    folder: str | Path, spec: ProceduralSpec, *, seed: int = 0, clips: int = 1
+) -> list[Path]:
+    """Write a PNG for each family: a row of frames for each class.
+
+    Args:
+        folder: Where to write ``sheet-<family>.png``; created.
+        spec: What is drawn.
+        seed: As for :class:`ProceduralVideo`.
+        clips: Clips side by side in a row, at least 1.
+
+    Returns:
+        The files written.
+
+    Raises:
+        UserError: If the system refuses to write.
+    """
+    check_folder(folder)
+    written = []
+    video = ProceduralVideo(spec, seed=seed)
+    for family in dict.fromkeys(video.class_family):
+        path = Path(folder) / f"sheet-{family}.png"
+        with atomic_path(path) as temporary:
+            sheet(video, family, clips=clips).save(temporary)
+        written.append(path)
+    return written
+
+
+def sheet(video: ProceduralVideo, family: str, *, clips: int = 1, most_frames: int = 8) -> Any:
+    """Draw the contact sheet of a source's classes of one family as a PIL picture."""
+    found = [k for k, owner in enumerate(video.class_family) if owner == family]
+    labels = torch.tensor(found, device=video.device)
+    # A place for each row, so that no two rows show the same scene.
+    places = torch.arange(len(found), device=video.device)
+    columns = [
+        video.draw(column, places, labels).clips.permute(0, 2, 3, 4, 1).cpu()
+        for column in range(clips)
+    ]
+    names = tuple(video.class_names[k] for k in found)
+    return _assembled(torch.stack(columns, 1), names, most_frames)
+
+
+def _assembled(rows: Tensor, names: tuple[str, ...], most_frames: int) -> Any:
+    """Rows (N, clips, T, S, S, 3) under each other, names at the left."""
+    image, draw, fonts = (
+        require(f"PIL.{name}", extra="train", purpose="a contact sheet")
+        for name in ("Image", "ImageDraw", "ImageFont")
+    )
+    count, clips, frames, side = rows.shape[:4]
+    shown = torch.linspace(0, frames - 1, min(frames, most_frames)).round().long()
+    step, apart = side + 2, 8
+    width = _NAME + clips * (len(shown) * step + apart)
+    picture = image.new("RGB", (width, count * step), "white")
+    pen, font = draw.Draw(picture), fonts.load_default(13)
+    for row, name in enumerate(names):
+        text = textwrap.fill(name.replace("_", " "), 15)
+        pen.text((6, row * step + 6), text, fill="black", font=font)
+        for clip in range(clips):
+            for column, frame in enumerate(shown.tolist()):
+                left = _NAME + clip * (len(shown) * step + apart) + column * step
+                picture.paste(image.fromarray(rows[row, clip, frame].numpy()), (left, row * step))
+    return picture

@@ -1,0 +1,149 @@
+"""Batches of procedural video: a pure function of seed, number of the batch and place in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ..errors import UserError, known_names
+from .cast import Cast, draw_cast
+from .draws import Draws
+from .families import TABLE
+from .render import render
+from .scene import Bank, make_scene
+from .spec import FAMILIES, ProceduralSpec, Target
+from .targets import TARGETS, measure
+
+_BATCHES_A_BANK = 32
+"""Batches that share patterns and outlines, so that drawing those costs next to nothing."""
+
+
+@dataclass(frozen=True)
+class ProceduralBatch:
+    """Clips with what is true of them."""
+
+    clips: Tensor
+    """uint8 RGB (B, 3, T, H, W)."""
+    labels: Tensor
+    """int64 (B,), positions in ``class_names``."""
+    targets: dict[str, Tensor]
+    """float32 (B, width) for a regression, int64 (B,) for a classification."""
+    masks: dict[str, Tensor]
+    """bool (B,): where the target of that name means something."""
+
+
+class ProceduralVideo:
+    """An endless supply of drawn clips whose class is in their motion.
+
+    Args:
+        spec: What is drawn.
+        seed: Any whole number; other seeds give other clips.
+        device: Where clips are drawn and come out.
+
+    Raises:
+        UserError: If the spec names a class that its families do not have, or a single one.
+
+    Source: clips of drawn scenes as a source for pre-training, arXiv 2411.17584.
+    """
+
+    def __init__(
+        self, spec: ProceduralSpec, *, seed: int = 0, device: str | torch.device = "cpu"
+    ) -> None:
+        self.spec = spec
+        self.seed = seed
+        self.device = torch.device(device)
+        pairs = _classes(spec)
+        self.class_names: tuple[str, ...] = tuple(name for name, _ in pairs)
+        self.class_family: tuple[str, ...] = tuple(family for _, family in pairs)
+        self.targets: dict[str, Target] = dict(TARGETS)
+        self._bank: tuple[int, Bank] | None = None
+
+    def batch(self, index: int, size: int, *, frozen: bool = False) -> ProceduralBatch:
+        """Draw one batch.
+
+        Args:
+            index: Number of the batch, 0 or more.
+            size: Clips B. The first clips of a batch do not depend on how many follow.
+            frozen: Show one frame of each clip all the time: what is recognised without motion.
+
+        Returns:
+            Clips, labels, targets and masks, on the device. Classes come in turns in random order:
+            among as many clips as there are classes, from the begin of a batch, each comes once.
+
+        Raises:
+            UserError: If ``index`` or ``size`` is out of range.
+        """
+        if index < 0 or size < 1:
+            raise UserError(
+                f"a batch needs an index >= 0 and a size >= 1, not index={index}, size={size}"
+            )
+        places = torch.arange(size, device=self.device)
+        return self.draw(index, places, self._labels(index, places), frozen=frozen)
+
+    def draw(
+        self, index: int, places: Tensor, labels: Tensor, *, frozen: bool = False
+    ) -> ProceduralBatch:
+        """Draw clips of given classes: equal places give equal scenes whatever the class.
+
+        Args:
+            index: Number of the batch.
+            places: int64 (B,), which scenes of it.
+            labels: int64 (B,), the class of each.
+            frozen: As in :meth:`batch`.
+        """
+        draws = Draws.of(self.seed, index, places)
+        spec = self.spec
+        still = draw_cast(draws.fork("cast"), spec.num_frames, spec.speed, spec.body_size)
+        casts = [
+            (rows, self._cast(label, still.rows(rows), draws.rows(rows)), self.class_family[label])
+            for label in labels.unique().tolist()
+            for rows in [(labels == label).nonzero()[:, 0]]
+        ]
+        scene = make_scene(
+            [(rows, cast) for rows, cast, _ in casts],
+            draws.fork("scene"),
+            self._bank_of(index // _BATCHES_A_BANK),
+            self.spec,
+        )
+        blurred = draws.fork("shutter").chance(self.spec.motion_blur)
+        clips = render(scene, self.spec.size, blurred)
+        if frozen:
+            shown = draws.fork("frozen").whole(high=self.spec.num_frames)
+            picture = clips[torch.arange(len(labels), device=clips.device), :, shown]
+            clips = picture[:, :, None].expand_as(clips).contiguous()
+        targets, masks = measure(casts, scene.view)
+        return ProceduralBatch(clips, labels, targets, masks)
+
+    def _cast(self, label: int, cast: Cast, draws: Draws) -> Cast:
+        family = self.class_family[label]
+        # Classes of a family use the same numbers: what begins alike does so to the pixel.
+        TABLE[family][self.class_names[label]](cast, draws.fork(family))
+        return cast
+
+    def _labels(self, index: int, places: Tensor) -> Tensor:
+        count = len(self.class_names)
+        turn = torch.div(places, count, rounding_mode="floor")
+        orders = Draws.of(self.seed, index, turn).fork("labels").order(count)
+        return orders.gather(1, (places % count)[:, None])[:, 0]
+
+    def _bank_of(self, number: int) -> Bank:
+        if self._bank is None or self._bank[0] != number:
+            self._bank = (number, Bank.draw(self.seed, number, self.device))
+        return self._bank[1]
+
+
+def _classes(spec: ProceduralSpec) -> list[tuple[str, str]]:
+    """The classes of a spec, each with its family, in the order of their numbers."""
+    pairs = [(name, f) for f in FAMILIES if f in spec.families for name in TABLE[f]]
+    if not spec.classes:
+        return pairs
+    known = [name for name, _ in pairs]
+    for name in spec.classes:
+        if name not in known:
+            families = ", ".join(spec.families)
+            raise UserError(f"no class {name!r} in {families}{known_names(name, known)}")
+    if len(set(spec.classes)) < 2:
+        raise UserError(f"classes must name at least two, not {list(spec.classes)}")
+    return [pair for pair in pairs if pair[0] in spec.classes]

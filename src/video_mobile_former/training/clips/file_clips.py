@@ -1,0 +1,125 @@
+"""Clips in files as training data; :mod:`.procedural_clips` is the other kind."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor
+
+from ...clip_spec import ClipSpec
+from ...data.index.held_out import division_of, fingerprint
+from ...data.index.index import ClipIndex
+from ...data.limits import Limits
+from ...data.loading.dataset import Batch, ClipDataset
+from ...data.loading.loader import ClipLoader, make_loader
+from ..build import reading_of
+from ..objectives.target_heads import Target
+from ..recipe_fields import Recipe
+from ..run_folder import RunFolder
+from .inputs import train_transform
+
+
+class FileClips:
+    """The clips that a recipe names, in files.
+
+    Args:
+        recipe: How they are read and changed.
+        run: Keeps the list of files that fail.
+        spec: Frames and size of the clips.
+        train: Training clips.
+        val: Validation clips; None trains without.
+        class_weights: (K,) weights of the loss, which the fingerprint covers.
+    """
+
+    families: tuple[str, ...] | None = None
+    targets: Mapping[str, Target] = {}
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        run: RunFolder,
+        spec: ClipSpec,
+        train: ClipIndex,
+        val: ClipIndex | None,
+        class_weights: Tensor | None,
+    ):
+        self.recipe, self.run, self.spec = recipe, run, spec
+        self.train, self.val, self.class_weights = train, val, class_weights
+
+    @property
+    def source(self) -> str:
+        """Where the clips come from, for messages."""
+        return self.train.source
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """Names of the logits in order."""
+        return self.train.class_names
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a clip may have several classes."""
+        return self.train.multi_label
+
+    @property
+    def val_clips(self) -> int:
+        """How many clips are validated on."""
+        return 0 if self.val is None else len(self.val)
+
+    def __len__(self) -> int:
+        """Clips of an epoch."""
+        return len(self.train)
+
+    @property
+    def held_out(self) -> str | None:
+        """See :func:`~...data.index.held_out.division_of`."""
+        return division_of(self.recipe.data, self.train, self.val)
+
+    def fingerprint(self) -> str:
+        """A short text that changes when the clips, their labels or the weights of these do."""
+        return fingerprint(self.train, self.val, class_weights=self.class_weights)
+
+    def loaders(
+        self, rank: int, world: int, device: torch.device
+    ) -> tuple[ClipLoader, Iterable[Batch] | None]:
+        """The training and validation clips of one process of ``world``."""
+        recipe, spec, val = self.recipe, self.spec, self.val
+        data, reading = recipe.data, reading_of(recipe)
+        limits = Limits(recipe.decode.timeout_seconds, recipe.decode.memory_limit_mb)
+        quarantine = self.run.quarantine(rank)
+        clips = ClipDataset(
+            self.train,
+            spec,
+            train=True,
+            transform=train_transform(spec, recipe.augment),
+            seed=recipe.seed,
+            repeats=recipe.augment.repeats,
+            augment_later=recipe.augment.runs_on == "device",
+            limits=limits,
+            reading=reading,
+        )
+        train_loader = make_loader(
+            clips,
+            batch_size=recipe.train.batch_size,
+            num_workers=data.num_workers,
+            class_balanced=data.class_balanced,
+            rank=rank,
+            world_size=world,
+            quarantine=quarantine,
+            shuffle=data.shuffle,
+            shard_window=data.shard_window,
+        )
+        if val is None:
+            return train_loader, None
+        mine = dataclasses.replace(val, clips=val.clips[rank::world])
+        if not mine.clips:  # more processes than clips: still one of those that measure together
+            return train_loader, ()
+        val_loader = make_loader(
+            ClipDataset(mine, spec, train=False, limits=limits, reading=reading),
+            batch_size=recipe.train.batch_size,
+            num_workers=min(data.num_workers, len(mine)),
+            quarantine=quarantine,
+        )
+        return train_loader, val_loader

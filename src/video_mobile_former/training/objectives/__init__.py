@@ -1,0 +1,1 @@
+"""What is learned: one objective a file, each a loss of a batch with its figures."""

@@ -1,0 +1,45 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from video_mobile_former.clip_spec import ClipSpec
+from video_mobile_former.data.index.index import load_index
+from video_mobile_former.data.loading.dataset import ClipDataset
+from video_mobile_former.data.loading.loader import WorkersEndedError, make_loader
+from video_mobile_former.training.clips.batches import EpochBatches, guarded
+from video_mobile_former.training.interrupt import StopRequest, StopTraining
+from video_mobile_former.training.position import Position
+
+
+def test_batches_go_on_from_the_position(clips_csv: Path) -> None:
+    spec = ClipSpec(num_frames=2, crop_size=32, resize_size=32)
+    index = load_index(clips_csv).split("train")
+    loader = make_loader(ClipDataset(index, spec, train=True), batch_size=8, num_workers=0)
+    at = Position()
+    batches = EpochBatches(loader, at, StopRequest())
+    whole = [b["indices"].tolist() for b in batches]
+    assert len(whole) == 3
+    at.batch = 2
+    assert [b["indices"].tolist() for b in batches] == whole[2:]
+    at.epoch, at.batch = 1, 0
+    again = [b["indices"].tolist() for b in batches]
+    assert sorted(i for b in again for i in b) == sorted(i for b in whole for i in b)
+    assert again != whole
+
+
+def test_the_end_of_the_data_workers_may_be_a_wish_to_stop() -> None:
+    def dies(error: Exception) -> Any:
+        yield 1
+        raise error
+
+    stop = StopRequest()
+    with pytest.raises(WorkersEndedError, match="gone"):
+        list(guarded(dies(WorkersEndedError("gone")), stop))
+    stop.requested = True
+    with pytest.raises(RuntimeError, match="something else"):
+        list(guarded(dies(RuntimeError("something else")), stop))
+    with pytest.raises(StopTraining):
+        list(guarded(dies(WorkersEndedError("gone")), stop))
