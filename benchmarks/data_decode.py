@@ -26,8 +26,8 @@ from video_mobile_former.data.loading.dataset import ClipDataset, ClipFailure
 from video_mobile_former.data.loading.loader import make_loader
 from video_mobile_former.data.processes import keep_freed_memory
 from video_mobile_former.data.video.reader import VideoReader
-from video_mobile_former.training.augment_fields import AugmentRecipe
 from video_mobile_former.training.clips.inputs import train_transform
+from video_mobile_former.training.recipe.fields import AugmentRecipe
 
 Sampling = Literal["uniform", "dense"]
 BATCH = 4

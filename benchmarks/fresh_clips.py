@@ -30,7 +30,7 @@ from video_mobile_former.evaluation.metrics.single_label import wilson_interval
 from video_mobile_former.procedural import ProceduralVideo
 from video_mobile_former.profiling.cost import count_macs, count_parameters
 from video_mobile_former.training.clips.procedural_clips import DrawnClips
-from video_mobile_former.training.recipe import recipe_from_dict
+from video_mobile_former.training.recipe.read import recipe_from_dict
 
 TEST_SEED = 77_000
 """Neither training (a hash of the recipe's seed) nor ``benchmarks/accuracy`` draws from it."""

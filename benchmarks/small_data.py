@@ -23,7 +23,7 @@ from video_mobile_former import load_checkpoint
 from video_mobile_former.data.index.index import load_index
 from video_mobile_former.evaluation import evaluate
 from video_mobile_former.training.fit import fit
-from video_mobile_former.training.recipe import recipe_from_dict
+from video_mobile_former.training.recipe.read import recipe_from_dict
 
 MODELS: dict[str, dict[str, Any]] = {
     "vmf_500m": {"name": "vmf_500m"},

@@ -34,7 +34,7 @@ from video_mobile_former.data.index.index import load_index
 from video_mobile_former.evaluation import evaluate
 from video_mobile_former.files import write_json
 from video_mobile_former.training.fit import fit
-from video_mobile_former.training.recipe import recipe_from_dict
+from video_mobile_former.training.recipe.read import recipe_from_dict
 
 
 def start_values(start: str, model: str) -> dict[str, Any]:

@@ -27,7 +27,7 @@ from video_mobile_former.console import say
 from video_mobile_former.files import write_json
 from video_mobile_former.procedural.families import TABLE
 from video_mobile_former.training.fit import fit
-from video_mobile_former.training.recipe import recipe_from_cli
+from video_mobile_former.training.recipe.read import recipe_from_cli
 
 # Two of every four in a row: opposites stand side by side and stay together.
 FEWER = [name for names in TABLE.values() for k, name in enumerate(names) if k % 4 < 2]

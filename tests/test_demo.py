@@ -9,8 +9,8 @@ import pytest
 
 from video_mobile_former.cli.main import main
 from video_mobile_former.demo import SCENES, demo_recipe, run_demo
-from video_mobile_former.training.recipe import load_recipe, recipe_differences
-from video_mobile_former.training.shipped import shipped_path
+from video_mobile_former.training.recipe.read import load_recipe, recipe_differences
+from video_mobile_former.training.recipe.shipped import shipped_path
 
 FEW = {"train": 2, "val": 1, "test": 1}
 

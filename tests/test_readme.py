@@ -12,7 +12,7 @@ import torch
 from video_mobile_former.cli import main as cli
 from video_mobile_former.models.variants import VARIANTS
 from video_mobile_former.profiling.table import cost_rows
-from video_mobile_former.training.recipe import recipe_from_cli
+from video_mobile_former.training.recipe.read import recipe_from_cli
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

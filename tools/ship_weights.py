@@ -23,7 +23,7 @@ from video_mobile_former import UserError, create_model, load_checkpoint
 from video_mobile_former.files import atomic_files, write_json
 from video_mobile_former.models import shipped_weights
 from video_mobile_former.models.video_model import VideoModel
-from video_mobile_former.training.run_folder import RunFolder
+from video_mobile_former.training.run.run_folder import RunFolder
 
 MAX_BYTES = 12_000_000
 MAX_DIFFERENCE = 0.02

@@ -14,10 +14,10 @@ from torch import Tensor
 from networks import Entry
 from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data.transforms import EvalTransform, TrainTransform, augment, normalize
-from video_mobile_former.training.ema import WeightAverage
 from video_mobile_former.training.objectives.losses import classification_loss
 from video_mobile_former.training.optim import build_optimizer, learning_rate
-from video_mobile_former.training.recipe_fields import AugmentRecipe, OptimRecipe
+from video_mobile_former.training.recipe.fields import AugmentRecipe, OptimRecipe
+from video_mobile_former.training.run.ema import WeightAverage
 
 EMA_DECAY = 0.999
 CURVE_POINTS = 4

@@ -24,7 +24,7 @@ from .inference import Predictor
 from .models.registry import load_checkpoint
 from .procedural.eight_motions import MOTIONS, write_dataset
 from .training.fit import FitResult, fit
-from .training.recipe import Recipe, recipe_from_dict
+from .training.recipe.read import Recipe, recipe_from_dict
 
 SCENES = {"train": 100, "val": 4, "test": 24}
 """Scenes a split; each is drawn once in every motion."""

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from video_mobile_former.procedural import FAMILIES, ProceduralSpec, ProceduralVideo
-from video_mobile_former.training.recipe import recipe_from_cli
+from video_mobile_former.training.recipe.read import recipe_from_cli
 
 
 @pytest.fixture

@@ -15,8 +15,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from video_mobile_former.errors import UserError
 from video_mobile_former.training import fit as fit_module
-from video_mobile_former.training import task as task_module
-from video_mobile_former.training.recipe import recipe_from_cli
+from video_mobile_former.training import loop as task_module
+from video_mobile_former.training.recipe.read import recipe_from_cli
 
 
 def freeze_norms() -> None:

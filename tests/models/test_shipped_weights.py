@@ -17,8 +17,8 @@ from video_mobile_former.models import shipped_weights
 from video_mobile_former.models.shipped_weights import load_shipped, weights_card
 from video_mobile_former.procedural import ProceduralSpec, ProceduralVideo
 from video_mobile_former.training.build import build_model
-from video_mobile_former.training.recipe import recipe_from_cli, recipe_to_dict
-from video_mobile_former.training.run_folder import RunFolder
+from video_mobile_former.training.recipe.read import recipe_from_cli, recipe_to_dict
+from video_mobile_former.training.run.run_folder import RunFolder
 
 TOOL = Path(__file__).parents[2] / "tools" / "ship_weights.py"
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from video_mobile_former.procedural.eight_motions import write_dataset
-from video_mobile_former.training.recipe import Recipe, recipe_from_dict
+from video_mobile_former.training.recipe.read import Recipe, recipe_from_dict
 
 Make = Callable[..., Recipe]
 

@@ -19,8 +19,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from video_mobile_former.training.recipe import Recipe, save_recipe
-from video_mobile_former.training.run_folder import RunFolder
+from video_mobile_former.training.recipe.read import Recipe, save_recipe
+from video_mobile_former.training.run.run_folder import RunFolder
 
 Read = Callable[[Any], list[dict[str, str]]]
 pytestmark = pytest.mark.slow

@@ -19,9 +19,9 @@ from video_mobile_former.errors import DataError, RecipeError, UserError
 from video_mobile_former.models.registry import load_checkpoint
 from video_mobile_former.training.build import build_indexes
 from video_mobile_former.training.fit import fit
-from video_mobile_former.training.interrupt import TrainingInterrupted
-from video_mobile_former.training.recipe import Recipe, load_recipe
-from video_mobile_former.training.run_folder import RunFolder
+from video_mobile_former.training.recipe.read import Recipe, load_recipe
+from video_mobile_former.training.run.interrupt import TrainingInterrupted
+from video_mobile_former.training.run.run_folder import RunFolder
 
 Make = Callable[..., Recipe]
 Read = Callable[[Any], list[dict[str, str]]]
@@ -293,7 +293,7 @@ def test_other_clips_in_the_same_place_are_not_the_same_run(
 
 def _stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Press Ctrl-C while this optimiser step is computed, once."""
-    from video_mobile_former.training.task import VideoTask
+    from video_mobile_former.training.loop import VideoTask
 
     original = VideoTask.training_step
     done = []

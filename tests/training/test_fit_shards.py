@@ -15,7 +15,7 @@ from video_mobile_former.data.index.index import load_index
 from video_mobile_former.data.prepare.write_shards import ShardSettings, write_shards
 from video_mobile_former.errors import DataError, RecipeError
 from video_mobile_former.training.fit import fit
-from video_mobile_former.training.recipe import Recipe
+from video_mobile_former.training.recipe.read import Recipe
 
 
 @pytest.fixture(scope="module")

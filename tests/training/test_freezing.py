@@ -16,9 +16,9 @@ from video_mobile_former.models.registry import create_model
 from video_mobile_former.training.build import build_indexes, build_model
 from video_mobile_former.training.fit import fit
 from video_mobile_former.training.freezing import backbone_rate, frozen_backbone
+from video_mobile_former.training.loop import VideoTask
 from video_mobile_former.training.optim import parameter_groups
-from video_mobile_former.training.recipe import Recipe
-from video_mobile_former.training.task import VideoTask
+from video_mobile_former.training.recipe.read import Recipe
 
 Make = Callable[..., Recipe]
 

@@ -23,13 +23,13 @@ from video_mobile_former.profiling.cost import count_macs
 from video_mobile_former.training.build import build_model
 from video_mobile_former.training.clips.procedural_clips import DrawnClips
 from video_mobile_former.training.fit import fit
-from video_mobile_former.training.recipe import (
+from video_mobile_former.training.recipe.read import (
     Recipe,
     load_recipe,
     recipe_differences,
     recipe_from_cli,
 )
-from video_mobile_former.training.shipped import shipped_names, shipped_path, shipped_recipe
+from video_mobile_former.training.recipe.shipped import shipped_names, shipped_path, shipped_recipe
 
 FILES = [shipped_path(name) for name in shipped_names()]
 SMALL = ("demo", "folder_small")

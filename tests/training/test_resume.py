@@ -20,10 +20,10 @@ from safetensors.torch import load_file
 from video_mobile_former.errors import UserError
 from video_mobile_former.training import callbacks
 from video_mobile_former.training.fit import fit
-from video_mobile_former.training.interrupt import TrainingInterrupted
-from video_mobile_former.training.recipe import Recipe, save_recipe
-from video_mobile_former.training.run_folder import RunFolder
-from video_mobile_former.training.task import VideoTask
+from video_mobile_former.training.loop import VideoTask
+from video_mobile_former.training.recipe.read import Recipe, save_recipe
+from video_mobile_former.training.run.interrupt import TrainingInterrupted
+from video_mobile_former.training.run.run_folder import RunFolder
 
 Make = Callable[..., Recipe]
 Read = Callable[[Any], list[dict[str, str]]]

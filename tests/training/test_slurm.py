@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from video_mobile_former.training.recipe import Recipe, save_recipe
-from video_mobile_former.training.run_folder import RunFolder
+from video_mobile_former.training.recipe.read import Recipe, save_recipe
+from video_mobile_former.training.run.run_folder import RunFolder
 from video_mobile_former.training.trainer import make_trainer
 
 Read = Callable[[Any], list[dict[str, str]]]

@@ -10,8 +10,8 @@ import torch
 from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data.loading.dataset import Batch, ClipFailure
 from video_mobile_former.errors import RecipeError
-from video_mobile_former.training.interrupt import StopTraining
-from video_mobile_former.training.recipe import recipe_from_dict
+from video_mobile_former.training.recipe.read import recipe_from_dict
+from video_mobile_former.training.run.interrupt import StopTraining
 from video_mobile_former.training.tally import Measured, MultiLabelTally, best_by
 from video_mobile_former.training.validate import measure
 

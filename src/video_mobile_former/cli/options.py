@@ -27,7 +27,7 @@ from ..console import say
 
 if TYPE_CHECKING:
     from ..data.index.source import DataSource
-    from ..training.data_fields import DataRecipe
+    from ..training.recipe.fields import DataRecipe
 
 
 EXIT_FAILED_FILES = 1

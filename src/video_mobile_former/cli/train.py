@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 from .options import print_json, source_words
 
 if TYPE_CHECKING:
-    from ..training.recipe import Recipe
+    from ..training.recipe.read import Recipe
 
 
 def _train(words: list[str]) -> int:
-    from ..training.recipe import recipe_from_cli
+    from ..training.recipe.read import recipe_from_cli
 
     as_json = "--json" in words
     if "--list" in words:
@@ -43,7 +43,7 @@ def _next_words(recipe: Recipe, checkpoint: Path) -> str:
 
 
 def _list_recipes(as_json: bool) -> int:
-    from ..training.shipped import format_recipes, shipped_names, shipped_recipe
+    from ..training.recipe.shipped import format_recipes, shipped_names, shipped_recipe
 
     recipes = [shipped_recipe(name) for name in shipped_names()]
     if as_json:

@@ -24,7 +24,7 @@ from ..models.mobile_former import load_mobile_former
 from ..models.registry import create_model, list_models, load_checkpoint
 from ..models.shipped_weights import HEAD, check_shipped
 from ..models.video_model import VideoModel
-from .recipe_fields import ClipRecipe, DataRecipe, ModelRecipe, Recipe
+from .recipe.fields import ClipRecipe, DataRecipe, ModelRecipe, Recipe
 
 
 def build_indexes(

@@ -14,14 +14,14 @@ import torch.distributed as dist
 from ..data.loading.dataset import Batch
 from ..errors import DataError, UserError
 from .clips.batches import TrainLoader, guarded
-from .interrupt import StopTraining
-from .logs import MetricsFile, RunLogs
-from .position import Position, Totals
+from .loop import VideoTask
 from .progress import Progress, in_words
-from .run_folder import RunFolder
-from .saving import Saver
+from .run.interrupt import StopTraining
+from .run.logs import MetricsFile, RunLogs
+from .run.position import Position, Totals
+from .run.run_folder import RunFolder
+from .run.saving import Saver
 from .tally import BEST_NAMES, BestBy, Measured
-from .task import VideoTask
 from .validate import measure
 
 

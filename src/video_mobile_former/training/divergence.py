@@ -16,8 +16,8 @@ from pathlib import Path
 import torch.distributed as dist
 
 from ..errors import UserError
-from .lost import SharedError
-from .recipe_fields import Recipe
+from .recipe.fields import Recipe
+from .run.lost import SharedError
 
 MAX_OVERFLOWS = 20
 """Steps in a row that the fp16 scaler may leave out: its scale, 65,536 at first, is then < 1."""

@@ -23,11 +23,8 @@ from ..optional import require
 from ..profiling.machine import processor_name
 from ..version import __version__
 from .build import build_indexes, build_model, left_out_by, reading_of
-from .checks import check_compile, check_device, check_patience, check_unlabelled
 from .clips.file_clips import FileClips
 from .clips.procedural_clips import DrawnClips, is_drawn
-from .interrupt import StopRequest, StopTraining, TrainingInterrupted
-from .lost import ProcessLostError, SharedError, watching_others
 from .objectives.class_weights import class_weights
 from .objectives.distill import Teacher, load_teacher
 from .objectives.losses import loss_kind
@@ -35,8 +32,11 @@ from .objectives.pretraining import Pretraining, make_pretraining
 from .objectives.smoothness import check_smoothness
 from .optim import batch_scale
 from .progress import say_begin
-from .recipe import Recipe, recipe_to_dict
-from .run_folder import RunFolder
+from .recipe.checks import check_compile, check_device, check_patience, check_unlabelled
+from .recipe.read import Recipe, recipe_to_dict
+from .run.interrupt import StopRequest, StopTraining, TrainingInterrupted
+from .run.lost import ProcessLostError, SharedError, watching_others
+from .run.run_folder import RunFolder
 from .tally import best_by
 from .trainer import cores_for_workers, make_trainer, quiet_lightning
 
@@ -71,10 +71,10 @@ class FitResult:
 def fit(recipe: Recipe, *, loggers: Sequence[Logger] = ()) -> FitResult:
     """Train by a recipe, or continue where the same recipe was stopped.
 
-    Everything is written under ``recipe.out``, see :class:`~.run_folder.RunFolder`.
+    Everything is written under ``recipe.out``, see :class:`~.run.run_folder.RunFolder`.
 
     Args:
-        recipe: What to do; see :mod:`.recipe_fields`.
+        recipe: What to do; see :mod:`.recipe.fields`.
         loggers: Lightning loggers to tell the metrics to, besides the CSV file and TensorBoard.
 
     Returns:
@@ -174,8 +174,8 @@ def _train(
     leader: bool,
 ) -> None:
     from .callbacks import Keeper
+    from .loop import VideoTask
     from .progress import Progress
-    from .task import VideoTask
 
     clips = parts.clips
     task = VideoTask(

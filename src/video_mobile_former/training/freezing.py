@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from ..models.shipped_weights import HEAD
 from .objectives.losses import zero_loss
-from .recipe_fields import Recipe
+from .recipe.fields import Recipe
 
 
 def backbone(model: nn.Module) -> list[nn.Parameter]:

@@ -12,7 +12,7 @@ from torch import nn
 
 from ..models.shipped_weights import HEAD
 from ..optional import require
-from .recipe_fields import OptimRecipe, Recipe
+from .recipe.fields import OptimRecipe, Recipe
 
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
 _FIRST = ("stem", "tokens")

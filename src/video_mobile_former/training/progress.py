@@ -11,8 +11,8 @@ from ..console import say
 from .clips.file_clips import FileClips
 from .clips.procedural_clips import DrawnClips
 from .optim import batch_scale, step_batch
-from .recipe_fields import Recipe
-from .run_folder import RunFolder
+from .recipe.fields import Recipe
+from .run.run_folder import RunFolder
 
 
 class Progress:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..errors import RecipeError
 from ..evaluation.metrics.average_precision import average_precisions
-from .recipe_fields import Recipe
+from .recipe.fields import Recipe
 
 BestBy = Literal["top1", "mean_class", "map", "loss"]
 

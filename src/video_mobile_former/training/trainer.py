@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .recipe import Recipe, recipe_to_dict
-from .run_folder import RunFolder
+from .recipe.read import Recipe, recipe_to_dict
+from .run.run_folder import RunFolder
 
 if TYPE_CHECKING:
     import lightning.pytorch as pl

@@ -13,7 +13,7 @@ from torch import Tensor
 from ..data.loading.dataset import Batch
 from ..data.transforms import normalize
 from ..inference.scorer import is_multi_label, probabilities
-from .interrupt import StopTraining
+from .run.interrupt import StopTraining
 from .tally import Gather, LossTally, Measured, MultiLabelTally, SingleLabelTally, Tally
 
 

@@ -30,7 +30,7 @@ from video_mobile_former.data.index.source import DataSource
 from video_mobile_former.data.work_folder import locked
 from video_mobile_former.errors import DataError, UserError
 from video_mobile_former.training.build import build_indexes
-from video_mobile_former.training.recipe_fields import DataRecipe, Recipe
+from video_mobile_former.training.recipe.fields import DataRecipe, Recipe
 
 ROOT = os.geteuid() == 0
 """Whom no permission stops."""

@@ -13,8 +13,8 @@ from video_mobile_former.data.index.held_out import KEY, division_of, with_held_
 from video_mobile_former.data.index.index import ClipIndex, load_index
 from video_mobile_former.procedural.eight_motions import write_dataset
 from video_mobile_former.training.build import build_indexes
-from video_mobile_former.training.data_fields import DataRecipe
-from video_mobile_former.training.recipe import Recipe, recipe_to_dict
+from video_mobile_former.training.recipe.fields import DataRecipe
+from video_mobile_former.training.recipe.read import Recipe, recipe_to_dict
 
 TRAIN = [
     "--clip.num_frames=4",
@@ -114,7 +114,7 @@ def test_models_that_held_out_others_are_refused_before_scoring(
 
 
 def info(train: ClipIndex, val: ClipIndex | None, recipe: Recipe) -> dict:
-    key = division_of(recipe.data, train, val)
+    key = division_of(train, val, val_split=recipe.data.val_split)
     return {"training": {"recipe": recipe_to_dict(recipe), **({KEY: key} if key else {})}}
 
 
@@ -165,6 +165,6 @@ def test_data_with_splits_is_left_alone(undivided: Path, tmp_path: Path) -> None
         )
     recipe = Recipe(data=DataRecipe(path=str(table)))
     train, val = build_indexes(recipe)
-    assert division_of(recipe.data, train, val) is None
+    assert division_of(train, val, val_split=recipe.data.val_split) is None
     index = load_index(str(table))
     assert with_held_out(index, info(train, val, recipe)) is index

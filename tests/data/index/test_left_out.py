@@ -16,10 +16,10 @@ from video_mobile_former.data.index.quarantine import (
 )
 from video_mobile_former.training.build import build_indexes
 from video_mobile_former.training.fit import fit
-from video_mobile_former.training.interrupt import TrainingInterrupted
-from video_mobile_former.training.recipe import Recipe
-from video_mobile_former.training.run_folder import RunFolder
-from video_mobile_former.training.task import VideoTask
+from video_mobile_former.training.loop import VideoTask
+from video_mobile_former.training.recipe.read import Recipe
+from video_mobile_former.training.run.interrupt import TrainingInterrupted
+from video_mobile_former.training.run.run_folder import RunFolder
 
 Make = Callable[..., Recipe]
 

@@ -10,8 +10,8 @@ from video_mobile_former.data.index.index import load_index
 from video_mobile_former.data.loading.dataset import ClipDataset
 from video_mobile_former.data.loading.loader import WorkersEndedError, make_loader
 from video_mobile_former.training.clips.batches import EpochBatches, guarded
-from video_mobile_former.training.interrupt import StopRequest, StopTraining
-from video_mobile_former.training.position import Position
+from video_mobile_former.training.run.interrupt import StopRequest, StopTraining
+from video_mobile_former.training.run.position import Position
 
 
 def test_batches_go_on_from_the_position(clips_csv: Path) -> None:

@@ -17,9 +17,9 @@ from video_mobile_former.models.registry import load_checkpoint
 from video_mobile_former.training.clips.batches import TrainLoader
 from video_mobile_former.training.clips.procedural_clips import DrawnClips, is_drawn
 from video_mobile_former.training.fit import fit
-from video_mobile_former.training.recipe import Recipe, recipe_from_dict
-from video_mobile_former.training.run_folder import RunFolder
-from video_mobile_former.training.task import VideoTask
+from video_mobile_former.training.loop import VideoTask
+from video_mobile_former.training.recipe.read import Recipe, recipe_from_dict
+from video_mobile_former.training.run.run_folder import RunFolder
 
 Make = Callable[..., Recipe]
 CPU = torch.device("cpu")

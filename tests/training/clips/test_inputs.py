@@ -8,9 +8,9 @@ import torch
 from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data.loading.dataset import Batch
 from video_mobile_former.data.transforms import Augmentation, augment, normalize, stack_parameters
-from video_mobile_former.training.augment_fields import AugmentRecipe
 from video_mobile_former.training.clips.inputs import mixing, train_transform, training_inputs
 from video_mobile_former.training.objectives.mixing import Mixing, mix_clips, mix_targets
+from video_mobile_former.training.recipe.fields import AugmentRecipe
 
 SPEC = ClipSpec(num_frames=4, crop_size=24, resize_size=32)
 PLACE = [0, 1, 2, 0]

@@ -19,6 +19,7 @@ from video_mobile_former.export.artefact import ArtifactInfo, ArtifactInput, Inp
 from video_mobile_former.export.runner import ExportedModel
 from video_mobile_former.models import VideoModel, create_model
 from video_mobile_former.training.fit import fit
+from video_mobile_former.training.loop import VideoTask
 from video_mobile_former.training.objectives import distill
 from video_mobile_former.training.objectives.distill import (
     Teacher,
@@ -27,8 +28,7 @@ from video_mobile_former.training.objectives.distill import (
     similarity_loss,
 )
 from video_mobile_former.training.objectives.smoothness import recorded_features
-from video_mobile_former.training.recipe import DistillRecipe, Recipe
-from video_mobile_former.training.task import VideoTask
+from video_mobile_former.training.recipe.read import DistillRecipe, Recipe
 
 Make = Callable[..., Recipe]
 Read = Callable[[Any], list[dict[str, str]]]
@@ -145,7 +145,7 @@ def test_loss_and_gradients_are_mixed(tmp_path: Path, weight: float) -> None:
 
 
 def test_a_teacher_is_no_part_of_what_is_trained(tmp_path: Path, small_recipe: Make) -> None:
-    from video_mobile_former.training.interrupt import StopRequest
+    from video_mobile_former.training.run.interrupt import StopRequest
 
     model = student()
     teacher = load_teacher(DistillRecipe(teacher=save_teacher(tmp_path / "t")), model)

@@ -17,7 +17,7 @@ from video_mobile_former.training.objectives.masked_features import (
     hog,
 )
 from video_mobile_former.training.objectives.pretraining import Pretraining, watch
-from video_mobile_former.training.pretrain_fields import PretrainRecipe
+from video_mobile_former.training.recipe.fields import PretrainRecipe
 
 NAMES = ["vmf_500m", *{row.model: name for name, row in reversed(BASELINES.items())}.values()]
 

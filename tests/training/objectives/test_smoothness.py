@@ -13,7 +13,7 @@ from video_mobile_former.errors import RecipeError
 from video_mobile_former.models import create_model
 from video_mobile_former.models.baselines import BASELINES
 from video_mobile_former.training.fit import fit
-from video_mobile_former.training.interrupt import StopRequest
+from video_mobile_former.training.loop import VideoTask
 from video_mobile_former.training.objectives.smoothness import (
     VELOCITY_SHARE,
     _quadratic_forms,
@@ -21,8 +21,8 @@ from video_mobile_former.training.objectives.smoothness import (
     recorded_features,
     smoothness_loss,
 )
-from video_mobile_former.training.recipe import Recipe
-from video_mobile_former.training.task import VideoTask
+from video_mobile_former.training.recipe.read import Recipe
+from video_mobile_former.training.run.interrupt import StopRequest
 
 Make = Callable[..., Recipe]
 

@@ -16,7 +16,6 @@ import numpy as np
 from torch import Tensor
 
 from ...errors import DataError
-from ...training.data_fields import DataRecipe
 from .division import split_rows
 from .index import ClipIndex
 from .table import SPLITS
@@ -25,15 +24,18 @@ KEY = "held_out"
 """Of a checkpoint's ``training``: the fingerprint of both parts; absent where none was held out."""
 
 
-def division_of(data: DataRecipe, train: ClipIndex, val: ClipIndex | None) -> str | None:
+def division_of(
+    train: ClipIndex, val: ClipIndex | None, *, val_split: str | None
+) -> str | None:
     """What a checkpoint keeps, to know the division when it is made again; None if there is none.
 
     Args:
-        data: That of the run.
-        train: Its training clips.
+        train: Training clips of a run.
         val: Its validation clips.
+        val_split: The split that holds validation clips where the data has one; None where they
+            are data of their own.
     """
-    held = val is not None and data.val_path is None and data.val_split not in val.splits()
+    held = val is not None and val_split is not None and val_split not in val.splits()
     return fingerprint(train, val) if held else None
 
 

@@ -7,8 +7,8 @@ from typing import Protocol, runtime_checkable
 
 from ...data.loading.dataset import Batch
 from ...data.loading.loader import WorkersEndedError
-from ..interrupt import StopRequest, StopTraining
-from ..position import Position
+from ..run.interrupt import StopRequest, StopTraining
+from ..run.position import Position
 
 
 @runtime_checkable

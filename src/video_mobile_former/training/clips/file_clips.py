@@ -16,8 +16,8 @@ from ...data.loading.dataset import Batch, ClipDataset
 from ...data.loading.loader import ClipLoader, make_loader
 from ..build import reading_of
 from ..objectives.target_heads import Target
-from ..recipe_fields import Recipe
-from ..run_folder import RunFolder
+from ..recipe.fields import Recipe
+from ..run.run_folder import RunFolder
 from .inputs import train_transform
 
 
@@ -75,7 +75,9 @@ class FileClips:
     @property
     def held_out(self) -> str | None:
         """See :func:`~...data.index.held_out.division_of`."""
-        return division_of(self.recipe.data, self.train, self.val)
+        data = self.recipe.data
+        val_split = None if data.val_path is not None else data.val_split
+        return division_of(self.train, self.val, val_split=val_split)
 
     def fingerprint(self) -> str:
         """A short text that changes when the clips, their labels or the weights of these do."""

@@ -27,7 +27,7 @@ from ...data.processes import init_process, process_context
 from ...data.transforms import AugmentParameters, augment, stack_parameters
 from ...errors import RecipeError, UserError, known_names
 from ...procedural import FAMILIES, ProceduralSpec, ProceduralVideo
-from ..recipe_fields import AugmentRecipe, DataRecipe, Recipe
+from ..recipe.fields import AugmentRecipe, DataRecipe, Recipe
 from .batches import TrainLoader
 from .inputs import train_transform
 

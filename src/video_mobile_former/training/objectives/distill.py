@@ -26,7 +26,7 @@ from ...errors import RecipeError, UserError
 from ...export.loading import load_model
 from ...models.registry import list_models
 from ...models.video_model import VideoModel
-from ..recipe_fields import DistillRecipe
+from ..recipe.fields import DistillRecipe
 from .foreign_teachers import foreign_teacher
 from .losses import LossKind
 from .smoothness import recorded_features

@@ -22,7 +22,7 @@ from ...export.artefact import info_path
 from ...export.targets.to_onnx import embedded, open_session
 from ...models.baselines import BASELINES
 from ...models.video_model import VideoModel
-from ..recipe_fields import DistillRecipe
+from ..recipe.fields import DistillRecipe
 
 TORCHSCRIPT = (".pt", ".pth", ".ts", ".torchscript")
 """Endings of the files that `torch.jit.save` writes."""

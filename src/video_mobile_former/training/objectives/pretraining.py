@@ -10,8 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ...models.video_model import VideoModel
-from ..pretrain_fields import PretrainRecipe
-from ..recipe_fields import Recipe
+from ..recipe.fields import PretrainRecipe, Recipe
 from .masked_features import MaskedFeatures, hide
 from .target_heads import Target, TargetHeads
 

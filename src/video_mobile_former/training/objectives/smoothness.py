@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from ...clip_spec import ClipSpec
 from ...errors import RecipeError
 from ...models.video_model import VideoModel
-from ..recipe_fields import Recipe
+from ..recipe.fields import Recipe
 
 VELOCITY_SHARE = 0.5
 """Weight α of the squared velocities, as in the release."""

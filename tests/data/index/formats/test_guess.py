@@ -54,7 +54,7 @@ def test_lists_beside_class_folders_are_left_alone(tmp_path: Path):
 
 
 def test_every_format_is_named_in_the_help_of_recipes():
-    from video_mobile_former.training.recipe_keys import docs, sections
+    from video_mobile_former.training.recipe.keys import docs, sections
 
     told = docs(sections()["data"])["format"]
     assert [name for name in FORMATS if name not in told] == []

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 
-from video_mobile_former.training.ema import WeightAverage, average_decay
+from video_mobile_former.training.run.ema import WeightAverage, average_decay
 
 
 class _Net(torch.nn.Sequential):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from ..errors import RecipeError
-from .optim import require_lamb
-from .recipe_fields import Recipe
+from ...errors import RecipeError
+from ..optim import require_lamb
+from .fields import Recipe
 
 
 def check_patience(recipe: Recipe, *, validates: bool) -> None:

@@ -1,6 +1,6 @@
 """The dotted keys of a recipe: types and meanings in words, and the nearest to a misspelt one.
 
-All of it is read off the dataclasses of :mod:`.recipe_fields`, so that a new field needs one line
+All of it is read off the dataclasses of :mod:`.fields`, so that a new field needs one line
 there and nothing here.
 """
 
@@ -17,8 +17,8 @@ import typing
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from ..errors import RecipeError
-from .recipe_fields import Recipe
+from ...errors import RecipeError
+from .fields import Recipe
 
 SHORT_FOR: Mapping[str, str] = {"data": "data.path", "model": "model.name"}
 """A section's name alone stands for its first field: ``--data X``, ``model: vmf_1g``."""

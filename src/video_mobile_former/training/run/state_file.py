@@ -16,8 +16,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from ..errors import UserError
-from ..files import atomic_path
+from ...errors import UserError
+from ...files import atomic_path
 
 _FORMAT = "vmf-state-1"
 

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from video_mobile_former.training.position import Totals
+from video_mobile_former.training.run.position import Totals
 
 
 def test_totals_add_up() -> None:

@@ -12,7 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from video_mobile_former.errors import RecipeError
-from video_mobile_former.training.recipe import (
+from video_mobile_former.training.recipe.keys import (
+    default,
+    docs,
+    expected,
+    help_text,
+    sections,
+    types_by_key,
+)
+from video_mobile_former.training.recipe.read import (
     OptimRecipe,
     Recipe,
     load_recipe,
@@ -21,14 +29,6 @@ from video_mobile_former.training.recipe import (
     recipe_from_dict,
     recipe_to_dict,
     save_recipe,
-)
-from video_mobile_former.training.recipe_keys import (
-    default,
-    docs,
-    expected,
-    help_text,
-    sections,
-    types_by_key,
 )
 
 
@@ -252,7 +252,7 @@ def test_recipes_are_frozen() -> None:
 
 def test_reading_a_recipe_does_not_import_lightning() -> None:
     code = (
-        "import sys, video_mobile_former.training.recipe as r; r.recipe_from_cli(['--seed', '1']);"
+        "import sys, video_mobile_former.training.recipe.read as r; r.recipe_from_cli(['--seed', '1']);"
         "assert 'lightning' not in sys.modules"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)

@@ -8,10 +8,10 @@ from typing import Any
 
 import lightning.pytorch as pl
 
-from ..errors import DataError
+from ...errors import DataError
+from ..loop import VideoTask
 from .position import Position, Totals
 from .run_folder import RunFolder
-from .task import VideoTask
 
 
 class Saver:

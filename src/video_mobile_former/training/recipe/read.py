@@ -1,6 +1,6 @@
 """Reading and writing recipes: YAML files and command-line options, with errors that help.
 
-Keys are the dotted names of the fields in :mod:`.recipe_fields`. jsonargparse judges the types;
+Keys are the dotted names of the fields in :mod:`.fields`. jsonargparse judges the types;
 the keys are judged here, because a misspelt one should come back with the nearest known one.
 """
 
@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import RecipeError
-from ..files import write_text
-from .recipe_fields import (
+from ...errors import RecipeError
+from ...files import write_text
+from .fields import (
     AugmentRecipe,
     ClipRecipe,
     DataRecipe,
@@ -26,8 +26,8 @@ from .recipe_fields import (
     Recipe,
     TrainRecipe,
 )
-from .recipe_keys import default, expected, help_text, known_key, known_section, sections
-from .recipe_keys import types_by_key as types
+from .keys import default, expected, help_text, known_key, known_section, sections
+from .keys import types_by_key as types
 from .shipped import shipped_path
 
 __all__ = [

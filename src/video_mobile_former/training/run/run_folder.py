@@ -17,9 +17,9 @@ import shutil
 from pathlib import Path
 from typing import Any, Literal
 
-from ..data.loading.failures import Quarantine
-from ..errors import RecipeError, UserError
-from .recipe import Recipe, load_recipe, recipe_differences, save_recipe
+from ...data.loading.failures import Quarantine
+from ...errors import RecipeError, UserError
+from ..recipe.read import Recipe, load_recipe, recipe_differences, save_recipe
 from .state_file import read_state, write_state
 
 _FREE_TO_CHANGE = (

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from video_mobile_former.errors import RecipeError, UserError
-from video_mobile_former.training.recipe import Recipe, recipe_from_dict
-from video_mobile_former.training.run_folder import RunFolder
+from video_mobile_former.training.recipe.read import Recipe, recipe_from_dict
+from video_mobile_former.training.run.run_folder import RunFolder
 
 
 def _recipe(**values: Any) -> Recipe:

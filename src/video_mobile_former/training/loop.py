@@ -24,16 +24,16 @@ from ..data.loading.dataset import Batch
 from .clips.batches import EpochBatches, TrainLoader
 from .clips.inputs import mixing, moved, training_inputs
 from .divergence import GradientWatch, loss_error
-from .ema import WeightAverage
 from .freezing import backbone_rate, drop_gradients, frozen_backbone, no_part
-from .interrupt import StopRequest
 from .objectives.distill import Teacher
 from .objectives.losses import LossKind, classification_loss, loss_kind, zero_loss
 from .objectives.pretraining import Pretraining
 from .objectives.smoothness import recorded_features, smoothness_loss
 from .optim import batch_scale, build_optimizer, learning_rate, set_rates
-from .position import Position, Totals
-from .recipe_fields import Recipe
+from .recipe.fields import Recipe
+from .run.ema import WeightAverage
+from .run.interrupt import StopRequest
+from .run.position import Position, Totals
 
 
 class VideoTask(pl.LightningModule):

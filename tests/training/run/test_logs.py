@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from video_mobile_former.errors import UserError
-from video_mobile_former.training.logs import COLUMNS, MetricsFile
+from video_mobile_former.training.run.logs import COLUMNS, MetricsFile
 
 
 def _rows(path: Path) -> list[dict[str, str]]:

@@ -15,11 +15,11 @@ from video_mobile_former.data.loading.loader import make_loader
 from video_mobile_former.errors import DataError, UserError
 from video_mobile_former.training.build import build_indexes, build_model
 from video_mobile_former.training.divergence import MAX_OVERFLOWS, GradientWatch
-from video_mobile_former.training.interrupt import StopRequest
+from video_mobile_former.training.loop import VideoTask
 from video_mobile_former.training.objectives.mixing import Mixing
-from video_mobile_former.training.position import MAX_EMPTY_BATCHES
-from video_mobile_former.training.recipe import Recipe
-from video_mobile_former.training.task import VideoTask
+from video_mobile_former.training.recipe.read import Recipe
+from video_mobile_former.training.run.interrupt import StopRequest
+from video_mobile_former.training.run.position import MAX_EMPTY_BATCHES
 
 Make = Callable[..., Recipe]
 

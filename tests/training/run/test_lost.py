@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from video_mobile_former.training.lost import ProcessLostError, watching_others
-from video_mobile_former.training.run_folder import RunFolder
+from video_mobile_former.training.run.lost import ProcessLostError, watching_others
+from video_mobile_former.training.run.run_folder import RunFolder
 
 GLOO = "[../gloo/transport/tcp/pair.cc:553] Connection closed by peer [127.0.0.1]:25997"
 

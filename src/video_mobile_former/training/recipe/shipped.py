@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..errors import RecipeError
+from ...errors import RecipeError
 
 FACTS = ("data", "views", "cost", "training", "hardware", "accuracy")
 _FOLDER = Path(__file__).parent / "recipes"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from video_mobile_former.errors import UserError
-from video_mobile_former.training.state_file import read_state, write_state
+from video_mobile_former.training.run.state_file import read_state, write_state
 
 _PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
 _NESTED = st.recursive(

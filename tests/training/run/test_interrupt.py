@@ -8,7 +8,7 @@ import threading
 
 import pytest
 
-from video_mobile_former.training.interrupt import StopRequest, TrainingInterrupted
+from video_mobile_former.training.run.interrupt import StopRequest, TrainingInterrupted
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGUSR1])

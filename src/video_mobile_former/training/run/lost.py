@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import torch.distributed as dist
 
-from ..errors import DataError, UserError
+from ...errors import DataError, UserError
 from .run_folder import RunFolder
 
 _SIGNS = ("gloo", "Connection closed by peer", "Connection reset by peer", "NCCL")

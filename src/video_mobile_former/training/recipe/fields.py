@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
-from ..errors import RecipeError
-from .augment_fields import AugmentRecipe
-from .data_fields import ClipRecipe, DataRecipe, DecodeRecipe
-from .pretrain_fields import PretrainRecipe
-from .require import require
+from ...errors import RecipeError
+
+
+def require(section: Any, prefix: str, name: str, ok: Any, expected: str) -> None:
+    """Refuse a value out of range, naming its key."""
+    if not ok:
+        key = f"{prefix}.{name}" if prefix else name
+        raise RecipeError(f"{key} must be {expected}, not {getattr(section, name)!r}")
 
 
 @dataclass(frozen=True)
@@ -235,6 +238,236 @@ class TrainRecipe:
         for name in ("checkpoint_every_n_steps", "checkpoint_every_minutes"):
             value = getattr(self, name)
             require(self, "train", name, value is None or value > 0, "above 0, or null")
+
+
+@dataclass(frozen=True)
+class DataRecipe:
+    """Where clips and labels come from."""
+
+    path: str | None = None
+    """A folder of class folders, a CSV/TSV file with the columns path and label, or for a `format`
+    of its own the folder of the videos or the list."""
+    format: str = "auto"
+    """How the data names its clips and labels: folder, list, prepared, shards, frames,
+    slowfast, mmaction, kinetics400, kinetics600, kinetics700, something_something_v2, jester,
+    ucf101, hmdb51, diving48 or charades; unlabelled (any folder of videos, for pretrain.task
+    masked_features) or procedural (clips drawn while training); auto = one of the first four."""
+    annotations: str | None = None
+    """The list file of the format, or the folder in which its list files lie; null = `path`."""
+    root: str | None = None
+    """The folder that the paths of a list are relative to; null = `path` if that is a folder, else
+    the folder of the list."""
+    fold: int = 1
+    """Which of the official divisions into splits, from 1 (ucf101, hmdb51)."""
+    quarantine: str | None = None
+    """A text file of clips to leave out, one path a line, as `vmf data check` writes it; null = the
+    one that it left for this data in the current folder, if there is one."""
+    frame_rate: float = 30.0
+    """Frames per second of clips that are folders of pictures; Something-Something: 12."""
+    val_path: str | None = None
+    """Validation clips in a place of their own, in the same form; null = part of `path`."""
+    label_file: str | None = None
+    """Class names in order, one a line, or the name of a known set such as kinetics400; null = the
+    order of the format, or where it has none the names found, sorted."""
+    multi_label: bool = False
+    """A clip may have several classes or none: a CSV/TSV then divides those of its label column by
+    `|`. Multi-label formats do not need it."""
+    train_split: str = "train"
+    """Split to train on, where the index has splits."""
+    val_split: str = "val"
+    """Split to validate on, where the index has it."""
+    val_fraction: float = 0.15
+    """Share held out for validation where the index has no such split, stratified by class, groups
+    kept together; 0 = train without validation."""
+    num_workers: int = 2
+    """Processes that read video; 0 = read in the training process."""
+    class_balanced: bool = False
+    """Draw every class equally often, however many clips it has; in multi-label data every class
+    gives equally many of the draws, and clips without a class keep their share."""
+    shuffle: Literal["auto", "full", "shards"] = "auto"
+    """full: every epoch in a new order of all clips; shards: in a new order of the shards, the
+    clips of `shard_window` of them mixed, for storage that is slow at random; auto = shards where
+    the data is shards behind URLs."""
+    shard_window: int = 8
+    """Shards whose clips are mixed by the shuffle `shards`."""
+
+    def __post_init__(self) -> None:
+        ok = math.isfinite(self.val_fraction) and 0 <= self.val_fraction <= 0.9
+        require(self, "data", "val_fraction", ok, "0 to 0.9")
+        ok = 0 < self.frame_rate < math.inf
+        require(self, "data", "frame_rate", ok, "above 0")
+        require(self, "data", "num_workers", self.num_workers >= 0, "at least 0")
+        require(self, "data", "fold", self.fold >= 1, "at least 1")
+        require(self, "data", "shard_window", self.shard_window >= 1, "at least 1")
+        ok = not (self.class_balanced and self.shuffle == "shards")
+        require(self, "data", "shuffle", ok, "auto or full beside data.class_balanced")
+
+
+@dataclass(frozen=True)
+class DecodeRecipe:
+    """How video files are read, and when one is given up."""
+
+    backend: Literal["pyav", "torchcodec"] = "pyav"
+    """Library that decodes; torchcodec is an extra and needs FFmpeg on the system."""
+    device: Literal["cpu", "cuda"] = "cpu"
+    """Where torchcodec decodes; on cuda every worker process takes GPU memory of its own."""
+    timeout_seconds: float = 30.0
+    """Longest time for one clip; a file that takes longer counts as unreadable."""
+    memory_limit_mb: float = 2048.0
+    """Most memory that reading one clip may take; a file that needs more counts as unreadable."""
+
+    def __post_init__(self) -> None:
+        ok = self.device == "cpu" or self.backend == "torchcodec"
+        require(self, "decode", "device", ok, "cpu, unless decode.backend is torchcodec")
+        for name in ("timeout_seconds", "memory_limit_mb"):
+            value = getattr(self, name)
+            require(self, "decode", name, 0 < value < math.inf, "above 0")
+
+
+@dataclass(frozen=True)
+class ClipRecipe:
+    """What is cut from a video for the model; null = as the model was made for."""
+
+    num_frames: int | None = None
+    """Frames in one clip."""
+    sampling: Literal["uniform", "dense"] | None = None
+    """uniform: one frame from each of T equal segments of the whole clip (trimmed actions);
+    dense: T frames in a row, `stride` apart (long videos)."""
+    stride: int | None = None
+    """Dense only: step between frames, counted in frames of a 30 fps video."""
+    resize_size: int | None = None
+    """Short side in pixels before the test-time crop; null beside a crop_size = 8/7 of it."""
+    crop_size: int | None = None
+    """Height and width in pixels that the model sees."""
+
+    def __post_init__(self) -> None:
+        for name in ("num_frames", "stride", "resize_size", "crop_size"):
+            value = getattr(self, name)
+            require(self, "clip", name, value is None or value >= 1, "at least 1")
+
+
+@dataclass(frozen=True)
+class AugmentRecipe:
+    """Random changes to training clips, the same for all frames of a clip."""
+
+    scale: tuple[float, float] = (0.4, 1.0)
+    """Smallest and largest share of the picture's area that a random crop takes."""
+    ratio: tuple[float, float] = (0.75, 1.3333)
+    """Smallest and largest width by height of a random crop."""
+    horizontal_flip: bool = True
+    """Mirror half of the clips; set false where left and right tell classes apart."""
+    color_jitter: float = 0.3
+    """Strength of changes to brightness, contrast and saturation, 0 to 1."""
+    hue: float = 0.0
+    """Largest turn of the hue, as a share of the colour circle, 0 to 0.5."""
+    grayscale_probability: float = 0.0
+    """Chance that a clip loses its colours, 0 to 1."""
+    randaugment_ops: int = 0
+    """Operations of RandAugment drawn for a clip (4 is usual for video); 0 = none."""
+    randaugment_magnitude: float = 7.0
+    """Strength of these operations, 0 to 10."""
+    randaugment_probability: float = 0.5
+    """Chance that a drawn operation is done, 0 to 1."""
+    erase_probability: float = 0.0
+    """Chance that a box of the clip is replaced by noise (random erasing), 0 to 1."""
+    runs_on: Literal["workers", "device"] = "workers"
+    """Who changes colours, does RandAugment and erases: the processes that read video, or the
+    training device in batches, where cores are scarcer than its time. Crops are cut by the former
+    in any case."""
+    repeats: int = 1
+    """Differently changed clips made of each video that is read; one forward pass then takes
+    train.batch_size × repeats clips."""
+    mixup_alpha: float = 0.0
+    """Add pairs of clips and their labels (MixUp), with shares from Beta(α, α); 0 = do not."""
+    cutmix_alpha: float = 0.0
+    """Put a box of one clip into another (CutMix), of a size from Beta(α, α); 0 = do not. Beside a
+    mixup_alpha above 0 each is done to half of the mixed batches."""
+    cutmix_kind: Literal["spatial", "temporal", "spatiotemporal"] = "spatial"
+    """What the box spans: a part of the picture in all frames, whole frames of a part of the time,
+    or a part of both."""
+    mix_probability: float = 1.0
+    """Chance that a batch is mixed, where mixup_alpha or cutmix_alpha is above 0; 0 to 1."""
+
+    def __post_init__(self) -> None:
+        low, high = self.scale
+        require(self, "augment", "scale", 0 < low <= high <= 1, "two rising numbers in (0, 1]")
+        low, high = self.ratio
+        ok = 0 < low <= high < math.inf
+        require(self, "augment", "ratio", ok, "two rising numbers above 0")
+        shares = ("color_jitter", "grayscale_probability", "randaugment_probability")
+        for name in (*shares, "erase_probability", "mix_probability"):
+            require(self, "augment", name, 0 <= getattr(self, name) <= 1, "0 to 1")
+        require(self, "augment", "hue", 0 <= self.hue <= 0.5, "0 to 0.5")
+        require(self, "augment", "randaugment_ops", self.randaugment_ops >= 0, "at least 0")
+        ok = 0 <= self.randaugment_magnitude <= 10
+        require(self, "augment", "randaugment_magnitude", ok, "0 to 10")
+        require(self, "augment", "repeats", self.repeats >= 1, "at least 1")
+        for name in ("mixup_alpha", "cutmix_alpha"):
+            ok = 0 <= getattr(self, name) < math.inf
+            require(self, "augment", name, ok, "at least 0")
+
+
+@dataclass(frozen=True)
+class PretrainRecipe:
+    """What is learned before there are labels: from clips that are drawn, or from any clips."""
+
+    task: Literal["labels", "masked_features"] = "labels"
+    """labels: the classes of the data; masked_features: what hidden parts of a clip look like
+    (arXiv 2112.09133), for which no labels are needed."""
+    epoch_clips: int = 4096
+    """Drawn clips (data.format procedural): how many make an epoch."""
+    val_clips: int = 960
+    """Drawn clips: how many, of other seeds, to validate on; 0 = train without validation."""
+    families: tuple[str, ...] = ()
+    """Drawn clips: families of motion to draw, such as [motion, order]; [] = all."""
+    classes: tuple[str, ...] = ()
+    """Drawn clips: only these classes of the families, such as [walk, jump]; [] = all."""
+    drawing: tuple[str, ...] = ()
+    """Drawn clips: what else is to differ, such as [body_size=0.4, speed=0.5]: shares, factors and
+    their ranges as in ProceduralSpec."""
+    targets_weight: float = 0.5
+    """Drawn clips: weight of what else is known of them (speeds, directions, counts, …), which is
+    learned beside the classes; 0 = do not."""
+    target_weights: tuple[str, ...] = ()
+    """Drawn clips: weights among these targets, as [speed=2, count=0]; those not named weigh 1."""
+    masked_weight: float = 0.0
+    """Task labels: weight of masked features beside the classes; half of the clips of each batch
+    then have hidden parts."""
+    mask_ratio: float = 0.4
+    """Masked features: share of a clip that is hidden, in boxes of random size and length."""
+
+    def __post_init__(self) -> None:
+        require(self, "pretrain", "epoch_clips", self.epoch_clips >= 2, "at least 2")
+        require(self, "pretrain", "val_clips", self.val_clips >= 0, "at least 0")
+        for name in ("targets_weight", "masked_weight"):
+            value = getattr(self, name)
+            require(self, "pretrain", name, 0 <= value < math.inf, "at least 0")
+        require(self, "pretrain", "mask_ratio", 0 < self.mask_ratio < 1, "between 0 and 1")
+        for name, meaning in (("target_weights", "WEIGHT"), ("drawing", "VALUE")):
+            for text in getattr(self, name):
+                key, _, value = text.partition("=")
+                ok = bool(key.strip()) and _is_weight(value)
+                require(self, "pretrain", name, ok, f"NAME={meaning}, with numbers from 0 on")
+
+    def weights_of_targets(self) -> dict[str, float]:
+        """``target_weights`` as names and numbers."""
+        return _numbers(self.target_weights)
+
+    def drawn_with(self) -> dict[str, float]:
+        """``drawing`` as names and numbers."""
+        return _numbers(self.drawing)
+
+
+def _numbers(texts: tuple[str, ...]) -> dict[str, float]:
+    pairs = (text.partition("=") for text in texts)
+    return {name.strip(): float(value) for name, _, value in pairs}
+
+
+def _is_weight(text: str) -> bool:
+    try:
+        return 0 <= float(text) < math.inf
+    except ValueError:
+        return False
 
 
 @dataclass(frozen=True)
