@@ -48,6 +48,7 @@ check: $(INSTALLED)
 	$(BIN)/pyright
 	$(BIN)/codespell
 	$(BIN)/lint-imports
+	$(BIN)/python tools/import_circles.py
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix $(CODE)

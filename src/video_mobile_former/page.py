@@ -15,8 +15,9 @@ def render(template: str, **content: Any) -> str:
     """Fill in a template of this package.
 
     Args:
-        template: Its place in the package, for example ``"evaluation/report/report.html.jinja"``. It may
-            include other files of the package by their place, such as ``page.css``.
+        template: Its place in the package, for example
+            ``"evaluation/report/report.html.jinja"``. It may include other files of the
+            package by their place, such as ``page.css``.
         content: Variables of the template. Names and paths may hold any text: they are escaped,
             and the filter ``text`` shows what cannot be printed.
 

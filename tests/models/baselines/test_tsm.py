@@ -11,7 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import plain_tsm
-from networks import clips, randomise
+from baseline_networks import clips, randomise
 from video_mobile_former.errors import CheckpointError, UserError
 from video_mobile_former.export.lowering import lower
 from video_mobile_former.models import create_model, load_checkpoint, load_tsm

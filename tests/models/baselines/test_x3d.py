@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from networks import clips, randomise
+from baseline_networks import clips, randomise
 from video_mobile_former.errors import UserError
 from video_mobile_former.export.lowering import lower
 from video_mobile_former.models import create_model, list_models, load_checkpoint

@@ -10,7 +10,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 import plain_x3d
-from networks import clips
+from baseline_networks import clips
 from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data.index.labels import label_names
 from video_mobile_former.errors import CheckpointError, RecipeError, UserError

@@ -252,7 +252,8 @@ def test_recipes_are_frozen() -> None:
 
 def test_reading_a_recipe_does_not_import_lightning() -> None:
     code = (
-        "import sys, video_mobile_former.training.recipe.read as r; r.recipe_from_cli(['--seed', '1']);"
+        "import sys, video_mobile_former.training.recipe.read as r;"
+        "r.recipe_from_cli(['--seed', '1']);"
         "assert 'lightning' not in sys.modules"
     )
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)

@@ -1,5 +1,5 @@
 """Reading every file of a data set before training does, and telling what is wrong with it."""
 
-from .result import CheckResult as CheckResult
-from .result import CheckOptions as CheckOptions
 from .check import check_data as check_data
+from .result import CheckOptions as CheckOptions
+from .result import CheckResult as CheckResult

@@ -33,7 +33,7 @@ from ..video.media import (
     time_origin,
 )
 from ..video.packets import PacketTable, is_end, read_table
-from ..video.picture import Converter
+from ..video.picture import Converter, jpeg
 from ..video.pyav_backend import FrameExtractor
 from . import content
 from .facts import FileFacts, FileTask
@@ -241,7 +241,7 @@ def _glanced(media: Media, task: FileTask, table: PacketTable, facts: FileFacts)
             picture = source.pictures(middle, table, Converter(SHORT_SIDE, enlarge=False))[0]
         except VideoError as error:
             raise Fault("truncated", error.reason, facts) from error
-    return dataclasses.replace(facts, thumbnail=content.jpeg(picture))
+    return dataclasses.replace(facts, thumbnail=jpeg(picture))
 
 
 def _watch(media: Media, wanted: set[int], alive: Callable[[], None]) -> Pictures:

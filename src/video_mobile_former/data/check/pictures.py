@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from av.video.frame import VideoFrame
 
+from ..video.picture import jpeg
 from . import content
 from .facts import FileFacts
 
@@ -50,7 +51,7 @@ class Pictures:
 
     def thumbnail(self, num_frames: int) -> str:
         """Base64 of a JPEG file of the middle, or of the last picture before it."""
-        return content.jpeg(self.kept.get(num_frames // 2, self.kept[max(self.kept)]))
+        return jpeg(self.kept.get(num_frames // 2, self.kept[max(self.kept)]))
 
 
 def places_to_keep(num_frames: int) -> set[int]:

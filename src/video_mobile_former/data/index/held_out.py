@@ -24,9 +24,7 @@ KEY = "held_out"
 """Of a checkpoint's ``training``: the fingerprint of both parts; absent where none was held out."""
 
 
-def division_of(
-    train: ClipIndex, val: ClipIndex | None, *, val_split: str | None
-) -> str | None:
+def division_of(train: ClipIndex, val: ClipIndex | None, *, val_split: str | None) -> str | None:
     """What a checkpoint keeps, to know the division when it is made again; None if there is none.
 
     Args:

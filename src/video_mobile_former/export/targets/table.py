@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from ..graph import ExportGraph
 
-    pass
-
 
 from collections.abc import Callable
 
