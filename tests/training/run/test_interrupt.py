@@ -50,7 +50,7 @@ def test_a_forked_worker_ignores_ctrl_c_but_ends_on_sigterm() -> None:
     # In a process of its own, as forking one with many threads is not for a test run.
     code = """
 import os, signal, time
-from video_mobile_former.training.interrupt import StopRequest
+from video_mobile_former.training.run.interrupt import StopRequest
 with StopRequest() as stop:
     ready, tell = os.pipe()
     child = os.fork()

@@ -15,7 +15,7 @@ from pathlib import Path
 from ...errors import RecipeError
 
 FACTS = ("data", "views", "cost", "training", "hardware", "accuracy")
-_FOLDER = Path(__file__).parent / "recipes"
+_FOLDER = Path(__file__).parents[1] / "recipes"
 
 
 @dataclass(frozen=True)
