@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from video_mobile_former.benchmark import Contestant, ModelChoice, measure, prepare
-from video_mobile_former.benchmark.compare import artifact_table
+from video_mobile_former.benchmark.compare import artefact_table
 from video_mobile_former.benchmark.prepare import installed, written_only
 from video_mobile_former.console import say
 from video_mobile_former.errors import UserError
@@ -37,7 +37,7 @@ def main() -> int:
         return 2
     print(next((row["machine"] for row in rows if "machine" in row), ""))
     print()
-    print(artifact_table(rows))
+    print(artefact_table(rows))
     if args.json:
         write_json(args.json, rows)
     return 0

@@ -29,7 +29,7 @@ from video_mobile_former.data.transforms import normalize
 from video_mobile_former.evaluation.metrics.single_label import wilson_interval
 from video_mobile_former.procedural import ProceduralVideo
 from video_mobile_former.profiling.cost import count_macs, count_parameters
-from video_mobile_former.training.clips.procedural_clips import DrawnClips
+from video_mobile_former.training.clips.procedural_clips import ProceduralClips
 from video_mobile_former.training.recipe.read import recipe_from_dict
 
 TEST_SEED = 77_000
@@ -59,7 +59,7 @@ def test(name: str, run: Path, clips: int) -> dict[str, Any]:
     """One row of the result."""
     model: Any = load_checkpoint(run / "last")
     training = model.info["training"]
-    learned = DrawnClips(recipe_from_dict(training["recipe"]))
+    learned = ProceduralClips(recipe_from_dict(training["recipe"]))
     learned.spec = model.clip
     spec = learned.drawing
     video = ProceduralVideo(spec, seed=TEST_SEED)

@@ -2,7 +2,8 @@
 
 Draws clips whose class is only in the motion (``procedural/eight_motions.py``), trains the smallest
 model on them at a small size, evaluates it on scenes it never saw, evaluates it again with every
-clip frozen to one frame, and predicts one file: what ``vmf train``, ``evaluate`` and ``predict`` do.
+clip frozen to one frame, and predicts one file: what ``vmf train``, ``evaluate`` and ``predict``
+do.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ import pytest
 from made_up_rows import row
 from video_mobile_former.benchmark.compare import (
     Goal,
-    artifact_table,
+    artefact_table,
     best_rows,
     efficiency_goals,
     latency_goal,
@@ -54,7 +54,7 @@ def test_time_per_multiply_accumulate_is_compared_with_the_best() -> None:
 def test_artefacts_as_markdown() -> None:
     ran = row("vmf_1g", 34.25, runtime="openvino", size_mb=13.84, max_difference=2.8e-7)
     only = {**row("vmf_1g", 1.0), "latency_ms": None, "ms_per_gmac": None, "runtime": "coreml"}
-    head, rule, first, second = artifact_table([ran, only]).splitlines()
+    head, rule, first, second = artefact_table([ran, only]).splitlines()
     assert head.count("|") == rule.count("|") == first.count("|") == second.count("|")
     assert first == "| vmf_1g | openvino | frames | 13.8 | 2.8e-07 | 34.2 | 34.2 |"
     assert second == "| vmf_1g | coreml | frames | – | – | not run | – |"

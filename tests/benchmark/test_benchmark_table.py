@@ -33,7 +33,7 @@ def test_what_differs_is_a_column_and_the_table_stays_narrow() -> None:
     assert "at most 5.0e-07" in text
 
 
-def test_what_was_not_measured_is_left_out() -> None:
+def test_what_was_not_measured_is_excluded() -> None:
     text = format_rows([row("vmf_1g", 50.0, peak_memory_mb=None, ms_per_gmac=None)])
     assert "MB" not in text
     assert "ms/GMAC" not in text

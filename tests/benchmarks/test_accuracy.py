@@ -110,7 +110,7 @@ def made_up(row: str, seed: int, top1: float, minutes: float) -> dict[str, Any]:
     return {**about, **cost, **result, "device": "cpu"}
 
 
-def test_kept_runs_are_not_repeated_and_a_cut_line_is_left_out(
+def test_kept_runs_are_not_repeated_and_a_cut_line_is_excluded(
     benchmark: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     path = tmp_path / "compare-64.jsonl"

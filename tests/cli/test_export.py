@@ -42,17 +42,17 @@ def test_a_checkpoint_becomes_an_artefact_that_predicts(checkpoint, clips, tmp_p
     eager, exported = (value["results"][0]["predictions"] for value in found)
     assert [row["label"] for row in eager] == [row["label"] for row in exported]
     assert eager[0]["score"] == pytest.approx(exported[0]["score"], abs=1e-5)
-    assert found[0]["artifact"] is None
-    assert found[1]["artifact"]["runtime"] == "PyTorch (torch.export)"
+    assert found[0]["artefact"] is None
+    assert found[1]["artefact"]["runtime"] == "PyTorch (torch.export)"
 
 
-def test_an_artefact_is_evaluated_and_the_report_says_so(artifacts, model, clips, tmp_path, capsys):
-    written = artifacts(target="onnx")
+def test_an_artefact_is_evaluated_and_the_report_says_so(artefacts, model, clips, tmp_path, capsys):
+    written = artefacts(target="onnx")
     out = tmp_path / "report"
     words = ["evaluate", str(written.path), "--data", str(clips), "--num_workers", "0"]
     assert main([*words, "--out", str(out), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["method"]["artifact"] == {
+    assert told["method"]["artefact"] == {
         "target": "onnx",
         "runtime": "ONNX Runtime",
         "form": "frames",
@@ -96,8 +96,8 @@ def test_wrong_input_is_one_line(words, message, checkpoint, tmp_path, capsys, m
 
 
 @pytest.mark.slow
-def test_an_artefact_is_not_exported_again(artifacts, tmp_path, capsys):
-    path = artifacts(target="onnx").path
+def test_an_artefact_is_not_exported_again(artefacts, tmp_path, capsys):
+    path = artefacts(target="onnx").path
     assert main(["export", str(path), "--to", "torch", "--out", str(tmp_path / "m.pt2")]) == 2
     assert "an artefact cannot be exported again" in capsys.readouterr().err
 
@@ -115,7 +115,7 @@ def test_a_model_that_differs_says_on_which_clip(checkpoint, tmp_path, capsys, m
 
 
 @pytest.mark.parametrize("option", [["--device", "meta"], ["--precision", "bf16"]])
-def test_options_that_an_artefact_cannot_follow(option, artifacts, clips, capsys):
-    path = artifacts(target="onnx").path
+def test_options_that_an_artefact_cannot_follow(option, artefacts, clips, capsys):
+    path = artefacts(target="onnx").path
     assert main(["predict", str(path), str(clips), *option]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1

@@ -32,7 +32,7 @@ def test_accuracy_and_every_clip(evaluation: Evaluation) -> None:
 def test_how_it_was_measured(evaluation: Evaluation) -> None:
     method = evaluation.method
     assert (method.model, method.data, method.split) == ("runs/x/best", "motions.csv", "test")
-    assert (method.num_clips, method.num_held) == (6, 0)
+    assert (method.num_clips, method.num_padded) == (6, 0)
     assert method.class_order_checked
     assert method.versions["torch"] == torch.__version__
     assert evaluation.notes == ()

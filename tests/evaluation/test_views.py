@@ -24,7 +24,7 @@ def batch(first: int, *steps: int, failures: list[ClipFailure] | None = None) ->
         labels=torch.tensor([int(step > 0) for step in steps]),
         indices=torch.arange(first, first + len(steps)),
         failures=failures or [],
-        held=[first],
+        padded=[first],
     )
 
 
@@ -40,7 +40,7 @@ def test_all_clips_are_scored_in_order(motion_model: Callable) -> None:
     found = score_clips(scorer, [batch(0, 20, -20), batch(2, 10)], INDEX)
     assert found.probabilities.argmax(1).tolist() == [1, 0, 1]
     assert found.labels.tolist() == [1, 0, 1]
-    assert found.num_held == 2
+    assert found.num_padded == 2
     assert found.seconds > 0
 
 
@@ -53,13 +53,13 @@ def test_a_video_may_come_in_parts(motion_model: Callable, average: Average) -> 
     whole["clips"] = views
     parts = [batch(0, 0), batch(0, 0)]
     parts[0]["clips"], parts[1]["clips"] = views[:, :3], views[:, 3:]
-    parts[1]["held"] = []
+    parts[1]["padded"] = []
     once = score_clips(scorer, [whole, rest], INDEX)
     apart = score_clips(scorer, [parts[0], rest, parts[1]], INDEX)
     torch.testing.assert_close(apart.probabilities, once.probabilities)
     torch.testing.assert_close(apart.probabilities[0], scorer(views)[0])
     assert apart.labels.tolist() == once.labels.tolist() == [0, 1, 0]
-    assert (apart.mean_views, apart.num_held) == (once.mean_views, once.num_held) == (7 / 3, 2)
+    assert (apart.mean_views, apart.num_padded) == (once.mean_views, once.num_padded) == (7 / 3, 2)
 
 
 @pytest.mark.parametrize("k", [0, 3])
@@ -89,7 +89,7 @@ def test_a_bad_file_is_left_out_and_told(motion_model: Callable) -> None:
     assert found.mean_views == 1
 
 
-def test_a_video_of_which_a_later_part_is_bad_is_left_out(motion_model: Callable) -> None:
+def test_a_video_of_which_a_later_part_is_bad_is_excluded(motion_model: Callable) -> None:
     bad = ClipFailure(0, "0.mp4", "damaged")
     last = batch(2, 20, failures=[bad])
     scorer = Scorer(motion_model(INDEX.class_names), device="cpu")
@@ -102,7 +102,7 @@ def test_more_than_half_of_bad_files_stop_it(motion_model: Callable) -> None:
     failures = [ClipFailure(i, f"{i}.mp4", "no video stream") for i in (1, 0)]
     empty = batch(0, 0, failures=failures)
     empty["clips"] = torch.empty((0, 0, 3, 0, 0, 0), dtype=torch.uint8)
-    empty["indices"], empty["held"] = torch.empty(0, dtype=torch.int64), []
+    empty["indices"], empty["padded"] = torch.empty(0, dtype=torch.int64), []
     scorer = Scorer(motion_model(INDEX.class_names), device="cpu")
     with pytest.raises(VideoError) as error:
         score_clips(scorer, [empty], INDEX)
@@ -119,7 +119,7 @@ def test_a_disk_that_is_gone_stops_it_early(motion_model: Callable) -> None:
         nonlocal read
         for i in range(1000):
             empty = batch(0, 0, failures=[ClipFailure(i, f"{i}.mp4", "no such file")])
-            empty["indices"], empty["held"] = torch.empty(0, dtype=torch.int64), []
+            empty["indices"], empty["padded"] = torch.empty(0, dtype=torch.int64), []
             read += 1
             yield empty
 

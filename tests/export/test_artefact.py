@@ -10,21 +10,21 @@ import torch
 from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.errors import CheckpointError
 from video_mobile_former.export.artefact import (
-    ArtifactInfo,
-    ArtifactInput,
+    ArtefactInfo,
+    ArtefactInput,
     Layout,
-    artifact_sha256,
+    artefact_sha256,
     info_path,
     lay_out,
     parse_info,
     write_info,
 )
 
-INFO = ArtifactInfo(
+INFO = ArtefactInfo(
     target="onnx",
     form="volume",
     precision="fp32",
-    input=ArtifactInput("clip", "uint8", "BCTHW", (None, 3, 4, 64, 64), ("batch",), None),
+    input=ArtefactInput("clip", "uint8", "BCTHW", (None, 3, 4, 64, 64), ("batch",), None),
     clip=ClipSpec(num_frames=4, crop_size=64),
     num_classes=2,
     class_names=("wave", "Größe | 手"),
@@ -109,7 +109,7 @@ def test_the_digest_sees_every_file_but_no_name(tmp_path):
         (tmp_path / f"{stem}.bin").write_text("weights")
 
     def digest(stem):
-        return artifact_sha256({"": tmp_path / f"{stem}.xml", ".bin": tmp_path / f"{stem}.bin"})
+        return artefact_sha256({"": tmp_path / f"{stem}.xml", ".bin": tmp_path / f"{stem}.bin"})
 
     assert digest("a") == digest("b")
     (tmp_path / "b.bin").write_text("other")
@@ -119,6 +119,6 @@ def test_the_digest_sees_every_file_but_no_name(tmp_path):
 def test_the_digest_of_a_folder_sees_what_is_in_it(tmp_path):
     (tmp_path / "m" / "inner").mkdir(parents=True)
     (tmp_path / "m" / "inner" / "w").write_text("weights")
-    before = artifact_sha256({"": tmp_path / "m"})
+    before = artefact_sha256({"": tmp_path / "m"})
     (tmp_path / "m" / "inner" / "w").rename(tmp_path / "m" / "w")
-    assert artifact_sha256({"": tmp_path / "m"}) != before
+    assert artefact_sha256({"": tmp_path / "m"}) != before

@@ -10,7 +10,7 @@ import torch
 
 from video_mobile_former.errors import CheckpointError, UserError
 from video_mobile_former.export.artefact import info_path
-from video_mobile_former.export.loading import load_artifact, load_model
+from video_mobile_former.export.loading import load_artefact, load_model
 from video_mobile_former.export.targets.table import TARGETS
 from video_mobile_former.inference import Predictor
 from video_mobile_former.inference.scorer import Scorer
@@ -24,11 +24,11 @@ MINE = tuple(QUICK)
 
 
 @pytest.fixture
-def copy_of(artifacts, tmp_path):
+def copy_of(artefacts, tmp_path):
     """An artefact of one's own to damage, with or without its JSON."""
 
     def make(target, *, with_json=True):
-        written, row = artifacts(**QUICK[target]), TARGETS[target]
+        written, row = artefacts(**QUICK[target]), TARGETS[target]
         path = tmp_path / f"copy{row.suffix}"
         for ending, file in row.files(written.path).items():
             path.with_suffix(ending or row.suffix).write_bytes(file.read_bytes())
@@ -39,10 +39,10 @@ def copy_of(artifacts, tmp_path):
     return make
 
 
-def test_load_model_takes_all_three(artifacts, checkpoint):
+def test_load_model_takes_all_three(artefacts, checkpoint):
     assert load_model("vmf_500m").num_classes == 400
     assert load_model(checkpoint).num_classes == 3
-    assert load_model(artifacts(target="onnx").path).num_classes == 3
+    assert load_model(artefacts(target="onnx").path).num_classes == 3
 
 
 @pytest.mark.parametrize("target", MINE)
@@ -113,7 +113,7 @@ def test_other_files_are_named(tmp_path, copy_of):
     with pytest.raises(CheckpointError, match=r"no artefact at .*absent\.onnx"):
         load_model(tmp_path / "absent.onnx")
     with pytest.raises(UserError, match="threads must be at least 1"):
-        load_artifact(path, threads=0)
+        load_artefact(path, threads=0)
 
 
 class Trap:
@@ -205,8 +205,8 @@ def test_a_rewritten_but_harmless_archive_loads(copy_of):
     assert load_model(path).num_classes == 3
 
 
-def test_what_an_artefact_is_given_must_fit(artifacts):
-    exported = load_artifact(artifacts(target="onnx").path)
+def test_what_an_artefact_is_given_must_fit(artefacts):
+    exported = load_artefact(artefacts(target="onnx").path)
     with pytest.raises(UserError, match=r"takes float32 clips, not uint8"):
         exported(torch.zeros(1, 3, 4, 64, 64, dtype=torch.uint8))
     for shape in [(1, 3, 5, 64, 64), (1, 3, 4, 64, 32), (3, 4, 64, 64), (0, 3, 4, 64, 64)]:
@@ -214,17 +214,17 @@ def test_what_an_artefact_is_given_must_fit(artifacts):
             exported(torch.zeros(shape))
 
 
-def test_the_scorer_treats_it_as_any_model(model, artifacts):
+def test_the_scorer_treats_it_as_any_model(model, artefacts):
     pixels = torch.randint(0, 256, (2, 3, 3, 4, 64, 64), dtype=torch.uint8)
     wanted = Scorer(model, device="cpu")(pixels)
     for wishes in QUICK.values():
-        exported = load_artifact(artifacts(**wishes).path)
+        exported = load_artefact(artefacts(**wishes).path)
         torch.testing.assert_close(Scorer(exported)(pixels), wanted, atol=1e-5, rtol=0)
         assert Predictor(exported).class_names == model.class_names
 
 
-def test_other_devices_and_precisions_are_refused(artifacts):
-    exported = load_artifact(artifacts(target="onnx").path)
+def test_other_devices_and_precisions_are_refused(artefacts):
+    exported = load_artefact(artefacts(target="onnx").path)
     with pytest.raises(UserError, match="runs on the CPU only; leave out --device meta"):
         Scorer(exported, device="meta")
     with pytest.raises(UserError, match="cannot compute in bf16; it computes in 32"):

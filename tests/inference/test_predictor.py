@@ -23,7 +23,7 @@ def test_a_file_is_recognised(brightness_model: Callable, grey_video: Callable, 
     assert found.classes[0] == 1
     assert len(found.labels) == len(found.scores) == 3
     assert 1 > found.scores[0] > found.scores[1] > found.scores[2] > 0
-    assert (found.num_frames, found.held) == (4, False)
+    assert (found.num_frames, found.padded) == (4, False)
 
 
 def test_scores_are_exactly_the_softmax_of_the_logits(
@@ -90,7 +90,7 @@ def test_bad_files_stop_nothing_and_keep_their_place(
         assert isinstance(found[2], PredictionFailure)
         assert "no such file" in found[2].reason.lower()
         assert isinstance(found[4], Prediction)
-        assert found[4].held
+        assert found[4].padded
     with pytest.raises(VideoError) as error:
         predictor.predict(text)
     assert error.value.path == str(text)
@@ -128,7 +128,7 @@ def test_frames_in_memory_are_recognised(brightness_model: Callable, num_frames:
     found = predictor.predict(clip)
     assert found.labels[0] == "white"
     assert found.path == ""
-    assert found.held == (num_frames < 4)
+    assert found.padded == (num_frames < 4)
     assert found.num_frames == 8
 
 
@@ -188,7 +188,7 @@ def test_results_are_plain_data() -> None:
         "path": "a\\udcff.mp4",
         "predictions": [{"label": "b", "class": 7, "score": 0.333333}],
         "num_frames": 16,
-        "held": False,
+        "padded": False,
     }
     assert PredictionFailure("a", "why").to_dict() == {"path": "a", "error": "why"}
 

@@ -363,7 +363,7 @@ def test_foreign_folder_is_left_alone(tmp_path: Path) -> None:
 
 def test_damaged_note_is_named(tmp_path: Path) -> None:
     (tmp_path / "eight_motions.json").write_text("{")
-    with pytest.raises(DataError, match=r"synthetic\.json"):
+    with pytest.raises(DataError, match=r"eight_motions\.json"):
         write_dataset(tmp_path, clips_per_class={"train": 1}, **SMALL)
 
 

@@ -99,7 +99,7 @@ def test_onnx_runtime_events(graph: Path) -> None:
     assert set(Path.cwd().iterdir()) == before
 
 
-def test_warm_up_passes_of_onnx_runtime_are_left_out() -> None:
+def test_warm_up_passes_of_onnx_runtime_are_excluded() -> None:
     args = {"op_name": "Conv", "output_type_shape": [{"float": [1, 2]}]}
     events = [
         {"cat": "Session", "name": "model_run", "dur": 9},

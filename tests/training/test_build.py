@@ -175,7 +175,7 @@ def test_fine_tuning_with_the_same_classes_keeps_everything(
     assert "all weights taken over" in capsys.readouterr().err
 
 
-def test_clips_in_quarantine_are_left_out(
+def test_clips_in_quarantine_are_excluded(
     small_recipe: Make,
     clips_csv: Path,
     tmp_path: Path,

@@ -51,7 +51,7 @@ def _batch(count: int, failed: int = 0) -> Batch:
         labels=torch.arange(count) % 8,
         indices=torch.arange(count),
         failures=[ClipFailure(i, f"bad{i}.mp4", "no video") for i in range(failed)],
-        held=[],
+        padded=[],
     )
 
 

@@ -32,7 +32,7 @@ def test_norms_biases_and_tokens_are_not_decayed() -> None:
     assert len(spared) + len(decayed["params"]) == len(names)
 
 
-def test_frozen_parameters_are_left_out() -> None:
+def test_frozen_parameters_are_excluded() -> None:
     model = torch.nn.Linear(3, 2)
     model.bias.requires_grad_(False)
     decayed, plain = parameter_groups(model, 0.1)

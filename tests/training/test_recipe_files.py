@@ -21,7 +21,7 @@ from video_mobile_former.errors import RecipeError
 from video_mobile_former.models.shipped_weights import shipped_weights, weights_card
 from video_mobile_former.profiling.cost import count_macs
 from video_mobile_former.training.build import build_model
-from video_mobile_former.training.clips.procedural_clips import DrawnClips
+from video_mobile_former.training.clips.procedural_clips import ProceduralClips
 from video_mobile_former.training.fit import fit
 from video_mobile_former.training.recipe.read import (
     Recipe,
@@ -81,7 +81,7 @@ def _model(name: str) -> Any:
     recipe = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, weights=None))
     known = FORMATS.get(recipe.data.format)
     if name in DRAWN:
-        known, classes = None, DrawnClips(recipe).class_names
+        known, classes = None, ProceduralClips(recipe).class_names
     else:
         classes = (
             label_names(known) if known else tuple("abcdefgh" if name == "demo" else "abcdefghij")

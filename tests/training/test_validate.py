@@ -41,7 +41,7 @@ def _batch(levels: list[list[int]], labels: list[int], failed: int = 0) -> Batch
         labels=torch.tensor(labels),
         indices=torch.arange(len(labels)),
         failures=[ClipFailure(i, f"bad{i}.mp4", "no video stream") for i in range(failed)],
-        held=[],
+        padded=[],
     )
 
 

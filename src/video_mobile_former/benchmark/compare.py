@@ -77,7 +77,7 @@ def efficiency_goals(best: Mapping[str, Row], models: Sequence[str], limit: floa
     ]
 
 
-def artifact_table(rows: Iterable[Row]) -> str:
+def artefact_table(rows: Iterable[Row]) -> str:
     """A Markdown table of artefacts: target, form, size, difference from eager and time.
 
     Args:

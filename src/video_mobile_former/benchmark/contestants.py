@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..clip_spec import ClipSpec
 from ..errors import UserError
-from ..export.loading import load_artifact, read_info
+from ..export.loading import load_artefact, read_info
 from ..export.lowering import GraphForm
 from ..export.targets.table import target_of
 from ..models.registry import create_model, list_models, resolve_model
@@ -69,7 +69,7 @@ class ModelChoice:
         return cls(text, found["name"], int(found["frames"]), size if at is None else int(at))
 
     @property
-    def is_artifact(self) -> bool:
+    def is_artefact(self) -> bool:
         """Whether it is a file of ``vmf export``."""
         return target_of(self.name) is not None and self.name not in list_models()
 
@@ -85,7 +85,7 @@ class ModelChoice:
             UserError: If there is no such model.
         """
         if not (self.is_untrained or Path(self.name).is_dir()):
-            if self.is_artifact:
+            if self.is_artefact:
                 read_info(self.name)
             else:
                 resolve_model(self.name)
@@ -171,9 +171,9 @@ def load_contestant(contestant: Contestant, num_threads: int) -> Callable[[], ob
     torch.set_num_threads(num_threads)
     if contestant.path is None:
         return _load_eager(contestant)
-    model = load_artifact(contestant.path, num_threads)
+    model = load_artefact(contestant.path, num_threads)
     clips = example_clips(contestant, uint8=model.takes_uint8)
-    at_once = model.artifact.input.batch or len(clips)
+    at_once = model.artefact.input.batch or len(clips)
     if len(clips) % at_once:
         raise UserError(
             f"{contestant.path} takes {at_once} clips at once; --batch must be a multiple of that"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from ..errors import UserError
-from ..export.loading import load_artifact
+from ..export.loading import load_artefact
 from ..profiling.child import in_child
 from ..profiling.operators import OperatorProfile
 from .contestants import EAGER, Contestant, example_clips, load_contestant
@@ -39,9 +39,9 @@ def _profile(contestant: Contestant, num_threads: int) -> OperatorProfile:
 
         return profile_eager(load_contestant(contestant, num_threads))
     # The profilers take what the runtime itself takes, so the artefact only says what that is.
-    model = load_artifact(contestant.path, num_threads)
+    model = load_artefact(contestant.path, num_threads)
     clips = example_clips(contestant, uint8=model.takes_uint8)
-    inputs = model.inputs(clips[: model.artifact.input.batch or len(clips)])
+    inputs = model.inputs(clips[: model.artefact.input.batch or len(clips)])
     if contestant.runtime == "openvino":
         from ..profiling.operators.openvino import profile_openvino
 

@@ -10,7 +10,7 @@ from typing import Any
 from ..clip_spec import ClipSpec
 from ..console import say
 from ..errors import UserError
-from ..export.artefact import ArtifactInfo, Channels
+from ..export.artefact import ArtefactInfo, Channels
 from ..export.exporting import export_model
 from ..export.loading import read_info
 from ..export.lowering import GraphForm
@@ -60,8 +60,8 @@ def prepare(
         choice.check()
     contestants = []
     for choice in choices:
-        if choice.is_artifact:
-            contestants += [_of_artifact(choice, batch) for batch in batches]
+        if choice.is_artefact:
+            contestants += [_of_artefact(choice, batch) for batch in batches]
             continue
         model = choice.open()
         macs = count_macs(model)
@@ -172,7 +172,7 @@ def target_forms(target: Target, form: FormChoice) -> list[GraphForm]:
     return [form]
 
 
-def _of_artifact(choice: ModelChoice, batch: int) -> Contestant:
+def _of_artefact(choice: ModelChoice, batch: int) -> Contestant:
     return _of_info(choice, Path(choice.name), batch)
 
 
@@ -243,7 +243,7 @@ def _clip(model: VideoModel) -> tuple[int, int]:
     return model.clip.num_frames, model.clip.crop_size
 
 
-def _macs(info: ArtifactInfo, clip: ClipSpec) -> int:
+def _macs(info: ArtefactInfo, clip: ClipSpec) -> int:
     """Multiply-accumulates of one clip, which may be another than the artefact's own."""
     if (clip.num_frames, clip.crop_size) == (info.clip.num_frames, info.clip.crop_size):
         return info.macs_per_view

@@ -51,9 +51,9 @@ def chosen_clips(
     given = set(index.splits())
     # The run may have been before the list or after it.
     index = with_held_out(index, model.info)
-    left_out = list_of(args.quarantine, source.path)
-    if left_out is not None:
-        index = without(index, left_out, of_run=False)
+    excluded = list_of(args.quarantine, source.path)
+    if excluded is not None:
+        index = without(index, excluded, of_run=False)
         index = with_held_out(index, model.info) if set(index.splits()) <= given else index
     if args.split is not None:
         return index, None if args.split == "all" else args.split

@@ -52,7 +52,7 @@ def _predict(args: argparse.Namespace) -> int:
                 model=args.model,
                 num_views=args.num_views,
                 multi_label=predictor.scorer.multi_label,
-                artifact=getattr(predictor.scorer.model, "facts", None),
+                artefact=getattr(predictor.scorer.model, "facts", None),
             )
         )
     for line in failure_summary(results):

@@ -35,9 +35,9 @@ def _train(words: list[str]) -> int:
 
 def _next_words(recipe: Recipe, checkpoint: Path) -> str:
     """The command that makes use of a trained checkpoint."""
-    from ..training.clips.procedural_clips import is_drawn
+    from ..training.clips.procedural_clips import is_procedural
 
-    if is_drawn(recipe.data) or recipe.pretrain.task != "labels":
+    if is_procedural(recipe.data) or recipe.pretrain.task != "labels":
         return f"vmf train --data DATA --model {checkpoint} --out FOLDER"
     return f"vmf evaluate {checkpoint} {source_words(recipe.data)}"
 

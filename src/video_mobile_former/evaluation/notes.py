@@ -63,10 +63,10 @@ def notes_of(method: Method, index: ClipIndex, model: nn.Module) -> list[str]:
             "The model was trained with its classes balanced: the mean per-class accuracy is what "
             "it was trained for, more than top-1."
         )
-    if method.num_held:
+    if method.num_padded:
         notes.append(
-            f"{method.num_held} of {method.num_clips} videos are shorter than a clip of the model; "
-            "their last frame was held."
+            f"{method.num_padded} of {method.num_clips} videos are shorter than the model's clip; "
+            "their last frame was repeated."
         )
     return notes
 

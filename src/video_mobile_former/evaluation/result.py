@@ -19,7 +19,7 @@ from .metrics.single_label import Metrics
 
 REPORT_FORMAT = 4
 """Format 4 has scores of all clips beside it, intervals of whole groups and calibration; format 3
-says of what artefact it is (``method.artifact``, null in PyTorch), format 2 the task; reports of
+says of what artefact it is (``method.artefact``, null in PyTorch), format 2 the task; reports of
 format 1 are of a model that tells one class of a clip."""
 
 
@@ -95,8 +95,8 @@ class Method:
     average: str
     precision: str
     freeze_frames: int | None
-    num_held: int
-    """Clips shorter than the model's, whose last frame was held."""
+    num_padded: int
+    """Clips shorter than the model's, whose last frame was repeated."""
     class_order_checked: bool
     training_seed: int | None
     """Seed of the training run, where the checkpoint tells it; evaluation draws nothing."""
@@ -108,7 +108,7 @@ class Method:
     """For all clips, decoding included."""
     full_views: bool = False
     """As many clips were taken of each video as see the whole of it."""
-    artifact: dict[str, Any] | None = None
+    artefact: dict[str, Any] | None = None
     """What was measured in another runtime: ``target``, ``runtime``, ``form``, ``precision`` and
     ``sha256``; None for a model in PyTorch."""
     failures: tuple[dict[str, Any], ...] = ()

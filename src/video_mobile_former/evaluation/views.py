@@ -26,8 +26,8 @@ class Scores:
     """``(N, K)`` float32, averaged over views."""
     labels: Tensor
     """``(N,)`` int64, or of a multi-label index ``(N, K)`` float32 with a 1 for each class."""
-    num_held: int
-    """Clips shorter than the model's, whose last frame was held."""
+    num_padded: int
+    """Clips shorter than the model's, whose last frame was repeated."""
     mean_views: float
     """Views of a video, crops among them, over all clips."""
     seconds: float
@@ -68,7 +68,7 @@ def score_clips(
     sums = torch.zeros(len(index), len(index.class_names))
     num_views = torch.zeros(len(index), dtype=torch.int64)
     labels = torch.zeros(sums.shape if index.multi_label else len(index), dtype=_kind(index))
-    num_held = 0
+    num_padded = 0
     start = time.perf_counter()
     failed: dict[int, ClipFailure] = {}
     empty = 0
@@ -88,7 +88,7 @@ def score_clips(
         sums[places] += views * scores
         num_views[places] += views
         labels[places] = batch["labels"]
-        num_held += len(batch["held"])
+        num_padded += len(batch["padded"])
     kept = None
     if failed:  # also clips of which a first part could be read, but no later one
         kept = tuple(i for i in range(len(index)) if i not in failed)
@@ -96,7 +96,7 @@ def score_clips(
     return Scores(
         probabilities=scorer.finished(sums / num_views[:, None]),
         labels=labels,
-        num_held=num_held,
+        num_padded=num_padded,
         mean_views=float(num_views.double().mean()),
         seconds=time.perf_counter() - start,
         failures=tuple(failed[i] for i in sorted(failed)),

@@ -20,7 +20,7 @@ from ..errors import CheckpointError, UserError
 from ..files import write_json
 from .lowering import GraphForm
 
-ARTIFACT_FORMAT = 1
+ARTEFACT_FORMAT = 1
 METADATA_KEY = "video_mobile_former"
 """Under this name the JSON stands in the metadata of formats that have any."""
 INPUT_NAME, OUTPUT_NAME = "clip", "logits"
@@ -58,7 +58,7 @@ def lay_out(clips: Tensor, layout: Layout) -> Tensor:
 
 
 @dataclass(frozen=True)
-class ArtifactInput:
+class ArtefactInput:
     """The one input of an artefact."""
 
     name: str
@@ -82,14 +82,14 @@ class ArtifactInput:
 
 
 @dataclass(frozen=True)
-class ArtifactInfo:
+class ArtefactInfo:
     """Everything a runner and a report need to know of an artefact."""
 
     target: str
     """Name in :data:`.targets.table.TARGETS`."""
     form: GraphForm
     precision: Precision
-    input: ArtifactInput
+    input: ArtefactInput
     clip: ClipSpec
     num_classes: int
     class_names: tuple[str, ...] | None
@@ -109,14 +109,14 @@ class ArtifactInfo:
     parity: Mapping[str, Any] | None = None
     """How it was compared with the checkpoint, see :mod:`.parity`; None inside the artefact."""
     sha256: str | None = None
-    """Of the artefact, see :func:`artifact_sha256`; None inside it."""
+    """Of the artefact, see :func:`artefact_sha256`; None inside it."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
         names = self.class_names
         return {
-            "format": ARTIFACT_FORMAT,
+            "format": ARTEFACT_FORMAT,
             **values,
             "input": dataclasses.asdict(self.input)
             | {"shape": list(self.input.shape), "free": list(self.input.free)},
@@ -130,7 +130,7 @@ class ArtifactInfo:
         return json.dumps(inside.to_dict(), ensure_ascii=False, allow_nan=False)
 
     @classmethod
-    def from_dict(cls, values: Any, where: str | Path) -> ArtifactInfo:
+    def from_dict(cls, values: Any, where: str | Path) -> ArtefactInfo:
         """Rebuild from :meth:`to_dict`.
 
         Args:
@@ -142,9 +142,9 @@ class ArtifactInfo:
         """
         if not isinstance(values, dict) or "format" not in values:
             raise CheckpointError(f"{where} does not describe an artefact of `vmf export`")
-        if values["format"] != ARTIFACT_FORMAT:
+        if values["format"] != ARTEFACT_FORMAT:
             raise CheckpointError(
-                f"{where} has format {values['format']!r}; this version reads {ARTIFACT_FORMAT}: "
+                f"{where} has format {values['format']!r}; this version reads {ARTEFACT_FORMAT}: "
                 "export the checkpoint again"
             )
         known = {field.name for field in dataclasses.fields(cls)}
@@ -164,7 +164,7 @@ class ArtifactInfo:
         except (TypeError, KeyError, ValueError, AttributeError) as error:
             raise CheckpointError(f"{where} is damaged: {error}") from error
 
-    def _checked(self) -> ArtifactInfo:
+    def _checked(self) -> ArtefactInfo:
         for name in ("num_classes", "parameters", "macs_per_view"):
             _whole(name, getattr(self, name))
         for name, allowed in (("form", get_args(GraphForm)), ("precision", get_args(Precision))):
@@ -185,19 +185,19 @@ class ArtifactInfo:
         return self
 
 
-def info_path(artifact: str | Path) -> Path:
+def info_path(artefact: str | Path) -> Path:
     """Where the JSON of an artefact stands: ``model.onnx.json`` beside ``model.onnx``."""
-    path = Path(artifact)
+    path = Path(artefact)
     return path.with_name(path.name + ".json")
 
 
-def write_info(artifact: str | Path, info: ArtifactInfo) -> Path:
+def write_info(artefact: str | Path, info: ArtefactInfo) -> Path:
     """Write the JSON beside an artefact, all or nothing, and return its path."""
-    write_json(info_path(artifact), info.to_dict())
-    return info_path(artifact)
+    write_json(info_path(artefact), info.to_dict())
+    return info_path(artefact)
 
 
-def parse_info(text: str, where: str | Path) -> ArtifactInfo:
+def parse_info(text: str, where: str | Path) -> ArtefactInfo:
     """Read the JSON of an artefact.
 
     Raises:
@@ -207,10 +207,10 @@ def parse_info(text: str, where: str | Path) -> ArtifactInfo:
         values = json.loads(text)
     except ValueError as error:
         raise CheckpointError(f"{where} is damaged: no JSON ({error})") from error
-    return ArtifactInfo.from_dict(values, where)
+    return ArtefactInfo.from_dict(values, where)
 
 
-def artifact_sha256(files: Mapping[str, Path]) -> str:
+def artefact_sha256(files: Mapping[str, Path]) -> str:
     """One digest of the files of an artefact, whatever it is called.
 
     Args:
@@ -240,10 +240,10 @@ def _file_sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _input(values: dict[str, Any]) -> ArtifactInput:
+def _input(values: dict[str, Any]) -> ArtefactInput:
     fields: dict[str, Any] = {**values, "shape": tuple(values["shape"])}
     fields["free"] = tuple(values["free"])
-    found = ArtifactInput(**fields)
+    found = ArtefactInput(**fields)
     if found.dtype not in get_args(InputDtype) or found.layout not in get_args(Layout):
         raise UserError(f"its input is {found.dtype!r} in layout {found.layout!r}")
     if len(found.shape) != (4 if found.layout.startswith("(BT)") else 5):

@@ -18,7 +18,7 @@ from ..data.video.backend import Reading
 from ..errors import UserError
 from ..files import atomic_files, write_json
 from ..models.video_model import VideoModel
-from .artefact import ArtifactInfo, InputDtype, Layout, info_path
+from .artefact import ArtefactInfo, InputDtype, Layout, info_path
 from .graph import ExportGraph
 from .lowering import lower
 from .parity import Parity, compare, parity_clips
@@ -44,7 +44,7 @@ class Exported:
     """The outcome of :func:`export_model`."""
 
     path: Path
-    info: ArtifactInfo
+    info: ArtefactInfo
     parity: Parity | None
     """None where the runtime does not run here."""
     num_bytes: int
@@ -117,7 +117,7 @@ def export_model(
 
 def _prove(
     model: VideoModel,
-    info: ArtifactInfo,
+    info: ArtefactInfo,
     target: Target,
     staged: Path,
     out: Path,

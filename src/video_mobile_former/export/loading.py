@@ -9,7 +9,7 @@ import torch
 from ..errors import CheckpointError, UserError
 from ..models.registry import list_models, resolve_model
 from ..models.video_model import VideoModel
-from .artefact import ArtifactInfo, info_path, parse_info
+from .artefact import ArtefactInfo, info_path, parse_info
 from .runner import ExportedModel
 from .targets.table import TARGETS, Target, get_target, target_of
 
@@ -36,7 +36,7 @@ def load_model(
     path = Path(name_or_path)
     target = target_of(path)
     if target is not None and (path.exists() or str(name_or_path) not in list_models()):
-        return load_artifact(path, threads, precision=precision)
+        return load_artefact(path, threads, precision=precision)
     if path.is_file():
         known = ", ".join(target.suffix for target in TARGETS.values())
         hint = ""
@@ -48,7 +48,7 @@ def load_model(
     return resolve_model(name_or_path)
 
 
-def load_artifact(
+def load_artefact(
     path: str | Path, threads: int | None = None, *, precision: str = "32"
 ) -> ExportedModel:
     """Load an artefact to run it.
@@ -81,7 +81,7 @@ def load_artifact(
     return ExportedModel(info, runner, path=path, threads=threads, computes_in=precision)
 
 
-def read_info(path: str | Path) -> ArtifactInfo:
+def read_info(path: str | Path) -> ArtefactInfo:
     """What an artefact says of itself.
 
     The JSON beside it is taken where there is one, and must belong to it; otherwise the one inside.
@@ -116,7 +116,7 @@ def read_info(path: str | Path) -> ArtifactInfo:
     return info
 
 
-def _embedded(path: Path, target: Target) -> ArtifactInfo:
+def _embedded(path: Path, target: Target) -> ArtefactInfo:
     text = target.code.embedded(path)
     if text is None:
         raise CheckpointError(
@@ -126,7 +126,7 @@ def _embedded(path: Path, target: Target) -> ArtifactInfo:
     return parse_info(text, f"the metadata in {path}")
 
 
-def _checked(info: ArtifactInfo, target: Target, where: Path) -> ArtifactInfo:
+def _checked(info: ArtefactInfo, target: Target, where: Path) -> ArtefactInfo:
     if info.target != target.name:
         raise CheckpointError(
             f"{where} speaks of the target {info.target!r}, but the file ends like one for "

@@ -152,7 +152,7 @@ def compare(
         data: Where the real ones come from.
     """
     found, largest = [], 0.0
-    groups = list(_groups(clips, exported.artifact.input.batch or 2))
+    groups = list(_groups(clips, exported.artefact.input.batch or 2))
     for group in track(groups, description="comparing", total=len(groups)):
         pixels = torch.stack([clip for _, clip in group])
         normal = normalize(pixels, exported.clip)
@@ -169,7 +169,7 @@ def compare(
                 strict=True,
             )
         ]
-    return Parity(tuple(found), bar_of(exported.artifact.precision, largest), data, largest)
+    return Parity(tuple(found), bar_of(exported.artefact.precision, largest), data, largest)
 
 
 def _groups(clips: Sequence[tuple[str, Tensor]], size: int) -> Iterator[list[tuple[str, Tensor]]]:

@@ -18,8 +18,8 @@ from ..profiling.cost import count_macs, count_parameters
 from ..version import __version__
 from .artefact import (
     INPUT_NAME,
-    ArtifactInfo,
-    ArtifactInput,
+    ArtefactInfo,
+    ArtefactInput,
     Channels,
     InputDtype,
     Precision,
@@ -88,7 +88,7 @@ def check_request(request: ExportRequest, out: str | Path) -> None:
                 require(module, extra=target.extra, purpose=f"export to {target.title}")
 
 
-def describe(model: VideoModel, request: ExportRequest) -> ArtifactInfo:
+def describe(model: VideoModel, request: ExportRequest) -> ArtefactInfo:
     """What the artefact of a request will say of itself.
 
     Raises:
@@ -101,7 +101,7 @@ def describe(model: VideoModel, request: ExportRequest) -> ArtifactInfo:
     free = _free(request, target, form)
     batch = None if "batch" in free else (1 if request.batch == "auto" else request.batch)
     assert batch is None or isinstance(batch, int)
-    return ArtifactInfo(
+    return ArtefactInfo(
         target=target.name,
         form=form,
         precision=request.precision,
@@ -165,7 +165,7 @@ def _input(
     clip: ClipSpec,
     free: tuple[Free, ...],
     batch: int | None,
-) -> ArtifactInput:
+) -> ArtefactInput:
     side = None if "size" in free else clip.crop_size
     shape: tuple[int | None, ...] = (side, side)
     if form == "volume":
@@ -174,7 +174,7 @@ def _input(
     else:
         rows = None if batch is None else batch * clip.num_frames
     shape = (rows, 3, *shape) if channels == "first" else (rows, *shape, 3)
-    return ArtifactInput(INPUT_NAME, dtype, layout_of(form, channels), shape, free, batch)
+    return ArtefactInput(INPUT_NAME, dtype, layout_of(form, channels), shape, free, batch)
 
 
 def _versions(target: Target) -> dict[str, str]:

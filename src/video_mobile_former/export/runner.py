@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
-from .artefact import ArtifactInfo, lay_out
+from .artefact import ArtefactInfo, lay_out
 from .targets.table import Runner, get_target
 
 
@@ -34,7 +34,7 @@ class ExportedModel(nn.Module):
 
     def __init__(
         self,
-        info: ArtifactInfo,
+        info: ArtefactInfo,
         runner: Runner,
         *,
         path: str | Path,
@@ -52,7 +52,7 @@ class ExportedModel(nn.Module):
         }
         self.runs_precisions = (computes_in,)
         self.known_cost = (info.parameters, info.macs_per_view)
-        self.artifact, self.runner, self.path, self.threads = info, runner, Path(path), threads
+        self.artefact, self.runner, self.path, self.threads = info, runner, Path(path), threads
         self.at_once = at_once
         self.clip = info.clip
         self.class_names = info.class_names
@@ -74,7 +74,7 @@ class ExportedModel(nn.Module):
             UserError: If the type or shape is none that the artefact takes.
         """
         self._check(x)
-        batch = self.artifact.input.batch
+        batch = self.artefact.input.batch
         if batch is None:
             return torch.cat([self._run(part) for part in x.split(self.at_once or len(x))])
         parts = []
@@ -89,7 +89,7 @@ class ExportedModel(nn.Module):
 
     def inputs(self, x: Tensor) -> np.ndarray:
         """The clips (B, 3, T, H, W) as the artefact takes them: its layout, C-contiguous."""
-        return lay_out(x, self.artifact.input.layout).contiguous().numpy()
+        return lay_out(x, self.artefact.input.layout).contiguous().numpy()
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ExportedModel:
         # Sessions of runtimes cannot be copied, and running one changes nothing in it.
@@ -102,7 +102,7 @@ class ExportedModel(nn.Module):
         wanted = torch.uint8 if self.takes_uint8 else torch.float32
         if x.dtype != wanted:
             raise UserError(f"{self.path} takes {_name(wanted)} clips, not {_name(x.dtype)}")
-        free, clip = self.artifact.input.free, self.clip
+        free, clip = self.artefact.input.free, self.clip
         fits = x.dim() == 5 and x.shape[1] == 3 and len(x) > 0
         fits = fits and ("num_frames" in free or x.shape[2] == clip.num_frames)
         if not fits or not ("size" in free or tuple(x.shape[3:]) == (clip.crop_size,) * 2):

@@ -15,7 +15,7 @@ import torch
 from torch.export import Dim, ExportedProgram
 
 from ..errors import UserError
-from .artefact import INPUT_NAME, ArtifactInfo
+from .artefact import INPUT_NAME, ArtefactInfo
 from .graph import ExportGraph
 
 _MAX_BATCH, _MAX_FRAMES, _MAX_SIZE = 4096, 4096, 8192
@@ -24,7 +24,7 @@ MIN_SIZE = 33
 place, which exporters treat as another graph."""
 
 
-def trace(graph: ExportGraph, info: ArtifactInfo) -> ExportedProgram:
+def trace(graph: ExportGraph, info: ArtefactInfo) -> ExportedProgram:
     """Record what a graph does.
 
     Args:
@@ -75,7 +75,7 @@ def first_line(error: BaseException) -> str:
     return (said or type(error).__name__)[:300]
 
 
-def _free_dimensions(info: ArtifactInfo) -> dict[int, Any]:
+def _free_dimensions(info: ArtefactInfo) -> dict[int, Any]:
     free, frames = info.input.free, info.clip.num_frames
     axes = info.input.axes
     found: dict[int, Any] = {}

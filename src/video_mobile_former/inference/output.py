@@ -105,7 +105,7 @@ def to_json(
     model: str = "",
     num_views: int = 1,
     multi_label: bool = False,
-    artifact: dict[str, Any] | None = None,
+    artefact: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Plain data for ``--json``.
 
@@ -114,16 +114,16 @@ def to_json(
         model: Name or folder of the model, to tell outputs apart.
         num_views: Views per video.
         multi_label: Whether the scores of a file are those of each class by itself.
-        artifact: Where the model is one: its target, runtime, form, precision and digest.
+        artefact: Where the model is one: its target, runtime, form, precision and digest.
 
     Returns:
-        ``model``, ``artifact`` (null for a checkpoint), ``num_views``, ``multi_label``,
+        ``model``, ``artefact`` (null for a checkpoint), ``num_views``, ``multi_label``,
         ``num_files``, ``num_failed`` and ``results``: for each file ``path`` and either
         ``predictions`` (``label``, ``class``, ``score``) or ``error``.
     """
     return {
         "model": encodable(model),
-        "artifact": artifact,
+        "artefact": artefact,
         "num_views": num_views,
         "multi_label": multi_label,
         "num_files": len(results),

@@ -40,7 +40,7 @@ class Prediction:
     """Their positions among the logits."""
     num_frames: int
     """Frames that were looked at, all views together."""
-    held: bool = False
+    padded: bool = False
     """The video is shorter than one clip of the model, so its last frame was repeated."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -53,7 +53,7 @@ class Prediction:
                 for label, number, score in ranked
             ],
             "num_frames": self.num_frames,
-            "held": self.held,
+            "padded": self.padded,
         }
 
 
@@ -128,8 +128,8 @@ class Predictor:
         """
         at_least_one("top_k", top_k)
         if isinstance(source, Tensor):
-            clips, held = self._views_of(source, frame_rate)
-            result = self._results(clips[None], [""], [held], top_k)[0]
+            clips, padded = self._views_of(source, frame_rate)
+            result = self._results(clips[None], [""], [padded], top_k)[0]
             if isinstance(result, PredictionFailure):
                 raise UserError(result.reason)
             return result
@@ -193,15 +193,15 @@ class Predictor:
             }
             positions = batch["indices"].tolist()
             if positions:
-                held = [position in batch["held"] for position in positions]
+                padded = [position in batch["padded"] for position in positions]
                 names = [paths[position] for position in positions]
-                results = self._results(batch["clips"], names, held, top_k)
+                results = self._results(batch["clips"], names, padded, top_k)
                 found.update(zip(positions, results, strict=True))
             for position in sorted(found):
                 yield found[position]
 
     def _results(
-        self, clips: Tensor, names: list[str], held: list[bool], top_k: int
+        self, clips: Tensor, names: list[str], padded: list[bool], top_k: int
     ) -> list[Prediction | PredictionFailure]:
         """Score ``(B, V, 3, T, H, W)`` uint8: one result for each of the B videos."""
         probabilities = self.scorer(clips)
@@ -212,7 +212,7 @@ class Predictor:
             )
         best = probabilities.topk(min(top_k, probabilities.shape[1]), dim=1)
         results: list[Prediction | PredictionFailure] = []
-        rows = zip(names, held, best.values.tolist(), best.indices.tolist(), strict=True)
+        rows = zip(names, padded, best.values.tolist(), best.indices.tolist(), strict=True)
         for name, short, scores, classes in rows:
             if not np.isfinite(scores).all():
                 results.append(PredictionFailure(name, "the model's scores are not finite"))
@@ -224,7 +224,7 @@ class Predictor:
                     scores=tuple(scores),
                     classes=tuple(classes),
                     num_frames=clips.shape[1] // self.num_crops * clips.shape[3],
-                    held=short,
+                    padded=short,
                 )
             )
         return results

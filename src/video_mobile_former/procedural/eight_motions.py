@@ -65,7 +65,7 @@ MOTIONS: tuple[str, ...] = tuple(_TRAVEL)
 
 _RADII = (0.18, 0.5)
 _FADE = 0.15  # part of the size circle, at either end, over which a shape fades
-_MANIFEST = "synthetic.json"
+_MANIFEST = "eight_motions.json"
 _GENERATOR = 1  # raised whenever the same seed would give other pictures
 
 

@@ -28,13 +28,13 @@ from .recipe.fields import ClipRecipe, DataRecipe, ModelRecipe, Recipe
 
 
 def build_indexes(
-    recipe: Recipe, *, left_out: Path | None = None
+    recipe: Recipe, *, excluded: Path | None = None
 ) -> tuple[ClipIndex, ClipIndex | None]:
     """Find the clips to train and to validate on.
 
     Args:
         recipe: Where they are.
-        left_out: List of the clips that a run to be continued has left out, in place of those that
+        excluded: List of the clips that a run to be continued has left out, in place of those that
             the recipe and ``vmf data check`` name; it need not exist.
 
     Returns:
@@ -58,7 +58,7 @@ def build_indexes(
         if names != index.class_names and set(names) == set(index.class_names):
             # Refused where the data tells an order of its own.
             index = load_index(source, class_names=names, class_names_of=f"checkpoint {start}")
-    train, val = _divide(_without(index, data, source.path, left_out), data, recipe.seed, left_out)
+    train, val = _divide(_without(index, data, source.path, excluded), data, recipe.seed, excluded)
     if val is not None and val.multi_label != train.multi_label:
         raise DataError(
             f"{val.source}: {'multi-label' if val.multi_label else 'one class a clip'}, which the "
@@ -98,7 +98,7 @@ def reading_of(recipe: Recipe) -> Reading:
     return Reading(recipe.decode.backend, recipe.decode.device, recipe.data.frame_rate)
 
 
-def left_out_by(data: DataRecipe) -> dict[str, str]:
+def excluded_by(data: DataRecipe) -> dict[str, str]:
     """The clips that a new run leaves out, with the reasons."""
     paths = (data_source(data, data.path).path, data.val_path)
     files = {list_of(data.quarantine, path) for path in paths if path is not None}
@@ -109,15 +109,15 @@ def left_out_by(data: DataRecipe) -> dict[str, str]:
     return found
 
 
-def _without(index: ClipIndex, data: DataRecipe, path: str, left_out: Path | None) -> ClipIndex:
-    if left_out is not None:
-        return without(index, left_out, of_run=True) if left_out.exists() else index
+def _without(index: ClipIndex, data: DataRecipe, path: str, excluded: Path | None) -> ClipIndex:
+    if excluded is not None:
+        return without(index, excluded, of_run=True) if excluded.exists() else index
     file = list_of(data.quarantine, path)
     return index if file is None else without(index, file, of_run=False)
 
 
 def _divide(
-    index: ClipIndex, data: DataRecipe, seed: int, left_out: Path | None
+    index: ClipIndex, data: DataRecipe, seed: int, excluded: Path | None
 ) -> tuple[ClipIndex, ClipIndex | None]:
     present = index.splits()
     train = index.split(data.train_split) if present else index
@@ -127,7 +127,7 @@ def _divide(
         other = load_index(
             source, class_names=index.class_names, class_names_of="the training data"
         )
-        other = _without(other, data, data.val_path, left_out)
+        other = _without(other, data, data.val_path, excluded)
         return train, other.split(data.val_split) if data.val_split in other.splits() else other
     if data.val_split in present:
         return train, index.split(data.val_split)

@@ -22,9 +22,9 @@ from ..models.video_model import VideoModel
 from ..optional import require
 from ..profiling.machine import processor_name
 from ..version import __version__
-from .build import build_indexes, build_model, left_out_by, reading_of
+from .build import build_indexes, build_model, excluded_by, reading_of
 from .clips.file_clips import FileClips
-from .clips.procedural_clips import DrawnClips, is_drawn
+from .clips.procedural_clips import ProceduralClips, is_procedural
 from .objectives.class_weights import class_weights
 from .objectives.distill import Teacher, load_teacher
 from .objectives.losses import loss_kind
@@ -102,10 +102,10 @@ def fit(recipe: Recipe, *, loggers: Sequence[Logger] = ()) -> FitResult:
         # Only now, when all that could be wrong is known to be right, is the folder touched.
         found = run.prepare(recipe)
         names = {}
-        if found == "new" and not is_drawn(recipe.data):
-            names = left_out_by(recipe.data)
+        if found == "new" and not is_procedural(recipe.data):
+            names = excluded_by(recipe.data)
         if names:
-            write_quarantine(run.left_out, names, "clips that this run leaves out from its begin")
+            write_quarantine(run.excluded, names, "clips that this run leaves out from its begin")
         if found == "finished":
             say(f"{run.path}: this run is finished; --overwrite true trains it anew")
             return _result(run)
@@ -132,7 +132,7 @@ def fit(recipe: Recipe, *, loggers: Sequence[Logger] = ()) -> FitResult:
 class _Parts:
     """What a run works with."""
 
-    clips: FileClips | DrawnClips
+    clips: FileClips | ProceduralClips
     model: VideoModel
     class_weights: torch.Tensor | None
     teacher: Teacher | None
@@ -142,13 +142,13 @@ class _Parts:
 def _prepare(recipe: Recipe, run: RunFolder) -> _Parts:
     """Find and make everything that a recipe names; refuse what does not fit together."""
     weights = None
-    if is_drawn(recipe.data):
-        clips: FileClips | DrawnClips = DrawnClips(recipe)
+    if is_procedural(recipe.data):
+        clips: FileClips | ProceduralClips = ProceduralClips(recipe)
         model = build_model(recipe, clips.class_names)
         clips.spec = model.clip
     else:
-        left_out = run.left_out if run.continues(recipe) else None
-        train, val = build_indexes(recipe, left_out=left_out)
+        excluded = run.excluded if run.continues(recipe) else None
+        train, val = build_indexes(recipe, excluded=excluded)
         weights = class_weights(recipe.optim.class_weights, train)
         model = build_model(recipe, train.class_names, multi_label=train.multi_label)
         clips = FileClips(recipe, run, model.clip, train, val, weights)
@@ -219,7 +219,7 @@ def _result(run: RunFolder) -> FitResult:
     )
 
 
-def _training_info(recipe: Recipe, clips: FileClips | DrawnClips) -> dict[str, Any]:
+def _training_info(recipe: Recipe, clips: FileClips | ProceduralClips) -> dict[str, Any]:
     """What a checkpoint says about how it was made, as JSON data."""
     held_out = clips.held_out
     cuda = torch.cuda.is_available() and recipe.train.accelerator in ("auto", "gpu")

@@ -9,7 +9,7 @@ from typing import Any
 
 from ..console import say
 from .clips.file_clips import FileClips
-from .clips.procedural_clips import DrawnClips
+from .clips.procedural_clips import ProceduralClips
 from .optim import batch_scale, step_batch
 from .recipe.fields import Recipe
 from .run.run_folder import RunFolder
@@ -97,12 +97,12 @@ def in_words(seconds: float) -> str:
 
 
 def say_begin(
-    recipe: Recipe, run: RunFolder, clips: FileClips | DrawnClips, *, resumed: bool
+    recipe: Recipe, run: RunFolder, clips: FileClips | ProceduralClips, *, resumed: bool
 ) -> None:
     """Say what is about to be trained, and what may be unwanted about it."""
     clip = clips.spec
     labelled = recipe.pretrain.task == "labels"
-    drawn = isinstance(clips, DrawnClips)
+    drawn = isinstance(clips, ProceduralClips)
     say(
         f"{recipe.model.name} on {len(clips)} {'drawn clips an epoch' if drawn else 'clips'}"
         + (f" of {len(clips.class_names)} classes" if labelled else " without labels")

@@ -26,7 +26,7 @@ Make = Callable[..., Recipe]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", [True, False])
-def test_a_run_keeps_what_it_left_out(
+def test_a_run_keeps_what_it_excluded(
     first: bool,
     small_recipe: Make,
     clips_csv: Path,
@@ -53,9 +53,9 @@ def test_a_run_keeps_what_it_left_out(
         patch.setattr(VideoTask, "training_step", stop)
         with pytest.raises(TrainingInterrupted):
             fit(recipe)
-    assert run.left_out.exists() == first
+    assert run.excluded.exists() == first
     if first:
-        assert read_quarantine(run.left_out) == dict.fromkeys(names[::3], "cut off")
+        assert read_quarantine(run.excluded) == dict.fromkeys(names[::3], "cut off")
 
     # The data is checked again, and more is found.
     write_quarantine(checked, dict.fromkeys(names, "damaged"), check_source(clips_csv))
@@ -63,10 +63,10 @@ def test_a_run_keeps_what_it_left_out(
     fit(recipe)
     said = capsys.readouterr().err
     assert "resuming at" in said
-    assert (f"2 of 32 clips are left out by {run.left_out}" in said) == first
+    assert (f"2 of 32 clips are left out by {run.excluded}" in said) == first
     assert str(checked) not in said
 
     # A new run goes by the new list.
     fit(small_recipe(train__epochs=1, overwrite=True))
-    assert read_quarantine(run.left_out) == dict.fromkeys(names, "damaged")
+    assert read_quarantine(run.excluded) == dict.fromkeys(names, "damaged")
     assert f"4 of 32 clips are left out by {checked}" in capsys.readouterr().err

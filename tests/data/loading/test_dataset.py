@@ -61,7 +61,7 @@ def test_training_item(index: ClipIndex):
     assert sample["clip"].shape == (1, 3, 4, 48, 48)
     assert sample["clip"].dtype == torch.uint8
     assert sample["clip"].is_contiguous()
-    assert (sample["label"], sample["index"], sample["held"]) == (1, 3, False)
+    assert (sample["label"], sample["index"], sample["padded"]) == (1, 3, False)
 
 
 def test_items_depend_on_seed_epoch_and_clip_alone(index: ClipIndex):
@@ -85,7 +85,7 @@ def test_right_frames_in_order(index: ClipIndex):
     assert shown(good(dataset[0])) == [5, 15, 25, 35]
     assert shown(good(dataset[5])) == [15 + n for n in (1, 5, 9, 13)]
     assert shown(good(dataset[2])) == [0, 1, 2, 2]
-    assert good(dataset[2])["held"]
+    assert good(dataset[2])["padded"]
     dense = ClipSpec(num_frames=4, crop_size=48, resize_size=56, sampling="dense", stride=5)
     dataset = ClipDataset(index, dense, train=False, transform=WholeFrame(), num_views=2)
     sample = good(dataset[0])
@@ -140,7 +140,7 @@ def test_collate(index: ClipIndex):
     assert batch["labels"].dtype == torch.int64
     assert batch["indices"].tolist() == [2, 1]
     assert [failure.path for failure in batch["failures"]] == ["text.mp4"]
-    assert batch["held"] == [2]
+    assert batch["padded"] == [2]
     nothing = collate([dataset[4], dataset[6]])
     assert nothing["clips"].shape[0] == len(nothing["labels"]) == len(nothing["indices"]) == 0
     assert len(nothing["failures"]) == 2

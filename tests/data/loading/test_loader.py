@@ -46,7 +46,7 @@ def content(batch: Batch) -> tuple:
         batch["labels"].tolist(),
         batch["indices"].tolist(),
         batch["failures"],
-        batch["held"],
+        batch["padded"],
     )
 
 
@@ -111,7 +111,7 @@ def test_shortness_is_said_once(index: ClipIndex, capsys: pytest.CaptureFixture[
     said = capsys.readouterr().err
     assert "text.mp4: failed 2 times" in said
     assert said.replace(said.splitlines(keepends=True)[-1], "") == (
-        "clips: 0.mp4 is shorter than a clip of 4 frames; its last frame is held, "
+        "clips: 0.mp4 is shorter than a clip of 4 frames; its last frame is repeated, "
         "as for every such video\n"
     )
 

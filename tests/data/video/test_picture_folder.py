@@ -195,6 +195,6 @@ def test_clips_of_a_data_set(tmp_path: Path):
     assert not isinstance(whole, ClipFailure)
     assert not isinstance(part, ClipFailure)
     assert isinstance(failure, ClipFailure)
-    assert not whole["held"]
-    assert part["held"]
+    assert not whole["padded"]
+    assert part["padded"]
     assert "damaged or cut off" in failure.reason

@@ -11,7 +11,7 @@ from video_mobile_former.procedural.eight_motions import write_dataset
 
 
 @pytest.fixture(scope="session")
-def drawn_index(tmp_path_factory: pytest.TempPathFactory) -> ClipIndex:
+def procedural_index(tmp_path_factory: pytest.TempPathFactory) -> ClipIndex:
     """16 drawn training clips and 8 of testing."""
     folder = tmp_path_factory.mktemp("drawn")
     return load_index(
@@ -20,15 +20,15 @@ def drawn_index(tmp_path_factory: pytest.TempPathFactory) -> ClipIndex:
 
 
 @pytest.fixture
-def with_broken(drawn_index: ClipIndex, tmp_path: Path):
+def with_broken(procedural_index: ClipIndex, tmp_path: Path):
     """Makes an index of ``good`` training clips and ``broken`` ones beside them."""
 
     def make(good: int, broken: int) -> ClipIndex:
-        clips = list(drawn_index.split("train").clips)[:good]
+        clips = list(procedural_index.split("train").clips)[:good]
         for i in range(broken):
             path = tmp_path / f"broken{i}.mp4"
             path.write_text("no video, whatever its name says\n")
             clips.append(Clip(path=str(path), label=0, split="train", name=path.name))
-        return ClipIndex(clips, drawn_index.class_names, "clips.csv")
+        return ClipIndex(clips, procedural_index.class_names, "clips.csv")
 
     return make

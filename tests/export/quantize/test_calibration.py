@@ -15,11 +15,11 @@ from video_mobile_former.export.quantize import draw_calibration
 SPEC = ClipSpec(num_frames=4, resize_size=32, crop_size=32)
 
 
-def test_clips_are_those_of_evaluation_in_an_order_drawn_by_the_seed(drawn_index):
-    found = draw_calibration(drawn_index, SPEC, num_clips=8, seed=3)
+def test_clips_are_those_of_evaluation_in_an_order_drawn_by_the_seed(procedural_index):
+    found = draw_calibration(procedural_index, SPEC, num_clips=8, seed=3)
     assert found.clips.shape == (8, 3, 4, 32, 32)
     assert found.clips.dtype == torch.uint8
-    dataset = ClipDataset(drawn_index.split("train"), SPEC, train=False)
+    dataset = ClipDataset(procedural_index.split("train"), SPEC, train=False)
     samples = [dataset[i] for i in range(len(dataset))]
     known = [sample["clip"][0] for sample in samples if not isinstance(sample, ClipFailure)]
     places = [
@@ -27,36 +27,36 @@ def test_clips_are_those_of_evaluation_in_an_order_drawn_by_the_seed(drawn_index
         for wanted in found.clips
     ]
     assert len(set(places)) == 8
-    again = draw_calibration(drawn_index, SPEC, num_clips=8, seed=3)
+    again = draw_calibration(procedural_index, SPEC, num_clips=8, seed=3)
     assert torch.equal(found.clips, again.clips)
-    other = draw_calibration(drawn_index, SPEC, num_clips=8, seed=4)
+    other = draw_calibration(procedural_index, SPEC, num_clips=8, seed=4)
     assert not torch.equal(found.clips, other.clips)
     assert found.to_dict() == {
-        "data": drawn_index.source,
+        "data": procedural_index.source,
         "split": "train",
         "num_clips": 8,
         "seed": 3,
-        "left_out": [],
+        "excluded": [],
     }
 
 
-def test_another_split_can_be_named_and_a_missing_one_is(drawn_index):
-    found = draw_calibration(drawn_index, SPEC, num_clips=8, split="test")
+def test_another_split_can_be_named_and_a_missing_one_is(procedural_index):
+    found = draw_calibration(procedural_index, SPEC, num_clips=8, split="test")
     assert found.split == "test"
     with pytest.raises(DataError, match="no split 'val'"):
-        draw_calibration(drawn_index, SPEC, num_clips=8, split="val")
+        draw_calibration(procedural_index, SPEC, num_clips=8, split="val")
 
 
-def test_data_without_splits_is_taken_whole(drawn_index):
-    clips = [dataclasses.replace(clip, split=None) for clip in drawn_index.clips]
-    index = ClipIndex(clips, drawn_index.class_names, "folder")
+def test_data_without_splits_is_taken_whole(procedural_index):
+    clips = [dataclasses.replace(clip, split=None) for clip in procedural_index.clips]
+    index = ClipIndex(clips, procedural_index.class_names, "folder")
     found = draw_calibration(index, SPEC, num_clips=24)
     assert found.split is None
     assert len(found.clips) == 24
 
 
-def test_fewer_clips_than_wanted_are_all_taken_and_said(drawn_index, capsys):
-    found = draw_calibration(drawn_index, SPEC, num_clips=40)
+def test_fewer_clips_than_wanted_are_all_taken_and_said(procedural_index, capsys):
+    found = draw_calibration(procedural_index, SPEC, num_clips=40)
     assert len(found.clips) == 16
     assert "calibrating on all 16 clips, not on 40" in capsys.readouterr().err
 
@@ -65,7 +65,7 @@ def test_an_unreadable_clip_is_named_and_another_one_drawn(with_broken, capsys):
     found = draw_calibration(with_broken(16, 2), SPEC, num_clips=16)
     assert len(found.clips) == 16
     told = capsys.readouterr().err
-    assert sorted(name.split(":")[0] for name in found.left_out) == ["broken0.mp4", "broken1.mp4"]
+    assert sorted(name.split(":")[0] for name in found.excluded) == ["broken0.mp4", "broken1.mp4"]
     for name in ("broken0.mp4", "broken1.mp4"):
         assert f"calibration goes on without {name}: " in told
 
@@ -89,8 +89,8 @@ def test_too_few_clips_are_refused_before_any_is_read(with_broken):
 
 @pytest.mark.parametrize("layout", ["BCTHW", "BTHWC", "(BT)CHW"])
 @pytest.mark.parametrize("dtype", ["float32", "uint8"])
-def test_inputs_are_what_the_graph_takes(drawn_index, layout, dtype):
-    found = draw_calibration(drawn_index, SPEC, num_clips=8)
+def test_inputs_are_what_the_graph_takes(procedural_index, layout, dtype):
+    found = draw_calibration(procedural_index, SPEC, num_clips=8)
     inputs = found.inputs(SPEC, layout=layout, dtype=dtype)
     assert len(inputs) == len(list(inputs)) == 8
     wanted = found.clips[5] if dtype == "uint8" else normalize(found.clips[5], SPEC)

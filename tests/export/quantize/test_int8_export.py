@@ -51,15 +51,15 @@ def small_model() -> VideoMobileFormer:
     ],
 )
 def test_an_int8_artefact_stays_near_and_tells_how_it_was_made(
-    target, ending, tool, dtype, drawn_index, tmp_path, capfd
+    target, ending, tool, dtype, procedural_index, tmp_path, capfd
 ):
     if importlib.util.find_spec(tool.replace("-", "_")) is None:
         pytest.skip(f"{tool} is not installed")
     model = small_model()
-    calibration = draw_calibration(drawn_index, model.clip, num_clips=8)
+    calibration = draw_calibration(procedural_index, model.clip, num_clips=8)
     out = tmp_path / f"small{ending}"
     request = ExportRequest(target, precision="int8", dtype=dtype)
-    made = export_model(model, out, request, index=drawn_index, calibration=calibration)
+    made = export_model(model, out, request, index=procedural_index, calibration=calibration)
     assert capfd.readouterr().out == ""
     assert logging.root.manager.disable == 0
 

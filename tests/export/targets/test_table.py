@@ -9,7 +9,7 @@ import torch
 from video_mobile_former.data.transforms import normalize
 from video_mobile_former.errors import UserError
 from video_mobile_former.export.artefact import info_path
-from video_mobile_former.export.loading import load_artifact, read_info
+from video_mobile_former.export.loading import load_artefact, read_info
 from video_mobile_former.export.targets.table import TARGETS, get_target, target_of
 from video_mobile_former.models.registry import list_models
 
@@ -33,7 +33,7 @@ def difference(model, exported, pixels):
 def test_an_artefact_computes_what_the_model_does(quick, model):
     parity = quick.info.parity
     assert (parity["passed"], parity["same_top1"], parity["num_clips"]) == (True, 12, 12)
-    exported = load_artifact(quick.path)
+    exported = load_artefact(quick.path)
     assert difference(model, exported, clips()) < 1e-5
     assert exported.class_names == model.class_names
     assert exported.clip == model.clip
@@ -50,9 +50,9 @@ def test_an_artefact_computes_what_the_model_does(quick, model):
     ],
 )
 @torch.no_grad()
-def test_forms_types_and_orders_are_equal(target, form, dtype, channels, model, artifacts):
-    written = artifacts(target=target, form=form, dtype=dtype, batch=2, channels=channels)
-    exported = load_artifact(written.path)
+def test_forms_types_and_orders_are_equal(target, form, dtype, channels, model, artefacts):
+    written = artefacts(target=target, form=form, dtype=dtype, batch=2, channels=channels)
+    exported = load_artefact(written.path)
     # Three clips for an artefact that takes two: the last call is filled up.
     assert difference(model, exported, clips()) < 1e-5
     assert exported.takes_uint8 == (dtype == "uint8")
@@ -64,21 +64,21 @@ def test_forms_types_and_orders_are_equal(target, form, dtype, channels, model, 
 @pytest.mark.slow
 @pytest.mark.parametrize("target", MINE)
 @torch.no_grad()
-def test_frames_and_size_may_stay_free(target, model, artifacts):
-    written = artifacts(target=target, dynamic=True, form="volume")
+def test_frames_and_size_may_stay_free(target, model, artefacts):
+    written = artefacts(target=target, dynamic=True, form="volume")
     free = [name for name in written.info.input.axes if name != "channels"]
     assert free == ["batch", "num_frames", "height", "width"]
     shape = dict(zip(written.info.input.axes, written.info.input.shape, strict=True))
     assert shape == dict.fromkeys(free) | {"channels": 3}
-    exported = load_artifact(written.path)
+    exported = load_artefact(written.path)
     assert difference(model, exported, clips(2, 7, 96, 80)) < 1e-5
 
 
 @pytest.mark.slow
 @torch.no_grad()
-def test_a_free_batch_is_run_clip_by_clip_or_at_once(model, artifacts):
-    exported = load_artifact(artifacts(target="onnx", batch="dynamic").path)
-    assert exported.artifact.input.batch is None
+def test_a_free_batch_is_run_clip_by_clip_or_at_once(model, artefacts):
+    exported = load_artefact(artefacts(target="onnx", batch="dynamic").path)
+    assert exported.artefact.input.batch is None
     calls = []
     runner = exported.runner
     exported.runner = lambda given: calls.append(len(given)) or runner(given)
@@ -90,27 +90,27 @@ def test_a_free_batch_is_run_clip_by_clip_or_at_once(model, artifacts):
 
 @pytest.mark.slow
 @torch.no_grad()
-def test_half_precision_weights_take_half_the_space(model, artifacts):
-    whole, half = artifacts(target="onnx"), artifacts(target="onnx", precision="fp16")
+def test_half_precision_weights_take_half_the_space(model, artefacts):
+    whole, half = artefacts(target="onnx"), artefacts(target="onnx", precision="fp16")
     values = sum(p.numel() for p in model.parameters() if p.numel() >= 64)
     assert whole.path.stat().st_size - half.path.stat().st_size == pytest.approx(
         2 * values, rel=0.25
     )
-    exported = load_artifact(half.path)
+    exported = load_artefact(half.path)
     assert 1e-6 < difference(model, exported, clips()) < 2e-2
 
 
 @pytest.mark.slow
 @torch.no_grad()
-def test_openvino_computes_in_bfloat16_only_when_asked(model, artifacts):
-    path = artifacts(target="openvino").path
-    rough = load_artifact(path, precision="bf16")
-    assert difference(model, load_artifact(path), clips()) < 1e-5
+def test_openvino_computes_in_bfloat16_only_when_asked(model, artefacts):
+    path = artefacts(target="openvino").path
+    rough = load_artefact(path, precision="bf16")
+    assert difference(model, load_artefact(path), clips()) < 1e-5
     # On a processor without bfloat16 it is float32 again.
     assert difference(model, rough, clips()) < 0.5
     assert rough.runs_precisions == ("bf16",)
     with pytest.raises(UserError, match="ONNX Runtime do not compute in bf16"):
-        load_artifact(artifacts(target="onnx").path, precision="bf16")
+        load_artefact(artefacts(target="onnx").path, precision="bf16")
 
 
 def test_what_stands_inside_is_what_stands_beside(quick, tmp_path):
@@ -132,9 +132,9 @@ def test_what_stands_inside_is_what_stands_beside(quick, tmp_path):
 
 
 @pytest.mark.slow
-def test_onnx_names_what_it_takes_and_gives(artifacts):
+def test_onnx_names_what_it_takes_and_gives(artefacts):
     onnx = pytest.importorskip("onnx")
-    written = artifacts(target="onnx", batch="dynamic")
+    written = artefacts(target="onnx", batch="dynamic")
     graph = onnx.load(written.path)
     onnx.checker.check_model(graph, full_check=True)
     assert [o.version for o in graph.opset_import if o.domain == ""] == [20]
@@ -148,8 +148,8 @@ def test_onnx_names_what_it_takes_and_gives(artifacts):
     assert str(__file__).rsplit("/tests", 1)[0].encode() not in written.path.read_bytes()
 
 
-def test_onnx_runtime_has_nothing_to_warn_of(artifacts, capfd):
-    load_artifact(artifacts(target="onnx").path)
+def test_onnx_runtime_has_nothing_to_warn_of(artefacts, capfd):
+    load_artefact(artefacts(target="onnx").path)
     assert capfd.readouterr().err == ""
 
 

@@ -9,7 +9,7 @@ import pytest
 from mobile_models import small_model
 from video_mobile_former.errors import CheckpointError, UserError
 from video_mobile_former.export.exporting import export_model
-from video_mobile_former.export.loading import load_artifact, read_info
+from video_mobile_former.export.loading import load_artefact, read_info
 from video_mobile_former.export.request import ExportRequest
 
 pytestmark = pytest.mark.skipif(
@@ -46,4 +46,4 @@ def test_a_package_says_what_it_is_and_that_it_was_not_run(tmp_path, precision):
     assert list(spec.description.input[0].type.multiArrayType.shape) == [3, 3, 32, 32]
     assert read_info(path).class_names == ("north", "öst", "south", "west")
     with pytest.raises(UserError, match="cannot be run here"):
-        load_artifact(path)
+        load_artefact(path)

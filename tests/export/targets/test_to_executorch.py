@@ -11,7 +11,7 @@ from mobile_models import small_model
 from video_mobile_former.errors import CheckpointError, UserError
 from video_mobile_former.export.exporting import Exported, export_model
 from video_mobile_former.export.graph import ExportGraph
-from video_mobile_former.export.loading import load_artifact, read_info
+from video_mobile_former.export.loading import load_artefact, read_info
 from video_mobile_former.export.request import ExportRequest, describe
 from video_mobile_former.export.targets.table import WriteOptions, get_target
 
@@ -28,7 +28,7 @@ def test_a_program_is_one_delegate_and_gives_the_logits_of_the_model(tmp_path, c
     assert done.parity is not None
     assert done.parity.passed
     assert done.parity.max_difference < 1e-5
-    model = load_artifact(done.path, threads=1)
+    model = load_artefact(done.path, threads=1)
     with torch.no_grad():
         torch.testing.assert_close(model(CLIPS), small_model()(CLIPS), atol=1e-5, rtol=0)
     assert capfd.readouterr() == ("", ""), "what the libraries print stays inside"
@@ -42,7 +42,7 @@ def exported(tmp_path_factory) -> Exported:
 
 @pytest.mark.slow
 def test_programs_with_other_numbers_of_threads_live_side_by_side(exported):
-    one, two = load_artifact(exported.path, threads=1), load_artifact(exported.path, threads=2)
+    one, two = load_artefact(exported.path, threads=1), load_artefact(exported.path, threads=2)
     expected = one(CLIPS)
     for model in (two, one, two):
         assert torch.equal(model(CLIPS), expected)

@@ -10,7 +10,7 @@ import torch
 from mobile_models import small_model
 from video_mobile_former.errors import CheckpointError
 from video_mobile_former.export.exporting import Exported, export_model
-from video_mobile_former.export.loading import load_artifact, read_info
+from video_mobile_former.export.loading import load_artefact, read_info
 from video_mobile_former.export.request import ExportRequest
 
 pytestmark = pytest.mark.skipif(
@@ -35,7 +35,7 @@ def test_the_artefact_is_proven_equal(exported):
 
 
 def test_it_runs_as_a_model(exported):
-    model = load_artifact(exported.path, threads=1)
+    model = load_artefact(exported.path, threads=1)
     clips = CLIPS if not model.takes_uint8 else (CLIPS * 50 + 128).to(torch.uint8)
     assert model(clips).shape == (2, 4)
     if not model.takes_uint8:

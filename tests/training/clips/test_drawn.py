@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from video_mobile_former.errors import RecipeError, UserError
 from video_mobile_former.models.registry import load_checkpoint
 from video_mobile_former.training.clips.batches import TrainLoader
-from video_mobile_former.training.clips.procedural_clips import DrawnClips, is_drawn
+from video_mobile_former.training.clips.procedural_clips import ProceduralClips, is_procedural
 from video_mobile_former.training.fit import fit
 from video_mobile_former.training.loop import VideoTask
 from video_mobile_former.training.recipe.read import Recipe, recipe_from_dict
@@ -53,8 +53,8 @@ def drawn(tmp_path: Path) -> Make:
     return make
 
 
-def _clips(recipe: Recipe) -> DrawnClips:
-    clips = DrawnClips(recipe)
+def _clips(recipe: Recipe) -> ProceduralClips:
+    clips = ProceduralClips(recipe)
     clips.spec = type(clips.spec)(num_frames=8, crop_size=32, resize_size=32)
     return clips
 
@@ -95,7 +95,7 @@ def test_a_killed_run_ends_as_one_that_was_not(
         assert all(torch.equal(a[name], b[name]) for name in a)
     # What only pre-training needs is in the state, not in the checkpoint; the families are told.
     model = load_checkpoint(whole.last)
-    assert model.num_classes == len(DrawnClips(recipe).class_names)
+    assert model.num_classes == len(ProceduralClips(recipe).class_names)
     config = json.loads((whole.last / "config.json").read_text())
     families = config["measured"]["validation"]["families"]
     assert set(families) == {"motion", "order"}
@@ -188,16 +188,16 @@ def test_what_is_drawn_can_differ(drawn: Make) -> None:
         "body_size": r"pretrain\.drawing must be NAME=VALUE",
     }.items():
         with pytest.raises(RecipeError, match=message):
-            DrawnClips(drawn(pretrain__drawing=[value]))
+            ProceduralClips(drawn(pretrain__drawing=[value]))
 
 
 def test_drawn_clips_by_name(drawn: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     by_name = drawn(data__format="auto", data__path="procedural")
-    assert is_drawn(drawn().data)
-    assert is_drawn(by_name.data)
+    assert is_procedural(drawn().data)
+    assert is_procedural(by_name.data)
     (tmp_path / "procedural").mkdir()
-    assert not is_drawn(by_name.data)
+    assert not is_procedural(by_name.data)
 
 
 def test_the_fingerprint_is_of_the_settings(drawn: Make) -> None:

@@ -32,7 +32,7 @@ def _batch(count: int = 5, repeats: int = 2) -> Batch:
         labels=torch.arange(count) % 4,
         indices=torch.arange(count),
         failures=[],
-        held=[],
+        padded=[],
     )
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data.transforms import normalize
 from video_mobile_former.errors import RecipeError, UserError
-from video_mobile_former.export.artefact import ArtifactInfo, ArtifactInput, InputDtype
+from video_mobile_former.export.artefact import ArtefactInfo, ArtefactInput, InputDtype
 from video_mobile_former.export.runner import ExportedModel
 from video_mobile_former.models import VideoModel, create_model
 from video_mobile_former.training.fit import fit
@@ -200,11 +200,11 @@ def artefact(model: VideoModel, dtype: InputDtype) -> ExportedModel:
     """The model as an artefact for one clip at a time that computes in eager torch."""
     size = (model.clip.crop_size,) * 2
     shape = (1, 3, model.clip.num_frames, *size)
-    info = ArtifactInfo(
+    info = ArtefactInfo(
         target="torch",
         form="volume",
         precision="fp32",
-        input=ArtifactInput("clip", dtype, "BCTHW", shape, (), 1),
+        input=ArtefactInput("clip", dtype, "BCTHW", shape, (), 1),
         clip=model.clip,
         num_classes=3,
         class_names=CLASSES,

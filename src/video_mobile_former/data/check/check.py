@@ -64,8 +64,8 @@ def check_data(source: DataSource, out: Path, options: CheckOptions) -> CheckRes
     problems += _much_missing(source, index, problems)
     problems += _of_passed_over(passed_over, known)
     problems += _of_clips(index, facts)
-    left_out = _quarantine(index, problems)
-    usable = np.array([(clip.name or clip.path) not in left_out for clip in index.clips], bool)
+    excluded = _quarantine(index, problems)
+    usable = np.array([(clip.name or clip.path) not in excluded for clip in index.clips], bool)
     problems += _class_order(source)
     if len(index):
         problems += problems_of_classes(
@@ -77,8 +77,8 @@ def check_data(source: DataSource, out: Path, options: CheckOptions) -> CheckRes
         index=index,
         facts=facts,
         usable=usable,
-        problems=[_final(p, left_out, options.allow) for p in _in_order(problems)],
-        quarantine=left_out,
+        problems=[_final(p, excluded, options.allow) for p in _in_order(problems)],
+        quarantine=excluded,
         num_files=len(set(keys)),
         num_passed_over=len(passed_over),
         may_lack_files=find_format(source).may_lack_files,
@@ -230,12 +230,12 @@ def _quarantine(index: ClipIndex, problems: Sequence[Problem]) -> dict[str, str]
     }
 
 
-def _final(one: Problem, left_out: dict[str, str], allow: frozenset[str]) -> Problem:
+def _final(one: Problem, excluded: dict[str, str], allow: frozenset[str]) -> Problem:
     concerns_file = KINDS[one.kind].severity == "unusable" or one.kind == "leak"
     return dataclasses.replace(
         one,
         severity="warning" if one.kind in allow else one.severity,
-        quarantined=concerns_file and one.name in left_out,
+        quarantined=concerns_file and one.name in excluded,
     )
 
 

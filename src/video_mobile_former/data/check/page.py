@@ -43,7 +43,7 @@ def render_page(result: CheckResult) -> str:
     Raises:
         UserError: If jinja2 is not installed.
     """
-    sheets, left_out = _contact_sheets(result)
+    sheets, excluded = _contact_sheets(result)
     charts = [chart for one in result.distributions() if (chart := chart_of(one)) is not None]
     rows = result.class_rows()
     return render(
@@ -65,7 +65,7 @@ def render_page(result: CheckResult) -> str:
         splits=[s for s in ("all", *SPLITS) if rows and s in rows[0]["clips"]],
         classes=_class_rows(rows),
         sheets=sheets,
-        classes_without_sheet=left_out,
+        classes_without_sheet=excluded,
         json_name=JSON_NAME,
         quarantine_name=QUARANTINE_NAME,
     )

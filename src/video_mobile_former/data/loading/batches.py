@@ -164,7 +164,7 @@ def collate(items: Sequence[ClipSample | ClipFailure]) -> Batch:
         labels=_stack_labels([item["label"] for item in good]),
         indices=torch.tensor([item["index"] for item in good], dtype=torch.int64),
         failures=[item for item in items if isinstance(item, ClipFailure)],
-        held=[item["index"] for item in good if item["held"]],
+        padded=[item["index"] for item in good if item["padded"]],
         **later,
         **parts,
     )

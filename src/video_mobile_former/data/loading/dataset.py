@@ -29,7 +29,7 @@ from ..video.crops import Crops
 from ..video.reader import VideoReader
 from . import sampling
 
-LEFT_OUT = "in quarantine"
+EXCLUDED = "in quarantine"
 """Reason of a clip that is no longer read."""
 
 
@@ -65,8 +65,8 @@ class ClipSample(ToAugment, PartOfSample):
     """The class; of a multi-label index ``(K,)`` float32 with a 1 for every class of the clip."""
     index: int
     """Position in ``ClipIndex.clips``."""
-    held: bool
-    """The video is shorter than the clip, so its last frame is held."""
+    padded: bool
+    """The video is shorter than the clip, so its last frame is repeated."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +96,8 @@ class Batch(ToAugment, PartsOfBatch):
     indices: Tensor
     """``(B,)`` int64 positions in ``ClipIndex.clips``."""
     failures: list[ClipFailure]
-    held: list[int]
-    """Positions of the clips whose last frame is held."""
+    padded: list[int]
+    """Positions of the clips whose last frame is repeated."""
 
 
 class ClipDataset(Dataset[ClipSample | ClipFailure]):
@@ -158,7 +158,7 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         self.repeats = repeats
         self.augment_later = augment_later
         self.limits = limits or Limits()
-        self.left_out = torch.zeros(len(index), dtype=torch.uint8)
+        self.excluded = torch.zeros(len(index), dtype=torch.uint8)
         """``(N,)`` uint8: 1 for clips not to be read; worker processes see it change."""
         self.reading = reading or Reading()
         self.reading.check()  # not in the worker processes, whose errors come as tracebacks
@@ -181,18 +181,18 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         if not 0 <= i < len(self):
             raise IndexError(f"clip {i} of {len(self)}")
         clip = self.index.clips[i]
-        if self.left_out[i]:
-            return ClipFailure(i, clip_name(clip), LEFT_OUT, of_file=False)
+        if self.excluded[i]:
+            return ClipFailure(i, clip_name(clip), EXCLUDED, of_file=False)
         generators = [self._generator(epoch, i, repeat) for repeat in range(self.repeats)]
         try:
             with limited(clip.path, self.limits, epoch=epoch, clip=i):
-                views, held, part = self._read(clip, i, generators)
+                views, padded, part = self._read(clip, i, generators)
         except VideoError as error:
             of_file = not isinstance(error, _EmptyPartError)
             return ClipFailure(i, clip_name(clip), error.reason, of_file=of_file)
         frames, later = self._transformed(views, generators)
         label = self._label(clip)
-        return ClipSample(clip=frames, label=label, index=i, held=held, **later, **part)
+        return ClipSample(clip=frames, label=label, index=i, padded=padded, **later, **part)
 
     def _label(self, clip: Clip) -> int | Tensor:
         if clip.labels is None:
@@ -204,7 +204,7 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
     def _read(
         self, clip: Clip, i: int, generators: Sequence[torch.Generator]
     ) -> tuple[list[list[Tensor]], bool, PartOfSample]:
-        """For each generator the views, each ``(T, 3, H, W)``; whether the last frame is held."""
+        """For each generator the views, each ``(T, 3, H, W)``; whether the end is padded."""
         with VideoReader(
             clip.path, offset=clip.offset, size=clip.size, reading=self.reading
         ) as reader:

@@ -16,7 +16,7 @@ import torch
 from ...console import say
 from ..index.index import ClipIndex
 from ..index.quarantine import read_quarantine, write_quarantine
-from .dataset import LEFT_OUT, ClipFailure, clip_name
+from .dataset import EXCLUDED, ClipFailure, clip_name
 
 MAX_FAILURES = 2
 """A file that failed so often is put in quarantine."""
@@ -70,7 +70,7 @@ class Failing:
 
     Args:
         index: The clips.
-        left_out: ``(N,)`` uint8, set to 1 for clips that are no longer read.
+        excluded: ``(N,)`` uint8, set to 1 for clips that are no longer read.
         quarantine: Where files go that failed too often; shared by the indexes of one run.
         give_up: Whether a file that fails too often goes there; one that ends a process always
             does.
@@ -79,14 +79,14 @@ class Failing:
     def __init__(
         self,
         index: ClipIndex,
-        left_out: torch.Tensor,
+        excluded: torch.Tensor,
         quarantine: Quarantine | None = None,
         *,
         give_up: bool = True,
     ):
         self._give_up = give_up
         self._index = index
-        self._left_out = left_out
+        self._excluded = excluded
         self._quarantine = quarantine or Quarantine()
         self._counts: Counter[str] = Counter()
         self._reasons: dict[str, str] = {}
@@ -98,7 +98,7 @@ class Failing:
         new = entries.keys() - self._reasons.keys()
         if new:
             self._reasons |= entries
-            self._left_out[torch.from_numpy(self._index.table.find(new))] = 1
+            self._excluded[torch.from_numpy(self._index.table.find(new))] = 1
 
     def note(self, failure: ClipFailure) -> ClipFailure:
         """Count a failure that a batch brought.
@@ -107,12 +107,12 @@ class Failing:
             The failure, with the reason where it only says that its file is left out.
         """
         name = failure.path
-        if failure.reason == LEFT_OUT:
+        if failure.reason == EXCLUDED:
             reason = self._reasons.get(name, "")
             if name in self._untold:
                 self._untold.discard(name)
             else:
-                reason = f"{LEFT_OUT}: {reason}" if reason else LEFT_OUT
+                reason = f"{EXCLUDED}: {reason}" if reason else EXCLUDED
             return dataclasses.replace(failure, reason=reason)
         if failure.of_file and self._give_up:
             self._count(name, failure.reason)
@@ -145,7 +145,7 @@ class Failing:
 
     def _put_in(self, name: str, reason: str, what: str) -> None:
         self._reasons[name] = reason
-        self._left_out[torch.from_numpy(self._index.table.find({name}))] = 1
+        self._excluded[torch.from_numpy(self._index.table.find({name}))] = 1
         self._quarantine.add(name, reason)
         path = self._quarantine.path
         where = "" if path is None else f", as {path} says"

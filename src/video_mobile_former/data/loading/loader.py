@@ -73,8 +73,8 @@ class ClipLoader(DataLoader):
             self.batch_sampler.start_at(epoch, batch)
             found = cast("Batch", item)
             found["failures"] = [self.failing.note(failure) for failure in found["failures"]]
-            if found["held"] and not self._said:
-                self._say_held(found["held"][0])
+            if found["padded"] and not self._said:
+                self._say_padded(found["padded"][0])
             yield found
 
     def state_dict(self) -> dict[str, int]:
@@ -146,13 +146,13 @@ class ClipLoader(DataLoader):
         ]
         return what + (f" ({'; '.join(told)})" if told else "")
 
-    def _say_held(self, first: int) -> None:
+    def _say_padded(self, first: int) -> None:
         self._said = True
         index, spec = self._clips.index, self._clips.spec
         clip = index.clips[first]
         say(
             f"{index.source}: {clip.name or clip.path} is shorter than a clip of {spec.num_frames} "
-            "frames; its last frame is held, as for every such video"
+            "frames; its last frame is repeated, as for every such video"
         )
 
 
@@ -215,7 +215,7 @@ def make_loader(
     watch = None
     if num_workers:
         watch = WorkerWatch(num_workers)
-        dataset.left_out.share_memory_()
+        dataset.excluded.share_memory_()
         several = {
             "multiprocessing_context": process_context(),
             "persistent_workers": True,
@@ -230,7 +230,7 @@ def make_loader(
         **several,
     )
     loader.watch = watch
-    loader.failing = Failing(dataset.index, dataset.left_out, quarantine, give_up=give_up)
+    loader.failing = Failing(dataset.index, dataset.excluded, quarantine, give_up=give_up)
     return loader
 
 

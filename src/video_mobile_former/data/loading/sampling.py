@@ -1,7 +1,7 @@
 """Which frames of a video make a clip: pure functions on time stamps.
 
 Everything is decided in seconds, not in frame numbers, so that a file of variable frame rate is
-sampled as it plays. A video with fewer frames than asked for is held on its last frame.
+sampled as it plays. A video with fewer frames than asked for is padded with its last frame.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def full_views(timestamps: np.ndarray, spec: ClipSpec) -> int:
 
 
 def is_short(timestamps: np.ndarray, spec: ClipSpec) -> bool:
-    """Say whether a video is too short for ``spec``, so that its last frame is held.
+    """Say whether a video is too short for ``spec``, so that its last frame is repeated.
 
     Args:
         timestamps: ``(N,)`` float64 seconds, sorted, N ≥ 1.

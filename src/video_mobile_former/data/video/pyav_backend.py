@@ -141,7 +141,7 @@ class FrameExtractor:
                 return found
         if last is None:
             raise VideoError(self.media.path, "none of its frames decode")
-        # The file has fewer frames than packets, without an error: its last frame is held.
+        # The file has fewer frames than packets, without an error: its last frame is repeated.
         return found + [convert(last)] * (len(wanted) - len(found))
 
     def _run(self, wanted: set[int], key: int, convert: Converter) -> dict[int, np.ndarray]:

@@ -178,7 +178,7 @@ def _row(one: Contestant) -> dict[str, Any]:
         kind = "sigmoid" if one.run.multi_label else "softmax"
         averaged = f"{'before' if after else 'after'} {kind}"
     top5 = one.metrics.top5 if isinstance(one.metrics, Metrics) else None
-    artifact = method.get("artifact")
+    artefact = method.get("artefact")
     return {
         "name": one.run.name,
         "model": method["model"],
@@ -192,8 +192,8 @@ def _row(one: Contestant) -> dict[str, Any]:
         "parameters": giga(cost.parameters),
         "eats": one.eats,
         "averaged": averaged,
-        "runs": artifact["runtime"] if artifact else "PyTorch",
-        "precision": artifact["precision"] if artifact else method["precision"],
+        "runs": artefact["runtime"] if artefact else "PyTorch",
+        "precision": artefact["precision"] if artefact else method["precision"],
         "device": method["device"],
         "date": method["date"][:10],
     }

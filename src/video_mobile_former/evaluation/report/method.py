@@ -44,19 +44,19 @@ def _method_rows(
     if method.freeze_frames is not None:
         sampling += f"; all replaced by frame {method.freeze_frames} (from 0)"
     averaged = averaging[method.average] if total_views > 1 else "none: one view"
-    held = f", {method.num_held} of them held on their last frame" if method.num_held else ""
+    padded = f", {method.num_padded} of them padded" if method.num_padded else ""
     seed = "none needed: scoring draws nothing at random"
     if method.training_seed is not None:
         seed += f"; training used {method.training_seed}"
     return [
         ("Data", method.data),
         ("Split", method.split or "all clips of the data"),
-        ("Clips", str(method.num_clips) + held),
+        ("Clips", str(method.num_clips) + padded),
         ("Frames", sampling),
         ("Views", _views_words(method)),
         ("Size", f"short side {clip.resize_size}, crop {clip.crop_size} × {clip.crop_size} pixels"),
         ("Averaging", averaged),
-        *_artifact_rows(method),
+        *_artefact_rows(method),
         ("Precision", _precision(method)),
         (
             "Class order",
@@ -79,10 +79,10 @@ def _views_words(method: Method) -> str:
     return words
 
 
-def _artifact_rows(method: Method) -> list[tuple[str, str]]:
-    if method.artifact is None:
+def _artefact_rows(method: Method) -> list[tuple[str, str]]:
+    if method.artefact is None:
         return []
-    facts = method.artifact
+    facts = method.artefact
     return [
         ("Artefact", f"{facts['runtime']}, graph form {facts['form']}"),
         ("SHA-256", str(facts["sha256"] or "not noted")),
@@ -90,7 +90,7 @@ def _artifact_rows(method: Method) -> list[tuple[str, str]]:
 
 
 def _precision(method: Method) -> str:
-    if method.artifact is None:
+    if method.artefact is None:
         return {"32": "float32", "bf16": "bfloat16 autocast"}[method.precision]
     computed = "" if method.precision == "32" else ", computed in bfloat16"
-    return f"{method.artifact['precision']} artefact{computed}"
+    return f"{method.artefact['precision']} artefact{computed}"

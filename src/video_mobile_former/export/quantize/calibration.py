@@ -40,7 +40,7 @@ class Calibration:
     split: str | None
     """None where the data is not divided into splits."""
     seed: int
-    left_out: tuple[str, ...]
+    excluded: tuple[str, ...]
     """Drawn clips that could not be read, each with the reason."""
 
     def to_dict(self) -> dict[str, Any]:
@@ -50,7 +50,7 @@ class Calibration:
             "split": self.split,
             "num_clips": len(self.clips),
             "seed": self.seed,
-            "left_out": list(self.left_out),
+            "excluded": list(self.excluded),
         }
 
     def inputs(self, clip: ClipSpec, *, layout: Layout, dtype: InputDtype) -> GraphInputs:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from ...errors import UserError, known_names
-from ..artefact import ArtifactInfo, Precision, artifact_sha256
+from ..artefact import ArtefactInfo, Precision, artefact_sha256
 from ..lowering import GraphForm
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ Free = Literal["batch", "num_frames", "size"]
 
 @dataclass(frozen=True)
 class WriteOptions:
-    """What a target is asked for beyond what :class:`..ArtifactInfo` says."""
+    """What a target is asked for beyond what :class:`..ArtefactInfo` says."""
 
     calibration: Sequence[Tensor] | None = None
     """INT8: inputs of the graph, one clip each, to measure the ranges of activations on."""
@@ -38,7 +38,7 @@ class TargetModule(Protocol):
     """What the module of a target offers."""
 
     def write(
-        self, graph: ExportGraph, info: ArtifactInfo, path: Path, options: WriteOptions
+        self, graph: ExportGraph, info: ArtefactInfo, path: Path, options: WriteOptions
     ) -> dict[str, str]:
         """Write the artefact and what belongs to it, with ``info.to_json()`` inside if possible.
 
@@ -56,7 +56,7 @@ class TargetModule(Protocol):
         """
         ...
 
-    def load(self, path: Path, info: ArtifactInfo, threads: int) -> Runner:
+    def load(self, path: Path, info: ArtefactInfo, threads: int) -> Runner:
         """Load the artefact to run on the CPU with so many threads.
 
         Raises:
@@ -116,7 +116,7 @@ class Target:
 
     def sha256(self, path: str | Path) -> str:
         """The digest of an artefact, all its files together."""
-        return artifact_sha256(self.files(path))
+        return artefact_sha256(self.files(path))
 
 
 TARGETS: dict[str, Target] = {

@@ -9,7 +9,7 @@ import torch
 
 from ...errors import CheckpointError, UserError
 from ...optional import require
-from ..artefact import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtifactInfo
+from ..artefact import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtefactInfo
 from ..graph import ExportGraph
 from ..tracing import first_line, hushed, trace
 from .table import Runner, WriteOptions
@@ -19,7 +19,7 @@ MINIMUM = "iOS16"
 
 
 def write(
-    graph: ExportGraph, info: ArtifactInfo, path: Path, options: WriteOptions
+    graph: ExportGraph, info: ArtefactInfo, path: Path, options: WriteOptions
 ) -> dict[str, Any]:
     """Write one ``.mlpackage``, an ML program; see :class:`..TargetModule`.
 
@@ -57,7 +57,7 @@ def write(
     return {"minimum_deployment_target": MINIMUM, "run": False}
 
 
-def load(path: Path, info: ArtifactInfo, threads: int) -> Runner:
+def load(path: Path, info: ArtefactInfo, threads: int) -> Runner:
     """Refuse; see :class:`..TargetModule`.
 
     Raises:

@@ -13,7 +13,7 @@ import torch
 from ...console import say
 from ...errors import CheckpointError, UserError
 from ...optional import require
-from ..artefact import METADATA_KEY, ArtifactInfo
+from ..artefact import METADATA_KEY, ArtefactInfo
 from ..graph import ExportGraph
 from ..quantize.parts import describe_parts
 from ..quantize.with_pt2e import quantize_program
@@ -25,7 +25,7 @@ _NO_WORK = {"executorch_call_delegate", "getitem"}
 
 
 def write(
-    graph: ExportGraph, info: ArtifactInfo, path: Path, options: WriteOptions
+    graph: ExportGraph, info: ArtefactInfo, path: Path, options: WriteOptions
 ) -> dict[str, Any]:
     """Write one ``.pte`` file; see :class:`..TargetModule`.
 
@@ -70,7 +70,7 @@ def operators_left(module: torch.fx.GraphModule) -> dict[str, int]:
     return dict(Counter(name for name in names if name not in _NO_WORK))
 
 
-def load(path: Path, info: ArtifactInfo, threads: int) -> Runner:
+def load(path: Path, info: ArtefactInfo, threads: int) -> Runner:
     """Load for ExecuTorch's Python runtime; see :class:`..TargetModule`."""
     return PteRunner(path, threads)
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ...errors import CheckpointError, UserError
 from ...optional import require
-from ..artefact import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtifactInfo
+from ..artefact import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtefactInfo
 from ..graph import ExportGraph
 from ..quantize import with_ai_edge
 from ..quantize.parts import describe_parts, tool_version
@@ -33,7 +33,7 @@ class _Named(nn.Module):
 
 
 def write(
-    graph: ExportGraph, info: ArtifactInfo, path: Path, options: WriteOptions
+    graph: ExportGraph, info: ArtefactInfo, path: Path, options: WriteOptions
 ) -> dict[str, Any]:
     """Write one ``.tflite`` file; see :class:`..TargetModule`.
 
@@ -60,7 +60,7 @@ def write(
     return settings
 
 
-def load(path: Path, info: ArtifactInfo, threads: int) -> Runner:
+def load(path: Path, info: ArtefactInfo, threads: int) -> Runner:
     """Load for LiteRT's interpreter on the CPU; see :class:`..TargetModule`."""
     name = "ai_edge_litert.interpreter"
     _check_file(path)
@@ -96,7 +96,7 @@ def embedded(path: Path) -> str | None:
 
 
 def _in_precision(
-    content: bytes, info: ArtifactInfo, options: WriteOptions
+    content: bytes, info: ArtefactInfo, options: WriteOptions
 ) -> tuple[bytes, dict[str, Any]]:
     """The model in float32 as it was asked for, and what its JSON says of that."""
     tool = with_ai_edge.TOOL

@@ -11,7 +11,7 @@ import torch
 
 from ...errors import CheckpointError, UserError
 from ...optional import require
-from ..artefact import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtifactInfo
+from ..artefact import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtefactInfo
 from ..graph import ExportGraph
 from ..quantize.parts import describe_parts
 from ..quantize.with_onnxruntime import quantize_onnx
@@ -28,7 +28,7 @@ _FP16_MIN_ELEMENTS = 64
 
 
 def write(
-    graph: ExportGraph, info: ArtifactInfo, path: Path, options: WriteOptions
+    graph: ExportGraph, info: ArtefactInfo, path: Path, options: WriteOptions
 ) -> dict[str, Any]:
     """Write one ``.onnx`` file, weights and description inside; see :class:`..TargetModule`."""
     model = to_proto(graph, info)
@@ -46,7 +46,7 @@ def write(
     return settings
 
 
-def to_proto(graph: ExportGraph, info: ArtifactInfo) -> ModelProto:
+def to_proto(graph: ExportGraph, info: ArtefactInfo) -> ModelProto:
     """Turn a graph into ONNX in float32, simplified, with input ``clip`` and output ``logits``.
 
     Raises:
@@ -102,7 +102,7 @@ def store_weights_as_fp16(model: ModelProto) -> None:
     model.graph.node.extend(nodes)
 
 
-def load(path: Path, info: ArtifactInfo, threads: int) -> Runner:
+def load(path: Path, info: ArtefactInfo, threads: int) -> Runner:
     """Load for ONNX Runtime on the CPU; see :class:`..TargetModule`."""
     session = open_session(path, threads)
 
@@ -138,7 +138,7 @@ def embedded(path: Path) -> str | None:
     return next((p.value for p in model.metadata_props if p.key == METADATA_KEY), None)
 
 
-def _name_free_dimensions(model: ModelProto, info: ArtifactInfo) -> None:
+def _name_free_dimensions(model: ModelProto, info: ArtefactInfo) -> None:
     """Call free dimensions what they are; the exporter numbers them."""
     dims = model.graph.input[0].type.tensor_type.shape.dim
     for dim, name, size in zip(dims, info.input.axes, info.input.shape, strict=True):

@@ -9,7 +9,7 @@ import numpy as np
 
 from ...errors import CheckpointError, UserError
 from ...optional import require
-from ..artefact import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtifactInfo
+from ..artefact import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtefactInfo
 from ..graph import ExportGraph
 from ..quantize.parts import describe_parts
 from ..quantize.with_nncf import import_nncf, quantize_openvino
@@ -22,7 +22,7 @@ _MAX_COMPILED = 8
 
 
 def write(
-    graph: ExportGraph, info: ArtifactInfo, path: Path, options: WriteOptions
+    graph: ExportGraph, info: ArtefactInfo, path: Path, options: WriteOptions
 ) -> dict[str, Any]:
     """Write ``.xml`` and ``.bin``; see :class:`..TargetModule`."""
     openvino = _openvino()
@@ -44,7 +44,7 @@ def write(
     return settings
 
 
-def load(path: Path, info: ArtifactInfo, threads: int, *, bf16: bool = False) -> Runner:
+def load(path: Path, info: ArtefactInfo, threads: int, *, bf16: bool = False) -> Runner:
     """Load for the CPU; see :class:`..TargetModule`.
 
     Args:

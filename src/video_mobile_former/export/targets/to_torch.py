@@ -20,7 +20,7 @@ import numpy as np
 import torch
 
 from ...errors import CheckpointError
-from ..artefact import METADATA_KEY, ArtifactInfo
+from ..artefact import METADATA_KEY, ArtefactInfo
 from ..graph import ExportGraph
 from ..tracing import first_line, quiet, trace
 from .table import Runner, WriteOptions
@@ -41,7 +41,7 @@ _MAX_JSON = 64 << 20
 
 
 def write(
-    graph: ExportGraph, info: ArtifactInfo, path: Path, options: WriteOptions
+    graph: ExportGraph, info: ArtefactInfo, path: Path, options: WriteOptions
 ) -> dict[str, Any]:
     """Write one ``.pt2`` file; see :class:`..TargetModule`."""
     program = trace(graph, info)
@@ -55,7 +55,7 @@ def write(
     return {}
 
 
-def load(path: Path, info: ArtifactInfo, threads: int) -> Runner:
+def load(path: Path, info: ArtefactInfo, threads: int) -> Runner:
     """Load for the CPU; see :class:`..TargetModule`."""
     _check_safe(path)
     try:

@@ -44,13 +44,13 @@ class DrawnBatch(Batch):
     """(B,) bool for each target: whether it is known."""
 
 
-def is_drawn(data: DataRecipe) -> bool:
+def is_procedural(data: DataRecipe) -> bool:
     """Whether a recipe's clips are drawn: ``--data procedural``, or that format."""
     by_name = data.format == "auto" and data.path == PROCEDURAL and not Path(PROCEDURAL).exists()
     return data.format == PROCEDURAL or by_name
 
 
-class DrawnClips:
+class ProceduralClips:
     """The drawn clips of a recipe, in place of an index of files.
 
     Args:
@@ -145,7 +145,7 @@ class DrawnBatches(Dataset[DrawnBatch]):
 
     def __init__(
         self,
-        clips: DrawnClips,
+        clips: ProceduralClips,
         *,
         part: int,
         sizes: Sequence[int],
@@ -174,7 +174,7 @@ class DrawnBatches(Dataset[DrawnBatch]):
             # Clips have no names; their numbers tell a person which they were.
             indices=torch.arange(self.sizes[k]) + number * max(self.sizes),
             failures=[],
-            held=[],
+            padded=[],
             targets=dict(drawn.targets),
             masks=dict(drawn.masks),
         )

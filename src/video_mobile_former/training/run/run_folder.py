@@ -6,7 +6,7 @@
     recipe.yaml       every field of the recipe
     metrics.csv       tensorboard/
     state/            what resuming needs
-    left_out.txt      clips that are left out from the begin, if there are any
+    excluded.txt      clips that are left out from the begin, if there are any
     quarantine.txt    files that failed twice and are no longer read; of the second and further
                       processes quarantine-rank1.txt and so on
 """
@@ -51,7 +51,7 @@ class RunFolder:
         self.metrics = self.path / "metrics.csv"
         self.tensorboard = self.path / "tensorboard"
         self.state = self.path / "state" / "state.safetensors"
-        self.left_out = self.path / "left_out.txt"
+        self.excluded = self.path / "excluded.txt"
 
     def quarantine(self, rank: int = 0) -> Quarantine:
         """The files that the run no longer reads, as one of its processes keeps them.
@@ -151,7 +151,7 @@ class RunFolder:
             for path in (self.state.parent, self.best, self.last, self.tensorboard):
                 if path.exists():
                     shutil.rmtree(path)
-            for path in (self.metrics, self.recipe, self.left_out, *self.path.glob(_QUARANTINES)):
+            for path in (self.metrics, self.recipe, self.excluded, *self.path.glob(_QUARANTINES)):
                 path.unlink(missing_ok=True)
         except OSError as error:
             raise UserError(f"cannot clear {self.path}: {error.strerror}") from error
