@@ -105,7 +105,7 @@ def test_what_a_reader_must_know_is_noted(
     assert "The 4 clips come from 2 groups" in text
     assert "1 of 2 classes have no clip" in text
     assert "does not know the names of its classes" in text
-    assert "4 of 4 videos are shorter than a clip" in text
+    assert "4 of 4 videos are shorter than the model" in text
     assert not found.method.class_order_checked
     assert found.metrics.per_class[1].accuracy is None
 
