@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 from clip_sets import ClipSet, Task
+from networks import Entry
 from torch import Tensor
 
-from networks import Entry
 from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data.transforms import EvalTransform, TrainTransform, augment, normalize
 from video_mobile_former.training.objectives.losses import classification_loss

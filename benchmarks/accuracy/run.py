@@ -22,8 +22,8 @@ import record
 import torch
 from clip_sets import Task, procedural_task, real_task
 from learning import schedule_of, train
-
 from networks import BUDGETS, Entry, ablations
+
 from video_mobile_former.console import say
 from video_mobile_former.procedural import GENERATOR
 
