@@ -88,23 +88,6 @@ def test_push_to_hub_uploads_the_same_files(
     assert json.loads(seen["config.json"])["class_names"] == ["jump", "run: fast"]
 
 
-def test_from_pretrained_takes_a_repository(
-    model: VideoMobileFormer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model.save_pretrained(tmp_path / "snapshot")
-
-    def download(repo: str, **kwargs: Any) -> str:
-        assert (repo, kwargs["revision"]) == ("user/name", "v1")
-        return str(tmp_path / "snapshot")
-
-    monkeypatch.setattr(checkpoint, "snapshot_download", download)
-    monkeypatch.chdir(tmp_path)
-    loaded = VideoMobileFormer.from_pretrained("user/name", revision="v1")
-    assert loaded.class_names == model.class_names
-    with pytest.raises(CheckpointError, match="no checkpoint folder at runs/x/best"):
-        VideoMobileFormer.from_pretrained("runs/x/best")
-
-
 def edit(folder: Path, **changes: Any) -> None:
     path = folder / "config.json"
     config = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""Loading whatever stands for a model: an artefact, a checkpoint folder or a name of the family."""
+"""The one way from whatever stands for a model to something that runs."""
 
 from __future__ import annotations
 
@@ -20,8 +20,9 @@ def load_model(
     """Load a model to run it.
 
     Args:
-        name_or_path: An artefact of ``vmf export``, a checkpoint folder, or a name of
-            :func:`.list_models` (untrained).
+        name_or_path: An artefact of ``vmf export``; a checkpoint folder, the folder of a training
+            run or a repository on the Hub (see :func:`~..models.locate.checkpoint_folder`); or a
+            name of :func:`.list_models` (untrained).
         threads: Of an artefact's runtime; None takes as many as torch uses. Other models use
             torch's, whatever is given here.
         precision: ``"32"``, or ``"bf16"`` to let an artefact's runtime compute in bfloat16. Other

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from huggingface_hub import ModelCard, PyTorchModelHubMixin, snapshot_download
+from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -21,13 +21,11 @@ from ..errors import CheckpointError, UserError
 from ..files import atomic_folder, atomic_path, write_json
 from ..version import __version__
 from .card import render_card
+from .locate import CARD_NAME, CONFIG_NAME, WEIGHTS_NAME, checkpoint_folder
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-CONFIG_NAME = "config.json"
-WEIGHTS_NAME = "model.safetensors"
-CARD_NAME = "README.md"
 CONFIG_FORMAT = 2
 """Format 2 says whether the model is multi-label; in format 1 none is."""
 _FORMATS_READ = (1, CONFIG_FORMAT)
@@ -103,10 +101,8 @@ class CheckpointMixin(PyTorchModelHubMixin):
         """Load a checkpoint folder, or one from the Hub.
 
         Args:
-            pretrained_model_name_or_path: A folder or, when no such folder exists, ``user/name``
-                of a repository on the Hub.
-            kwargs: For the Hub: ``revision``, ``token``, ``cache_dir``, ``force_download``,
-                ``local_files_only``.
+            pretrained_model_name_or_path: See :func:`~.locate.checkpoint_folder`.
+            kwargs: As there.
 
         Returns:
             The model in eval mode.
@@ -114,16 +110,7 @@ class CheckpointMixin(PyTorchModelHubMixin):
         Raises:
             CheckpointError: If a file is missing, broken or does not fit.
         """
-        folder = Path(pretrained_model_name_or_path)
-        name = str(pretrained_model_name_or_path)
-        if not folder.exists():
-            if name.startswith((".", "/", "~")) or name.count("/") != 1:
-                raise CheckpointError(f"no checkpoint folder at {name}")
-            folder = Path(
-                snapshot_download(
-                    name, allow_patterns=[CONFIG_NAME, WEIGHTS_NAME, CARD_NAME], **kwargs
-                )
-            )
+        folder = checkpoint_folder(pretrained_model_name_or_path, **kwargs)
         config = read_config(folder)
         if config["architecture"]["class"] != cls.__name__:
             raise CheckpointError(

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, overload
 
 from ..errors import CheckpointError, UserError, known_names
 from .baselines import BASELINES, Baseline
 from .checkpoint import CONFIG_NAME, read_config
+from .locate import checkpoint_folder, hub_repository
 from .shipped_weights import load_shipped
 from .variants import VARIANTS, Variant, VariantName
 from .video_mobile_former import VideoMobileFormer
@@ -105,13 +106,41 @@ def create_model(
     return made
 
 
+def register_model(
+    name: str, model: type[VideoModel], arguments: Mapping[str, Any], *, source: str = ""
+) -> None:
+    """Add a network of one's own to the table, so that every command and function takes its name.
+
+    Call it where the program starts: a checkpoint of the network can be loaded once its class is
+    registered.
+
+    Args:
+        name: What :func:`create_model` is to take.
+        model: Its class; see "Adding an architecture" in CONTRIBUTING.md.
+        arguments: Constructor arguments, JSON data, that make the network of this name.
+        source: Name and paper of the method, for tables.
+
+    Raises:
+        UserError: If the name, or the name of the class, is taken by another one.
+    """
+    if name in VARIANTS or (name in BASELINES and BASELINES[name].model is not model):
+        raise UserError(f"a model named {name!r} is there already; choose another name")
+    if ARCHITECTURES.setdefault(model.__name__, model) is not model:
+        raise UserError(f"a class named {model.__name__} is registered already; rename this one")
+    check_names(model, name, arguments)
+    BASELINES[name] = Baseline(model, dict(arguments), source or model.__name__)
+
+
 def load_checkpoint(folder: str | Path) -> VideoModel:
-    """Load the model of a checkpoint folder, of whatever class, in eval mode.
+    """Load the model of a checkpoint, of whatever class, in eval mode.
+
+    Args:
+        folder: See :func:`~.locate.checkpoint_folder`.
 
     Raises:
         CheckpointError: If a file is missing, broken or does not fit.
     """
-    folder = Path(folder)
+    folder = checkpoint_folder(folder)
     config = read_config(folder)
     found = config["architecture"]["class"]
     if found not in ARCHITECTURES:
@@ -123,14 +152,14 @@ def load_checkpoint(folder: str | Path) -> VideoModel:
 
 
 def resolve_model(name_or_folder: str | Path) -> VideoModel:
-    """Whatever stands for a model: a checkpoint folder, or one of :func:`list_models`.
+    """Whatever stands for a model: one of :func:`list_models` (untrained), or a checkpoint.
 
     Raises:
         UserError: If it is neither.
     """
     if str(name_or_folder) in list_models() and not Path(name_or_folder).exists():
         return create_model(str(name_or_folder)).eval()
-    if Path(name_or_folder).exists():
+    if Path(name_or_folder).exists() or hub_repository(name_or_folder) is not None:
         return load_checkpoint(name_or_folder)
     if len(Path(name_or_folder).parts) > 1:  # cannot be meant as a name
         raise CheckpointError(f"no checkpoint folder at {name_or_folder}")

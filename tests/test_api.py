@@ -1,0 +1,32 @@
+"""The public names: what they are, that they are quick to import, and that the page lists them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import video_mobile_former
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "api.md"
+
+
+def test_every_public_name_is_there_and_on_the_page() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    for name in video_mobile_former.__all__:
+        assert getattr(video_mobile_former, name) is not None
+        assert name == "__version__" or f"`{name}" in page, name
+    assert set(video_mobile_former.__all__) <= set(dir(video_mobile_former))
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, video_mobile_former as v; v.ClipSpec; v.UserError;"
+        "heavy = {'torch', 'av', 'lightning', 'huggingface_hub', 'jsonargparse', 'numpy'};"
+        "found = heavy & set(sys.modules); assert not found, found"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_an_unknown_name_is_an_attribute_error() -> None:
+    assert not hasattr(video_mobile_former, "load_everything")
