@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,10 @@ from torch import Tensor, nn
 from ..data.index.index import Clip, ClipIndex
 from ..data.loading.dataset import ClipDataset
 from ..data.loading.loader import default_workers, make_loader
-from ..data.loading.sampling import is_short, views
-from ..data.transforms import EvalTransform
 from ..data.video.backend import Reading
 from ..errors import UserError, VideoError, check_at_least
 from ..text import encodable
+from .given import Source, views_of
 from .scorer import Average, Precision, Scorer, at_least_one, named_classes
 
 _FEW_FILES = 32
@@ -108,39 +108,50 @@ class Predictor:
         self.reading.check()
 
     def predict(
-        self, source: str | Path | Tensor, *, top_k: int = 5, frame_rate: float | None = None
+        self, source: Source, *, top_k: int = 5, frame_rate: float | None = None
     ) -> Prediction:
         """Recognise one video.
 
         Args:
-            source: A file, a folder of pictures, or the frames as ``(T, 3, H, W)`` uint8 RGB of
-                any T and size.
+            source: A file or a folder of pictures by its path; the bytes of a file; an open binary
+                file, read from where it stands to its end; a PyAV container, decoded from where
+                it stands; or frames, uint8 RGB of any number and size, as a tensor
+                ``(T, 3, H, W)`` or a numpy array ``(T, H, W, 3)``.
             top_k: Classes to return, at least 1; all of them where there are fewer.
-            frame_rate: Frames per second of a tensor; matters to dense sampling only, where None
-                stands for the rate that the model's stride is counted in.
+            frame_rate: Frames per second of a tensor or array; matters to dense sampling only,
+                where None stands for the rate that the model's stride is counted in.
 
         Returns:
-            The classes, most probable first.
+            The classes, most probable first; ``path`` is empty where the source has none.
 
         Raises:
-            VideoError: If the file cannot be read.
-            UserError: If the tensor is no clip or ``top_k`` is out of range.
+            VideoError: If the video cannot be read.
+            UserError: If the source is none of these or ``top_k`` is out of range.
         """
         at_least_one("top_k", top_k)
-        if isinstance(source, Tensor):
-            clips, padded = self._views_of(source, frame_rate)
-            result = self._results(clips[None], [""], [padded], top_k)[0]
+        if isinstance(source, (str, os.PathLike)):
+            result = next(self.predict_many([source], top_k=top_k, num_workers=0))
             if isinstance(result, PredictionFailure):
-                raise UserError(result.reason)
+                raise VideoError(result.path, result.reason)
             return result
-        result = next(self.predict_many([source], top_k=top_k, num_workers=0))
+        if frame_rate is not None and not frame_rate > 0:
+            raise UserError(f"frame_rate must be above 0, not {frame_rate}")
+        clips, padded = views_of(
+            source,
+            self.scorer.clip,
+            num_views=self.num_views,
+            num_crops=self.num_crops,
+            frame_rate=frame_rate,
+            reading=self.reading,
+        )
+        result = self._results(clips[None], [""], [padded], top_k)[0]
         if isinstance(result, PredictionFailure):
-            raise VideoError(result.path, result.reason)
+            raise UserError(result.reason)
         return result
 
     def predict_many(
         self,
-        paths: Sequence[str | Path],
+        paths: Sequence[str | os.PathLike[str]],
         *,
         top_k: int = 5,
         num_workers: int | None = None,
@@ -171,7 +182,7 @@ class Predictor:
         check_at_least("num_workers", num_workers, 0)
         if not paths:
             return iter(())
-        return self._run([str(path) for path in paths], top_k, num_workers, batch_size)
+        return self._run([os.fspath(path) for path in paths], top_k, num_workers, batch_size)
 
     def _run(
         self, paths: list[str], top_k: int, num_workers: int, batch_size: int
@@ -231,24 +242,3 @@ class Predictor:
 
     def _label(self, number: int) -> str:
         return f"class {number}" if self.class_names is None else self.class_names[number]
-
-    def _views_of(self, frames: Tensor, frame_rate: float | None) -> tuple[Tensor, bool]:
-        """Views ``(V, 3, T, H, W)`` of a video that is already decoded."""
-        if frames.dtype != torch.uint8 or frames.dim() != 4 or frames.shape[1] != 3:
-            raise UserError(
-                "a clip must be uint8 of shape (T, 3, H, W), "
-                f"not {str(frames.dtype).removeprefix('torch.')} {tuple(frames.shape)}"
-            )
-        if frames.numel() == 0:
-            raise UserError(f"a clip must hold at least one picture, not {tuple(frames.shape)}")
-        spec = self.scorer.clip
-        rate = spec.stride_fps if frame_rate is None else frame_rate
-        if not rate > 0:
-            raise UserError(f"frame_rate must be above 0, not {frame_rate}")
-        times = np.arange(len(frames)) / rate
-        transform = EvalTransform(spec, self.num_crops)
-        crops = [
-            transform(frames[torch.from_numpy(chosen)].cpu())
-            for chosen in views(times, spec, self.num_views)
-        ]
-        return torch.cat(crops).transpose(1, 2), is_short(times, spec)

@@ -90,7 +90,12 @@ class FrameSource(Protocol):
 
 
 def open_source(
-    path: str, offset: int | None, size: int | None, reading: Reading
+    path: str,
+    offset: int | None,
+    size: int | None,
+    reading: Reading,
+    *,
+    content: bytes | None = None,
 ) -> tuple[str, FrameSource]:
     """Open a video.
 
@@ -99,6 +104,7 @@ def open_source(
         offset: First byte of the video inside the file; None is its begin.
         size: Bytes of the video inside the file; None is all that follow.
         reading: Backend, and frame rate of a folder.
+        content: The bytes of the file, where ``path`` is only a name for them.
 
     Returns:
         The name of the video for people, and its frames.
@@ -107,13 +113,13 @@ def open_source(
         VideoError: If it is missing or no video.
     """
     # Imported here: these modules stand on this one.
-    from .media import read_media
+    from .media import Media, read_media
     from .picture_folder import FrameFolder
     from .pyav_backend import FrameExtractor
 
-    if offset is None and size is None and os.path.isdir(path):  # noqa: PTH112 - never raises
+    if content is None and offset is None and size is None and os.path.isdir(path):  # noqa: PTH112 - never raises
         return path, FrameFolder(path, reading.frame_rate)
-    media = read_media(path, offset, size)
+    media = read_media(path, offset, size) if content is None else Media(path, content)
     if reading.backend == "torchcodec":
         from .torchcodec_backend import TorchcodecFrames
 

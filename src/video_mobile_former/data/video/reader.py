@@ -50,6 +50,8 @@ class VideoReader:
         path: A local file, a folder of pictures (``img_00001.jpg`` …), or the URL of a file.
         offset: First byte of the video inside the file, where the file holds several (a tar shard).
         size: Bytes of the video inside the file; None reads to its end.
+        content: The bytes of a file, in place of what is at ``path``, which then is only its name
+            in messages.
         reading: Backend, and the frame rate of folders; None takes the defaults.
 
     Raises:
@@ -63,9 +65,12 @@ class VideoReader:
         *,
         offset: int | None = None,
         size: int | None = None,
+        content: bytes | None = None,
         reading: Reading | None = None,
     ):
-        self.path, self._source = open_source(str(path), offset, size, reading or Reading())
+        self.path, self._source = open_source(
+            str(path), offset, size, reading or Reading(), content=content
+        )
         self._table: PacketTable | None = None
         self._info: VideoInfo | None = None
 

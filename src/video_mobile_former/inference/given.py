@@ -1,0 +1,143 @@
+"""What a program hands over in place of a path, made into the clips that a model takes."""
+
+from __future__ import annotations
+
+import os
+from typing import BinaryIO
+
+import av.error
+import numpy as np
+import torch
+from av.container import InputContainer
+from torch import Tensor
+
+from ..clip_spec import ClipSpec
+from ..data.loading.sampling import is_short, views
+from ..data.transforms import EvalTransform
+from ..data.video.backend import Reading
+from ..data.video.media import READ_ERRORS
+from ..data.video.picture import Converter
+from ..data.video.reader import VideoReader
+from ..errors import UserError, VideoError
+
+Source = str | os.PathLike[str] | bytes | BinaryIO | InputContainer | np.ndarray | Tensor
+"""A path, the bytes of a file, an open file, a PyAV container, or frames."""
+
+_MOST_FRAMES = 2048
+"""Frames of a container that are kept at once, some 400 MB at 224 pixels."""
+
+_NO_NAME = "the given video"
+"""What a video without a path is called in messages."""
+
+
+def views_of(
+    source: bytes | BinaryIO | InputContainer | np.ndarray | Tensor,
+    clip: ClipSpec,
+    *,
+    num_views: int,
+    num_crops: int,
+    frame_rate: float | None,
+    reading: Reading,
+) -> tuple[Tensor, bool]:
+    """The views of a video, as evaluation samples them.
+
+    Args:
+        source: See :data:`Source`.
+        clip: What the model takes.
+        num_views: Clips in time.
+        num_crops: Crops of each.
+        frame_rate: Frames per second of an array or tensor; None stands for the rate that
+            ``clip.stride`` is counted in.
+        reading: How bytes are decoded.
+
+    Returns:
+        ``(V, 3, T, S, S)`` uint8, and whether the video is shorter than one clip.
+
+    Raises:
+        VideoError: If it cannot be read.
+        UserError: If it is none of these.
+    """
+    transform = EvalTransform(clip, num_crops)
+    if isinstance(source, (np.ndarray, Tensor, InputContainer)):
+        if isinstance(source, InputContainer):
+            times, frames = _decoded(source, Converter(transform.decode_size))
+        else:
+            frames = _as_frames(source)
+            times = np.arange(len(frames)) / (frame_rate or clip.stride_fps)
+        parts = [frames[torch.from_numpy(ranks)] for ranks in views(times, clip, num_views)]
+    else:
+        with VideoReader(_NO_NAME, content=_content(source), reading=reading) as reader:
+            times = reader.timestamps()
+            ranks = np.concatenate(views(times, clip, num_views))
+            whole = reader.frames(times[ranks], transform.decode_size, enlarge=transform.enlarge)
+            parts = list(whole.split(clip.num_frames))
+    crops = torch.cat([transform(part.cpu()) for part in parts])
+    return crops.transpose(1, 2), is_short(times, clip)
+
+
+def _as_frames(source: np.ndarray | Tensor) -> Tensor:
+    """Frames as ``(T, 3, H, W)`` uint8."""
+    wanted = "(T, 3, H, W)" if isinstance(source, Tensor) else "(T, H, W, 3)"
+    frames = source if isinstance(source, Tensor) else torch.from_numpy(_plain(source))
+    if frames.dtype != torch.uint8 or frames.dim() != 4 or source.shape[_CHANNELS[wanted]] != 3:
+        raise UserError(
+            f"a clip must be uint8 RGB of shape {wanted}, "
+            f"not {str(source.dtype).removeprefix('torch.')} {tuple(source.shape)}"
+        )
+    if frames.numel() == 0:
+        raise UserError(f"a clip must hold at least one picture, not {tuple(source.shape)}")
+    return frames if isinstance(source, Tensor) else frames.permute(0, 3, 1, 2)
+
+
+_CHANNELS = {"(T, 3, H, W)": 1, "(T, H, W, 3)": 3}
+
+
+def _plain(source: np.ndarray) -> np.ndarray:
+    """An array that torch can take over: numbers, without negative strides."""
+    if source.dtype.kind not in "buif":
+        raise UserError(f"a clip must be an array of uint8, not of {source.dtype}")
+    return np.ascontiguousarray(source)
+
+
+def _content(source: bytes | BinaryIO) -> bytes:
+    """The bytes of a video."""
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return bytes(source)
+    read = getattr(source, "read", None)
+    content = read() if callable(read) else None
+    if not isinstance(content, bytes):
+        kind = "a file opened as text" if isinstance(content, str) else type(source).__name__
+        raise UserError(
+            "a video must be a path, bytes, a file opened in binary mode, a PyAV container, or "
+            f"uint8 frames as a tensor or array, not {kind}"
+        )
+    return content
+
+
+def _decoded(container: InputContainer, convert: Converter) -> tuple[np.ndarray, Tensor]:
+    """Times (N,) in seconds and frames ``(N, 3, H, W)`` of all that a container still holds.
+
+    Of more than :data:`_MOST_FRAMES` every second one is kept, again and again, so that a long
+    recording takes no more memory than a short one.
+    """
+    if not container.streams.video:
+        raise VideoError(_NO_NAME, "no video stream in the container")
+    times: list[float] = []
+    frames: list[np.ndarray] = []
+    step = 1
+    try:
+        for number, frame in enumerate(container.decode(video=0)):
+            if number % step == 0:
+                times.append(float(number) if frame.time is None else frame.time)
+                frames.append(np.ascontiguousarray(convert(frame)))
+            if len(frames) > _MOST_FRAMES:
+                del times[1::2], frames[1::2]
+                step *= 2
+    except READ_ERRORS as error:
+        if not frames and not isinstance(error, av.error.EOFError):
+            raise VideoError(_NO_NAME, f"cannot be decoded: {error}") from error
+    if not frames:
+        raise VideoError(_NO_NAME, "no frames are left in the container")
+    order = np.argsort(times, kind="stable")
+    stacked = torch.from_numpy(np.stack([frames[i] for i in order]))
+    return np.array(times)[order], stacked.permute(0, 3, 1, 2)
