@@ -5,28 +5,11 @@ from __future__ import annotations
 import contextlib
 from typing import BinaryIO
 
-import av
 import av.error
 from av.stream import Disposition
 
-# The first bytes of what ends up in folders of videos under the name of one.
-_BEGINNINGS = (
-    (b"\xff\xd8\xff", "a JPEG picture"),
-    (b"\x89PNG", "a PNG picture"),
-    (b"RIFF????WEBP", "a WebP picture"),
-    (b"BM", "a BMP picture"),
-    (b"%PDF", "a PDF document"),
-    (b"PK\x03\x04", "a ZIP archive"),
-    (b"\x1f\x8b", "a gzip archive"),
-    (b"7z\xbc\xaf", "a 7-Zip archive"),
-    (b"Rar!", "a RAR archive"),
-    (b"\x93NUMPY", "a NumPy array"),
-    (b"\x89HDF", "an HDF5 file"),
-    (b"SQLite", "a database"),
-    (b"\x7fELF", "a program"),
-)
-_HEAD_BYTES = 4096
-_TEXT = frozenset(b"\t\n\r\x1b") | frozenset(range(32, 127)) | frozenset(range(128, 256))
+from ..video.first_bytes import HEAD_BYTES, other_thing
+from ..video.media import open_container
 
 
 def not_a_video(open_file: BinaryIO, reason: str) -> tuple[str, str]:
@@ -40,8 +23,8 @@ def not_a_video(open_file: BinaryIO, reason: str) -> tuple[str, str]:
         A kind of fault and one phrase: ``"no video stream"``, ``"not a video"``, ``"truncated"``
         or, where nothing better is known, ``"unreadable"``.
     """
-    head = open_file.read(_HEAD_BYTES)
-    other = _other_thing(head)
+    head = open_file.read(HEAD_BYTES)
+    other = other_thing(head)
     if other is not None:
         return "not a video", f"not a video but {other}"
     if not head.strip(b"\0"):
@@ -61,13 +44,13 @@ def is_video(open_file: BinaryIO) -> bool:
     Args:
         open_file: Its bytes, at the begin.
     """
-    head = open_file.read(_HEAD_BYTES)
-    if not head or _other_thing(head) is not None:
+    head = open_file.read(HEAD_BYTES)
+    if not head or other_thing(head) is not None:
         return False
     open_file.seek(0)
     try:
-        with av.open(open_file, container_options={"protocol_whitelist": ""}) as container:
-            if container.format.name.endswith("_pipe") or container.format.name == "tty":
+        with open_container(open_file) as container:
+            if container.format.name.endswith("_pipe"):
                 return False
             still = Disposition.attached_pic | Disposition.timed_thumbnails
             moving = [s for s in container.streams.video if not s.disposition & still]
@@ -76,25 +59,12 @@ def is_video(open_file: BinaryIO) -> bool:
         return False
 
 
-def _other_thing(head: bytes) -> str | None:
-    for begin, what in _BEGINNINGS:
-        if len(head) >= len(begin) and all(
-            wanted in (ord("?"), found) for wanted, found in zip(begin, head, strict=False)
-        ):
-            return what
-    if head and all(byte in _TEXT for byte in head):
-        lowered = head.lstrip().lower()
-        page = lowered.startswith((b"<!doctype html", b"<html"))
-        return "a web page" if page else "text"
-    return None
-
-
 def _has_no_pictures(open_file: BinaryIO) -> bool:
     with (
         contextlib.suppress(av.error.FFmpegError, IndexError, UnicodeDecodeError),
-        av.open(open_file, container_options={"protocol_whitelist": ""}) as container,
+        open_container(open_file) as container,
     ):
-        return bool(container.streams) and container.format.name != "tty"
+        return bool(container.streams)
     return False
 
 
@@ -106,7 +76,7 @@ def missing_bytes(open_file: BinaryIO) -> int:
     Args:
         open_file: Its bytes, at the begin.
     """
-    head = open_file.read(_HEAD_BYTES)
+    head = open_file.read(HEAD_BYTES)
     if not head.startswith(b"\x1aE\xdf\xa3"):
         return 0
     start, length = _length(head, 4)

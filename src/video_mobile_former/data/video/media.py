@@ -7,8 +7,7 @@ import os
 import stat
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 import av.error
@@ -18,6 +17,7 @@ from av.video.stream import VideoStream
 
 from ...errors import VideoError
 from ..byte_ranges import is_url, read_bytes
+from .first_bytes import DEMUXERS, HEAD_BYTES, other_thing
 
 # Titles and the like in another encoding than UTF-8 must not make a file unreadable; from version
 # 19 on PyAV sees to that itself and no longer knows the option.
@@ -56,6 +56,88 @@ def read_media(path: str, offset: int | None = None, size: int | None = None) ->
     return Media(f"{path} (bytes from {offset or 0})", content)
 
 
+class LocalFile:
+    """An open file as FFmpeg reads it: bytes and places, no name that it could derive others from.
+
+    Closed when nothing refers to it any more, which ``container.close()`` sees to.
+
+    Args:
+        path: A regular file; anything else is refused without waiting for it.
+
+    Raises:
+        VideoError: If it is missing, empty, no regular file or cannot be read.
+    """
+
+    def __init__(self, path: str):
+        self.name = path
+        self._descriptor = -1
+        # A pipe of that name would be waited for.
+        flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
+        try:
+            self._descriptor = os.open(path, flags)
+            status = os.fstat(self._descriptor)
+        except FileNotFoundError as error:
+            raise VideoError(path, "no such file") from error
+        except PermissionError as error:
+            raise VideoError(path, "no permission to read it") from error
+        except (OSError, ValueError) as error:  # ValueError: a null character in the name
+            reason = getattr(error, "strerror", None) or str(error)
+            raise VideoError(path, f"cannot be read: {reason}") from error
+        if not stat.S_ISREG(status.st_mode):
+            raise VideoError(path, "is not a file")
+        if status.st_size == 0:
+            raise VideoError(path, "the file is empty")
+
+    def __del__(self) -> None:
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+
+    def read(self, size: int) -> bytes:
+        """Up to ``size`` bytes; none at the end."""
+        return os.read(self._descriptor, size)
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Move to a byte; see :meth:`io.IOBase.seek`."""
+        return os.lseek(self._descriptor, offset, whence)
+
+    def tell(self) -> int:
+        """The byte that is read next."""
+        return os.lseek(self._descriptor, 0, os.SEEK_CUR)
+
+
+def open_bytes(media: Media) -> LocalFile | io.BytesIO:
+    """Open what a video is read from, at its begin.
+
+    Raises:
+        VideoError: If it is missing, empty, no regular file or cannot be read.
+    """
+    if media.content is None:
+        return LocalFile(media.path)
+    if not media.content:
+        raise VideoError(media.path, "the file is empty")
+    return io.BytesIO(media.content)
+
+
+def open_container(file: LocalFile | BinaryIO) -> InputContainer:
+    """Open a file with FFmpeg, which can open no other file and no address meanwhile.
+
+    It is given the bytes, not the name; every protocol is refused, and so is every demuxer that
+    does not stand in :data:`~.first_bytes.DEMUXERS`.
+
+    Args:
+        file: At its begin.
+
+    Raises:
+        av.error.FFmpegError: If it is no such file.
+    """
+    # Not as `options`: PyAV before 17 crashes on those with files whose streams show up late.
+    return av.open(
+        file,
+        container_options={"protocol_whitelist": "", "format_whitelist": DEMUXERS},
+        **_OPEN_OPTIONS,
+    )
+
+
 def open_video(media: Media) -> tuple[InputContainer, VideoStream]:
     """Open a video and choose its pictures.
 
@@ -66,28 +148,14 @@ def open_video(media: Media) -> tuple[InputContainer, VideoStream]:
     Raises:
         VideoError: If it is missing, is no video, has no video stream or an unknown codec.
     """
-    path = media.path
-    if media.content is None:
-        _check_file(path)
-        # An absolute path is never taken for the name of a protocol.
-        file = os.path.abspath(path)  # noqa: PTH100 (Path.resolve would follow links)
-        protocols = "file"
-    elif media.content:
-        file, protocols = io.BytesIO(media.content), ""
-    else:
-        raise VideoError(path, "the file is empty")
+    path, file = media.path, open_bytes(media)
     try:
-        # Playlists that pose as videos cannot reach for the network. (Not as `options`: PyAV before
-        # 17 crashes on those with files whose streams show up late.)
-        container = av.open(
-            file, container_options={"protocol_whitelist": protocols}, **_OPEN_OPTIONS
-        )
-    except av.error.PermissionError as error:
-        raise VideoError(path, "no permission to read it") from error
+        container = open_container(file)
     except av.error.FFmpegError as error:
-        raise VideoError(
-            path, "not a video file, or damaged or cut off at its begin or end"
-        ) from error
+        file.seek(0)
+        other = other_thing(file.read(HEAD_BYTES))
+        what = f" but {other}" if other else ", or damaged or cut off at its begin or end"
+        raise VideoError(path, f"not a video file{what}") from error
     try:
         return container, _choose_stream(path, container)
     except VideoError:
@@ -95,23 +163,7 @@ def open_video(media: Media) -> tuple[InputContainer, VideoStream]:
         raise
 
 
-def _check_file(path: str) -> None:
-    try:
-        status = Path(path).stat()
-    except FileNotFoundError as error:
-        raise VideoError(path, "no such file") from error
-    except (OSError, ValueError) as error:  # ValueError: a null character in the name
-        reason = getattr(error, "strerror", None) or str(error)
-        raise VideoError(path, f"cannot be read: {reason}") from error
-    if not stat.S_ISREG(status.st_mode):
-        raise VideoError(path, "is not a file")
-    if status.st_size == 0:
-        raise VideoError(path, "the file is empty")
-
-
 def _choose_stream(path: str, container: InputContainer) -> VideoStream:
-    if container.format.name == "tty":  # FFmpeg shows any text as a film of a terminal
-        raise VideoError(path, "not a video file but text")
     still = Disposition.attached_pic | Disposition.timed_thumbnails
     streams = [s for s in container.streams.video if not s.disposition & still]
     if not streams:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import warnings
 from types import ModuleType
 
@@ -21,7 +20,8 @@ from torch.nn import functional as F
 from ...errors import UserError
 from ...optional import require
 from .crops import CropConverter
-from .media import Media
+from .first_bytes import HEAD_BYTES
+from .media import LocalFile, Media, open_bytes
 from .packets import PacketTable
 from .picture import Converter
 from .pyav_backend import FrameExtractor
@@ -87,10 +87,12 @@ class TorchcodecFrames(FrameExtractor):
 
     def _decode(self, ranks: np.ndarray, table: PacketTable) -> Tensor | None:
         """Frames ``(N, 3, H, W)`` uint8, or None where they are not those of the table."""
-        media = self.media
+        source = self._source()
+        if source is None:
+            return None
         try:
             decoder = _decoders().VideoDecoder(
-                os.path.abspath(media.path) if media.content is None else media.content,  # noqa: PTH100
+                source,
                 stream_index=self.stream.index,
                 num_ffmpeg_threads=1,  # one worker process decodes on one core
                 device=self._device,
@@ -104,6 +106,18 @@ class TorchcodecFrames(FrameExtractor):
         if np.abs(batch.pts_seconds.cpu().numpy() - times).max() > tick / 2:
             return None
         return batch.data
+
+    def _source(self) -> LocalFile | bytes | None:
+        """The file or its bytes; None where another FFmpeg might take it for something else.
+
+        torchcodec brings the system's FFmpeg, and cannot be told which demuxers it may use. It gets
+        what cannot be a list of other files to any version: those are text, without zero bytes.
+        """
+        file = open_bytes(self.media)
+        if b"\0" not in file.read(HEAD_BYTES):
+            return None
+        file.seek(0)
+        return file if isinstance(file, LocalFile) else self.media.content
 
 
 def _mappings(table: PacketTable) -> str:
