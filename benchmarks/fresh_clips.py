@@ -1,4 +1,4 @@
-"""Networks that learned from drawn clips, none of them twice, on clips that none of them has seen.
+"""Networks that learned from procedural clips, none of them twice, on clips new to all of them.
 
     vmf train procedural_500m --out runs/vmf
     vmf train procedural_500m --model.name vmf_500m_cnn --out runs/cnn

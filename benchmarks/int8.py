@@ -4,8 +4,8 @@
     python benchmarks/int8.py --models --checkpoints runs/x/best=DATA.csv [CHECKPOINT=DATA …]
 
 Each network is exported to each target in fp32 and in int8. Speed: one clip at a time, one thread,
-all of them in turn in one run; fresh weights, calibrated on drawn clips, since neither changes the
-time. ``rest_ms`` is what OpenVINO takes for the fp32 artefact in bfloat16: an int8 artefact
+all of them in turn in one run; fresh weights, calibrated on procedural clips, since neither changes
+the time. ``rest_ms`` is what OpenVINO takes for the fp32 artefact in bfloat16: an int8 artefact
 does so with all that it does not do in whole numbers. Accuracy: checkpoints calibrated on the
 train split of their data and measured on its test split by ``evaluate``.
 """
@@ -32,10 +32,10 @@ from video_mobile_former.export.quantize import draw_calibration
 from video_mobile_former.export.request import ExportRequest
 from video_mobile_former.export.targets.table import get_target
 from video_mobile_former.models.video_model import VideoModel
-from video_mobile_former.procedural.eight_motions import write_dataset
+from video_mobile_former.procedural import ProceduralSpec, write_procedural
 
 TARGETS = ("openvino", "onnx", "executorch")
-DRAWN = {"train": 1}
+CLIPS_PER_CLASS = {"train": 1}
 """Clips a motion on which fresh networks are calibrated; the weights are random anyway."""
 
 
@@ -78,8 +78,8 @@ def speed(args: argparse.Namespace) -> list[dict[str, Any]]:
         model = create_model(name).eval()
         spec = dataclasses.replace(model.clip, num_frames=args.frames)
         size = spec.crop_size
-        drawn = args.work / f"drawn-{size}"
-        index = load_index(write_dataset(drawn, clips_per_class=DRAWN, size=size, seed=0))
+        made = ProceduralSpec(families=("motion",), num_frames=16, size=size)
+        index = load_index(write_procedural(args.work / f"motion-{size}", made, CLIPS_PER_CLASS))
         clip = torch.randn(1, 3, args.frames, size, size)
         for target in args.targets:
             for precision, found in both(

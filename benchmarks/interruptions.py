@@ -3,8 +3,8 @@ with a data worker killed, and what a loss that is not finite says.
 
     python benchmarks/interruptions.py
 
-Trains on 24 drawn clips for 12 steps and writes what was done, what was said and every loss into
-``benchmarks/results/interruptions-DATE.txt``. The same is held by tests (``tests/training``).
+Trains on 24 procedural clips for 12 steps and writes what was done, what was said and every loss
+into ``benchmarks/results/interruptions-DATE.txt``. The same is held by tests (``tests/training``).
 """
 
 from __future__ import annotations
@@ -21,9 +21,19 @@ from pathlib import Path
 
 from timing import RESULTS, describe_run
 
-from video_mobile_former.procedural.eight_motions import write_dataset
+from video_mobile_former.procedural import ProceduralSpec, write_procedural
 
-SCRIPT = Path(__file__).parents[1] / "tests" / "training" / "fit_once.py"
+SCRIPT = Path(__file__).parents[1] / "tests" / "helpers" / "fit_once.py"
+CLASSES = (
+    "move_left",
+    "move_right",
+    "move_up",
+    "move_down",
+    "speed_up",
+    "slow_down",
+    "grow",
+    "shrink",
+)
 RECIPE = """\
 clip: {num_frames: 4, crop_size: 32}
 augment: {horizontal_flip: false, mixup_alpha: 0.8}
@@ -119,7 +129,8 @@ def main() -> None:
         folder = Path(name)
         log = Log(folder)
         counts = {"train": 3, "val": 1}
-        write_dataset(folder / "clips", clips_per_class=counts, size=40, num_frames=6)
+        spec = ProceduralSpec(families=("motion",), classes=CLASSES, num_frames=6, size=40)
+        write_procedural(folder / "clips", spec, counts)
         (folder / "recipe.yaml").write_text(RECIPE)
         eight, four = ("--train.batch_size", "8"), ("--train.batch_size", "4")
 

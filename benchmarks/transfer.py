@@ -1,4 +1,4 @@
-"""What weights learned from drawn clips are worth on small real sets.
+"""What weights learned from procedural clips are worth on small real sets.
 
     python benchmarks/transfer.py DATA.csv [DATA.csv …] --start RUN/best --work runs/transfer
 

@@ -1,12 +1,13 @@
-"""Which pre-training on drawn clips transfers: short runs that differ in one thing.
+"""Which pre-training on procedural clips transfers: short runs that differ in one thing.
 
     python benchmarks/variations.py SURV.csv TENNIS.csv --work runs/variations --epochs 8
 
 Every row is a run of a recipe with some of its fields changed. What it is worth is told by frozen
 features alone, on validation and training clips of the real sets (``--split halves`` of
 ``transfer.py``): the test split has no part in it. Runs that are there go on, finished rows are
-kept. The validation accuracy on drawn clips is of each row's own classes and drawing, and compares
-with nothing else. Beside the runs stand random weights, of five seeds, and those of the package.
+kept. The validation accuracy on procedural clips is of each row's own classes and settings, and
+compares with nothing else. Beside the runs stand random weights, of five seeds, and those of the
+package.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ def main() -> None:
         last = run_of(name, args)
         info = load_checkpoint(last).info
         more = {
-            "drawn_top1": info.get("measured", {}).get("validation", {}).get("top1"),
+            "procedural_top1": info.get("measured", {}).get("validation", {}).get("top1"),
             "training_minutes": round(info["training"]["seconds"] / 60, 1),
         }
         rows += [{**row, **more} for row in rows_of(name, str(last), args)]

@@ -79,7 +79,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--train_clips", type=int, default=2048, help="procedural ones")
     parser.add_argument("--test_clips", type=int, default=768, help="procedural ones")
     parser.add_argument("--lr", type=float, help="in place of the rates of schedule_of, for all")
-    parser.add_argument("--work", type=Path, default=Path("runs/accuracy"), help="drawn clips")
+    parser.add_argument(
+        "--work", type=Path, default=Path("runs/accuracy"), help="folder for procedural clips"
+    )
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--minutes", type=float, help="begin no run that would end later")
     parser.add_argument("--list", action="store_true", help="show what is left to run")

@@ -1,9 +1,8 @@
-"""The main road once from end to end, on clips that are drawn here: what ``vmf demo`` runs.
+"""The main road once from end to end, on procedural clips: what ``vmf demo`` runs.
 
-Draws clips whose class is only in the motion (``procedural/eight_motions.py``), trains the smallest
-model on them at a small size, evaluates it on scenes it never saw, evaluates it again with every
-clip frozen to one frame, and predicts one file: what ``vmf train``, ``evaluate`` and ``predict``
-do.
+Draws clips whose class is only in their motion (:mod:`.procedural`), trains the smallest model on
+them at a small size, evaluates it on scenes it never saw, evaluates it again with every clip frozen
+to one frame, and predicts one file: what ``vmf train``, ``evaluate`` and ``predict`` do.
 """
 
 from __future__ import annotations
@@ -23,35 +22,41 @@ from .evaluation import evaluate
 from .files import write_json
 from .inference import Predictor
 from .models.registry import load_checkpoint
-from .procedural.eight_motions import MOTIONS, write_dataset
+from .procedural import ProceduralSpec, write_procedural
 from .training.fit import FitResult, fit
-from .training.recipe.read import Recipe, recipe_from_dict
+from .training.recipe.read import Recipe, load_recipe
+from .training.recipe.shipped import shipped_path
 
 SCENES = {"train": 100, "val": 4, "test": 24}
-"""Scenes a split; each is drawn once in every motion."""
-SIZE, NUM_FRAMES = 64, 8
+"""Scenes a split; each is shown once in every class."""
 
-RECIPE: dict[str, Any] = {
-    "clip": {"num_frames": NUM_FRAMES, "crop_size": SIZE, "resize_size": SIZE},
-    # The class is in the motion alone: colours and crops teach nothing here, and a mirrored clip
-    # has another label.
-    "augment": {
-        "scale": [1.0, 1.0],
-        "ratio": [1.0, 1.0],
-        "horizontal_flip": False,
-        "color_jitter": 0.0,
-    },
-    "optim": {
-        "lr": 3e-3,
-        "betas": [0.9, 0.99],
-        "weight_decay": 0.01,
-        "label_smoothing": 0.0,
-        "warmup_epochs": 1.0,
-    },
-    "data": {"num_workers": 1},
-    "train": {"epochs": 8, "batch_size": 32},
-}
-"""What differs from the defaults; ``training/recipes/demo.yaml`` says the same."""
+CLIPS = ProceduralSpec(
+    families=("motion",),
+    # A frame of something that grows or shrinks shows its size; of these classes it shows nothing.
+    classes=(
+        "move_left",
+        "move_right",
+        "move_up",
+        "move_down",
+        "speed_up",
+        "slow_down",
+        "spin_clockwise",
+        "spin_anticlockwise",
+    ),
+    num_frames=16,
+    size=64,
+    # Easy to see, so that minutes of training will do.
+    motion_blur=0.0,
+    clutter=0.0,
+    occluders=0.0,
+    blips=0.0,
+    background_motion=0.2,
+    illumination=0.0,
+    contrast=1.0,
+    actor_size=2.0,
+    background_contrast=0.2,
+)
+"""The clips of the demo; the recipe is ``training/recipes/demo.yaml``."""
 
 
 @dataclass(frozen=True)
@@ -103,9 +108,17 @@ class DemoResult:
 
 
 def demo_recipe(data: Path, out: Path, seed: int) -> Recipe:
-    """The training recipe of the demo."""
-    values = {**RECIPE, "data": {**RECIPE["data"], "path": str(data)}}
-    return recipe_from_dict({**values, "out": str(out), "seed": seed}, "demo")
+    """The shipped recipe ``demo`` for this data, folder and seed.
+
+    Raises:
+        RecipeError: If the seed is out of range.
+    """
+    recipe = load_recipe(shipped_path("demo"))
+    data_recipe = dataclasses.replace(recipe.data, path=str(data))
+    try:
+        return dataclasses.replace(recipe, data=data_recipe, out=str(out), seed=seed)
+    except RecipeError as error:
+        raise RecipeError(f"demo: {error}") from error
 
 
 def run_demo(
@@ -135,8 +148,8 @@ def run_demo(
     seconds: dict[str, float] = {}
     with _timed(seconds, "total"):
         with _timed(seconds, "drawing"):
-            say(f"drawing {len(MOTIONS)} motions into {clips.parent}")
-            write_dataset(clips.parent, clips_per_class=scenes or SCENES, size=SIZE, seed=seed)
+            say(f"drawing {len(CLIPS.classes)} motions into {clips.parent}")
+            write_procedural(clips.parent, CLIPS, scenes or SCENES, seed)
         if epochs is not None:
             recipe = dataclasses.replace(
                 recipe, train=dataclasses.replace(recipe.train, epochs=epochs)
@@ -154,7 +167,7 @@ def run_demo(
                 index,
                 split="test",
                 num_workers=0,
-                freeze_frames=NUM_FRAMES // 2,
+                freeze_frames=model.clip.num_frames // 2,
                 model_name="demo, frozen frames",
             )
             report = result.write(out / "report")
@@ -164,7 +177,7 @@ def run_demo(
     found = DemoResult(
         top1=result.metrics.top1,
         frozen_top1=frozen.metrics.top1,
-        chance=1 / len(MOTIONS),
+        chance=1 / len(CLIPS.classes),
         num_clips=result.metrics.num_clips,
         macs_per_view=result.cost.macs_per_view,
         report=str(report),

@@ -1,4 +1,4 @@
-"""The comparison of networks on drawn clips that none of them has seen."""
+"""The comparison of networks on procedural clips that none of them has seen."""
 
 from __future__ import annotations
 

@@ -3,20 +3,20 @@
 import json
 
 import pytest
-import torch
 from torch import nn
 
 from video_mobile_former.cli.main import main
 from video_mobile_former.export import exporting
-from video_mobile_former.procedural.eight_motions import render_clip, write_video
+from video_mobile_former.procedural import ProceduralSpec, ProceduralVideo
+from video_mobile_former.procedural.write import write_video
 
 
 @pytest.fixture
 def clips(tmp_path):
     """Two clips in class folders of the model's names."""
-    for number, name in enumerate(("push", "pull")):
-        generator = torch.Generator().manual_seed(number)
-        clip = render_clip("move_right", num_frames=8, size=64, generator=generator)
+    spec = ProceduralSpec(families=("motion",), num_frames=8, size=64)
+    drawn = ProceduralVideo(spec).batch(0, 2).clips.transpose(1, 2)
+    for clip, name in zip(drawn, ("push", "pull"), strict=True):
         path = tmp_path / "clips" / name / "a.mp4"
         path.parent.mkdir(parents=True)
         write_video(path, clip, fps=8)

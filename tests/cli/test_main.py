@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
+from procedural_files import write_clips
 from video_mobile_former.cli.main import main
 from video_mobile_former.models import checkpoint, create_model
-from video_mobile_former.procedural.eight_motions import write_dataset
 
 TRAIN = [
     "--clip.num_frames=4",
@@ -35,9 +35,7 @@ TRAIN = [
 def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CSV of 16 training, 8 validation and 8 test clips."""
     folder = tmp_path_factory.mktemp("cli") / "clips"
-    return write_dataset(
-        folder, clips_per_class={"train": 2, "val": 1, "test": 1}, size=40, num_frames=6
-    )
+    return write_clips(folder, {"train": 2, "val": 1, "test": 1})
 
 
 @pytest.fixture(scope="session")
@@ -82,7 +80,7 @@ def test_evaluate_then_predict(
     assert main([*argv, "--split", "val", "--freeze_frame", "0"]) == 0
     assert "MACs per video" in capsys.readouterr().out
 
-    good, bad = clips.parent / "test" / "zoom_in" / "0000.mp4", tmp_path / "bad.mp4"
+    good, bad = clips.parent / "test" / "grow" / "0000.mp4", tmp_path / "bad.mp4"
     bad.write_text("no video")
     table = tmp_path / "out.csv"
     argv = ["predict", "--top_k", "3", "--num_workers", "0", best]
@@ -93,7 +91,7 @@ def test_evaluate_then_predict(
     assert "not a video" in found["results"][1]["error"]
     rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
     assert [row["rank"] for row in rows] == ["1", "2", "3", ""]
-    assert main([*argv, str(clips.parent / "test" / "zoom_out")]) == 0
+    assert main([*argv, str(clips.parent / "test" / "shrink")]) == 0
     out = capsys.readouterr().out
     assert max(map(len, out.splitlines())) <= 80
 
@@ -157,7 +155,7 @@ def test_fine_tuning_replaces_the_head_and_says_so(
     assert main([*argv, "--train.batch_size=4"]) == 0
     assert "head" in capsys.readouterr().err
     config = json.loads((tmp_path / "run" / "best" / "config.json").read_text())
-    assert config["class_names"] == ["zoom_in", "zoom_out"]
+    assert config["class_names"] == ["grow", "shrink"]
 
 
 @pytest.fixture(scope="session")
@@ -251,7 +249,7 @@ def test_data_that_is_wrong(
         return one_error(capsys, ["train", "--data", str(data), "--out", out, *TRAIN, *more])
 
     assert "no such" in train(tmp_path / "absent")
-    source = clips.parent / "train" / "zoom_in" / "0000.mp4"
+    source = clips.parent / "train" / "grow" / "0000.mp4"
     folder = tmp_path / "folder"
     for name in ("a", "b"):
         (folder / name).mkdir(parents=True)
@@ -291,7 +289,7 @@ def test_files_that_are_no_video(
     assert "2 of 2 files could not be read" in captured.err
     assert "no video stream" in captured.err
     table = tmp_path / "clips.csv"
-    table.write_text("path,label\ntext.mp4,zoom_in\n")
+    table.write_text("path,label\ntext.mp4,grow\n")
     argv = ["evaluate", best, "--data", str(table), "--num_workers", "0"]
     assert "text.mp4: not a video" in one_error(capsys, argv)
     assert "absent.mp4" in one_error(capsys, ["predict", best, str(tmp_path / "absent.mp4")])
@@ -300,7 +298,7 @@ def test_files_that_are_no_video(
 def test_checkpoints_that_are_wrong(
     trained: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    clip = str(clips.parent / "test" / "zoom_in" / "0000.mp4")
+    clip = str(clips.parent / "test" / "grow" / "0000.mp4")
     assert "no config.json" in one_error(capsys, ["predict", str(tmp_path), clip])
     broken = tmp_path / "broken"
     shutil.copytree(trained / "best", broken)

@@ -116,7 +116,7 @@ def test_other_frames_and_sizes_change_the_clip_and_the_cost(model):
 def test_clips_to_compare_on_are_the_same_every_time(model):
     first, data = parity.parity_clips(model.clip)
     second, _ = parity.parity_clips(model.clip)
-    assert data == "drawn clips"
+    assert data == "procedural clips"
     assert [name for name, _ in first] == [name for name, _ in second]
     assert all(torch.equal(a, b) for (_, a), (_, b) in zip(first, second, strict=True))
     assert len({clip.float().std().item() for _, clip in first}) == 12

@@ -1,4 +1,4 @@
-"""What classes promise, told from poses and from pixels."""
+"""What classes promise, measured on poses and pixels."""
 
 import dataclasses
 
@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from video_mobile_former.procedural import ProceduralSpec, ProceduralVideo
-from video_mobile_former.procedural.cast import SUBSTEPS, Cast, draw_cast
-from video_mobile_former.procedural.draws import Draws
+from video_mobile_former.procedural.cast import SUBSTEPS, Cast, sample_cast
 from video_mobile_former.procedural.families import EVENTS, TABLE
+from video_mobile_former.procedural.keyed_random import KeyedRandom
 from video_mobile_former.procedural.spec import FRAMES_OF_EVENTS
 from video_mobile_former.procedural.targets import measure
 
@@ -19,9 +19,9 @@ PLAIN = ProceduralSpec(
 
 
 def play(family: str, name: str, clips: int = 60) -> Cast:
-    draws = Draws.of(0, 0, torch.arange(clips))
-    cast = draw_cast(draws.fork("cast"), 8, 1.0)
-    TABLE[family][name](cast, draws.fork(family))
+    random = KeyedRandom.of(0, 0, torch.arange(clips))
+    cast = sample_cast(random.fork("cast"), ProceduralSpec())
+    TABLE[family][name](cast, random.fork(family))
     return cast
 
 
@@ -61,7 +61,7 @@ def test_changes_have_their_sign():
 
 def test_arrow_tells_swings_that_fade_from_those_that_build_up():
     cast = play("periodic", "swing_horizontal", 200)
-    arrow = cast.told["arrow"]
+    arrow = cast.family_targets["arrow"]
     spread = [half.std(1) for half in cast.xy[:, 0, :, 0].chunk(2, dim=1)]
     fades = spread[1] < spread[0]
     assert 0.3 < arrow.float().mean() < 0.7
@@ -133,8 +133,8 @@ def test_after_the_first_quarter_all_long_range_classes_are_alike(group: tuple[s
 
 def test_the_relation_is_not_in_either_dart():
     for name, turn in (("turn_clockwise", 1), ("turn_anticlockwise", -1)):
-        told = play("long_range", name, 400).told
-        first, last = told["first_event"], told["last_event"]
+        known = play("long_range", name, 400).family_targets
+        first, last = known["first_event"], known["last_event"]
         for events in (first, last):
             assert torch.bincount(events, minlength=4).min() > 60
         x, y = (torch.tensor([[-1, 0], [1, 0], [0, -1], [0, 1]])[e] for e in (first, last))
@@ -220,10 +220,12 @@ def test_events_fall_between_frames_where_these_are_few() -> None:
 
 @pytest.mark.parametrize("name", ["walk", "jump", "bow", "wriggle"])
 def test_bodies_may_be_smaller_and_else_do_the_same(name: str):
-    draws = Draws.of(0, 0, torch.arange(200))
-    full, small = (draw_cast(draws.fork("cast"), 8, 1.0, size) for size in (1.0, 0.25))
+    random = KeyedRandom.of(0, 0, torch.arange(200))
+    full, small = (
+        sample_cast(random.fork("cast"), ProceduralSpec(body_size=size)) for size in (1.0, 0.25)
+    )
     for cast in (full, small):
-        TABLE["limbs"][name](cast, draws.fork("limbs"))
+        TABLE["limbs"][name](cast, random.fork("limbs"))
     assert full.bodies is not None
     assert small.bodies is not None
     middle = [body[..., :2].mean((1, 2)) for body in (full.bodies, small.bodies)]

@@ -8,8 +8,8 @@ import torch
 
 from video_mobile_former.errors import UserError
 from video_mobile_former.procedural import FAMILIES, ProceduralSpec, ProceduralVideo
-from video_mobile_former.procedural.cast import SUBSTEPS, draw_cast
-from video_mobile_former.procedural.draws import Draws
+from video_mobile_former.procedural.cast import SUBSTEPS, sample_cast
+from video_mobile_former.procedural.keyed_random import KeyedRandom
 
 SMALL = ProceduralSpec(size=32, motion_blur=0.0)
 ALIKE = ("motion", "periodic", "order", "long_range")
@@ -111,17 +111,17 @@ def test_the_first_frame_is_the_same_in_all_classes(family: str):
 
 
 def test_places_are_spread_alike_in_every_frame_and_class():
-    """On a torus a uniform place stays uniform; told by a chi-squared test of a 3 × 3 grid."""
+    """On a torus a uniform place stays uniform; shown by a chi-squared test of a 3 × 3 grid."""
     video = ProceduralVideo(dataclasses.replace(SMALL, families=ALIKE), seed=0)
     places = torch.arange(400)
-    draws = Draws.of(0, 0, places)
+    random = KeyedRandom.of(0, 0, places)
     for label in range(len(video.class_names)):
-        cast = video._cast(label, draw_cast(draws.fork("cast"), 8, 1.0), draws)
+        cast = video._cast(label, sample_cast(random.fork("cast"), ProceduralSpec()), random)
         for moment in (0, 3 * SUBSTEPS, 7 * SUBSTEPS):
             spot = ((cast.xy[:, 0, moment] + 0.5) % 1.0 * 3).long().clamp(0, 2)
             cells = torch.bincount(spot[:, 0] * 3 + spot[:, 1], minlength=9).float()
             expected = len(places) / 9
-            # 8 degrees of freedom: above 35 in one of 40,000 draws.
+            # 8 degrees of freedom: above 35 in one of 40,000 random.
             assert ((cells - expected) ** 2 / expected).sum() < 35, video.class_names[label]
 
 

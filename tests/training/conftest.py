@@ -1,4 +1,4 @@
-"""A small data set of drawn clips, and training runs that take seconds."""
+"""A small data set of procedural clips, and training runs that take seconds."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from video_mobile_former.procedural.eight_motions import write_dataset
+from procedural_files import write_clips
 from video_mobile_former.training.recipe.read import Recipe, recipe_from_dict
 
 Make = Callable[..., Recipe]
@@ -33,19 +33,19 @@ _LABELS = {
     "move_left": "move|horizontal",
     "move_right": "horizontal | move",
     "move_up": "move|vertical",
-    "swing_horizontal": "swing|horizontal",
-    "swing_vertical": "swing|vertical",
-    "zoom_in": "zoom",
-    "zoom_out": "",
+    "slow_down": "speed|horizontal",
+    "speed_up": "speed|vertical",
+    "grow": "zoom",
+    "shrink": "",
 }
-"""What the motions of the drawn clips have in common."""
+"""What the motions of the clips have in common."""
 
 
 @pytest.fixture(scope="session")
 def clips_csv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The list of 24 training and 8 validation clips of eight motions, 40×40, 6 frames."""
     folder = tmp_path_factory.mktemp("clips")
-    return write_dataset(folder, clips_per_class={"train": 3, "val": 1}, size=40, num_frames=6)
+    return write_clips(folder, {"train": 3, "val": 1})
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +83,7 @@ def read_metrics() -> Callable[[Any], list[dict[str, str]]]:
 
 @pytest.fixture(scope="session")
 def several_csv(clips_csv: Path) -> Path:
-    """The drawn clips, with the classes above."""
+    """The same clips, with the classes above."""
     rows = list(csv.DictReader(clips_csv.read_text(encoding="utf-8").splitlines()))
     table = clips_csv.with_name("several.csv")
     with table.open("w", encoding="utf-8", newline="") as file:

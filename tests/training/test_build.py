@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from procedural_files import CLASSES
 from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data.index.held_out import fingerprint
 from video_mobile_former.data.index.quarantine import (
@@ -17,7 +18,6 @@ from video_mobile_former.data.index.quarantine import (
 from video_mobile_former.errors import CheckpointError, DataError, RecipeError, UserError
 from video_mobile_former.models import VideoMobileFormer
 from video_mobile_former.models.registry import create_model, load_checkpoint
-from video_mobile_former.procedural.eight_motions import MOTIONS
 from video_mobile_former.training.build import adapt_clip, build_indexes, build_model
 from video_mobile_former.training.recipe.read import ClipRecipe, Recipe
 
@@ -44,7 +44,7 @@ def test_the_data_s_own_splits(small_recipe: Make) -> None:
     assert len(train) == 24
     assert val is not None
     assert len(val) == 8
-    assert train.class_names == val.class_names == MOTIONS
+    assert train.class_names == val.class_names == CLASSES
 
 
 def test_without_a_val_split_a_share_is_held_out_by_groups(
@@ -123,11 +123,11 @@ def test_model_with_overrides_and_clip(small_recipe: Make) -> None:
 
 def test_the_seed_alone_decides_fresh_weights(small_recipe: Make) -> None:
     torch.manual_seed(1)
-    one = build_model(small_recipe(), MOTIONS)
+    one = build_model(small_recipe(), CLASSES)
     after = torch.rand(1)
     torch.manual_seed(2)
-    two = build_model(small_recipe(), MOTIONS)
-    other = build_model(small_recipe(seed=5), MOTIONS)
+    two = build_model(small_recipe(), CLASSES)
+    other = build_model(small_recipe(seed=5), CLASSES)
     assert torch.equal(one.classifier.weight, two.classifier.weight)
     assert not torch.equal(one.classifier.weight, other.classifier.weight)
     torch.manual_seed(1)
@@ -229,10 +229,10 @@ def test_a_checkpoint_s_class_order_is_kept(
     small_recipe: Make, clips_csv: Path, tmp_path: Path
 ) -> None:
     model = create_model("vmf_500m", 8)
-    model.class_names = tuple(reversed(MOTIONS))
+    model.class_names = tuple(reversed(CLASSES))
     model.save_pretrained(tmp_path / "start")
     train, _ = build_indexes(small_recipe(model__name=str(tmp_path / "start")))
-    assert train.class_names == tuple(reversed(MOTIONS))
+    assert train.class_names == tuple(reversed(CLASSES))
 
 
 def test_what_a_checkpoint_cannot_be(small_recipe: Make, checkpoint: Path) -> None:

@@ -49,7 +49,7 @@ def test_train_evaluate_predict(
 
     model = load_checkpoint(result.best)
     assert model.multi_label
-    assert model.class_names == ("horizontal", "move", "swing", "vertical", "zoom")
+    assert model.class_names == ("horizontal", "move", "speed", "vertical", "zoom")
     assert model.class_names is not None
     _, val = build_indexes(recipe)
     assert val is not None
@@ -108,7 +108,7 @@ def test_weights_and_other_losses_change_the_curve_of_one_class_a_clip(
     small_recipe: Make, read_metrics: Read, tmp_path: Path
 ) -> None:
     weights = tmp_path / "weights.csv"
-    weights.write_text("class,weight\nzoom_in,5\n")
+    weights.write_text("class,weight\nzoom,5\n")
     losses = []
     for number, options in enumerate(
         ({}, {"optim__loss": "bce"}, {"optim__class_weights": str(weights)})

@@ -95,7 +95,9 @@ def _parser() -> Parser:
     add_export(commands, add_source_options, source_of)
     add_benchmark(commands)
 
-    demo = _command(commands, "demo", _demo, "train on drawn clips and report, in three minutes")
+    demo = _command(
+        commands, "demo", _demo, "train on procedural clips and report, in three minutes"
+    )
     demo.add_argument("--out", default="demo", help="folder for clips, run and report")
     demo.add_argument("--seed", type=int, default=0, help="of clips and training (default: 0)")
     add_json(demo)

@@ -19,7 +19,7 @@ from ..data.loading.loader import make_loader
 from ..data.transforms import EvalTransform, normalize
 from ..data.video.backend import Reading
 from ..errors import DataError
-from ..procedural.eight_motions import MOTIONS, render_clip
+from ..procedural import ProceduralSpec, ProceduralVideo
 from .artefact import Precision
 from .runner import ExportedModel
 
@@ -195,8 +195,8 @@ def parity_clips(
 
     Args:
         spec: What the model eats.
-        index: Where real clips are taken from, spread evenly over it; None draws them, one for
-            each motion of :mod:`..procedural.eight_motions`.
+        index: Where real clips are taken from, spread evenly over it; None takes procedural
+            clips of the family ``motion``, each of another class.
         free: Free dimensions of the artefact: clips of other frames and sizes are then added.
         reading: How files are read.
 
@@ -221,22 +221,23 @@ def parity_clips(
         for i, shape in enumerate(shapes)
     ]
     if index is None:
-        return noise + _drawn(spec), "drawn clips"
+        return noise + _procedural(spec), "procedural clips"
     return noise + _read(spec, index, reading), index.source
 
 
-def _drawn(spec: ClipSpec) -> list[tuple[str, Tensor]]:
+def _procedural(spec: ClipSpec) -> list[tuple[str, Tensor]]:
     transform = EvalTransform(spec, 1)
-    found = []
-    for number, motion in enumerate(MOTIONS[:NUM_REAL]):
-        clip = render_clip(
-            motion,
-            num_frames=spec.num_frames,
-            size=128,
-            generator=torch.Generator().manual_seed(SEED + number),
+    # Four frames are the fewest that show a motion; a model may take less.
+    drawn = ProceduralSpec(families=("motion",), num_frames=max(4, spec.num_frames), size=128)
+    video = ProceduralVideo(drawn, seed=SEED)
+    batch = video.batch(0, NUM_REAL)
+    return [
+        (
+            f"procedural: {video.class_names[label]}",
+            transform(clip[:, : spec.num_frames].transpose(0, 1))[0].transpose(0, 1).contiguous(),
         )
-        found.append((f"drawn: {motion}", transform(clip)[0].transpose(0, 1).contiguous()))
-    return found
+        for clip, label in zip(batch.clips, batch.labels.tolist(), strict=True)
+    ]
 
 
 def _read(spec: ClipSpec, index: ClipIndex, reading: Reading | None) -> list[tuple[str, Tensor]]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from .draws import Draws
+from .keyed_random import KeyedRandom
 
 BONES = 10
 """Segments a body."""
@@ -71,24 +71,24 @@ def person(pose: Pose, scale: Tensor) -> Tensor:
     return body + shift.repeat(1, 1, 2)[:, :, None]
 
 
-def chain(phase: Tensor | None, draws: Draws, *, bend: Tensor | None = None) -> Tensor:
+def chain(phase: Tensor | None, random: KeyedRandom, *, bend: Tensor | None = None) -> Tensor:
     """Segments of a chain along which a wave runs, or that curls up.
 
     Args:
         phase: (n, F) of the wave in radians, or None.
-        draws: n rows.
+        random: n rows.
         bend: (n, F) radians from link to link, or None.
 
     Returns:
         (n, F, BONES, 4) as :func:`person`, around the centre of the chain.
     """
-    link = torch.arange(BONES, device=draws.uniform(1).device).float()
-    heading = draws.uniform(1, 1) * 2 * torch.pi
-    angle = heading + draws.uniform(1, 1, low=-0.08, high=0.08) * link
+    link = torch.arange(BONES, device=random.uniform(1).device).float()
+    heading = random.uniform(1, 1) * 2 * torch.pi
+    angle = heading + random.uniform(1, 1, low=-0.08, high=0.08) * link
     if bend is not None:
         angle = angle + bend[..., None] * link
     if phase is not None:
-        reach = draws.uniform(1, 1, low=0.7, high=1.0)
+        reach = random.uniform(1, 1, low=0.7, high=1.0)
         angle = angle + reach * (phase[..., None] - 0.75 * link).sin()
     steps = _LINK * torch.stack([angle.cos(), angle.sin()], -1)
     ends = steps.cumsum(2)
@@ -101,7 +101,7 @@ def _down(angle: Tensor) -> Tensor:
     return torch.stack([angle.sin(), angle.cos()], -1)
 
 
-def draw_body(bones: Tensor, pixels: Tensor, thickness: Tensor) -> tuple[Tensor, Tensor]:
+def body_depth(bones: Tensor, pixels: Tensor, thickness: Tensor) -> tuple[Tensor, Tensor]:
     """How far pixels lie inside a body, and to which bone they belong.
 
     Args:

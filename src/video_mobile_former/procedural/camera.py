@@ -5,40 +5,40 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .draws import Draws
+from .keyed_random import KeyedRandom
 from .trajectories import heading
 
 
-def wandering(draws: Draws, time: Tensor, strength: float) -> Tensor:
+def wandering(random: KeyedRandom, time: Tensor, strength: float) -> Tensor:
     """Gentle motion of the background that says nothing of the class.
 
     Args:
-        draws: n rows.
+        random: n rows.
         time: (F,) from 0 to 1.
         strength: 0 for none to 1.
 
     Returns:
         (n, F, 4): shift x, y in widths, log zoom, roll in radians; zero at the first moment.
     """
-    way = draws.uniform(1, low=0.0, high=0.3)
-    step = heading(draws.uniform() * 2 * torch.pi) * way
-    rest = draws.uniform(2, low=-1.0) * torch.tensor([0.12, 0.2], device=time.device)
+    way = random.uniform(1, low=0.0, high=0.3)
+    step = heading(random.uniform() * 2 * torch.pi) * way
+    rest = random.uniform(2, low=-1.0) * torch.tensor([0.12, 0.2], device=time.device)
     rate = torch.cat([step, rest], 1)[:, None]
     view = rate * time[None, :, None]
-    view += draws.chance(0.2).float()[:, None, None] * shaken(draws, time, 0.015)
-    still = draws.chance(0.25).float()[:, None, None]
+    view += random.chance(0.2).float()[:, None, None] * shaken(random, time, 0.015)
+    still = random.chance(0.25).float()[:, None, None]
     return view * (1 - still) * strength
 
 
-def shaken(draws: Draws, time: Tensor, reach: float) -> Tensor:
+def shaken(random: KeyedRandom, time: Tensor, reach: float) -> Tensor:
     """A shaking hand: three waves of unrelated frequencies in each direction.
 
     Returns:
         (n, F, 4) as :func:`wandering`; zero at the first moment.
     """
-    frequency = draws.uniform(3, 4, low=1.5, high=3.7)
-    phase = draws.uniform(3, 4)
-    weight = draws.uniform(3, 4, low=0.5) * torch.tensor([1.0, 1.0, 0.5, 1.0], device=time.device)
+    frequency = random.uniform(3, 4, low=1.5, high=3.7)
+    phase = random.uniform(3, 4)
+    weight = random.uniform(3, 4, low=0.5) * torch.tensor([1.0, 1.0, 0.5, 1.0], device=time.device)
     turns = frequency[:, None] * time[None, :, None, None] + phase[:, None]
     waves = (weight[:, None] * (2 * torch.pi * turns).sin()).sum(2)
     return reach * (waves - waves[:, :1])

@@ -1,4 +1,4 @@
-"""What moves in a group of clips, before any pixel: poses of actors, the view, what is told."""
+"""What moves in a group of clips, before any pixel: poses of actors, the view, targets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from .draws import Draws
+from .keyed_random import KeyedRandom
+from .spec import ProceduralSpec
 
 ACTORS = 4
 """Most actors a clip."""
@@ -46,7 +47,7 @@ class Cast:
     wraps: bool = True
     bodies: Tensor | None = None
     """(n, F, J, 2) joints of a stick body, or None."""
-    told: dict[str, Tensor] = field(default_factory=dict)
+    family_targets: dict[str, Tensor] = field(default_factory=dict)
     """Targets that only the family knows."""
 
     @property
@@ -58,21 +59,21 @@ class Cast:
         """The cast of some of the clips, before a family has moved it."""
         names = ("xy", "angle", "size", "opacity", "glow", "count", "view", "body_scale")
         return dataclasses.replace(
-            self, told={}, **{name: getattr(self, name)[chosen] for name in names}
+            self, family_targets={}, **{name: getattr(self, name)[chosen] for name in names}
         )
 
     def at_least(self, number: int) -> None:
-        """Let ``number`` actors be there, and a bystander more where more were drawn."""
+        """Let ``number`` actors be there, and a bystander more where there were more."""
         self.count = self.count.clamp(number, number + 1)
 
     def only(self, number: int) -> None:
         """Let ``number`` actors be there in every clip."""
         self.count = torch.full_like(self.count, number)
 
-    def tell(self, name: str, value: Tensor | float) -> None:
+    def set_target(self, name: str, value: Tensor | float) -> None:
         """Note the target ``name`` of all clips: a number, or one a clip."""
         value = torch.as_tensor(value, device=self.time.device)
-        self.told[name] = value.expand(self.clips) if value.dim() == 0 else value
+        self.family_targets[name] = value.expand(self.clips) if value.dim() == 0 else value
 
     def shift(self, way: Tensor, step: Tensor) -> None:
         """Move all actors alike.
@@ -84,17 +85,15 @@ class Cast:
         self.xy += (way[:, :, None] * step[:, None])[:, None]
 
 
-def draw_cast(draws: Draws, num_frames: int, speed: float, body_size: float = 1.0) -> Cast:
+def sample_cast(random: KeyedRandom, spec: ProceduralSpec) -> Cast:
     """Actors that stand still, before any class is known.
 
     Args:
-        draws: n rows.
-        num_frames: Frames T of a clip.
-        speed: Factor on how far things go.
-        body_size: Least size of a stick body, as part of the full one.
+        random: n rows.
+        spec: Frames of a clip, and how far and how large things are.
     """
-    n, moments = len(draws), num_frames * SUBSTEPS
-    places = draws.uniform(ACTORS, 2, low=-0.5, high=0.5)
+    n, moments = len(random), spec.num_frames * SUBSTEPS
+    places = random.uniform(ACTORS, 2, low=-0.5, high=0.5)
     time = torch.arange(moments, device=places.device) / moments
 
     def still(values: Tensor) -> Tensor:
@@ -103,13 +102,13 @@ def draw_cast(draws: Draws, num_frames: int, speed: float, body_size: float = 1.
     zeros = torch.zeros(n, ACTORS, device=places.device)
     return Cast(
         time=time,
-        speed=speed,
+        speed=spec.speed,
         xy=places[:, :, None].expand(-1, -1, moments, -1).clone(),
-        angle=still(draws.uniform(ACTORS) * 2 * torch.pi),
-        size=still(draws.uniform(ACTORS, low=0.10, high=0.16)),
+        angle=still(random.uniform(ACTORS) * 2 * torch.pi),
+        size=still(random.uniform(ACTORS, low=0.10, high=0.16) * spec.actor_size),
         opacity=still(zeros + 1),
         glow=still(zeros),
-        count=draws.whole(low=1, high=4),
+        count=random.whole(low=1, high=4),
         view=torch.zeros(n, moments, 4, device=places.device),
-        body_scale=draws.fork("bodies").uniform(low=body_size, high=1.0),
+        body_scale=random.fork("bodies").uniform(low=spec.body_size, high=1.0),
     )

@@ -1,4 +1,4 @@
-"""A folder of drawn clips: what it was drawn with, room for others, and its index."""
+"""A folder of procedural clips: what it was made with, room for others, and its index."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .bodies import draw_body
+from .bodies import body_depth
 from .camera import looked_up
 from .cast import SUBSTEPS
 
@@ -168,7 +168,7 @@ def _paint_bodies(canvas: Tensor, scene: Scene, rows: Tensor, when: Tensor) -> N
     places = (pixel + 0.5) / side - 0.5
     across = places[:, :, 0, None, :].expand(-1, -1, width, -1)
     down = places[:, :, 1, :, None].expand(-1, -1, -1, width)
-    depth, nearest = draw_body(
+    depth, nearest = body_depth(
         bones.flatten(0, 1),
         torch.stack([across, down], -1).flatten(0, 1),
         thickness.repeat_interleave(frames, 0),

@@ -25,7 +25,7 @@ def write_sheets(
 
     Args:
         folder: Where to write ``sheet-<family>.png``; created.
-        spec: What is drawn.
+        spec: What is shown.
         seed: As for :class:`ProceduralVideo`.
         clips: Clips side by side in a row, at least 1.
 

@@ -1,4 +1,4 @@
-"""What procedural video is drawn: plain data that goes into a recipe or a file as JSON."""
+"""What procedural video shows: plain data that goes into a recipe or a file as JSON."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ FRAMES_OF_EVENTS = {"order": 8, "long_range": 8}
 """Frames without which an event may fall between two of them; some classes are then alike to the
 pixel."""
 
+_LATER = ("classes", "actor_size", "background_contrast")
+"""Fields that came later: not written at their defaults, so that older folders and runs go on."""
 _SHARES = ("motion_blur", "clutter", "occluders", "blips", "background_motion", "illumination")
+_STRENGTHS = ("contrast", "background_contrast")
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Target:
 
 @dataclass(frozen=True)
 class ProceduralSpec:
-    """What is drawn and how hard it is.
+    """What is shown and how hard it is.
 
     Args:
         families: Names out of :data:`FAMILIES`; their classes are those of the clips.
@@ -60,6 +63,9 @@ class ProceduralSpec:
         speed: Factor on how far things go, 0.25 to 2; less is harder.
         body_size: Stick bodies are so large or larger, as part of their full size, 0.25 to 1.
         classes: Only these classes of the families; () for all.
+        actor_size: Factor on the size of what moves, 0.5 to 2.5; stick bodies have their own.
+        background_contrast: How strong the pattern of the background is, 0 for one dark colour to
+            1.
 
     Raises:
         UserError: If a value is out of its range.
@@ -78,6 +84,8 @@ class ProceduralSpec:
     speed: float = 1.0
     body_size: float = 1.0
     classes: tuple[str, ...] = ()
+    actor_size: float = 1.0
+    background_contrast: float = 1.0
 
     def __post_init__(self) -> None:
         names = tuple(self.families)
@@ -92,18 +100,18 @@ class ProceduralSpec:
             raise UserError(f"num_frames must be >= 4 for motion to be seen, not {self.num_frames}")
         if self.size < 32 or self.size % 2:
             raise UserError(f"size must be even and >= 32, not {self.size}")
-        for name in (*_SHARES, "contrast"):
+        for name in (*_SHARES, *_STRENGTHS):
             _check_range(name, getattr(self, name), 0.0, 1.0)
         _check_range("speed", self.speed, 0.25, 2.0)
         _check_range("body_size", self.body_size, 0.25, 1.0)
+        _check_range("actor_size", self.actor_size, 0.5, 2.5)
 
     def to_dict(self) -> dict[str, Any]:
-        """The values as JSON has them, without ``classes`` where all are drawn."""
+        """The values as JSON has them; of those that came later, only what is no default."""
         lists = {"families": list(self.families), "classes": list(self.classes)}
         values = {**dataclasses.asdict(self), **lists}
-        if not self.classes:
-            del values["classes"]
-        return values
+        later = {f.name: f.default for f in dataclasses.fields(self) if f.name in _LATER}
+        return {k: v for k, v in values.items() if k not in later or v not in (later[k], [])}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ProceduralSpec:

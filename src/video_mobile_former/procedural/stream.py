@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from ..errors import UserError, known_names
-from .cast import Cast, draw_cast
-from .draws import Draws
+from .cast import Cast, sample_cast
 from .families import TABLE
+from .keyed_random import KeyedRandom
 from .render import render
 from .scene import Bank, make_scene
 from .spec import FAMILIES, ProceduralSpec, Target
 from .targets import TARGETS, measure
 
-_BATCHES_A_BANK = 32
+BATCHES_A_BANK = 32
 """Batches that share patterns and outlines, so that drawing those costs next to nothing."""
 
 
@@ -35,17 +35,17 @@ class ProceduralBatch:
 
 
 class ProceduralVideo:
-    """An endless supply of drawn clips whose class is in their motion.
+    """An endless supply of clips whose class is in their motion.
 
     Args:
-        spec: What is drawn.
+        spec: What is shown.
         seed: Any whole number; other seeds give other clips.
         device: Where clips are drawn and come out.
 
     Raises:
         UserError: If the spec names a class that its families do not have, or a single one.
 
-    Source: clips of drawn scenes as a source for pre-training, arXiv 2411.17584.
+    Source: pre-training on procedural clips, arXiv 2411.17584.
     """
 
     def __init__(
@@ -93,44 +93,44 @@ class ProceduralVideo:
             labels: int64 (B,), the class of each.
             frozen: As in :meth:`batch`.
         """
-        draws = Draws.of(self.seed, index, places)
+        random = KeyedRandom.of(self.seed, index, places)
         spec = self.spec
-        still = draw_cast(draws.fork("cast"), spec.num_frames, spec.speed, spec.body_size)
+        still = sample_cast(random.fork("cast"), spec)
         casts = [
-            (rows, self._cast(label, still.rows(rows), draws.rows(rows)), self.class_family[label])
+            (rows, self._cast(label, still.rows(rows), random.rows(rows)), self.class_family[label])
             for label in labels.unique().tolist()
             for rows in [(labels == label).nonzero()[:, 0]]
         ]
         scene = make_scene(
             [(rows, cast) for rows, cast, _ in casts],
-            draws.fork("scene"),
-            self._bank_of(index // _BATCHES_A_BANK),
+            random.fork("scene"),
+            self._bank_of(index // BATCHES_A_BANK),
             self.spec,
         )
-        blurred = draws.fork("shutter").chance(self.spec.motion_blur)
+        blurred = random.fork("shutter").chance(self.spec.motion_blur)
         clips = render(scene, self.spec.size, blurred)
         if frozen:
-            shown = draws.fork("frozen").whole(high=self.spec.num_frames)
+            shown = random.fork("frozen").whole(high=self.spec.num_frames)
             picture = clips[torch.arange(len(labels), device=clips.device), :, shown]
             clips = picture[:, :, None].expand_as(clips).contiguous()
         targets, masks = measure(casts, scene.view)
         return ProceduralBatch(clips, labels, targets, masks)
 
-    def _cast(self, label: int, cast: Cast, draws: Draws) -> Cast:
+    def _cast(self, label: int, cast: Cast, random: KeyedRandom) -> Cast:
         family = self.class_family[label]
         # Classes of a family use the same numbers: what begins alike does so to the pixel.
-        TABLE[family][self.class_names[label]](cast, draws.fork(family))
+        TABLE[family][self.class_names[label]](cast, random.fork(family))
         return cast
 
     def _labels(self, index: int, places: Tensor) -> Tensor:
         count = len(self.class_names)
         turn = torch.div(places, count, rounding_mode="floor")
-        orders = Draws.of(self.seed, index, turn).fork("labels").order(count)
+        orders = KeyedRandom.of(self.seed, index, turn).fork("labels").order(count)
         return orders.gather(1, (places % count)[:, None])[:, 0]
 
     def _bank_of(self, number: int) -> Bank:
         if self._bank is None or self._bank[0] != number:
-            self._bank = (number, Bank.draw(self.seed, number, self.device))
+            self._bank = (number, Bank.sample(self.seed, number, self.device))
         return self._bank[1]
 
 

@@ -35,7 +35,7 @@ TARGETS: dict[str, Target] = {
 }
 """All targets; each is valid where its mask says so."""
 
-_TOLD = ("cycles", "arrow", "first_event", "last_event")
+_OF_FAMILIES = ("cycles", "arrow", "first_event", "last_event")
 _MOVING = ("motion", "periodic", "order", "interaction", "long_range")
 _ONE_WAY = ("motion", "order", "long_range")
 _LEAST_WAY = 0.1
@@ -76,9 +76,9 @@ def _of(cast: Cast, family: str) -> dict[str, tuple[Tensor, Tensor]]:
     n = cast.clips
     always = torch.ones(n, dtype=torch.bool, device=cast.time.device)
     out: dict[str, tuple[Tensor, Tensor]] = {}
-    for name in _TOLD:
-        if name in cast.told:
-            value = cast.told[name]
+    for name in _OF_FAMILIES:
+        if name in cast.family_targets:
+            value = cast.family_targets[name]
             out[name] = (value[:, None] if TARGETS[name].kind == "regression" else value, always)
     if family != "camera":  # whose actors may be out of sight
         out["count"] = (cast.count + (cast.bodies is not None), always)

@@ -18,46 +18,46 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .draws import Draws
+from .keyed_random import KeyedRandom
 
 SIDE = 128
 """Height and width of a pattern in texels."""
 
 
-def draw_bank(draws: Draws) -> Tensor:
-    """Draw one pattern a row.
+def sample_bank(random: KeyedRandom) -> Tensor:
+    """Sample one pattern a row.
 
     Args:
-        draws: K rows.
+        random: K rows.
 
     Returns:
         float32 (K, 2, SIDE, SIDE) in [0, 1]: two fields a pattern, to be given colours.
     """
     makers = list(PATTERNS.values())
-    count = len(draws)
-    bank = torch.empty(count, 2, SIDE, SIDE, device=draws.uniform(1).device)
+    count = len(random)
+    bank = torch.empty(count, 2, SIDE, SIDE, device=random.uniform(1).device)
     for number, make in enumerate(makers):
         chosen = torch.arange(number, count, len(makers), device=bank.device)
         if len(chosen):
-            fork = draws.rows(chosen).fork("pattern")
+            fork = random.rows(chosen).fork("pattern")
             bank[chosen] = torch.stack([_levelled(make(fork)) for _ in range(2)], 1)
     # The second field is mostly smooth: it gives a pattern broad changes of colour.
-    smooth = _levelled(_spectrum(draws.fork("smooth"), draws.uniform(1)[:, 0] * 0.8 + 1.6))
+    smooth = _levelled(_spectrum(random.fork("smooth"), random.uniform(1)[:, 0] * 0.8 + 1.6))
     bank[:, 1] = torch.lerp(bank[:, 1], smooth, 0.7)
     return bank
 
 
-def natural(draws: Draws) -> Tensor:
+def natural(random: KeyedRandom) -> Tensor:
     """Noise with the spectrum of natural pictures, (K, SIDE, SIDE)."""
-    return _spectrum(draws, draws.uniform(low=0.8, high=1.6))
+    return _spectrum(random, random.uniform(low=0.8, high=1.6))
 
 
-def octaves(draws: Draws) -> Tensor:
+def octaves(random: KeyedRandom) -> Tensor:
     """Ridges: octaves of noise of which the sign is dropped."""
     total = 0.0
     for octave in range(2, 6):
         cells = 2**octave
-        noise = draws.uniform(1, cells, cells, low=-1.0)
+        noise = random.uniform(1, cells, cells, low=-1.0)
         noise = F.pad(noise, (2, 2, 2, 2), mode="circular")
         scale = SIDE // cells
         fine = F.interpolate(noise, scale_factor=scale, mode="bicubic", align_corners=False)
@@ -66,24 +66,24 @@ def octaves(draws: Draws) -> Tensor:
     return torch.as_tensor(total)
 
 
-def gratings(draws: Draws) -> Tensor:
+def gratings(random: KeyedRandom) -> Tensor:
     """Stripes and plaids, some with sharp edges."""
-    down, across = _axes(draws)
-    waves = draws.whole(2, 2, low=-6, high=7).float()
+    down, across = _axes(random)
+    waves = random.whole(2, 2, low=-6, high=7).float()
     waves[:, 0, 0] += (waves[:, 0] == 0).all(1).float() * 3
-    phase = draws.uniform(2, 1, 1) * 2 * math.pi
+    phase = random.uniform(2, 1, 1) * 2 * math.pi
     angle = 2 * math.pi * (waves[:, :, :1, None] * across + waves[:, :, 1:, None] * down) + phase
     plaid = angle.sin()
-    second = draws.chance(0.5).float()[:, None, None]
+    second = random.chance(0.5).float()[:, None, None]
     mixed = plaid[:, 0] + second * plaid[:, 1]
-    return (mixed * (1 + 6 * draws.chance(0.4).float()[:, None, None])).tanh()
+    return (mixed * (1 + 6 * random.chance(0.4).float()[:, None, None])).tanh()
 
 
-def cells(draws: Draws) -> Tensor:
+def cells(random: KeyedRandom) -> Tensor:
     """Polygons around scattered points, each with a shade of its own and a dark seam."""
-    down, across = _axes(draws)
-    points = draws.uniform(20, 2)
-    shade = draws.uniform(20)
+    down, across = _axes(random)
+    points = random.uniform(20, 2)
+    shade = random.uniform(20)
     across_gap = (across.view(1, 1, 1, -1) - points[:, :, :1, None] + 0.5) % 1.0 - 0.5
     down_gap = (down.view(1, 1, -1, 1) - points[:, :, 1:, None] + 0.5) % 1.0 - 0.5
     near, which = (across_gap**2 + down_gap**2).topk(2, dim=1, largest=False)
@@ -91,16 +91,16 @@ def cells(draws: Draws) -> Tensor:
     return shade.gather(1, which[:, 0].flatten(1)).view_as(seam) * seam
 
 
-def fractals(draws: Draws) -> Tensor:
+def fractals(random: KeyedRandom) -> Tensor:
     """Julia sets: how soon z² + c leaves, mirrored so that the edges meet."""
     half = SIDE // 2
-    axis = torch.linspace(-1.35, 1.35, half, device=draws.uniform(1).device)
-    turn = draws.uniform(1, 1) * 2 * math.pi
+    axis = torch.linspace(-1.35, 1.35, half, device=random.uniform(1).device)
+    turn = random.uniform(1, 1) * 2 * math.pi
     # Around the rim of the main cardioid the sets are richest.
-    real = 0.5 * turn.cos() - 0.25 * (2 * turn).cos() + draws.normal(1, 1) * 0.05
-    imaginary = 0.5 * turn.sin() - 0.25 * (2 * turn).sin() + draws.normal(1, 1) * 0.05
-    x = axis.view(1, 1, -1).expand(len(draws), half, -1)
-    y = axis.view(1, -1, 1).expand(len(draws), -1, half)
+    real = 0.5 * turn.cos() - 0.25 * (2 * turn).cos() + random.normal(1, 1) * 0.05
+    imaginary = 0.5 * turn.sin() - 0.25 * (2 * turn).sin() + random.normal(1, 1) * 0.05
+    x = axis.view(1, 1, -1).expand(len(random), half, -1)
+    y = axis.view(1, -1, 1).expand(len(random), -1, half)
     total = torch.zeros_like(x)
     for _ in range(24):
         x, y = (x * x - y * y + real).clamp(-3, 3), (2 * x * y + imaginary).clamp(-3, 3)
@@ -109,13 +109,13 @@ def fractals(draws: Draws) -> Tensor:
     return torch.cat([total, total.flip(2)], 2)
 
 
-def spots(draws: Draws) -> Tensor:
+def spots(random: KeyedRandom) -> Tensor:
     """Smooth noise cut at a level: blots, as on hides."""
-    noise = _levelled(_spectrum(draws, draws.uniform(low=1.6, high=2.2)))
+    noise = _levelled(_spectrum(random, random.uniform(low=1.6, high=2.2)))
     return ((noise - 0.5) * 16).tanh()
 
 
-PATTERNS: dict[str, Callable[[Draws], Tensor]] = {
+PATTERNS: dict[str, Callable[[KeyedRandom], Tensor]] = {
     "natural": natural,
     "octaves": octaves,
     "gratings": gratings,
@@ -123,17 +123,17 @@ PATTERNS: dict[str, Callable[[Draws], Tensor]] = {
     "fractals": fractals,
     "spots": spots,
 }
-"""Functions from K rows of draws to (K, SIDE, SIDE), in the order in which a bank takes turns."""
+"""From K rows of random numbers to (K, SIDE, SIDE), in the order in which a bank takes turns."""
 
 
-def _axes(draws: Draws) -> tuple[Tensor, Tensor]:
-    axis = torch.arange(SIDE, device=draws.uniform(1).device) / SIDE
+def _axes(random: KeyedRandom) -> tuple[Tensor, Tensor]:
+    axis = torch.arange(SIDE, device=random.uniform(1).device) / SIDE
     return axis.view(-1, 1), axis.view(1, -1)
 
 
-def _spectrum(draws: Draws, exponent: Tensor) -> Tensor:
+def _spectrum(random: KeyedRandom, exponent: Tensor) -> Tensor:
     """Noise whose amplitudes fall with frequency to the given power (K,)."""
-    white = torch.fft.rfft2(draws.uniform(SIDE, SIDE, low=-1.0))
+    white = torch.fft.rfft2(random.uniform(SIDE, SIDE, low=-1.0))
     down = torch.fft.fftfreq(SIDE, 1 / SIDE, device=white.device)[:, None]
     across = torch.fft.rfftfreq(SIDE, 1 / SIDE, device=white.device)[None]
     frequency = torch.hypot(down, across)

@@ -102,9 +102,10 @@ def say_begin(
     """Say what is about to be trained, and what may be unwanted about it."""
     clip = clips.spec
     labelled = recipe.pretrain.task == "labels"
-    drawn = isinstance(clips, ProceduralClips)
+    procedural = isinstance(clips, ProceduralClips)
+    kind = "procedural clips an epoch" if procedural else "clips"
     say(
-        f"{recipe.model.name} on {len(clips)} {'drawn clips an epoch' if drawn else 'clips'}"
+        f"{recipe.model.name} on {len(clips)} {kind}"
         + (f" of {len(clips.class_names)} classes" if labelled else " without labels")
         + f" ({clips.val_clips or 'none'} for validation), {clip.num_frames}×{clip.crop_size}²,"
         f" {recipe.train.epochs} epoch{'' if recipe.train.epochs == 1 else 's'}, into {run.path}"
@@ -134,7 +135,7 @@ def say_begin(
             "--data.class_balanced and --optim.class_weights"
         )
     words = {word for name in clips.class_names for word in re.split(r"[\W_]+", name.lower())}
-    if recipe.augment.horizontal_flip and not drawn and {"left", "right"} <= words:
+    if recipe.augment.horizontal_flip and not procedural and {"left", "right"} <= words:
         say("classes tell left from right: consider --augment.horizontal_flip false")
     if resumed:
         at = run.load_state(tensors=False)["position"]

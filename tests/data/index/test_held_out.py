@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from procedural_files import write_clips
 from video_mobile_former.cli.main import main
 from video_mobile_former.data.index.held_out import KEY, division_of, with_held_out
 from video_mobile_former.data.index.index import ClipIndex, load_index
-from video_mobile_former.procedural.eight_motions import write_dataset
 from video_mobile_former.training.build import build_indexes
 from video_mobile_former.training.recipe.fields import DataRecipe
 from video_mobile_former.training.recipe.read import Recipe, recipe_to_dict
@@ -32,7 +32,7 @@ TRAIN = [
 def undivided(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A CSV of 32 clips, four of each class, without splits."""
     folder = tmp_path_factory.mktemp("undivided") / "clips"
-    table = write_dataset(folder, clips_per_class={"train": 4}, size=40, num_frames=6)
+    table = write_clips(folder, {"train": 4})
     rows = list(csv.DictReader(table.read_text(encoding="utf-8").splitlines()))
     with table.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)

@@ -11,7 +11,7 @@ from video_mobile_former.data.index.index import Clip, ClipIndex
 from video_mobile_former.data.loading import whole_videos
 from video_mobile_former.data.loading.dataset import ClipDataset
 from video_mobile_former.data.loading.sampling import full_views
-from video_mobile_former.procedural.eight_motions import write_video
+from video_mobile_former.procedural.write import write_video
 
 LENGTHS = (3, 23, 9, 14)
 

@@ -6,17 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from procedural_files import write_clips
 from video_mobile_former.data.index.index import Clip, ClipIndex, load_index
-from video_mobile_former.procedural.eight_motions import write_dataset
 
 
 @pytest.fixture(scope="session")
 def procedural_index(tmp_path_factory: pytest.TempPathFactory) -> ClipIndex:
-    """16 drawn training clips and 8 of testing."""
-    folder = tmp_path_factory.mktemp("drawn")
-    return load_index(
-        write_dataset(folder / "clips", clips_per_class={"train": 2, "test": 1}, size=32, seed=0)
-    )
+    """16 procedural clips for training and 8 for testing."""
+    folder = tmp_path_factory.mktemp("procedural")
+    table = write_clips(folder / "clips", {"train": 2, "test": 1}, size=32, num_frames=16)
+    return load_index(table)
 
 
 @pytest.fixture

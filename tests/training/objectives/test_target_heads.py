@@ -1,4 +1,4 @@
-"""What is known of drawn clips beside their class: masked, weighted losses."""
+"""What is known of procedural clips beside their class: masked, weighted losses."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import torch
 
 from ..camera import shaken
 from ..cast import ACTORS, Cast
-from ..draws import Draws
+from ..keyed_random import KeyedRandom
 from ..trajectories import DOWN, LEFT, RIGHT, UP, unit
 from .kinds import Classes
 
@@ -18,27 +18,27 @@ WORLD = 1.5
 """Width of the world in widths of the picture: more than its diagonal, or than a zoom shows."""
 
 
-def _pan(cast: Cast, draws: Draws, seen: int) -> None:
-    way = draws.uniform(1, low=0.35, high=0.6) * cast.speed
+def _pan(cast: Cast, random: KeyedRandom, seen: int) -> None:
+    way = random.uniform(1, low=0.35, high=0.6) * cast.speed
     step = unit(torch.full((cast.clips,), seen, device=cast.time.device)) * way
     cast.view[..., :2] += cast.time[None, :, None] * step[:, None]
     _film(cast)
 
 
-def _zoom(cast: Cast, draws: Draws, sign: float) -> None:
-    growth = draws.uniform(1, low=0.28, high=0.4) * sign * min(cast.speed, 1.0)
+def _zoom(cast: Cast, random: KeyedRandom, sign: float) -> None:
+    growth = random.uniform(1, low=0.28, high=0.4) * sign * min(cast.speed, 1.0)
     cast.view[..., 2] += growth * cast.time
     _film(cast)
 
 
-def _roll(cast: Cast, draws: Draws, sign: float) -> None:
-    angle = draws.uniform(1, low=0.6, high=1.1) * sign * cast.speed
+def _roll(cast: Cast, random: KeyedRandom, sign: float) -> None:
+    angle = random.uniform(1, low=0.6, high=1.1) * sign * cast.speed
     cast.view[..., 3] += angle * cast.time
     _film(cast)
 
 
-def _shake(cast: Cast, draws: Draws) -> None:
-    cast.view += shaken(draws, cast.time, 0.05 * cast.speed)
+def _shake(cast: Cast, random: KeyedRandom) -> None:
+    cast.view += shaken(random, cast.time, 0.05 * cast.speed)
     _film(cast)
 
 
@@ -56,13 +56,13 @@ def _film(cast: Cast) -> None:
 
 
 CLASSES: Classes = {
-    "pan_left": lambda cast, draws: _pan(cast, draws, RIGHT),
-    "pan_right": lambda cast, draws: _pan(cast, draws, LEFT),
-    "tilt_up": lambda cast, draws: _pan(cast, draws, DOWN),
-    "tilt_down": lambda cast, draws: _pan(cast, draws, UP),
-    "zoom_in": lambda cast, draws: _zoom(cast, draws, 1.0),
-    "zoom_out": lambda cast, draws: _zoom(cast, draws, -1.0),
-    "roll_clockwise": lambda cast, draws: _roll(cast, draws, -1.0),
-    "roll_anticlockwise": lambda cast, draws: _roll(cast, draws, 1.0),
+    "pan_left": lambda cast, random: _pan(cast, random, RIGHT),
+    "pan_right": lambda cast, random: _pan(cast, random, LEFT),
+    "tilt_up": lambda cast, random: _pan(cast, random, DOWN),
+    "tilt_down": lambda cast, random: _pan(cast, random, UP),
+    "zoom_in": lambda cast, random: _zoom(cast, random, 1.0),
+    "zoom_out": lambda cast, random: _zoom(cast, random, -1.0),
+    "roll_clockwise": lambda cast, random: _roll(cast, random, -1.0),
+    "roll_anticlockwise": lambda cast, random: _roll(cast, random, 1.0),
     "shake": _shake,
 }

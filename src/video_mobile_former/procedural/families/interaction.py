@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..cast import Cast
-from ..draws import Draws
+from ..keyed_random import KeyedRandom
 from ..trajectories import eased, heading, ramp
 from .kinds import Act, Classes
 
@@ -28,7 +28,7 @@ class _Pair:
     touch: Tensor
     """(n, 1) distance of their centres when they touch."""
     speed: float
-    draws: Draws
+    random: KeyedRandom
 
     def line(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
         """Both on the line: distances along it as (n, F, 2) places."""
@@ -38,7 +38,7 @@ class _Pair:
 
 def _chase(pair: _Pair, closing: float) -> tuple[Tensor, Tensor]:
     """The second comes after the first; the gap closes, stays or grows."""
-    way = pair.draws.uniform(1, low=0.55, high=0.75) * pair.speed * pair.time
+    way = pair.random.uniform(1, low=0.55, high=0.75) * pair.speed * pair.time
     if closing > 0:
         gap = torch.lerp(pair.gap, pair.touch, pair.time)
     else:
@@ -52,7 +52,7 @@ def _chase(pair: _Pair, closing: float) -> tuple[Tensor, Tensor]:
 def _collide(pair: _Pair, through: bool) -> tuple[Tensor, Tensor]:
     """They meet in the middle and bounce, or go past each other."""
     half = pair.gap / 2
-    when = pair.draws.uniform(1, low=0.4, high=0.55)
+    when = pair.random.uniform(1, low=0.4, high=0.55)
     reach = torch.maximum(half - pair.touch / 2, torch.full_like(half, 0.03))
     passed = pair.time / when  # 1 when they touch
     if through:
@@ -65,7 +65,7 @@ def _collide(pair: _Pair, through: bool) -> tuple[Tensor, Tensor]:
 def _exchange(pair: _Pair) -> tuple[Tensor, Tensor]:
     """They change places around each other."""
     half = pair.gap / 2
-    angle = torch.pi * eased(pair.time, 0.0, 0.95) * pair.draws.sign(1)
+    angle = torch.pi * eased(pair.time, 0.0, 0.95) * pair.random.sign(1)
     turned = heading(angle) * half[..., None]
     middle = torch.stack([half, torch.zeros_like(half)], -1)
     return middle + turned, middle - turned
@@ -74,8 +74,8 @@ def _exchange(pair: _Pair) -> tuple[Tensor, Tensor]:
 def _avoid(pair: _Pair) -> tuple[Tensor, Tensor]:
     """The second comes straight on; the first steps out of its way."""
     come = pair.gap * 1.6 * pair.time
-    aside = eased(pair.time, 0.25, 0.7) * pair.draws.uniform(1, low=0.28, high=0.38)
-    aside = aside * pair.draws.sign(1)
+    aside = eased(pair.time, 0.25, 0.7) * pair.random.uniform(1, low=0.28, high=0.38)
+    aside = aside * pair.random.sign(1)
     first = torch.stack([pair.gap.expand_as(aside), aside], -1)
     return first, torch.stack([come, torch.zeros_like(come)], -1)
 
@@ -89,21 +89,21 @@ def _push(pair: _Pair) -> tuple[Tensor, Tensor]:
 def _strike(pair: _Pair) -> tuple[Tensor, Tensor]:
     """The second comes, touches the first and stops; the first goes on."""
     free = (pair.gap - pair.touch).clamp_min(0.05)
-    when = pair.draws.uniform(1, low=0.35, high=0.5)
+    when = pair.random.uniform(1, low=0.35, high=0.5)
     come = free * ramp(pair.time, 0.0, when)
-    gone = ramp(pair.time, when, 1.0) * pair.draws.uniform(1, low=0.35, high=0.5)
+    gone = ramp(pair.time, when, 1.0) * pair.random.uniform(1, low=0.35, high=0.5)
     return pair.line(pair.gap + gone * pair.speed, come)
 
 
 def _act(play: Callable[[_Pair], tuple[Tensor, Tensor]]) -> Act:
-    def act(cast: Cast, draws: Draws) -> None:
+    def act(cast: Cast, random: KeyedRandom) -> None:
         cast.at_least(2)
-        gap = draws.uniform(1, low=0.34, high=0.46)
-        along = heading(draws.uniform() * 2 * torch.pi)  # from the second to the first
-        drift = heading(draws.uniform() * 2 * torch.pi) * draws.uniform(1, high=0.1)
-        swapped = draws.chance(0.5)
+        gap = random.uniform(1, low=0.34, high=0.46)
+        along = heading(random.uniform() * 2 * torch.pi)  # from the second to the first
+        drift = heading(random.uniform() * 2 * torch.pi) * random.uniform(1, high=0.1)
+        swapped = random.chance(0.5)
         touch = cast.size[:, :2, 0].sum(1, keepdim=True) * 0.85
-        pair = _Pair(cast.time[None], gap, touch, cast.speed, draws)
+        pair = _Pair(cast.time[None], gap, touch, cast.speed, random)
         first, second = play(pair)
         across = torch.stack([-along[:, 1], along[:, 0]], -1)
         start = cast.xy[:, :1].clone()

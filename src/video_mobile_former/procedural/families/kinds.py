@@ -6,9 +6,9 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from ..cast import Cast
-from ..draws import Draws
+from ..keyed_random import KeyedRandom
 
-Act: TypeAlias = Callable[[Cast, Draws], None]
+Act: TypeAlias = Callable[[Cast, KeyedRandom], None]
 Classes: TypeAlias = "dict[str, Act]"
 
 EVENTS: tuple[str, ...] = ("left", "right", "up", "down", "turn", "flash")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..bodies import Pose, chain, person
 from ..cast import Cast
-from ..draws import Draws
+from ..keyed_random import KeyedRandom
 from ..trajectories import eased
 from .kinds import Act, Classes
 
@@ -102,48 +102,48 @@ def _bow(beat: _Beat) -> Pose:
     )
 
 
-def _beat(cast: Cast, draws: Draws) -> _Beat:
-    cycles = draws.uniform(1, low=1.0, high=1.9)
-    phase = draws.uniform(1)
+def _beat(cast: Cast, random: KeyedRandom) -> _Beat:
+    cycles = random.uniform(1, low=1.0, high=1.9)
+    phase = random.uniform(1)
     turns = 2 * torch.pi * (cycles * cast.time + phase)
-    middle = draws.uniform(1, low=0.4, high=0.6)
+    middle = random.uniform(1, low=0.4, high=0.6)
     once = eased(cast.time, middle - 0.3, middle) - eased(cast.time, middle, middle + 0.3)
-    cast.tell("cycles", cycles[:, 0])
-    strength = draws.uniform(1, low=0.8, high=1.2)
+    cast.set_target("cycles", cycles[:, 0])
+    strength = random.uniform(1, low=0.8, high=1.2)
     return _Beat(cast.time[None], turns.sin(), 0.5 - 0.5 * turns.cos(), once, strength)
 
 
 def _person(move: Callable[[_Beat], Pose], *, once: bool = False) -> Act:
-    def act(cast: Cast, draws: Draws) -> None:
+    def act(cast: Cast, random: KeyedRandom) -> None:
         cast.only(0)
-        beat = _beat(cast, draws)
+        beat = _beat(cast, random)
         if once:
-            del cast.told["cycles"]
-        bones = person(move(beat), draws.uniform(1, 1, 1, low=0.85, high=1.2))
-        bones[..., ::2] *= draws.sign(1, 1, 1)  # facing left or right
-        _place(cast, bones, draws)
+            del cast.family_targets["cycles"]
+        bones = person(move(beat), random.uniform(1, 1, 1, low=0.85, high=1.2))
+        bones[..., ::2] *= random.sign(1, 1, 1)  # facing left or right
+        _place(cast, bones, random)
 
     return act
 
 
-def _wriggle(cast: Cast, draws: Draws) -> None:
+def _wriggle(cast: Cast, random: KeyedRandom) -> None:
     cast.only(0)
-    beat = _beat(cast, draws)
-    turns = beat.time * draws.uniform(1, low=1.0, high=1.9) * draws.sign(1) + draws.uniform(1)
-    cast.tell("cycles", (turns[:, -1] - turns[:, 0]).abs())
-    _place(cast, chain(2 * torch.pi * turns, draws), draws)
+    beat = _beat(cast, random)
+    turns = beat.time * random.uniform(1, low=1.0, high=1.9) * random.sign(1) + random.uniform(1)
+    cast.set_target("cycles", (turns[:, -1] - turns[:, 0]).abs())
+    _place(cast, chain(2 * torch.pi * turns, random), random)
 
 
-def _curl(cast: Cast, draws: Draws) -> None:
+def _curl(cast: Cast, random: KeyedRandom) -> None:
     cast.only(0)
     closing = eased(cast.time[None], 0.05, 0.95)
-    bend = draws.sign(1) * torch.lerp(torch.full_like(closing, 0.05), closing * 0 + 0.62, closing)
-    _place(cast, chain(None, draws, bend=bend), draws)
+    bend = random.sign(1) * torch.lerp(torch.full_like(closing, 0.05), closing * 0 + 0.62, closing)
+    _place(cast, chain(None, random, bend=bend), random)
 
 
-def _place(cast: Cast, bones: Tensor, draws: Draws) -> None:
+def _place(cast: Cast, bones: Tensor, random: KeyedRandom) -> None:
     """Let a body, with its own way and size, be somewhere around the centre."""
-    place = draws.uniform(1, 1, 2, low=-0.15, high=0.15).repeat(1, 1, 1, 2)
+    place = random.uniform(1, 1, 2, low=-0.15, high=0.15).repeat(1, 1, 1, 2)
     cast.bodies = bones * cast.body_scale[:, None, None, None] + place
 
 

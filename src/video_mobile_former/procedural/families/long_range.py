@@ -2,7 +2,7 @@
 
 - ``cue_left`` … ``cue_down``: the actors dart four times, once in each quarter. The class is the
   way of the first dart; the later ones go any way. Adding up all darts without their order is right
-  in 53 % of the clips at best (the most frequent way of four draws out of four).
+  in 53 % of the clips at best (the most frequent way of four random out of four).
 - ``turn_clockwise``, ``turn_anticlockwise``: a dart in the first quarter, loitering, a dart in the
   last quarter, a quarter turn clockwise or anticlockwise of the first. Either dart alone goes any
   way.
@@ -16,54 +16,54 @@ import torch
 from torch import Tensor
 
 from ..cast import Cast
-from ..draws import Draws
+from ..keyed_random import KeyedRandom
 from ..trajectories import CLOCKWISE, DOWN, LEFT, RIGHT, UP, flash, ramp, unit
 from .kinds import FLASH, Classes
 
 
-def _dart(cast: Cast, draws: Draws, quarter: int, direction: Tensor) -> None:
-    start, way = quarter / 4, draws.uniform(1, low=0.26, high=0.34) * cast.speed
+def _dart(cast: Cast, random: KeyedRandom, quarter: int, direction: Tensor) -> None:
+    start, way = quarter / 4, random.uniform(1, low=0.26, high=0.34) * cast.speed
     cast.shift(ramp(cast.time[None], start + 0.02, start + 0.24), unit(direction) * way)
 
 
-def _loiter(cast: Cast, draws: Draws) -> None:
+def _loiter(cast: Cast, random: KeyedRandom) -> None:
     """Wander between the first and the last quarter, and end where it began."""
     inside = (cast.time > 0.25) & (cast.time < 0.75)
-    turns = (cast.time - 0.25)[None, :, None] * draws.whole(1, 2, low=1, high=3) * 2
-    wave = (2 * torch.pi * turns).sin() * draws.uniform(1, 2, low=-0.05, high=0.05)
+    turns = (cast.time - 0.25)[None, :, None] * random.whole(1, 2, low=1, high=3) * 2
+    wave = (2 * torch.pi * turns).sin() * random.uniform(1, 2, low=-0.05, high=0.05)
     cast.xy += (wave * inside[None, :, None])[:, None]
 
 
-def _cue(cast: Cast, draws: Draws, direction: int) -> None:
+def _cue(cast: Cast, random: KeyedRandom, direction: int) -> None:
     first = torch.full((cast.clips,), direction, device=cast.time.device)
-    ways = torch.cat([first[:, None], draws.whole(3, high=4)], 1)
+    ways = torch.cat([first[:, None], random.whole(3, high=4)], 1)
     for quarter in range(4):
-        _dart(cast, draws, quarter, ways[:, quarter])
-    cast.tell("first_event", first)
-    cast.tell("last_event", ways[:, 3])
+        _dart(cast, random, quarter, ways[:, quarter])
+    cast.set_target("first_event", first)
+    cast.set_target("last_event", ways[:, 3])
 
 
-def _relation(cast: Cast, draws: Draws, clockwise: bool) -> None:
-    first = draws.whole(high=4)
+def _relation(cast: Cast, random: KeyedRandom, clockwise: bool) -> None:
+    first = random.whole(high=4)
     turned = torch.tensor(CLOCKWISE, device=first.device)[first]
     last = turned if clockwise else turned ^ 1  # directions opposite to each other are neighbours
-    _dart(cast, draws, 0, first)
-    _loiter(cast, draws)
-    _dart(cast, draws, 3, last)
-    cast.tell("first_event", first)
-    cast.tell("last_event", last)
+    _dart(cast, random, 0, first)
+    _loiter(cast, random)
+    _dart(cast, random, 3, last)
+    cast.set_target("first_event", first)
+    cast.set_target("last_event", last)
 
 
-def _lamps(cast: Cast, draws: Draws, same: bool) -> None:
+def _lamps(cast: Cast, random: KeyedRandom, same: bool) -> None:
     cast.at_least(2)
     # On either side of a middle that is anywhere: far apart, also around the edges.
     middle = cast.xy[:, :1].clone()
     side = torch.tensor([-0.25, 0.25], device=middle.device).view(1, 2, 1)
     cast.xy[:, :2] = middle
     cast.xy[:, :2, :, 0] += side
-    cast.xy[:, :2, :, 1] += draws.uniform(2, 1, low=-0.2, high=0.2)
-    _loiter(cast, draws)
-    first = draws.whole(high=2)
+    cast.xy[:, :2, :, 1] += random.uniform(2, 1, low=-0.2, high=0.2)
+    _loiter(cast, random)
+    first = random.whole(high=2)
     last = first if same else 1 - first
     for lamp, early in ((first, True), (last, False)):
         # Never in the first frame, over before the first quarter is, and seen in one of eight
@@ -72,17 +72,17 @@ def _lamps(cast: Cast, draws: Draws, same: bool) -> None:
         shown = flash(cast.time, when, width)
         lit = torch.nn.functional.one_hot(lamp, cast.glow.shape[1])
         cast.glow += lit[:, :, None] * shown
-    cast.tell("first_event", FLASH)
-    cast.tell("last_event", FLASH)
+    cast.set_target("first_event", FLASH)
+    cast.set_target("last_event", FLASH)
 
 
 CLASSES: Classes = {
-    "cue_left": lambda cast, draws: _cue(cast, draws, LEFT),
-    "cue_right": lambda cast, draws: _cue(cast, draws, RIGHT),
-    "cue_up": lambda cast, draws: _cue(cast, draws, UP),
-    "cue_down": lambda cast, draws: _cue(cast, draws, DOWN),
-    "turn_clockwise": lambda cast, draws: _relation(cast, draws, True),
-    "turn_anticlockwise": lambda cast, draws: _relation(cast, draws, False),
-    "same_lamp": lambda cast, draws: _lamps(cast, draws, True),
-    "other_lamp": lambda cast, draws: _lamps(cast, draws, False),
+    "cue_left": lambda cast, random: _cue(cast, random, LEFT),
+    "cue_right": lambda cast, random: _cue(cast, random, RIGHT),
+    "cue_up": lambda cast, random: _cue(cast, random, UP),
+    "cue_down": lambda cast, random: _cue(cast, random, DOWN),
+    "turn_clockwise": lambda cast, random: _relation(cast, random, True),
+    "turn_anticlockwise": lambda cast, random: _relation(cast, random, False),
+    "same_lamp": lambda cast, random: _lamps(cast, random, True),
+    "other_lamp": lambda cast, random: _lamps(cast, random, False),
 }

@@ -1,7 +1,7 @@
-"""Drawn clips as training data: batches that are a function of the seed and the place in the run.
+"""Procedural clips as training data: batches as a function of seed and place in the run.
 
 A place in the run (epoch, batch, process) is the number of a batch of the generator, so that
-nothing is stored and a run that is resumed draws the very clips that it would have drawn.
+nothing is stored and a run that is resumed sees the very clips that it would have seen.
 Validation clips come from another seed.
 """
 
@@ -35,8 +35,8 @@ PROCEDURAL = "procedural"
 _TRAIN, _VAL = 0, 1
 
 
-class DrawnBatch(Batch):
-    """A batch of drawn clips, one view of each, with what is known of them."""
+class TargetBatch(Batch):
+    """A batch of procedural clips, one view of each, with what is known of them."""
 
     targets: dict[str, Tensor]
     """What :class:`~..objectives.target_heads.TargetHeads` learns."""
@@ -45,26 +45,26 @@ class DrawnBatch(Batch):
 
 
 def is_procedural(data: DataRecipe) -> bool:
-    """Whether a recipe's clips are drawn: ``--data procedural``, or that format."""
+    """Whether a recipe's clips are procedural: ``--data procedural``, or that format."""
     by_name = data.format == "auto" and data.path == PROCEDURAL and not Path(PROCEDURAL).exists()
     return data.format == PROCEDURAL or by_name
 
 
 class ProceduralClips:
-    """The drawn clips of a recipe, in place of an index of files.
+    """The procedural clips of a recipe, in place of an index of files.
 
     Args:
         recipe: Families, numbers of clips and seed.
 
     Raises:
-        RecipeError: If the recipe asks for something that drawn clips do not have.
+        RecipeError: If the recipe asks for something that procedural clips do not have.
     """
 
-    source = "drawn clips"
+    source = "procedural clips"
     multi_label = False
 
     spec: ClipSpec = ClipSpec()
-    """Frames and size, to be set before clips are drawn."""
+    """Frames and size, to be set before clips are made."""
 
     def __init__(self, recipe: Recipe):
         _check(recipe)
@@ -78,7 +78,7 @@ class ProceduralClips:
         self.targets = generator.targets
 
     held_out: str | None = None
-    """Drawn clips are of another seed for validation, none are held out."""
+    """Validation clips are of another seed, none are held out."""
 
     @property
     def val_clips(self) -> int:
@@ -112,35 +112,35 @@ class ProceduralClips:
 
     def loaders(
         self, rank: int, world: int, device: torch.device
-    ) -> tuple[TrainLoader, DrawnLoader | None]:
+    ) -> tuple[TrainLoader, ProceduralLoader | None]:
         """The training and validation clips of one process of ``world``."""
         recipe = self.recipe
         size, workers = recipe.train.batch_size, recipe.data.num_workers
         # Worker processes draw on the CPU: a GPU would be held by each of them.
         place = torch.device("cpu") if workers else device
         count = len(self) // (size * world)
-        make = functools.partial(DrawnBatches, self, device=place, rank=rank, world=world)
+        make = functools.partial(ProceduralBatches, self, device=place, rank=rank, world=world)
         augmented = make(part=_TRAIN, sizes=[size] * count, augment=recipe.augment)
-        train = DrawnLoader(augmented, workers, source=self.source)
+        train = ProceduralLoader(augmented, workers, source=self.source)
         if not self.val_clips:
             return train, None
         sizes = [size] * (self.val_clips // size) + [self.val_clips % size]
         mine = [n for n in sizes if n][rank::world]
         fixed = make(part=_VAL, sizes=mine, augment=None)
-        return train, DrawnLoader(fixed, min(workers, 1), source=self.source)
+        return train, ProceduralLoader(fixed, min(workers, 1), source=self.source)
 
 
-class DrawnBatches(Dataset[DrawnBatch]):
+class ProceduralBatches(Dataset[TargetBatch]):
     """Whole batches by (epoch, batch).
 
     Args:
-        clips: What to draw.
+        clips: What to make.
         part: 0 for training clips, 1 for validation clips, which are the same in every epoch.
         sizes: Clips of each batch.
-        augment: Changes of colour and shape to draw for each clip; None for none.
-        device: Where clips are drawn.
+        augment: Changes of colour and shape to sample for each clip; None for none.
+        device: Where clips are made.
         rank: Number of this process.
-        world: Number of processes; each draws batches of its own.
+        world: Number of processes; each makes batches of its own.
     """
 
     def __init__(
@@ -162,37 +162,37 @@ class DrawnBatches(Dataset[DrawnBatch]):
     def __len__(self) -> int:
         return len(self.sizes)
 
-    def __getitem__(self, place: tuple[int, int]) -> DrawnBatch:
+    def __getitem__(self, place: tuple[int, int]) -> TargetBatch:
         epoch, k = place
-        if self._generator is None:  # in the process that draws
+        if self._generator is None:  # in the process that makes clips
             self._generator = self.clips.generator(self.part, self.device)
         number = ((0 if self.part == _VAL else epoch * len(self)) + k) * self.world + self.rank
-        drawn = self._generator.batch(number, self.sizes[k])
-        batch = DrawnBatch(
-            clips=drawn.clips[:, None],
-            labels=drawn.labels,
+        made = self._generator.batch(number, self.sizes[k])
+        batch = TargetBatch(
+            clips=made.clips[:, None],
+            labels=made.labels,
             # Clips have no names; their numbers tell a person which they were.
             indices=torch.arange(self.sizes[k]) + number * max(self.sizes),
             failures=[],
             padded=[],
-            targets=dict(drawn.targets),
-            masks=dict(drawn.masks),
+            targets=dict(made.targets),
+            masks=dict(made.masks),
         )
         if self.recipe is not None:
             self._augment(batch, self.recipe, number)
         return batch
 
-    def _augment(self, batch: DrawnBatch, recipe: AugmentRecipe, number: int) -> None:
-        """Draw changes for every clip; do them here, or leave them to the training device."""
+    def _augment(self, batch: TargetBatch, recipe: AugmentRecipe, number: int) -> None:
+        """Sample changes for every clip; do them here, or leave them to the training device."""
         changes = train_transform(self.clips.spec, recipe).augmentation
         size = batch["clips"].shape[-2:]
         seed = self.clips.recipe.seed
-        drawn = []
+        sampled = []
         for i in range(len(batch["labels"])):
             state = np.random.SeedSequence([seed, number, i]).generate_state(2, np.uint32)
             generator = torch.Generator().manual_seed(int(state[0]) << 31 ^ int(state[1]))
-            drawn.append(changes.draw(generator, *size))
-        parameters = stack_parameters(drawn)
+            sampled.append(changes.draw(generator, *size))
+        parameters = stack_parameters(sampled)
         if recipe.runs_on == "device":
             batch["parameters"] = AugmentParameters(*(field[:, None] for field in parameters))
             return
@@ -200,16 +200,16 @@ class DrawnBatches(Dataset[DrawnBatch]):
         batch["clips"] = augment(frames, parameters).transpose(1, 2)[:, None].contiguous()
 
 
-class DrawnLoader(DataLoader):
+class ProceduralLoader(DataLoader):
     """Batches of an epoch from any place on; each ``for`` over it gives the epoch it stands at.
 
     Args:
         batches: By (epoch, batch).
-        num_workers: Processes that draw; 0 draws in this one.
+        num_workers: Processes that make them; 0 makes them in this one.
         source: What messages call the clips.
     """
 
-    def __init__(self, batches: DrawnBatches, num_workers: int, *, source: str):
+    def __init__(self, batches: ProceduralBatches, num_workers: int, *, source: str):
         several: dict[str, Any] = {}
         if num_workers:
             several = {
@@ -223,14 +223,14 @@ class DrawnLoader(DataLoader):
             batches, sampler=self.places, batch_size=None, num_workers=num_workers, **several
         )
 
-    def __iter__(self) -> Iterator[DrawnBatch]:  # type: ignore[override]  # narrower
+    def __iter__(self) -> Iterator[TargetBatch]:  # type: ignore[override]  # narrower
         try:
             yield from super().__iter__()
         except RuntimeError as error:
             if not tells_of_death(error):
                 raise
             raise WorkersEndedError(
-                "processes that draw clips ended unexpectedly: out of memory, or a script without "
+                "processes that make clips ended unexpectedly: out of memory, or a script without "
                 "`if __name__ == '__main__':`; try --data.num_workers 0"
             ) from error
 
@@ -240,7 +240,7 @@ class DrawnLoader(DataLoader):
 
     def names(self, indices: Sequence[int]) -> list[str]:
         """What a person is told of clips."""
-        return [f"drawn clip {i}" for i in indices]
+        return [f"procedural clip {i}" for i in indices]
 
     def __len__(self) -> int:
         """Batches of a whole epoch."""
@@ -248,7 +248,7 @@ class DrawnLoader(DataLoader):
 
 
 class _Places:
-    """What :class:`DrawnLoader` draws next, as torch's loader wants it."""
+    """What :class:`ProceduralLoader` gives next, as torch's loader wants it."""
 
     def __init__(self, count: int):
         self.count, self.epoch, self.first = count, 0, 0
@@ -267,7 +267,7 @@ def _init_worker(worker: int) -> None:
 
 
 def _check(recipe: Recipe) -> None:
-    """Refuse what has no meaning for drawn clips."""
+    """Refuse what has no meaning for procedural clips."""
     train = recipe.train
     step = train.batch_size * train.devices * train.nodes
     refused = {
@@ -280,7 +280,7 @@ def _check(recipe: Recipe) -> None:
     for key, is_set in refused.items():
         if is_set:
             raise RecipeError(
-                f"{key} is not for drawn clips (data.format {PROCEDURAL}); leave it out"
+                f"{key} is not for procedural clips (data.format {PROCEDURAL}); leave it out"
             )
     known = [f.name for f in dataclasses.fields(ProceduralSpec) if f.type == "float"]
     for name in recipe.pretrain.drawn_with():

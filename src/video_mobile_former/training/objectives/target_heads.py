@@ -1,4 +1,4 @@
-"""What is known of drawn clips beside their class, learned by linear layers that are not kept."""
+"""What is known of procedural clips beside their class, learned by layers that are not kept."""
 
 from __future__ import annotations
 

@@ -415,21 +415,21 @@ class PretrainRecipe:
     """labels: the classes of the data; masked_features: what hidden parts of a clip look like
     (arXiv 2112.09133), for which no labels are needed."""
     epoch_clips: int = 4096
-    """Drawn clips (data.format procedural): how many make an epoch."""
+    """Procedural clips (data.format procedural): how many make an epoch."""
     val_clips: int = 960
-    """Drawn clips: how many, of other seeds, to validate on; 0 = train without validation."""
+    """Procedural clips: how many, of other seeds, to validate on; 0 = train without validation."""
     families: tuple[str, ...] = ()
-    """Drawn clips: families of motion to draw, such as [motion, order]; [] = all."""
+    """Procedural clips: families of motion to draw, such as [motion, order]; [] = all."""
     classes: tuple[str, ...] = ()
-    """Drawn clips: only these classes of the families, such as [walk, jump]; [] = all."""
+    """Procedural clips: only these classes of the families, such as [walk, jump]; [] = all."""
     drawing: tuple[str, ...] = ()
-    """Drawn clips: what else is to differ, such as [body_size=0.4, speed=0.5]: shares, factors and
-    their ranges as in ProceduralSpec."""
+    """Procedural clips: what else is to differ, such as [body_size=0.4, speed=0.5]: shares,
+    factors and their ranges as in ProceduralSpec."""
     targets_weight: float = 0.5
-    """Drawn clips: weight of what else is known of them (speeds, directions, counts, …), which is
-    learned beside the classes; 0 = do not."""
+    """Procedural clips: weight of what else is known of them (speeds, directions, counts, …),
+    which is learned beside the classes; 0 = do not."""
     target_weights: tuple[str, ...] = ()
-    """Drawn clips: weights among these targets, as [speed=2, count=0]; those not named weigh 1."""
+    """Procedural clips: weights among these targets, as [speed=2, count=0]; others weigh 1."""
     masked_weight: float = 0.0
     """Task labels: weight of masked features beside the classes; half of the clips of each batch
     then have hidden parts."""
@@ -497,7 +497,7 @@ class Recipe:
     distill: DistillRecipe = field(default_factory=DistillRecipe)
     """A teacher."""
     pretrain: PretrainRecipe = field(default_factory=PretrainRecipe)
-    """Pre-training: drawn clips, clips without labels."""
+    """Pre-training: procedural clips, clips without labels."""
     train: TrainRecipe = field(default_factory=TrainRecipe)
     """Length, device and what is kept."""
 

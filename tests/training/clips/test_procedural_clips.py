@@ -1,4 +1,4 @@
-"""Pre-training on drawn clips: the run, its resuming, and what it refuses."""
+"""Pre-training on procedural clips: the run, its resuming, and what it refuses."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ _DRAWN: dict[str, Any] = {
 
 
 @pytest.fixture
-def drawn(tmp_path: Path) -> Make:
+def procedural(tmp_path: Path) -> Make:
     def make(**changes: Any) -> Recipe:
         values = {"out": str(tmp_path / "run"), **_DRAWN}
         return recipe_from_dict(values | {k.replace("__", "."): v for k, v in changes.items()})
@@ -66,9 +66,9 @@ def _batches(loader: Any, epoch: int, first: int = 0) -> list[Any]:
 
 @pytest.mark.slow
 def test_a_killed_run_ends_as_one_that_was_not(
-    drawn: Make, tmp_path: Path, read_metrics: Any, monkeypatch: pytest.MonkeyPatch
+    procedural: Make, tmp_path: Path, read_metrics: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = fit(drawn(out=str(tmp_path / "whole")))
+    whole = fit(procedural(out=str(tmp_path / "whole")))
     step = VideoTask.training_step
     left = [3]
 
@@ -79,7 +79,7 @@ def test_a_killed_run_ends_as_one_that_was_not(
         return step(self, batch, batch_idx)
 
     monkeypatch.setattr(VideoTask, "training_step", dies)
-    recipe = drawn(train__checkpoint_every_n_steps=1)
+    recipe = procedural(train__checkpoint_every_n_steps=1)
     with pytest.raises(RuntimeError, match="killed"):
         fit(recipe)
     monkeypatch.undo()
@@ -104,8 +104,8 @@ def test_a_killed_run_ends_as_one_that_was_not(
     assert len(rates) == 4
 
 
-def test_batches_are_a_function_of_seed_and_place(drawn: Make) -> None:
-    train, val = _clips(drawn()).loaders(0, 1, CPU)
+def test_batches_are_a_function_of_seed_and_place(procedural: Make) -> None:
+    train, val = _clips(procedural()).loaders(0, 1, CPU)
     assert isinstance(train, TrainLoader)
     assert val is not None
     whole = _batches(train, 3)
@@ -118,12 +118,12 @@ def test_batches_are_a_function_of_seed_and_place(drawn: Make) -> None:
     assert [len(b["labels"]) for b in list(val)] == [8, 4]
     assert torch.equal(_batches(val, 0)[0]["clips"], _batches(val, 1)[0]["clips"])
     assert not torch.equal(_batches(val, 0)[0]["clips"], _batches(train, 0)[0]["clips"])
-    other = _clips(drawn(seed=1)).loaders(0, 1, CPU)[0]
+    other = _clips(procedural(seed=1)).loaders(0, 1, CPU)[0]
     assert not torch.equal(_batches(other, 3)[0]["clips"], whole[0]["clips"])
 
 
-def test_processes_share_the_clips(drawn: Make) -> None:
-    clips = _clips(drawn())
+def test_processes_share_the_clips(procedural: Make) -> None:
+    clips = _clips(procedural())
     pairs = [clips.loaders(rank, 2, CPU) for rank in (0, 1)]
     assert [len(train) for train, _ in pairs] == [1, 1]
     one, other = (_batches(train, 0)[0] for train, _ in pairs)
@@ -132,9 +132,9 @@ def test_processes_share_the_clips(drawn: Make) -> None:
 
 
 @pytest.mark.slow
-def test_workers_draw_the_same(drawn: Make) -> None:
-    here = _clips(drawn()).loaders(0, 1, CPU)[0]
-    there = _clips(drawn(data__num_workers=1)).loaders(0, 1, CPU)[0]
+def test_workers_draw_the_same(procedural: Make) -> None:
+    here = _clips(procedural()).loaders(0, 1, CPU)[0]
+    there = _clips(procedural(data__num_workers=1)).loaders(0, 1, CPU)[0]
     pairs = list(zip(_batches(here, 1), _batches(there, 1), strict=True))
     assert len(pairs) == 2
     for one, other in pairs:
@@ -142,41 +142,43 @@ def test_workers_draw_the_same(drawn: Make) -> None:
         assert torch.equal(one["labels"], other["labels"])
 
 
-def test_colours_change_and_labels_stay(drawn: Make) -> None:
-    plain = drawn(augment__color_jitter=0.0, augment__grayscale_probability=0.0)
-    before, after = (_batches(_clips(r).loaders(0, 1, CPU)[0], 0)[0] for r in (plain, drawn()))
+def test_colours_change_and_labels_stay(procedural: Make) -> None:
+    plain = procedural(augment__color_jitter=0.0, augment__grayscale_probability=0.0)
+    before, after = (_batches(_clips(r).loaders(0, 1, CPU)[0], 0)[0] for r in (plain, procedural()))
     assert torch.equal(before["labels"], after["labels"])
     assert not torch.equal(before["clips"], after["clips"])
-    later = _batches(_clips(drawn(augment__runs_on="device")).loaders(0, 1, CPU)[0], 0)[0]
+    later = _batches(_clips(procedural(augment__runs_on="device")).loaders(0, 1, CPU)[0], 0)[0]
     assert torch.equal(later["clips"], before["clips"])
     assert later["parameters"].color.shape == (8, 1, 4)
 
 
-def test_what_has_no_meaning_is_refused(drawn: Make) -> None:
+def test_what_has_no_meaning_is_refused(procedural: Make) -> None:
     for key, value in (
         ("data__class_balanced", True),
         ("data__val_path", "x"),
         ("augment__repeats", 2),
         ("optim__class_weights", "balanced"),
     ):
-        with pytest.raises(RecipeError, match=rf"{key.replace('__', '.')} is not for drawn clips"):
-            fit(drawn(**{key: value}))
+        with pytest.raises(
+            RecipeError, match=rf"{key.replace('__', '.')} is not for procedural clips"
+        ):
+            fit(procedural(**{key: value}))
     with pytest.raises(RecipeError, match="a step alone takes 8 clips"):
-        fit(drawn(pretrain__epoch_clips=4))
+        fit(procedural(pretrain__epoch_clips=4))
     with pytest.raises(UserError, match="family 'motoin' is unknown"):
-        fit(drawn(pretrain__families=["motoin"]))
+        fit(procedural(pretrain__families=["motoin"]))
     with pytest.raises(RecipeError, match="pretrain: no class 'wlk' in motion, order"):
-        fit(drawn(pretrain__classes=["wlk", "grow"]))
+        fit(procedural(pretrain__classes=["wlk", "grow"]))
     with pytest.raises(RecipeError, match="unknown target 'sped'; did you mean speed"):
-        fit(drawn(pretrain__target_weights=["sped=2"]))
+        fit(procedural(pretrain__target_weights=["sped=2"]))
     with pytest.raises(RecipeError, match="NAME=WEIGHT"):
-        drawn(pretrain__target_weights=["speed"])
-    assert not drawn().out or not Path(str(drawn().out)).exists()
+        procedural(pretrain__target_weights=["speed"])
+    assert not procedural().out or not Path(str(procedural().out)).exists()
 
 
-def test_what_is_drawn_can_differ(drawn: Make) -> None:
+def test_what_is_drawn_can_differ(procedural: Make) -> None:
     own, other = (
-        _clips(drawn(pretrain__drawing=v, pretrain__families=["limbs"])).drawing
+        _clips(procedural(pretrain__drawing=v, pretrain__families=["limbs"])).drawing
         for v in ([], ["body_size=0.4", " speed = 0.5"])
     )
     assert (own.body_size, own.speed, own.clutter) == (1.0, 1.0, 0.5)
@@ -188,36 +190,38 @@ def test_what_is_drawn_can_differ(drawn: Make) -> None:
         "body_size": r"pretrain\.drawing must be NAME=VALUE",
     }.items():
         with pytest.raises(RecipeError, match=message):
-            ProceduralClips(drawn(pretrain__drawing=[value]))
+            ProceduralClips(procedural(pretrain__drawing=[value]))
 
 
-def test_drawn_clips_by_name(drawn: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_procedural_clips_by_name(
+    procedural: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
-    by_name = drawn(data__format="auto", data__path="procedural")
-    assert is_procedural(drawn().data)
+    by_name = procedural(data__format="auto", data__path="procedural")
+    assert is_procedural(procedural().data)
     assert is_procedural(by_name.data)
     (tmp_path / "procedural").mkdir()
     assert not is_procedural(by_name.data)
 
 
-def test_the_fingerprint_is_of_the_settings(drawn: Make) -> None:
+def test_the_fingerprint_is_of_the_settings(procedural: Make) -> None:
     found = {
         _clips(recipe).fingerprint()
         for recipe in (
-            drawn(),
-            drawn(pretrain__epoch_clips=24),
-            drawn(pretrain__families=["order"]),
-            drawn(pretrain__classes=["grow", "shrink"]),
+            procedural(),
+            procedural(pretrain__epoch_clips=24),
+            procedural(pretrain__families=["order"]),
+            procedural(pretrain__classes=["grow", "shrink"]),
         )
     }
     assert len(found) == 4
-    assert _clips(drawn()).fingerprint() in found
+    assert _clips(procedural()).fingerprint() in found
 
 
 @pytest.mark.slow
-def test_targets_teach(drawn: Make) -> None:
-    recipe = drawn(pretrain__masked_weight=0.0, train__epochs=1)
-    plain = drawn(
+def test_targets_teach(procedural: Make) -> None:
+    recipe = procedural(pretrain__masked_weight=0.0, train__epochs=1)
+    plain = procedural(
         out=f"{recipe.out}-plain",
         pretrain__masked_weight=0.0,
         pretrain__targets_weight=0.0,

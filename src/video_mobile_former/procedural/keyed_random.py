@@ -2,7 +2,7 @@
 
 A generator hands out numbers in turn, so that what a clip gets depends on the clips before it. Here
 every number is a hash of (seed, batch, place in the batch, purpose, how manieth): the same on every
-device, in a batch of one or of many, and whatever else was drawn. The hash is the finaliser of
+device, in a batch of one or of many, and whatever else was asked for. The hash is the finaliser of
 SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014).
 """
 
@@ -20,7 +20,7 @@ _FIRST = 0xBF58476D1CE4E5B9 - (1 << 64)
 _SECOND = 0x94D049BB133111EB - (1 << 64)
 
 
-class Draws:
+class KeyedRandom:
     """Random numbers of several clips, one row each.
 
     Args:
@@ -32,18 +32,18 @@ class Draws:
         self._used = 0
 
     @classmethod
-    def of(cls, seed: int, index: int, places: Tensor) -> Draws:
+    def of(cls, seed: int, index: int, places: Tensor) -> KeyedRandom:
         """The numbers of the clips at ``places`` (B,) of batch ``index``."""
         root = _number(f"{seed}/{index}")
         return cls(_mixed(places.to(torch.int64) * _GOLDEN + root))
 
-    def fork(self, purpose: str) -> Draws:
+    def fork(self, purpose: str) -> KeyedRandom:
         """Numbers of the same clips for another purpose, unrelated to these."""
-        return Draws(_mixed(self._keys + _number(purpose)))
+        return KeyedRandom(_mixed(self._keys + _number(purpose)))
 
-    def rows(self, chosen: Tensor) -> Draws:
+    def rows(self, chosen: Tensor) -> KeyedRandom:
         """Numbers of some of the clips, from the beginning."""
-        return Draws(self._keys[chosen])
+        return KeyedRandom(self._keys[chosen])
 
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
         """Numbers in [low, high), shape (B, *shape)."""
