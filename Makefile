@@ -9,7 +9,7 @@ CODE := src tests benchmarks examples tools
 .PHONY: help install demo test test-slow test-all coverage check format clean
 
 help:
-	@echo "make demo       train on drawn clips, evaluate, predict: three minutes on two cores"
+	@echo "make demo       train on procedural clips, evaluate, predict: three minutes on two cores"
 	@echo "make test       the tests, about two and a half minutes on two cores"
 	@echo "make test-slow  the slow tests as well"
 	@echo "make test-all   all tests, those of LiteRT and Core ML too: installs 1 GB more"

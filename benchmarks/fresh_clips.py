@@ -23,10 +23,10 @@ import torch
 from timing import write_result
 from torch import Tensor
 
-from video_mobile_former import load_checkpoint
 from video_mobile_former.console import track
 from video_mobile_former.data.transforms import normalize
 from video_mobile_former.evaluation.metrics.single_label import wilson_interval
+from video_mobile_former.models.registry import load_checkpoint
 from video_mobile_former.procedural import ProceduralVideo
 from video_mobile_former.profiling.cost import count_macs, count_parameters
 from video_mobile_former.training.clips.procedural_clips import ProceduralClips

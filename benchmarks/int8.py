@@ -21,7 +21,7 @@ from typing import Any
 import torch
 from timing import interleave, write_result
 
-from video_mobile_former import create_model, load_checkpoint
+from video_mobile_former import create_model
 from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data.index.index import ClipIndex, load_index
 from video_mobile_former.evaluation import evaluate
@@ -31,6 +31,7 @@ from video_mobile_former.export.loading import load_model
 from video_mobile_former.export.quantize import draw_calibration
 from video_mobile_former.export.request import ExportRequest
 from video_mobile_former.export.targets.table import get_target
+from video_mobile_former.models.registry import load_checkpoint
 from video_mobile_former.models.video_model import VideoModel
 from video_mobile_former.procedural import ProceduralSpec, write_procedural
 

@@ -19,9 +19,9 @@ from typing import Any
 import torch
 from timing import write_result
 
-from video_mobile_former import load_checkpoint
 from video_mobile_former.data.index.index import load_index
 from video_mobile_former.evaluation import evaluate
+from video_mobile_former.models.registry import load_checkpoint
 from video_mobile_former.training.fit import fit
 from video_mobile_former.training.recipe.read import recipe_from_dict
 

@@ -28,11 +28,12 @@ import yaml
 from timing import write_result
 from transfer_parts import FULL, features, few, linear_probe, nearest, pairs, write_list
 
-from video_mobile_former import create_model, load_checkpoint
+from video_mobile_former import create_model
 from video_mobile_former.console import say
 from video_mobile_former.data.index.index import load_index
 from video_mobile_former.evaluation import evaluate
 from video_mobile_former.files import write_json
+from video_mobile_former.models.registry import load_checkpoint
 from video_mobile_former.training.fit import fit
 from video_mobile_former.training.recipe.read import recipe_from_dict
 

@@ -23,9 +23,9 @@ import torch
 from timing import write_result
 from transfer import frozen
 
-from video_mobile_former import load_checkpoint
 from video_mobile_former.console import say
 from video_mobile_former.files import write_json
+from video_mobile_former.models.registry import load_checkpoint
 from video_mobile_former.procedural.families import TABLE
 from video_mobile_former.training.fit import fit
 from video_mobile_former.training.recipe.read import recipe_from_cli

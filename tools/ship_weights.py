@@ -19,9 +19,10 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from video_mobile_former import UserError, create_model, load_checkpoint
+from video_mobile_former import UserError, create_model
 from video_mobile_former.files import atomic_files, write_json
 from video_mobile_former.models import shipped_weights
+from video_mobile_former.models.registry import load_checkpoint
 from video_mobile_former.models.video_model import VideoModel
 from video_mobile_former.training.run.run_folder import RunFolder
 

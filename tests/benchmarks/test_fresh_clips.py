@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from video_mobile_former import create_model, load_checkpoint
+from video_mobile_former import create_model
+from video_mobile_former.models.registry import load_checkpoint
 from video_mobile_former.procedural import ProceduralSpec, ProceduralVideo
 
 FOLDER = Path(__file__).parents[2] / "benchmarks"

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import torch
 
-from video_mobile_former import load_checkpoint
 from video_mobile_former.errors import UserError
 from video_mobile_former.export.lowering.lower import lower
 from video_mobile_former.layers.activation import DynamicReLU
 from video_mobile_former.layers.bridge import FormerToMobile, MobileToFormer
 from video_mobile_former.models import VideoMobileFormer, create_model
+from video_mobile_former.models.registry import load_checkpoint
 from video_mobile_former.models.token_options import unusual_options
 from video_mobile_former.profiling.cost import count_macs, count_parameters
 

@@ -31,7 +31,7 @@ def add_draw(commands: Any) -> None:
     parser.add_argument(
         "--out",
         required=True,
-        help="folder to fill; an unfinished one goes on, clips drawn there with other options are "
+        help="folder to fill; an unfinished one goes on, clips made there with other options are "
         "replaced",
     )
     for split, count in _SPLITS.items():
@@ -59,7 +59,7 @@ def add_draw(commands: Any) -> None:
     parser.add_argument(
         "--speed", type=float, default=1.0, help="how far things go, 0.25 to 2 (default: 1)"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of everything drawn (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
     parser.add_argument("--json", action="store_true", help="machine-readable output on stdout")
 
 
@@ -107,7 +107,7 @@ def _draw(args: argparse.Namespace) -> int:
     if index:
         amounts = ", ".join(f"{count} {split}" for split, count in clips.items())
         print(f"{index}: {len(names)} classes, {amounts} clips of {args.num_frames} frames")
-        print(f"vmf train --data {index} --augment.horizontal_flip false --out runs/drawn")
+        print(f"vmf train --data {index} --augment.horizontal_flip false --out runs/motions")
     for path in sheets:
         print(path)
     return 0

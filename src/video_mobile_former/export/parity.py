@@ -194,7 +194,7 @@ def parity_clips(
     """Random and real clips, the same ones every time.
 
     Args:
-        spec: What the model eats.
+        spec: What the model takes.
         index: Where real clips are taken from, spread evenly over it; None takes procedural
             clips of the family ``motion``, each of another class.
         free: Free dimensions of the artefact: clips of other frames and sizes are then added.
