@@ -18,7 +18,7 @@ from typing import Any
 from .console import say
 from .data.index.index import load_index
 from .errors import RecipeError
-from .evaluation import evaluate
+from .evaluation import evaluate, write_report
 from .files import write_json
 from .inference import Predictor
 from .models.registry import load_checkpoint
@@ -170,8 +170,8 @@ def run_demo(
                 freeze_frames=model.clip.num_frames // 2,
                 model_name="demo, frozen frames",
             )
-            report = result.write(out / "report")
-            frozen_report = frozen.write(out / "report-frozen")
+            report = write_report(result, out / "report")
+            frozen_report = write_report(frozen, out / "report-frozen")
         example = index.split("test").clips[0].path
         guess = Predictor(model).predict(example, top_k=1)
     found = DemoResult(

@@ -14,10 +14,15 @@ from video_mobile_former.cli.compare import _folder_names, short_names
 from video_mobile_former.cli.measuring import per_model
 from video_mobile_former.cli.options import views_number
 from video_mobile_former.errors import DataError
-from video_mobile_former.evaluation import Evaluation
+from video_mobile_former.evaluation import Evaluation, write_report
 from video_mobile_former.evaluation.compare import compare
 from video_mobile_former.evaluation.predictions import Run, is_report, load_run, run_of
-from video_mobile_former.evaluation.report.comparison import plot_of, render_comparison
+from video_mobile_former.evaluation.report.comparison import (
+    comparison_summary,
+    plot_of,
+    render_comparison,
+    write_comparison,
+)
 from video_mobile_former.evaluation.result import TRAINED_ON
 
 
@@ -57,8 +62,8 @@ def test_by_hand(run: Run) -> None:
     assert third.difference == pytest.approx(-2 / 6)
     assert third.interval is not None
     assert third.interval[0] < -2 / 6 < third.interval[1]
-    assert [one.score for one in found.contestants] == pytest.approx([1, 1 / 6, 1 / 2])
-    lines = found.summary().splitlines()
+    assert [one.metrics.score for one in found.contestants] == pytest.approx([1, 1 / 6, 1 / 2])
+    lines = comparison_summary(found).splitlines()
     assert max(map(len, lines)) <= 80
     assert any("0.188" in line for line in lines)
 
@@ -181,7 +186,7 @@ def test_several_classes_a_clip_are_compared_by_average_precision(run: Run) -> N
 
 
 def test_written_reports_are_read_back(evaluation: Evaluation, tmp_path: Path) -> None:
-    evaluation.write(tmp_path / "a")
+    write_report(evaluation, tmp_path / "a")
     found = load_run(tmp_path / "a", "a")
     direct = run_of(evaluation, "a")
     assert torch.equal(found.scores, direct.scores)
@@ -218,7 +223,7 @@ def test_the_page_is_self_contained_and_text_in_it_is_only_text(run: Run, tmp_pa
     clip = dataclasses.replace(run.clip, num_frames=8)
     other = dataclasses.replace(run, name=NASTY, cost=cost, clip=clip)
     found = compare([run, other])
-    page = found.write(tmp_path / "new")
+    page = write_comparison(found, tmp_path / "new")
     assert sorted(p.name for p in page.parent.iterdir()) == ["comparison.html", "comparison.json"]
     value = json.loads((page.parent / "comparison.json").read_text("utf-8"))
     assert (

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ..console import say
 from ..errors import UserError
 from ..files import check_folder
 from .measuring import chosen_clips, measure, per_model
-from .options import EXIT_FAILED_FILES, model_of
-
-if TYPE_CHECKING:
-    from ..data.index.index import ClipIndex
+from .options import EXIT_FAILED_FILES, model_of, print_json
 
 
 def compare_models(args: argparse.Namespace) -> int:
@@ -28,9 +24,11 @@ def compare_models(args: argparse.Namespace) -> int:
     Raises:
         UserError: If models, reports or clips do not belong together.
     """
+    from ..evaluation import write_report
     from ..evaluation.alignment import check_same_classes
     from ..evaluation.compare import compare
     from ..evaluation.predictions import is_report, load_run, run_of
+    from ..evaluation.report.comparison import comparison_summary, write_comparison
     from ..evaluation.result import note_lines
     from ..inference.scorer import at_least_one
 
@@ -72,16 +70,16 @@ def compare_models(args: argparse.Namespace) -> int:
         one = argparse.Namespace(
             **{**vars(args), "model": path, "num_views": views[i], "num_crops": crops[i]}
         )
-        result, _ = measure(one, model, *plans[i])
-        result.write(out / "models" / folders[i])
+        result = measure(one, model, plans[i])
+        write_report(result, out / "models" / folders[i])
         unread = unread or bool(result.method.failures)
         runs[i] = run_of(result, name)
     found = compare(runs)
-    page = found.write(out)
+    page = write_comparison(found, out)
     if args.json:
-        print(json.dumps(found.to_dict(), indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(found.to_dict())
     else:
-        print(found.summary())
+        print(comparison_summary(found))
     for line in note_lines(found.notes):
         say(line)
     say(f"comparison: {page}")
@@ -98,7 +96,7 @@ def _check_same_clips(names: Sequence[str], runs: Sequence[Any], plans: Sequence
     unread = {key for run in runs if run is not None for key in run.unread}
     sets: list[set[Any]] = []
     for run, plan in zip(runs, plans, strict=True):
-        found = set(run.keys) if run is not None else _keys(*plan)
+        found = set(run.keys) if run is not None else _keys(plan)
         sets.append(found - unread)
         if sets[-1] != sets[0]:
             raise UserError(
@@ -108,8 +106,8 @@ def _check_same_clips(names: Sequence[str], runs: Sequence[Any], plans: Sequence
             )
 
 
-def _keys(index: ClipIndex, split: str | None) -> set[Any]:
-    table = (index if split is None else index.split(split)).table
+def _keys(chosen: Any) -> set[Any]:
+    table = chosen.clips.table
     times = (
         [None if math.isnan(t) else t for t in x.tolist()]
         for x in (table.start_seconds, table.end_seconds)

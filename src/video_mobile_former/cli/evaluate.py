@@ -85,6 +85,7 @@ def add_evaluate(commands: Any) -> None:
 
 
 def _evaluate(args: argparse.Namespace) -> int:
+    from ..evaluation import write_report
     from ..evaluation.predictions import is_report
 
     if len(args.models) > 1:
@@ -99,10 +100,11 @@ def _evaluate(args: argparse.Namespace) -> int:
     if is_report(args.model):
         raise UserError(f"{args.model} is a report: name others to compare it with")
     model = model_of(args)
-    result, split = measure(args, model, *chosen_clips(args, model))
+    chosen = chosen_clips(args, model)
+    result = measure(args, model, chosen)
     folder = Path(args.model)
-    default = folder.parent / f"{folder.name}-on-{split}"
-    page = result.write(args.out or default)
+    default = folder.parent / f"{folder.name}-on-{chosen.split or 'all'}"
+    page = write_report(result, args.out or default)
     if args.json:
         print_json(result.to_dict())
     else:

@@ -6,29 +6,21 @@ Most are of the commands that run a model on videos, ``evaluate`` and ``predict`
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
+import shlex
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ..errors import UserError
 
 if TYPE_CHECKING:
+    from ..data.index.source import DataSource
     from ..data.video.backend import Reading
     from ..export.runner import ExportedModel
     from ..models import VideoModel
-
-
-import dataclasses
-import shlex
-from typing import TYPE_CHECKING, NoReturn
-
-from ..console import say
-
-if TYPE_CHECKING:
-    from ..data.index.source import DataSource
     from ..training.recipe.fields import DataRecipe
-
 
 EXIT_FAILED_FILES = 1
 """Exit status of a command that went on without files that cannot be read."""
@@ -238,20 +230,3 @@ def source_words(data: DataRecipe) -> str:
         if field.name in _SOURCE_FIELDS and value != field.default:
             words += [f"--{field.name}"] + ([] if value is True else [str(value)])
     return shlex.join(words)
-
-
-def warn_of_fold(info: Any, args: argparse.Namespace) -> None:
-    """Say where the divisions into splits differ: test clips of one are training clips of another.
-
-    Args:
-        info: ``model.info`` of the checkpoint that is measured.
-        args: Options of :func:`add_source_options` and ``model``.
-    """
-    for key in ("training", "recipe", "data"):
-        info = (info.get(key) if isinstance(info, dict) else None) or {}
-    trained = info.get("fold", args.fold)
-    if info.get("format") == args.format and trained != args.fold:
-        say(
-            f"{args.model} was trained on fold {trained} of {args.format} and is measured on fold "
-            f"{args.fold}: clips it was trained on may be among them (--fold {trained})"
-        )

@@ -6,7 +6,6 @@ import dataclasses
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,17 +13,16 @@ import numpy as np
 from ..clip_spec import ClipSpec
 from ..errors import DataError
 from .alignment import aligned, readable
-from .compare_text import summary_lines
 from .metrics.bootstrap import drawn_accuracies, middle, units_of
 from .metrics.multi_label import MultiLabelMetrics, compute_multi_label_metrics, drawn_maps
 from .metrics.significance import drawn_p, holm, mcnemar
-from .metrics.single_label import Metrics, compute_metrics
+from .metrics.single_label import SingleLabelMetrics, compute_single_label_metrics
+from .notes import some_of
 from .predictions import Run
-from .result import TRAINED_ON, giga, plain
+from .result import TRAINED_ON, plain
 
 COMPARISON_FORMAT = 1
 _DRAWS_A_PAIR = 80
-_NAMED = 3
 """Draws of clips with several classes, so that a corrected p can be as low as 0.025."""
 
 
@@ -33,39 +31,7 @@ class Contestant:
     """One model of a comparison."""
 
     run: Run
-    metrics: Metrics | MultiLabelMetrics
-
-    @property
-    def score(self) -> float:
-        """Top-1 or mean average precision."""
-        return self.metrics.top1 if isinstance(self.metrics, Metrics) else self.metrics.map
-
-    @property
-    def interval(self) -> tuple[float, float] | None:
-        """95 % interval of the score."""
-        if isinstance(self.metrics, Metrics):
-            return self.metrics.headline_interval
-        return self.metrics.map_interval
-
-    @property
-    def second(self) -> float:
-        """Mean per-class accuracy, or micro average precision."""
-        found = self.metrics
-        return found.mean_class_accuracy if isinstance(found, Metrics) else found.micro_ap
-
-    @property
-    def views(self) -> str:
-        """MACs per view times views."""
-        cost = self.run.cost
-        crops = f" × {cost.num_crops} crops" if cost.num_crops > 1 else ""
-        return f"{giga(cost.macs_per_view)} × {cost.num_views:.4g}{crops}"
-
-    @property
-    def eats(self) -> str:
-        """Its clip in few words."""
-        clip = self.run.clip
-        how = clip.sampling if clip.sampling == "uniform" else f"dense, stride {clip.stride}"
-        return f"{clip.num_frames} × {clip.crop_size}², {how}"
+    metrics: SingleLabelMetrics | MultiLabelMetrics
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -134,27 +100,6 @@ class Comparison:
         }
         return plain(value)
 
-    def summary(self) -> str:
-        """Two tables for a terminal of 80 columns."""
-        return "\n".join(summary_lines(self))
-
-    def write(self, folder: str | Path) -> Path:
-        """Write ``comparison.json`` and ``comparison.html``, all or nothing.
-
-        Args:
-            folder: Created where it is missing; other files in it are left alone.
-
-        Returns:
-            The path of the page.
-
-        Raises:
-            UserError: If it cannot be written, or jinja2 is missing.
-        """
-        # Here, because the page is written from this class.
-        from .report.comparison import write_comparison
-
-        return write_comparison(self, Path(folder))
-
 
 def compare(runs: Sequence[Run]) -> Comparison:
     """Compare models that were measured on the same clips.
@@ -183,7 +128,10 @@ def compare(runs: Sequence[Run]) -> Comparison:
         pairs = _multi_label_pairs(runs, [one.map for one in found], units)
     else:
         labels = first.targets.long().argmax(1)
-        found = [compute_metrics(run.scores, labels, run.class_names, groups) for run in runs]
+        found = [
+            compute_single_label_metrics(run.scores, labels, run.class_names, groups)
+            for run in runs
+        ]
         pairs = _pairs(runs, labels.numpy(), units)
     contestants = tuple(map(Contestant, runs, found))
     by_group = num_units < len(units)
@@ -234,10 +182,9 @@ def _corrected(pairs: Sequence[Pair]) -> list[Pair]:
 def _notes(runs: Sequence[Run], by_group: bool, num_units: int, unread: Sequence[str]) -> list[str]:
     notes = []
     if unread:
-        more = "" if len(unread) <= _NAMED else f" and {len(unread) - _NAMED} more"
         notes.append(
             f"{len(unread)} of {len(unread) + len(runs[0].keys)} clips could not be read with "
-            f"every model and are left out for all: {', '.join(unread[:_NAMED])}{more}."
+            f"every model and are left out for all: {some_of(unread, ', ')}."
         )
     if len({_seen(run.clip) for run in runs}) > 1:
         notes.append("The models take different clips of the videos; the table says which.")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from ..data.index.held_out import of_recipe
 from ..data.index.index import ClipIndex
 from ..inference.scorer import clip_spec, untrained_head
 from .result import TRAINED_ON, Method
@@ -25,7 +27,7 @@ def notes_of(method: Method, index: ClipIndex, model: nn.Module) -> list[str]:
         index: The clips.
         model: The model, whose checkpoint may tell how it was trained.
     """
-    notes = []
+    notes, info = [], getattr(model, "info", None)
     if method.freeze_frames is not None:
         notes.append(
             f"Frozen clips: every frame was replaced by sampled frame {method.freeze_frames} (from "
@@ -43,12 +45,12 @@ def notes_of(method: Method, index: ClipIndex, model: nn.Module) -> list[str]:
     if untrained is not None:
         notes.append(untrained)
     notes += data_notes(index)
-    if not index.splits() and _same_path(_recipe_value(model, "data", "path"), index.source):
+    if not index.splits() and _same_path(of_recipe(info, "data", "path"), index.source):
         notes.append(
             "The model was trained on this data, which is not divided into splits: clips that it "
             "was trained on are likely to be among those measured."
         )
-    if method.split == "val" and _recipe_value(model, "train", "best_by") is not None:
+    if method.split == "val" and of_recipe(info, "train", "best_by") is not None:
         notes.append(
             "These are validation clips. Where the best checkpoint of a run was chosen by them, "
             "clips that nothing was chosen by tend to do a little worse."
@@ -58,7 +60,7 @@ def notes_of(method: Method, index: ClipIndex, model: nn.Module) -> list[str]:
             "The model does not know the names of its classes: that their order is that of the "
             "data could not be checked."
         )
-    if _trained_balanced(model) and not index.multi_label:
+    if _trained_balanced(info) and not index.multi_label:
         notes.append(
             "The model was trained with its classes balanced: the mean per-class accuracy is what "
             "it was trained for, more than top-1."
@@ -72,12 +74,17 @@ def notes_of(method: Method, index: ClipIndex, model: nn.Module) -> list[str]:
 
 
 def _unread(method: Method) -> str:
-    named = [f"{one['name']} ({one['reason']})" for one in method.failures[:_NAMED]]
-    more = len(method.failures) - len(named)
+    named = [f"{one['name']} ({one['reason']})" for one in method.failures]
     return (
-        f"{len(method.failures)} of {method.num_clips + len(method.failures)} clips could not be "
-        "read and are not measured: " + "; ".join(named) + (f"; and {more} more." if more else ".")
+        f"{len(named)} of {method.num_clips + len(named)} clips could not be read and are not "
+        f"measured: {some_of(named, '; ')}."
     )
+
+
+def some_of(names: Sequence[str], separator: str) -> str:
+    """The first of many, and how many more there are."""
+    more = len(names) - _NAMED
+    return separator.join(names[:_NAMED]) + (f"{separator}and {more} more" if more > 0 else "")
 
 
 def data_notes(index: ClipIndex) -> list[str]:
@@ -107,7 +114,7 @@ def data_notes(index: ClipIndex) -> list[str]:
 
 def training_seed(model: nn.Module) -> int | None:
     """That of the model's training, where its checkpoint tells."""
-    seed = _recipe_value(model, "seed")
+    seed = of_recipe(getattr(model, "info", None), "seed")
     return seed if isinstance(seed, int) else None
 
 
@@ -115,14 +122,6 @@ def _same_path(trained_on: Any, source: str) -> bool:
     return isinstance(trained_on, str) and Path(trained_on).absolute() == Path(source).absolute()
 
 
-def _trained_balanced(model: nn.Module) -> bool:
-    weights = _recipe_value(model, "optim", "class_weights") or "none"
-    return bool(_recipe_value(model, "data", "class_balanced")) or weights != "none"
-
-
-def _recipe_value(model: nn.Module, *keys: str) -> Any:
-    """What the checkpoint tells of its training recipe; None where it does not."""
-    info: Any = getattr(model, "info", None)
-    for key in ("training", "recipe", *keys):
-        info = info.get(key) if isinstance(info, dict) else None
-    return info
+def _trained_balanced(info: Any) -> bool:
+    weights = of_recipe(info, "optim", "class_weights") or "none"
+    return bool(of_recipe(info, "data", "class_balanced")) or weights != "none"

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from ..clip_spec import ClipSpec
 from ..errors import DataError
-from .multi_label_result import MultiLabelEvaluation
 from .result import REPORT_FORMAT, REPORT_NAME, Cost, Evaluation
 
 SCORES_NAME = "predictions.safetensors"
@@ -68,7 +67,7 @@ def save_scores(path: Path, scores: Tensor) -> None:
     save_file({"probabilities": scores.contiguous()}, path)
 
 
-def run_of(evaluation: Evaluation | MultiLabelEvaluation, name: str) -> Run:
+def run_of(evaluation: Evaluation[Any, Any], name: str) -> Run:
     """An evaluation as something to compare.
 
     Args:

@@ -6,46 +6,28 @@ import dataclasses
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Generic, TypeVar
 
 from torch import Tensor
 
 from ..clip_spec import ClipSpec
 from ..text import encodable
+from .clip_results import ClipResult, MultiLabelClip
 from .metrics.calibration import Calibration
 from .metrics.curves import Curve
-from .metrics.single_label import Metrics
+from .metrics.multi_label import MultiLabelMetrics
+from .metrics.single_label import SingleLabelMetrics
 
 REPORT_FORMAT = 4
 """Format 4 has scores of all clips beside it, intervals of whole groups and calibration; format 3
 says of what artefact it is (``method.artefact``, null in PyTorch), format 2 the task; reports of
 format 1 are of a model that tells one class of a clip."""
-
-
 REPORT_NAME = "report.json"
 TRAINED_ON = "Training clips are among those measured"
 """Begin of the note that says so."""
 
-
-@dataclass(frozen=True)
-class ClipResult:
-    """What became of one clip."""
-
-    name: str
-    """Its path as written in the data."""
-    true: str
-    predicted: str
-    score: float
-    """Probability of the predicted class, averaged over views."""
-    true_score: float
-    """Probability of the true class."""
-    correct: bool
-    start_seconds: float | None
-    """Begin and end of the part of the file, where the data names one."""
-    end_seconds: float | None
-    group: str | None = None
-    """Scene, person or source, where the data names one."""
+MetricsT = TypeVar("MetricsT", SingleLabelMetrics, MultiLabelMetrics)
+ClipT = TypeVar("ClipT", ClipResult, MultiLabelClip)
 
 
 @dataclass(frozen=True)
@@ -68,6 +50,12 @@ class Cost:
     def total_macs(self) -> int:
         """For one video, all views together."""
         return round(self.macs_per_view * self.total_views)
+
+    @property
+    def views_words(self) -> str:
+        """For example ``"3 views × 2 crops"``."""
+        crops = f" × {self.num_crops} crops" if self.num_crops > 1 else ""
+        return f"{self.num_views:.4g} view{'s' if self.num_views > 1 else ''}{crops}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -121,96 +109,104 @@ class Method:
 
 
 @dataclass(frozen=True)
-class Evaluation:
-    """The outcome of :func:`.evaluate`."""
+class Evaluation(Generic[MetricsT, ClipT]):
+    """The outcome of :func:`.evaluate`, of clips with one class each or with several."""
 
-    metrics: Metrics
+    metrics: MetricsT
+    """Says by its ``task`` which kind it is of: ``"single_label"`` or ``"multi_label"``."""
     cost: Cost
     method: Method
-    clips: tuple[ClipResult, ...]
+    clips: tuple[ClipT, ...]
     notes: tuple[str, ...]
     """What a reader must know to judge the numbers, one sentence each."""
     calibration: Calibration | None = None
-    """How far the scores of the predicted classes are from the share that is right."""
+    """How far scores are from the share that is right: those of the predicted classes, of
+    multi-label clips those of all pairs of a clip and a class."""
     scores: Tensor | None = field(default=None, compare=False, repr=False)
     """``(N, K)`` float32 probabilities, averaged over views; kept beside the report."""
     curves: tuple[Curve, ...] = field(default=(), compare=False, repr=False)
     """Precision over recall of the weakest and the best classes; for the page only."""
     thumbnails: Mapping[int, str] = field(default_factory=dict, compare=False, repr=False)
-    """Base64 of JPEG files of some wrong clips, by position in ``clips``; for the page only."""
+    """Base64 of JPEG files of some clips that were taken for another class, by position in
+    ``clips``; for the page only."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
         """In the order of the logits."""
         return tuple(row.name for row in self.metrics.per_class)
 
-    def wrong_clips(self) -> list[ClipResult]:
-        """Those not recognised, the most confident errors first."""
-        return sorted((c for c in self.clips if not c.correct), key=lambda c: -c.score)
+    def wrong_clips(self) -> list[ClipT]:
+        """Those with a class missed or wrongly found, the largest errors first."""
+        return sorted((c for c in self.clips if not c.correct), key=lambda c: -c.how_wrong)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data for JSON, without NaN and with text that UTF-8 can hold."""
-        return report_dict(self, "single_label")
+        """What ``report.json`` holds: plain data without NaN, and text that UTF-8 can hold."""
+        value = {
+            "format": REPORT_FORMAT,
+            "task": self.metrics.task,
+            "metrics": self.metrics.to_dict(),
+            "calibration": self.calibration and self.calibration.to_dict(),
+            "cost": self.cost.to_dict(),
+            "method": self.method.to_dict(),
+            "notes": list(self.notes),
+            "clips": [dataclasses.asdict(clip) for clip in self.clips],
+        }
+        return plain(value)
 
     def summary(self) -> str:
         """The headline for a terminal, a few lines of at most 80 columns where names allow."""
-        return "\n".join(_summary_lines(self))
-
-    def write(self, folder: str | Path) -> Path:
-        """Write page, ``report.json``, predictions and ``confusion.png``, all or nothing.
-
-        Args:
-            folder: Created where it is missing; other files in it are left alone.
-
-        Returns:
-            The path of ``report.html``.
-
-        Raises:
-            UserError: If it cannot be written, or jinja2 or matplotlib is missing.
-        """
-        # Here, because the report is written from this class.
-        from .report.single_label import write_report
-
-        return write_report(self, Path(folder))
+        metrics, cost, found = self.metrics, self.cost, self.calibration
+        if isinstance(metrics, SingleLabelMetrics):
+            lines = [*_single_label_lines(metrics)]
+        else:
+            lines = [*_multi_label_lines(metrics)]
+        if found is not None:
+            lines.append(
+                f"calibration      {percent(found.ece_equal_width)} error   (by chance alone "
+                f"{percent(found.ece_by_chance)}; 15 bins of equal width)"
+            )
+        lines.append(
+            f"cost             {giga(cost.total_macs)} MACs per video ({cost.views_words} of "
+            f"{giga(cost.macs_per_view)}), {giga(cost.parameters)} parameters"
+        )
+        return "\n".join([*lines, *note_lines(self.notes)])
 
 
-class _Reported(Protocol):
-    """An evaluation of either kind."""
-
-    @property
-    def metrics(self) -> Any: ...
-    @property
-    def cost(self) -> Cost: ...
-    @property
-    def method(self) -> Method: ...
-    @property
-    def notes(self) -> tuple[str, ...]: ...
-    @property
-    def clips(self) -> tuple[Any, ...]: ...
-    @property
-    def calibration(self) -> Calibration | None: ...
+def _single_label_lines(metrics: SingleLabelMetrics) -> Iterator[str]:
+    low, high = metrics.score_interval
+    top5 = percent(metrics.top5) if metrics.top5 is not None else "not given (5 classes or fewer)"
+    yield (
+        f"top-1            {percent(metrics.top1)}   ({metrics.num_correct} of "
+        f"{metrics.num_clips} clips; 95 % interval {100 * low:.1f}–{100 * high:.1f} %)"
+    )
+    yield f"top-5            {top5}"
+    yield f"mean per class   {percent(metrics.mean_class_accuracy)}"
+    yield f"commonest class  {percent(metrics.majority_share)}   (always answering it)"
 
 
-def report_dict(
-    evaluation: _Reported, task: Literal["single_label", "multi_label"]
-) -> dict[str, Any]:
-    """What ``report.json`` holds.
+def _multi_label_lines(metrics: MultiLabelMetrics) -> Iterator[str]:
+    classes = f"{metrics.map_classes} class{'es' if metrics.map_classes > 1 else ''}"
+    exact = metrics.num_exact / metrics.num_clips
+    yield f"mAP              {percent(metrics.map)}   ({classes}; {interval_words(metrics)})"
+    yield f"chance mAP       {percent(metrics.chance_map)}   (scores that know nothing)"
+    yield f"micro AP         {percent(metrics.micro_ap)}   (all classes in one ranking)"
+    yield (
+        f"F1 at {metrics.threshold:g}        {percent(metrics.f1)}   "
+        f"(mean per class {percent(metrics.mean_class_f1)})"
+    )
+    yield (
+        f"exact at {metrics.threshold:g}     {percent(exact)}   "
+        f"({metrics.num_exact} of {metrics.num_clips} clips: all classes right)"
+    )
 
-    Args:
-        evaluation: An evaluation of that kind.
-        task: What the metrics are about.
-    """
-    value = {
-        "format": REPORT_FORMAT,
-        "task": task,
-        "metrics": evaluation.metrics.to_dict(),
-        "calibration": evaluation.calibration and evaluation.calibration.to_dict(),
-        "cost": evaluation.cost.to_dict(),
-        "method": evaluation.method.to_dict(),
-        "notes": list(evaluation.notes),
-        "clips": [dataclasses.asdict(clip) for clip in evaluation.clips],
-    }
-    return plain(value)
+
+def interval_words(metrics: MultiLabelMetrics) -> str:
+    """How sure the mean average precision is, in words."""
+    if metrics.map_interval is None:
+        alone = metrics.map_resamples == 0
+        return f"no interval: {'one clip or group' if alone else 'all draws say the same'}"
+    low, high = metrics.map_interval
+    return f"95 % interval {100 * low:.1f}–{100 * high:.1f} %"
 
 
 def percent(share: float | None) -> str:
@@ -227,41 +223,6 @@ def giga(macs: int) -> str:
             digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
             return f"{value:.{digits}f} {unit}"
     return str(macs)
-
-
-def _summary_lines(evaluation: Evaluation) -> Iterator[str]:
-    metrics, cost = evaluation.metrics, evaluation.cost
-    low, high = metrics.headline_interval
-    top5 = percent(metrics.top5) if metrics.top5 is not None else "not given (5 classes or fewer)"
-    yield (
-        f"top-1            {percent(metrics.top1)}   ({metrics.num_correct} of "
-        f"{metrics.num_clips} clips; 95 % interval {100 * low:.1f}–{100 * high:.1f} %)"
-    )
-    yield f"top-5            {top5}"
-    yield f"mean per class   {percent(metrics.mean_class_accuracy)}"
-    yield f"commonest class  {percent(metrics.majority_share)}   (always answering it)"
-    if evaluation.calibration is not None:
-        yield calibration_line(evaluation.calibration)
-    yield cost_line(cost)
-    yield from note_lines(evaluation.notes)
-
-
-def calibration_line(found: Calibration) -> str:
-    """The line of a summary that tells the calibration error."""
-    return (
-        f"calibration      {percent(found.ece_equal_width)} error   (by chance alone "
-        f"{percent(found.ece_by_chance)}; 15 bins of equal width)"
-    )
-
-
-def cost_line(cost: Cost) -> str:
-    """The line of a summary that tells the cost."""
-    crops = f" × {cost.num_crops} crops" if cost.num_crops > 1 else ""
-    views = f"{cost.num_views:.4g} view{'s' if cost.num_views > 1 else ''}{crops}"
-    return (
-        f"cost             {giga(cost.total_macs)} MACs per video "
-        f"({views} of {giga(cost.macs_per_view)}), {giga(cost.parameters)} parameters"
-    )
 
 
 def note_lines(notes: Iterable[str]) -> Iterator[str]:

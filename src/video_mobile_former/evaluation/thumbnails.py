@@ -9,8 +9,8 @@ from ..data.video.backend import Reading
 from ..data.video.picture import jpeg
 from ..data.video.reader import VideoReader
 from ..errors import VideoError
-from .metrics.single_label import Metrics
-from .result import ClipResult
+from .clip_results import ClipResult
+from .metrics.single_label import SingleLabelMetrics
 
 PER_CONFUSION = 3
 """Pictures of one pair of classes."""
@@ -18,7 +18,10 @@ _SHORT_SIDE = 96
 
 
 def confused_thumbnails(
-    metrics: Metrics, clips: Sequence[ClipResult], index: ClipIndex, reading: Reading | None
+    metrics: SingleLabelMetrics,
+    clips: Sequence[ClipResult],
+    index: ClipIndex,
+    reading: Reading | None,
 ) -> dict[int, str]:
     """The middle frames of some clips of the worst confusions, the most confident errors first.
 

@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from video_mobile_former.errors import DataError
-from video_mobile_former.evaluation.metrics.single_label import compute_metrics, wilson_interval
+from video_mobile_former.evaluation.metrics.single_label import (
+    wilson_interval,
+)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +64,7 @@ def scores(predicted: list[int], num_classes: int) -> torch.Tensor:
 
 
 def test_by_hand() -> None:
-    found = compute_metrics(scores([0, 0, 1, 2, 1], 4), torch.tensor([0, 0, 0, 1, 1]), "abcd")
+    found = compute(scores([0, 0, 1, 2, 1], 4), torch.tensor([0, 0, 0, 1, 1]), "abcd")
     assert found.num_correct == 3
     assert found.top1 == 3 / 5
     assert found.top1_interval == wilson_interval(3, 5)
@@ -90,20 +92,20 @@ def test_by_hand() -> None:
 
 def test_top5_is_given_from_six_classes_on() -> None:
     ranked = torch.arange(6, 0, -1).float().expand(4, 6)
-    found = compute_metrics(ranked, torch.tensor([0, 1, 4, 5]), "abcdef")
+    found = compute(ranked, torch.tensor([0, 1, 4, 5]), "abcdef")
     assert found.top1 == 0.25
     assert found.top5 == 0.75
-    assert compute_metrics(ranked[:, :5], torch.tensor([0, 1, 4, 3]), "abcde").top5 is None
+    assert compute(ranked[:, :5], torch.tensor([0, 1, 4, 3]), "abcde").top5 is None
 
 
 def test_equal_scores_go_to_the_first_class() -> None:
-    found = compute_metrics(torch.full((4, 3), 1 / 3), torch.tensor([0, 1, 2, 2]), "abc")
+    found = compute(torch.full((4, 3), 1 / 3), torch.tensor([0, 1, 2, 2]), "abc")
     assert found.confusion_matrix == ((1, 0, 0), (1, 0, 0), (2, 0, 0))
     assert found.worst_confusions(1)[0].clips == 2
 
 
 def test_one_class_alone() -> None:
-    found = compute_metrics(torch.ones(3, 1), torch.zeros(3, dtype=torch.int64), ["all"])
+    found = compute(torch.ones(3, 1), torch.zeros(3, dtype=torch.int64), ["all"])
     assert (found.top1, found.mean_class_accuracy) == (1.0, 1.0)
 
 
@@ -113,7 +115,7 @@ def test_against_counting_clip_by_clip(num_classes: int, num_clips: int, seed: i
     rng = np.random.default_rng(seed)
     values = rng.random((num_clips, num_classes)).astype(np.float32)
     labels = rng.integers(0, num_classes, num_clips)
-    found = compute_metrics(
+    found = compute(
         torch.from_numpy(values), torch.from_numpy(labels), [f"c{i}" for i in range(num_classes)]
     )
     predicted = values.argmax(1)
@@ -132,6 +134,6 @@ def test_against_counting_clip_by_clip(num_classes: int, num_clips: int, seed: i
 
 def test_what_does_not_fit_is_refused() -> None:
     with pytest.raises(DataError, match="no clips to evaluate"):
-        compute_metrics(torch.empty(0, 2), torch.empty(0, dtype=torch.int64), "ab")
+        compute(torch.empty(0, 2), torch.empty(0, dtype=torch.int64), "ab")
     with pytest.raises(ValueError, match="3 names"):
-        compute_metrics(torch.ones(1, 2), torch.tensor([0]), "abc")
+        compute(torch.ones(1, 2), torch.tensor([0]), "abc")

@@ -10,8 +10,8 @@ import pytest
 from html_page import NASTY, Page
 from video_mobile_former.data.index.index import ClipIndex
 from video_mobile_former.errors import DataError
-from video_mobile_former.evaluation import MultiLabelEvaluation, evaluate, evaluate_multi_label
-from video_mobile_former.evaluation.report.multi_label import render_page
+from video_mobile_former.evaluation import Evaluation, evaluate, write_report
+from video_mobile_former.evaluation.report.page import render_page
 
 NAMES = ("falling", "rising", "never")
 
@@ -28,8 +28,8 @@ def several(motion_index: ClipIndex) -> ClipIndex:
 
 
 @pytest.fixture
-def measured(several: ClipIndex, motion_model: Callable) -> MultiLabelEvaluation:
-    return evaluate_multi_label(
+def measured(several: ClipIndex, motion_model: Callable) -> Evaluation:
+    return evaluate(
         several_model(motion_model), several, num_workers=0, device="cpu", model_name="runs/x/best"
     )
 
@@ -41,7 +41,7 @@ def several_model(motion_model: Callable, **clip: object):
     return model
 
 
-def test_what_is_measured_of_every_clip(measured: MultiLabelEvaluation) -> None:
+def test_what_is_measured_of_every_clip(measured: Evaluation) -> None:
     metrics = measured.metrics
     assert (metrics.num_clips, metrics.num_labels, metrics.num_without) == (6, 6, 1)
     assert [row.clips for row in metrics.per_class] == [3, 3, 0]
@@ -68,19 +68,15 @@ def test_model_and_clips_must_be_of_one_kind(
     with pytest.raises(
         DataError, match=r"motions\.csv: its clips have one class each, and the mod"
     ):
-        evaluate_multi_label(model, motion_index, num_workers=0)
+        evaluate(model, motion_index, num_workers=0)
     with pytest.raises(
         DataError, match=r"its clips are multi-label, and the model .* one class of"
     ):
         evaluate(motion_model(NAMES, num_classes=3), several, num_workers=0)
-    with pytest.raises(DataError, match=r"with evaluate_multi_label\(\)"):
-        evaluate(model, several, num_workers=0)
-    with pytest.raises(DataError, match=r"with evaluate\(\)"):
-        evaluate_multi_label(motion_model(("falling", "rising")), motion_index, num_workers=0)
 
 
-def test_two_files_that_agree(measured: MultiLabelEvaluation, tmp_path: Path) -> None:
-    page = measured.write(tmp_path / "report")
+def test_two_files_that_agree(measured: Evaluation, tmp_path: Path) -> None:
+    page = write_report(measured, tmp_path / "report")
     assert sorted(p.name for p in page.parent.iterdir()) == [
         "predictions.safetensors",
         "report.html",
@@ -105,7 +101,7 @@ def test_two_files_that_agree(measured: MultiLabelEvaluation, tmp_path: Path) ->
     assert outside == []
 
 
-def test_hostile_text_is_escaped(measured: MultiLabelEvaluation) -> None:
+def test_hostile_text_is_escaped(measured: Evaluation) -> None:
     rows = tuple(
         dataclasses.replace(row, name=f"{NASTY} {i}")
         for i, row in enumerate(measured.metrics.per_class)
@@ -126,15 +122,13 @@ def test_hostile_text_is_escaped(measured: MultiLabelEvaluation) -> None:
 
 def test_views_are_told_as_sigmoids(several: ClipIndex, motion_model: Callable) -> None:
     model = several_model(motion_model, sampling="dense", stride=1, stride_fps=10.0)
-    found = evaluate_multi_label(
-        model, several, num_views=2, average="logits", num_workers=0, device="cpu"
-    )
+    found = evaluate(model, several, num_views=2, average="logits", num_workers=0, device="cpu")
     text = Page(render_page(found)).text
     assert "sigmoid of the mean of the views' logits" in text
     assert "softmax" not in text
 
 
-def test_summary_for_a_terminal(measured: MultiLabelEvaluation) -> None:
+def test_summary_for_a_terminal(measured: Evaluation) -> None:
     lines = measured.summary().splitlines()
     assert lines[0].startswith("mAP              ")
     assert "(2 classes; 95 % interval " in lines[0]

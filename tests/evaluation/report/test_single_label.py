@@ -10,9 +10,9 @@ import pytest
 from html_page import NASTY, Page
 from video_mobile_former.data.index.index import ClipIndex
 from video_mobile_former.errors import UserError
-from video_mobile_former.evaluation import Evaluation
+from video_mobile_former.evaluation import Evaluation, write_report
 from video_mobile_former.evaluation.metrics.single_label import Intervals
-from video_mobile_former.evaluation.report.single_label import render_page
+from video_mobile_former.evaluation.report.page import render_page
 from video_mobile_former.evaluation.result import giga, percent
 
 
@@ -38,7 +38,7 @@ def nasty(evaluation: Evaluation) -> Evaluation:
 
 
 def test_three_files_that_agree(evaluation: Evaluation, tmp_path: Path) -> None:
-    page = evaluation.write(tmp_path / "new" / "report")
+    page = write_report(evaluation, tmp_path / "new" / "report")
     folder = page.parent
     assert sorted(p.name for p in folder.iterdir()) == [
         "confusion.png",
@@ -105,7 +105,7 @@ def test_the_page_is_self_contained_and_text_in_it_is_only_text(evaluation: Eval
 
 
 def test_hostile_text_can_be_written(evaluation: Evaluation, tmp_path: Path) -> None:
-    page = nasty(evaluation).write(tmp_path)
+    page = write_report(nasty(evaluation), tmp_path)
     value = json.loads((page.parent / "report.json").read_text(encoding="utf-8"))
     assert value["method"]["model"] == NASTY.replace("\udcff", "\\udcff")
 
@@ -228,7 +228,7 @@ def test_parts_of_files_and_other_ways_of_measuring_are_told(evaluation: Evaluat
 def test_a_failure_leaves_the_old_report_whole(
     evaluation: Evaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = evaluation.write(tmp_path)
+    page = write_report(evaluation, tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
 
     def full(self: Path, target: Path) -> Path:
@@ -236,7 +236,7 @@ def test_a_failure_leaves_the_old_report_whole(
 
     monkeypatch.setattr(Path, "rename", full)
     with pytest.raises(UserError, match="No space left on device"):
-        nasty(evaluation).write(tmp_path)
+        write_report(nasty(evaluation), tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     assert page.is_file()
 

@@ -37,6 +37,18 @@ def division_of(train: ClipIndex, val: ClipIndex | None, *, val_split: str | Non
     return fingerprint(train, val) if held else None
 
 
+def of_recipe(info: Any, *keys: str) -> Any:
+    """What a checkpoint says of the recipe it was trained by; None where it does not.
+
+    Args:
+        info: ``model.info`` of a checkpoint or an artefact.
+        keys: The way to a value of the recipe, such as ``"data", "path"``.
+    """
+    for key in ("training", "recipe", *keys):
+        info = info.get(key) if isinstance(info, dict) else None
+    return info
+
+
 def with_held_out(index: ClipIndex, info: Any) -> ClipIndex:
     """The clips with the division of the run as their splits ``train`` and ``val``.
 
@@ -47,13 +59,11 @@ def with_held_out(index: ClipIndex, info: Any) -> ClipIndex:
     Returns:
         The index as it is unless its clips are exactly those of the run.
     """
-    training = info.get("training") if isinstance(info, dict) else None
-    recipe = training.get("recipe") if isinstance(training, dict) else None
-    if not isinstance(training, dict) or not isinstance(recipe, dict) or KEY not in training:
+    key = info.get("training", {}).get(KEY) if of_recipe(info) is not None else None
+    fraction, seed = of_recipe(info, "data", "val_fraction"), of_recipe(info, "seed")
+    if key is None or not isinstance(fraction, float) or not isinstance(seed, int):
         return index
-    data, seed = recipe.get("data"), recipe.get("seed")
-    fraction = data.get("val_fraction") if isinstance(data, dict) else None
-    if not isinstance(fraction, float) or not isinstance(seed, int) or not 0 < fraction < 1:
+    if not 0 < fraction < 1:
         return index
     rows = np.arange(len(index))
     present = index.splits()
@@ -67,7 +77,7 @@ def with_held_out(index: ClipIndex, info: Any) -> ClipIndex:
     except DataError:  # other clips than those of the run
         return index
     parts = (dataclasses.replace(part, clips=part.table.take(kept)) for kept in (rest, held))
-    if fingerprint(*parts) != training[KEY]:
+    if fingerprint(*parts) != key:
         return index
     splits = index.table.split.copy()
     splits[rows[held]] = SPLITS.index("val")

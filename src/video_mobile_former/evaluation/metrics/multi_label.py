@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from torch import Tensor
@@ -46,11 +46,17 @@ class LabelResult:
         """correct / clips; None where no clip has the class."""
         return self.correct / self.clips if self.clips else None
 
+    @property
+    def score(self) -> float | None:
+        """Its average precision."""
+        return self.average_precision
+
 
 @dataclass(frozen=True)
 class MultiLabelMetrics:
     """Shares in [0, 1]."""
 
+    task: ClassVar[Literal["multi_label"]] = "multi_label"
     num_clips: int
     num_labels: int
     """Classes of all clips together."""
@@ -82,6 +88,21 @@ class MultiLabelMetrics:
     """Clips of which exactly the right classes were found."""
     per_class: tuple[LabelResult, ...]
     """In the order of the class names."""
+
+    @property
+    def score(self) -> float:
+        """Mean average precision, which models are compared by."""
+        return self.map
+
+    @property
+    def second(self) -> float:
+        """What stands beside the score: micro average precision."""
+        return self.micro_ap
+
+    @property
+    def score_interval(self) -> tuple[float, float] | None:
+        """That of the mean average precision."""
+        return self.map_interval
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

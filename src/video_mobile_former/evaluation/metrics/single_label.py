@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -42,6 +42,11 @@ class ClassResult:
     average_precision: float | None = None
     """Of its score over all clips, see :func:`..average_precisions`; None where it has no clip."""
 
+    @property
+    def score(self) -> float | None:
+        """Its accuracy."""
+        return self.accuracy
+
 
 @dataclass(frozen=True)
 class Confusion:
@@ -70,9 +75,10 @@ class Intervals:
 
 
 @dataclass(frozen=True)
-class Metrics:
+class SingleLabelMetrics:
     """Accuracies are shares in [0, 1]."""
 
+    task: ClassVar[Literal["single_label"]] = "single_label"
     num_clips: int
     num_correct: int
     top1: float
@@ -92,16 +98,26 @@ class Metrics:
     """None where there is only one clip or group."""
 
     @property
-    def headline_interval(self) -> tuple[float, float]:
+    def score(self) -> float:
+        """Top-1, which models are compared by."""
+        return self.top1
+
+    @property
+    def second(self) -> float:
+        """What stands beside the score: mean per-class accuracy."""
+        return self.mean_class_accuracy
+
+    @property
+    def score_interval(self) -> tuple[float, float]:
         """Of top-1: of whole groups where there are such; else Wilson's.
 
         Where all clips or none are right every draw says the same; Wilson's is then wider.
         """
         found = self.intervals
-        return self.top1_interval if found is None or not self.drawn_headline else found.top1
+        return self.top1_interval if found is None or not self.by_bootstrap else found.top1
 
     @property
-    def drawn_headline(self) -> bool:
+    def by_bootstrap(self) -> bool:
         """Whether the interval of top-1 is the bootstrap's."""
         found = self.intervals
         return found is not None and found.by_group and found.top1[0] < found.top1[1]
@@ -147,12 +163,12 @@ def wilson_interval(correct: int, total: int, z: float = 1.959963984540054) -> t
     return low, high
 
 
-def compute_metrics(
+def compute_single_label_metrics(
     probabilities: Tensor,
     labels: Tensor,
     class_names: Sequence[str],
     groups: Sequence[str | None] | None = None,
-) -> Metrics:
+) -> SingleLabelMetrics:
     """Compare scores with labels.
 
     Args:
@@ -184,7 +200,7 @@ def compute_metrics(
     )
     accuracies = [row.accuracy for row in per_class if row.accuracy is not None]
     correct = sum(row.correct for row in per_class)
-    return Metrics(
+    return SingleLabelMetrics(
         num_clips=num_clips,
         num_correct=correct,
         top1=correct / num_clips,

@@ -1,22 +1,20 @@
-"""The page of a comparison, and the numbers of its accuracy–cost plot."""
+"""A comparison as a page, as ``comparison.json`` and as two tables for a terminal."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...files import atomic_files, write_json
 from ...page import render
-from ...text import printable, shorten_middle
-from ..compare_text import p_words, points
-from ..metrics.single_label import Metrics
-from ..result import giga, percent
-from .single_label import span
-
-if TYPE_CHECKING:
-    from ..compare import Comparison, Contestant, Pair
+from ...text import pad, printable, shorten_middle
+from ..compare import Comparison, Contestant, Pair
+from ..metrics.single_label import SingleLabelMetrics
+from ..result import Cost, giga, percent
+from .method import span
 
 JSON_NAME, PAGE_NAME = "comparison.json", "comparison.html"
 WIDTH, HEIGHT = 640, 300
@@ -24,18 +22,23 @@ WIDTH, HEIGHT = 640, 300
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 24, 16, 44
 _MOST_CLASSES = 30
 """Classes in the table of classes."""
+_NAME_COLUMNS = 22
 
 
-def write_comparison(comparison: Comparison, folder: Path) -> Path:
-    """Write the JSON and the page, all or nothing.
+def write_comparison(comparison: Comparison, folder: str | Path) -> Path:
+    """Write ``comparison.json`` and ``comparison.html``, all or nothing.
 
     Args:
         comparison: What to report.
-        folder: Created where it is missing.
+        folder: Created where it is missing; other files in it are left alone.
 
     Returns:
         The path of the page.
+
+    Raises:
+        UserError: If a file cannot be written, or jinja2 is not installed.
     """
+    folder = Path(folder)
     page = render_comparison(comparison)
     with atomic_files([folder / PAGE_NAME, folder / JSON_NAME]) as new:
         write_json(new / JSON_NAME, comparison.to_dict())
@@ -54,7 +57,7 @@ def render_comparison(comparison: Comparison) -> str:
     """
     method = comparison.contestants[0].run.method
     return render(
-        "evaluation/report/compare.html.jinja",
+        "evaluation/report/comparison.html.jinja",
         score="mAP" if comparison.multi_label else "Top-1",
         second="Micro AP" if comparison.multi_label else "Mean per class",
         multi_label=comparison.multi_label,
@@ -112,7 +115,8 @@ def plot_of(contestants: tuple[Contestant, ...]) -> Plot:
     low, high = min(costs), max(costs)
     room = max(0.18 * (high - low), 0.15)
     low, high = low - room, high + room
-    spans = [one.interval or (one.score, one.score) for one in contestants]
+    scores = [one.metrics.score for one in contestants]
+    spans = [one.metrics.score_interval or (one.metrics.score,) * 2 for one in contestants]
     bottom = max(0.0, math.floor(20 * min(a for a, _ in spans)) / 20)
     top = min(1.0, max(math.ceil(20 * max(b for _, b in spans)) / 20, bottom + 0.05))
 
@@ -123,10 +127,10 @@ def plot_of(contestants: tuple[Contestant, ...]) -> Plot:
         return HEIGHT - _BOTTOM - (share - bottom) / (top - bottom) * (HEIGHT - _TOP - _BOTTOM)
 
     dots: list[Dot] = []
-    for one, cost, (a, b) in zip(contestants, costs, spans, strict=True):
+    for one, cost, score, (a, b) in zip(contestants, costs, scores, spans, strict=True):
         at = x(cost)
         left = at > WIDTH * 0.7
-        label_y = y(one.score)
+        label_y = y(score)
         # Labels of models of equal cost and score would lie on each other.
         side = "end" if left else "start"
         for _ in dots:
@@ -139,7 +143,7 @@ def plot_of(contestants: tuple[Contestant, ...]) -> Plot:
                 label_y = max(d.label_y for d in near) + 14
         label = shorten_middle(printable(one.run.name), 26)
         dots.append(
-            Dot(at, y(one.score), y(a), y(b), label, at - 9 if left else at + 9, label_y + 4, side)
+            Dot(at, y(score), y(a), y(b), label, at - 9 if left else at + 9, label_y + 4, side)
         )
     step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2) if (top - bottom) / s <= 6 or s == 0.2)
     first = math.ceil(bottom / step - 1e-9)
@@ -171,26 +175,26 @@ def _round_costs(low: float, high: float) -> list[int]:
 
 
 def _row(one: Contestant) -> dict[str, Any]:
-    method, cost = one.run.method, one.run.cost
+    method, cost, interval = one.run.method, one.run.cost, one.metrics.score_interval
     averaged = "–"
     if cost.total_views > 1:
         after = method["average"] == "logits"
         kind = "sigmoid" if one.run.multi_label else "softmax"
         averaged = f"{'before' if after else 'after'} {kind}"
-    top5 = one.metrics.top5 if isinstance(one.metrics, Metrics) else None
+    top5 = one.metrics.top5 if isinstance(one.metrics, SingleLabelMetrics) else None
     artefact = method.get("artefact")
     return {
         "name": one.run.name,
         "model": method["model"],
-        "score": percent(one.score),
-        "interval": "–" if one.interval is None else span(one.interval),
-        "second": percent(one.second),
+        "score": percent(one.metrics.score),
+        "interval": "–" if interval is None else span(interval),
+        "second": percent(one.metrics.second),
         "top5": percent(top5),
         "has_top5": top5 is not None,
-        "views": one.views,
+        "views": _views(cost),
         "total": giga(cost.total_macs),
         "parameters": giga(cost.parameters),
-        "eats": one.eats,
+        "clip": _clip(one),
         "averaged": averaged,
         "runs": artefact["runtime"] if artefact else "PyTorch",
         "precision": artefact["precision"] if artefact else method["precision"],
@@ -199,15 +203,28 @@ def _row(one: Contestant) -> dict[str, Any]:
     }
 
 
+def _views(cost: Cost) -> str:
+    """MACs per view times views."""
+    crops = f" × {cost.num_crops} crops" if cost.num_crops > 1 else ""
+    return f"{giga(cost.macs_per_view)} × {cost.num_views:.4g}{crops}"
+
+
+def _clip(one: Contestant) -> str:
+    """What the model takes, in few words."""
+    clip = one.run.clip
+    how = clip.sampling if clip.sampling == "uniform" else f"dense, stride {clip.stride}"
+    return f"{clip.num_frames} × {clip.crop_size}², {how}"
+
+
 def _pair(pair: Pair) -> dict[str, Any]:
     return {
         "first": pair.first,
         "second": pair.second,
-        "difference": f"{100 * pair.difference:+.1f}".replace("-", "−"),
-        "interval": points(pair.interval),
+        "difference": _points(pair.difference),
+        "interval": _between(pair.interval),
         "only": "–" if pair.only_first is None else f"{pair.only_first} : {pair.only_second}",
-        "p": p_words(pair.p),
-        "p_holm": p_words(pair.p_holm),
+        "p": _p_words(pair.p),
+        "p_holm": _p_words(pair.p_holm),
         "tells": pair.differs,
     }
 
@@ -216,7 +233,7 @@ def _classes(comparison: Comparison) -> dict[str, Any]:
     """Accuracy of every class with every model, the classes first that tell models apart."""
     rows = []
     for i, name in enumerate(comparison.contestants[0].run.class_names):
-        found = [_class_score(one, i) for one in comparison.contestants]
+        found = [one.metrics.per_class[i].score for one in comparison.contestants]
         told = [value for value in found if value is not None]
         if told:
             clips = comparison.contestants[0].metrics.per_class[i].clips
@@ -230,8 +247,54 @@ def _classes(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def _class_score(one: Contestant, i: int) -> float | None:
-    found = one.metrics
-    if isinstance(found, Metrics):
-        return found.per_class[i].accuracy
-    return found.per_class[i].average_precision
+def comparison_summary(found: Comparison) -> str:
+    """Two tables for a terminal of 80 columns."""
+    return "\n".join(_summary_lines(found))
+
+
+def _summary_lines(found: Comparison) -> Iterator[str]:
+    score, second = ("mAP", "micro AP") if found.multi_label else ("top-1", "mean/class")
+    columns = f"{score:>8}  {'95 % interval':<14}{second:>11}{'MACs × views = total':>23}"
+    yield _cell("") + columns
+    for one in found.contestants:
+        interval, cost, between = one.metrics.score_interval, one.run.cost, "–"
+        if interval is not None:
+            between = f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f} %"
+        product = f"{giga(cost.macs_per_view)} × {cost.total_views:.4g} = {giga(cost.total_macs)}"
+        yield (
+            f"{_cell(one.run.name)}{percent(one.metrics.score):>8}  "
+            f"{between:<14}{percent(one.metrics.second):>11}{product:>23}"
+        )
+    yield ""
+    columns = f"{'':>7}  {'95 % interval':<15}{'p':>8}{'p (Holm)':>12}"
+    yield _cell("differences, points", 34) + columns
+    for pair in found.pairs:
+        name = f"{_cell(pair.first, 15).rstrip()} − {_cell(pair.second, 15).rstrip()}"
+        yield (
+            f"{pad(name, 34)}{_points(pair.difference):>7}  {_between(pair.interval):<15}"
+            f"{_p_words(pair.p):>8}{_p_words(pair.p_holm):>12}"
+        )
+    yield ""
+    test = "paired bootstrap" if found.multi_label else "McNemar's test, exact"
+    unit = f"{found.num_units} groups" if found.by_group else "clips"
+    yield f"p: {test}; Holm: corrected for {len(found.pairs)} pair(s)."
+    yield f"Intervals of differences: paired bootstrap over {unit}."
+
+
+def _points(difference: float) -> str:
+    """A difference in percentage points."""
+    return f"{100 * difference:+.1f}".replace("-", "−")
+
+
+def _between(interval: tuple[float, float] | None) -> str:
+    """An interval of a difference in percentage points."""
+    return "–" if interval is None else " to ".join(map(_points, interval))
+
+
+def _p_words(p: float | None) -> str:
+    """A p value as people write it."""
+    return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def _cell(name: str, width: int = _NAME_COLUMNS) -> str:
+    return pad(shorten_middle(printable(name), width), width)

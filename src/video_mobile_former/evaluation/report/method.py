@@ -1,44 +1,22 @@
-"""What a page says of cost and method whatever was measured."""
+"""What a page says of how something was measured, and how it writes numbers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
 
-from ..result import REPORT_NAME, Cost, Method, giga
-
-
-def common_content(
-    method: Method, cost: Cost, notes: Sequence[str], averaging: Mapping[str, str]
-) -> dict[str, Any]:
-    """What a page says whatever was measured.
-
-    Args:
-        method: How it was measured.
-        cost: Of the model.
-        notes: What a reader must know.
-        averaging: What to say of the two ways to average over views.
-    """
-    crops = f" × {cost.num_crops} crops" if cost.num_crops > 1 else ""
-    return {
-        "model": method.model,
-        "data": method.data,
-        "split": method.split,
-        "num_clips": method.num_clips,
-        "date": method.date[:10],
-        "notes": notes,
-        "total_macs": giga(cost.total_macs),
-        "views": f"{cost.num_views:.4g} view{'s' if cost.num_views > 1 else ''}{crops}",
-        "macs_per_view": giga(cost.macs_per_view),
-        "parameters": giga(cost.parameters),
-        "method": _method_rows(method, cost.total_views, averaging),
-        "json_name": REPORT_NAME,
-    }
+from ..result import Method
 
 
-def _method_rows(
+def method_rows(
     method: Method, total_views: float, averaging: Mapping[str, str]
 ) -> list[tuple[str, str]]:
+    """Headings and texts of how something was measured.
+
+    Args:
+        method: How.
+        total_views: Of a video.
+        averaging: What to say of the two ways to average over views.
+    """
     clip = method.clip
     sampling = clip.sampling_words
     if method.freeze_frames is not None:
@@ -94,3 +72,27 @@ def _precision(method: Method) -> str:
         return {"32": "float32", "bf16": "bfloat16 autocast"}[method.precision]
     computed = "" if method.precision == "32" else ", computed in bfloat16"
     return f"{method.artefact['precision']} artefact{computed}"
+
+
+def span(interval: tuple[float, float]) -> str:
+    """An interval of shares as text, for example ``"43.6 – 97.0 %"``."""
+    return f"{100 * interval[0]:.1f} – {100 * interval[1]:.1f} %"
+
+
+def scale(score: float, interval: tuple[float, float] | None, base: float) -> dict[str, str]:
+    """Places on the scale of the headline, in percent; no width where there is no interval."""
+    low, high = interval or (score, score)
+    return {
+        "low": f"{100 * low:.2f}",
+        "width": "" if interval is None else f"{100 * (high - low):.2f}",
+        "point": f"{100 * score:.2f}",
+        "base_at": f"{100 * base:.2f}",
+    }
+
+
+def named_part(name: str, start_seconds: float | None, end_seconds: float | None) -> str:
+    """The name of a clip with the part of the file that it is."""
+    if start_seconds is None and end_seconds is None:
+        return name
+    end = "end" if end_seconds is None else f"{end_seconds:g} s"
+    return f"{name} ({start_seconds or 0:g} s – {end})"

@@ -1,0 +1,153 @@
+"""The report of an evaluation: ``report.json``, the scores, and a page that needs neither."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ...files import atomic_files, write_json
+from ...page import render
+from ..metrics.calibration import Calibration
+from ..metrics.curves import Curve
+from ..metrics.single_label import SingleLabelMetrics
+from ..predictions import SCORES_NAME, save_scores
+from ..result import REPORT_NAME, Evaluation, giga, percent
+from . import multi_label, single_label
+from .confusion import confusion_png
+from .method import method_rows
+
+PICTURE_NAME, PAGE_NAME = "confusion.png", "report.html"
+_MOST_WRONG_CLIPS = 200
+"""Wrong clips listed on the page; the JSON has them all."""
+
+
+def write_report(evaluation: Evaluation[Any, Any], folder: str | Path) -> Path:
+    """Write page, ``report.json``, the scores and, of single labels, ``confusion.png``.
+
+    All files are written or none.
+
+    Args:
+        evaluation: What to report.
+        folder: Created where it is missing; other files in it are left alone.
+
+    Returns:
+        The path of ``report.html``.
+
+    Raises:
+        UserError: If a file cannot be written, or jinja2 or matplotlib is not installed.
+    """
+    folder, confusion = Path(folder), None
+    if isinstance(evaluation.metrics, SingleLabelMetrics):
+        confusion = confusion_png(evaluation.metrics.confusion_matrix, evaluation.class_names)
+    page = render_page(evaluation, confusion)
+    names = [PAGE_NAME, REPORT_NAME]
+    names += [] if evaluation.scores is None else [SCORES_NAME]
+    names += [] if confusion is None else [PICTURE_NAME]
+    with atomic_files([folder / name for name in names]) as new:
+        write_json(new / REPORT_NAME, evaluation.to_dict())
+        if evaluation.scores is not None:
+            save_scores(new / SCORES_NAME, evaluation.scores)
+        if confusion is not None:
+            (new / PICTURE_NAME).write_bytes(confusion)
+        (new / PAGE_NAME).write_text(page, encoding="utf-8")
+    return folder / PAGE_NAME
+
+
+def render_page(evaluation: Evaluation[Any, Any], confusion: bytes | None = None) -> str:
+    """Render the self-contained page.
+
+    Args:
+        evaluation: What to report. Names and paths in it may hold any text; they are escaped.
+        confusion: The confusion matrix as a PNG file, of single labels.
+
+    Returns:
+        HTML without any reference to another file or host.
+
+    Raises:
+        UserError: If jinja2 or matplotlib is not installed.
+    """
+    kind = single_label if isinstance(evaluation.metrics, SingleLabelMetrics) else multi_label
+    method, cost, wrong = evaluation.method, evaluation.cost, evaluation.wrong_clips()
+    num_told = sum(row.clips > 0 for row in evaluation.metrics.per_class)
+    own = kind.content(evaluation)
+    return render(
+        f"evaluation/report/{evaluation.metrics.task}.html.jinja",
+        model=method.model,
+        data=method.data,
+        split=method.split,
+        num_clips=method.num_clips,
+        num_classes=len(evaluation.class_names),
+        date=method.date[:10],
+        notes=evaluation.notes,
+        total_macs=giga(cost.total_macs),
+        views=cost.views_words,
+        macs_per_view=giga(cost.macs_per_view),
+        parameters=giga(cost.parameters),
+        method=[*own.pop("measured", []), *method_rows(method, cost.total_views, kind.AVERAGING)],
+        json_name=REPORT_NAME,
+        classes=[kind.class_row(row) for row in _weakest_first(evaluation.metrics.per_class)],
+        wrong=[kind.clip_row(clip) for clip in wrong[:_MOST_WRONG_CLIPS]],
+        num_wrong=len(wrong),
+        picture=base64.b64encode(confusion or b"").decode("ascii"),
+        picture_width=round(_png_width(confusion or b"") * 0.62),
+        **_curves(evaluation.curves, evaluation.class_names, num_told),
+        **_reliability(evaluation.calibration),
+        **own,
+    )
+
+
+def _weakest_first(rows: Sequence[Any]) -> list[Any]:
+    """Classes by their score, those without clips last."""
+    return sorted(rows, key=lambda row: (row.score is None, row.score or 0.0, -row.clips))
+
+
+def _reliability(found: Calibration | None) -> dict[str, Any]:
+    """Calibration for a page; the plot has a side of 100, 0 at the bottom."""
+    if found is None:
+        return {"ece": None}
+    bins = [
+        {
+            "x": f"{100 * one.confidence:.2f}",
+            "y": f"{100 - 100 * one.accuracy:.2f}",
+            "low": f"{100 - 100 * one.interval[0]:.2f}",
+            "high": f"{100 - 100 * one.interval[1]:.2f}",
+            "title": f"{one.count} scores, mean {one.confidence:.3f}: {percent(one.accuracy)}",
+        }
+        for one in found.bins
+    ]
+    return {
+        "ece": percent(found.ece_equal_width),
+        "ece_mass": percent(found.ece_equal_mass),
+        "ece_by_chance": percent(found.ece_by_chance),
+        "mean_confidence": percent(found.mean_confidence),
+        "mean_right": percent(found.accuracy),
+        "bins": bins,
+    }
+
+
+def _curves(found: Sequence[Curve], class_names: Sequence[str], num_told: int) -> dict[str, Any]:
+    """Precision over recall for a page.
+
+    Args:
+        found: Of the weakest and the best classes.
+        class_names: Of all classes.
+        num_told: Classes that have clips.
+    """
+    rows = [
+        {
+            "name": class_names[one.label],
+            "clips": one.clips,
+            "area": percent(one.average_precision),
+            "chance": f"{100 - 100 * one.chance:.2f}",
+            "path": one.path,
+        }
+        for one in found
+    ]
+    return {"curves": rows, "num_curves": num_told}
+
+
+def _png_width(picture: bytes) -> int:
+    # The header chunk comes first: length, "IHDR", width, height.
+    return int.from_bytes(picture[16:20], "big")
