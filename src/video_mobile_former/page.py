@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import base64
 import importlib.resources
-from typing import Any
+import io
+from typing import TYPE_CHECKING, Any
 
 from .optional import require
 from .text import encodable, printable
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 _PACKAGE = "video_mobile_former"
+ACCENT, SOFT, LINE = "#08519c", "#5b6875", "#dfe4e9"
+"""Colours of ``page.css``, for pictures."""
 
 
 def render(template: str, **content: Any) -> str:
@@ -34,6 +41,33 @@ def render(template: str, **content: Any) -> str:
     )
     environment.filters["text"] = _text
     return environment.get_template(template).render(**content)
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty picture whose parts make room for each other.
+
+    Args:
+        width: In inches; on a screen they become as wide as the page has room.
+        height: In inches.
+
+    Raises:
+        UserError: If matplotlib is not installed.
+    """
+    require("matplotlib", extra="train", purpose="the pictures of the report")
+    # Without pyplot: no global state and no display is touched.
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def svg_url(figure: Figure) -> str:
+    """A picture as the ``src`` of an image: sharp at every size, the same for the same picture."""
+    import matplotlib
+
+    out = io.BytesIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": _PACKAGE}):
+        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None})
+    return "data:image/svg+xml;base64," + base64.b64encode(out.getvalue()).decode("ascii")
 
 
 def _source(name: str) -> str:

@@ -62,7 +62,7 @@ def test_by_hand(run: Run) -> None:
     assert third.difference == pytest.approx(-2 / 6)
     assert third.interval is not None
     assert third.interval[0] < -2 / 6 < third.interval[1]
-    assert [one.metrics.score for one in found.contestants] == pytest.approx([1, 1 / 6, 1 / 2])
+    assert [one.metrics.score for one in found.models] == pytest.approx([1, 1 / 6, 1 / 2])
     lines = comparison_summary(found).splitlines()
     assert max(map(len, lines)) <= 80
     assert any("0.188" in line for line in lines)
@@ -246,7 +246,7 @@ def test_the_plot_holds_all_models(run: Run) -> None:
         )
         for i, cost in enumerate(costs)
     ]
-    plot = plot_of(compare(runs).contestants)
+    plot = plot_of(compare(runs).models)
     xs = [dot.x for dot in plot.dots]
     assert xs[0] < xs[1] < xs[2] == xs[3]
     assert all(0 < dot.high <= dot.y <= dot.low < 300 for dot in plot.dots)

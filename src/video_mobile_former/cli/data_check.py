@@ -81,7 +81,7 @@ def add_check(
 
 
 def _check(args: argparse.Namespace, source: DataSource) -> int:
-    from ..data.check import CheckOptions, check_data
+    from ..data.check import CheckOptions, check_data, write_check
     from ..data.index.quarantine import default_quarantine
 
     options = CheckOptions(
@@ -96,7 +96,7 @@ def _check(args: argparse.Namespace, source: DataSource) -> int:
     standard = default_quarantine(source.path).parent
     out = Path(args.out) if args.out is not None else standard
     result = check_data(source, out, options)
-    page = result.write(out)
+    page = write_check(result, out)
     if args.json:
         print(json.dumps(result.summary(), indent=2, allow_nan=False))
     else:

@@ -27,7 +27,7 @@ _DRAWS_A_PAIR = 80
 
 
 @dataclass(frozen=True)
-class Contestant:
+class ComparedModel:
     """One model of a comparison."""
 
     run: Run
@@ -76,7 +76,7 @@ class Pair:
 class Comparison:
     """What :func:`compare` found."""
 
-    contestants: tuple[Contestant, ...]
+    models: tuple[ComparedModel, ...]
     """In the order in which they were given."""
     pairs: tuple[Pair, ...]
     multi_label: bool
@@ -90,7 +90,7 @@ class Comparison:
         value = {
             "format": COMPARISON_FORMAT,
             "task": "multi_label" if self.multi_label else "single_label",
-            "models": [one.to_dict() for one in self.contestants],
+            "models": [one.to_dict() for one in self.models],
             "test": "paired bootstrap" if self.multi_label else "McNemar, exact",
             "correction": f"Holm, {len(self.pairs)} pairs",
             "by_group": self.by_group,
@@ -133,10 +133,10 @@ def compare(runs: Sequence[Run]) -> Comparison:
             for run in runs
         ]
         pairs = _pairs(runs, labels.numpy(), units)
-    contestants = tuple(map(Contestant, runs, found))
+    models = tuple(map(ComparedModel, runs, found))
     by_group = num_units < len(units)
     notes = tuple(_notes(runs, by_group, num_units, unread))
-    return Comparison(contestants, tuple(pairs), first.multi_label, by_group, num_units, notes)
+    return Comparison(models, tuple(pairs), first.multi_label, by_group, num_units, notes)
 
 
 def _pairs(runs: Sequence[Run], labels: np.ndarray, units: np.ndarray) -> list[Pair]:

@@ -20,7 +20,7 @@ import pytest
 from damage import NOT_UTF8, Damaged, damaged_copy
 from video_files import numbered_frame, write_video
 from video_mobile_former.cli.main import main
-from video_mobile_former.data.check import CheckOptions, CheckResult, check_data
+from video_mobile_former.data.check import CheckOptions, CheckResult, check_data, write_check
 from video_mobile_former.data.check import read_files as reading_module
 from video_mobile_former.data.check.facts import FileFacts, FileTask
 from video_mobile_former.data.check.inspect import inspect_file
@@ -143,7 +143,7 @@ def test_what_goes_into_quarantine(damaged: Damaged, of_damaged: CheckResult):
 
 
 def test_the_three_files_agree(damaged: Damaged, of_damaged: CheckResult, tmp_path: Path):
-    page = of_damaged.write(tmp_path)
+    page = write_check(of_damaged, tmp_path)
     text = page.read_text(encoding="utf-8")
     value = json.loads((tmp_path / "check.json").read_text(encoding="ascii"))
     assert value["may_start"] is False
@@ -332,7 +332,7 @@ def test_files_that_are_commonly_gone(good: Path, tmp_path: Path, quick: dict[st
     assert result.may_start
     summary = result.summary()
     assert (summary["missing_files"], summary["missing_share"]) == (12, 0.3)
-    assert result.write(tmp_path / "out").exists()
+    assert write_check(result, tmp_path / "out").exists()
 
 
 def test_videos_in_shards(good: Path, tmp_path: Path, quick: dict[str, Any]):
@@ -348,7 +348,7 @@ def test_nothing_usable_is_a_report_not_a_crash(tmp_path: Path, quick: dict[str,
     result = check(tmp_path / "clips.csv", tmp_path / "out", **quick)
     assert by_kind(result) == {"missing": ["a.mp4", "b.mp4"]}
     assert not result.may_start
-    assert result.write(tmp_path / "out").exists()
+    assert write_check(result, tmp_path / "out").exists()
 
 
 def test_training_leaves_out_what_is_unusable(good: Path, tmp_path: Path, quick: dict[str, Any]):
@@ -360,7 +360,7 @@ def test_training_leaves_out_what_is_unusable(good: Path, tmp_path: Path, quick:
 
     listing = changed(good, tmp_path, spoil)
     result = check(listing, tmp_path / "out", **quick)
-    result.write(tmp_path / "out")
+    write_check(result, tmp_path / "out")
     data = DataRecipe(path=str(listing), quarantine=str(tmp_path / "out" / "quarantine.txt"))
     train, val = build_indexes(Recipe(data=data))
     assert val is not None

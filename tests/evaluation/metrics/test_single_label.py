@@ -11,6 +11,9 @@ from hypothesis import strategies as st
 
 from video_mobile_former.errors import DataError
 from video_mobile_former.evaluation.metrics.single_label import (
+    compute_single_label_metrics as compute,
+)
+from video_mobile_former.evaluation.metrics.single_label import (
     wilson_interval,
 )
 

@@ -38,7 +38,7 @@ def check_data(source: DataSource, out: Path, options: CheckOptions) -> CheckRes
 
     Args:
         source: The data.
-        out: Folder for the facts of every file; :meth:`CheckResult.write` takes it as well.
+        out: Folder for the facts of every file; :func:`.write_check` takes it as well.
         options: How thoroughly.
 
     Returns:
@@ -51,7 +51,8 @@ def check_data(source: DataSource, out: Path, options: CheckOptions) -> CheckRes
     """
     begin = time.monotonic()
     # Hours of reading shall not end with the news that the page cannot be drawn.
-    require("jinja2", extra="train", purpose="the page of a check")
+    for library in ("jinja2", "matplotlib"):
+        require(library, extra="train", purpose="the page of a check")
     index, faults = _load(source, options.split)
     passed_over = dict(faults.passed_over)
     tasks, keys = _tasks(index, passed_over, options)

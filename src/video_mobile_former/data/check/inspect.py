@@ -38,7 +38,7 @@ from ..video.pyav_backend import FrameExtractor
 from . import content
 from .facts import FileFacts, FileTask
 from .inspect_folder import inspect_folder
-from .pictures import SHORT_SIDE, Fault, Pictures, pictured, places_to_keep, seen_through
+from .pictures import SHORT_SIDE, Pictures, UnusableFile, pictured, places_to_keep, seen_through
 from .sniff import is_video, missing_bytes, not_a_video
 
 _PQ, _HLG, _BT2020 = 16, 18, 9
@@ -66,7 +66,7 @@ def inspect_file(task: FileTask, alive: Callable[[], None]) -> FileFacts:
             if task.sniff:
                 return _sniffed(task, facts)
             return _inspect(task, facts, _Ticker(alive))
-    except Fault as fault:
+    except UnusableFile as fault:
         known = fault.facts or facts
         return dataclasses.replace(known, fault=fault.kind, reason=fault.reason)
     except VideoError as error:
@@ -101,19 +101,19 @@ def _inspect(task: FileTask, facts: FileFacts, alive: Callable[[], None]) -> Fil
     if media.content is None and Path(media.path).is_dir():
         return inspect_folder(task, facts, alive)
     if task.key.size == 0 or media.content == b"":
-        raise Fault("empty file", "the file is empty", facts)
+        raise UnusableFile("empty file", "the file is empty", facts)
     try:
         container, stream = open_video(media)
     except VideoError as error:
         with _opened(media) as file:
-            raise Fault(*not_a_video(file, error.reason), facts) from error
+            raise UnusableFile(*not_a_video(file, error.reason), facts) from error
     with container:
         facts = _describe(container, stream, facts)
         check_memory(*picture_memory(stream))
         if container.format.name.endswith("_pipe"):
             # FFmpeg shows a single picture as a film of one frame.
             what = container.format.name.removesuffix("_pipe").upper()
-            raise Fault("not a video", f"not a video but a {what} picture", facts)
+            raise UnusableFile("not a video", f"not a video but a {what} picture", facts)
         try:
             table = read_table(media, container, stream)
         except VideoError as error:
@@ -121,12 +121,12 @@ def _inspect(task: FileTask, facts: FileFacts, alive: Callable[[], None]) -> Fil
             facts = pictured(facts, _watch(media, set(), alive))
             promised = facts.decoded or facts.header_frames
             kind = "truncated" if promised else "unreadable"
-            raise Fault(kind, error.reason, facts) from error
+            raise UnusableFile(kind, error.reason, facts) from error
         facts = _timed(container, stream, table, facts)
     with _opened(media) as file:
         if missing := missing_bytes(file):
             reason = f"the file is cut off: {missing} bytes are missing at its end"
-            raise Fault("truncated", reason, facts)
+            raise UnusableFile("truncated", reason, facts)
     if task.full:
         return _decoded(media, task, facts, alive)
     return _glanced(media, task, table, facts)
@@ -143,13 +143,13 @@ def _fetch(task: FileTask, alive: Callable[[], None]) -> tuple[Media, str]:
             return media, hashlib.sha256(media.content or b"").hexdigest()
         return Media(path), content.sha256_of_file(path, alive)
     except FileNotFoundError as error:
-        raise Fault("missing", "no such file") from error
+        raise UnusableFile("missing", "no such file") from error
     except PermissionError as error:
-        raise Fault("no permission", "no permission to read it") from error
+        raise UnusableFile("no permission", "no permission to read it") from error
     except (OSError, ValueError) as error:  # a null character in the name; VideoError is one, too
         reason = error.reason if isinstance(error, VideoError) else None
         reason = reason or getattr(error, "strerror", None) or str(error)
-        raise Fault("cannot be read", reason) from error
+        raise UnusableFile("cannot be read", reason) from error
 
 
 def _opened(media: Media) -> BinaryIO:
@@ -210,17 +210,17 @@ def _decoded(
     seen = _watch(media, places_to_keep(facts.frames), alive)
     facts = pictured(facts, seen)
     if not seen.decoded:
-        raise Fault("unreadable", "none of its frames decode", facts)
+        raise UnusableFile("unreadable", "none of its frames decode", facts)
     if task.thumbnail and seen.kept:
         facts = dataclasses.replace(facts, thumbnail=seen.thumbnail(facts.frames))
     if seen.failed:
         of = max(facts.header_frames, facts.frames)
         reason = f"damaged: {facts.decoded} of {of} frames decode, then no more"
-        raise Fault("truncated", reason, facts)
+        raise UnusableFile("truncated", reason, facts)
     # MP4 and MOV may leave frames out on purpose, by an edit list.
     if facts.header_frames > seen.packets and not facts.container.startswith("mov"):
         reason = f"its header says {facts.header_frames} frames, {seen.packets} are there"
-        raise Fault("truncated", reason, facts)
+        raise UnusableFile("truncated", reason, facts)
     return seen_through(facts, seen)
 
 
@@ -232,7 +232,7 @@ def _glanced(media: Media, task: FileTask, table: PacketTable, facts: FileFacts)
         break
     facts = pictured(facts, seen)
     if not seen.decoded:
-        raise Fault("unreadable", "its first frame does not decode", facts)
+        raise UnusableFile("unreadable", "its first frame does not decode", facts)
     if not task.thumbnail:
         return facts
     middle = np.array([facts.frames // 2])
@@ -240,7 +240,7 @@ def _glanced(media: Media, task: FileTask, table: PacketTable, facts: FileFacts)
         try:
             picture = source.pictures(middle, table, Converter(SHORT_SIDE, enlarge=False))[0]
         except VideoError as error:
-            raise Fault("truncated", error.reason, facts) from error
+            raise UnusableFile("truncated", error.reason, facts) from error
     return dataclasses.replace(facts, thumbnail=jpeg(picture))
 
 

@@ -15,7 +15,7 @@ from ..video.backend import Reading
 from ..video.picture import Converter
 from ..video.picture_folder import FrameFolder, picture_names
 from .facts import FileFacts, FileTask
-from .pictures import SHORT_SIDE, Fault, Pictures, pictured, places_to_keep, seen_through
+from .pictures import SHORT_SIDE, Pictures, UnusableFile, pictured, places_to_keep, seen_through
 
 
 class _Noting(Converter):
@@ -39,13 +39,13 @@ def inspect_folder(task: FileTask, facts: FileFacts, alive: Callable[[], None]) 
         alive: Called whenever the work has got on.
 
     Raises:
-        Fault: If a picture cannot be read, or there is none.
+        UnusableFile: If a picture cannot be read, or there is none.
     """
     path = task.key.path
     try:
         source = FrameFolder(path, Reading().frame_rate)
     except VideoError as error:
-        raise Fault("unreadable", error.reason, facts) from error
+        raise UnusableFile("unreadable", error.reason, facts) from error
     table = source.read_table()
     num_frames = len(table.pts)
     rate = float(1 / source.base)
@@ -65,7 +65,9 @@ def inspect_folder(task: FileTask, facts: FileFacts, alive: Callable[[], None]) 
             picture = source.pictures(np.array([rank]), table, convert)[0]
         except VideoError as error:
             which = Path(error.path).name
-            raise Fault("truncated", f"{which}: {error.reason}", pictured(facts, seen)) from error
+            raise UnusableFile(
+                "truncated", f"{which}: {error.reason}", pictured(facts, seen)
+            ) from error
         if rank in kept:
             seen.kept[rank] = picture
         alive()

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from ...page import render
+from ...files import write_text
+from ...page import render, svg_url
 from ...text import printable, shorten_middle
+from ..index.quarantine import check_source, write_quarantine
 from ..index.table import SPLITS
-from .charts import chart_of, clip_seconds, number, picture_sizes
+from .charts import bar_chart
+from .distributions import Distribution, clip_seconds, number, picture_sizes
 from .problems import KINDS, SEVERITIES, Problem
-from .result import JSON_NAME, QUARANTINE_NAME, CheckResult
+from .result import CheckResult
+
+JSON_NAME, QUARANTINE_NAME, PAGE_NAME = "check.json", "quarantine.txt", "check.html"
 
 _FIRST, _MORE = 3, 40
 """Problems of a kind that are shown at once, and behind a fold."""
@@ -31,6 +38,28 @@ _WORDS = {
 }
 
 
+def write_check(result: CheckResult, folder: Path) -> Path:
+    """Write ``check.json``, ``quarantine.txt`` and ``check.html``, each all or nothing.
+
+    Args:
+        result: What a check found.
+        folder: Created where it is missing.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        UserError: If one cannot be written, or jinja2 or matplotlib is not installed.
+    """
+    page = render_page(result)
+    # ASCII: names that are not UTF-8 hold characters that only an escape can write.
+    text = json.dumps(result.to_dict(), indent=2, allow_nan=False)
+    write_text(folder / JSON_NAME, text + "\n")
+    write_quarantine(folder / QUARANTINE_NAME, result.quarantine, check_source(result.source.path))
+    write_text(folder / PAGE_NAME, page)
+    return folder / PAGE_NAME
+
+
 def render_page(result: CheckResult) -> str:
     """Render the self-contained page.
 
@@ -41,10 +70,10 @@ def render_page(result: CheckResult) -> str:
         HTML without any reference to another file or host.
 
     Raises:
-        UserError: If jinja2 is not installed.
+        UserError: If jinja2 or matplotlib is not installed.
     """
     sheets, excluded = _contact_sheets(result)
-    charts = [chart for one in result.distributions() if (chart := chart_of(one)) is not None]
+    charts = [_chart(one) for one in result.distributions() if len(one.values)]
     rows = result.class_rows()
     return render(
         "data/check/check.html.jinja",
@@ -69,6 +98,14 @@ def render_page(result: CheckResult) -> str:
         json_name=JSON_NAME,
         quarantine_name=QUARANTINE_NAME,
     )
+
+
+def _chart(one: Distribution) -> dict[str, str]:
+    return {
+        "title": one.name[:1].upper() + one.name[1:],
+        "caption": one.caption(),
+        "picture": svg_url(bar_chart(one)),
+    }
 
 
 def _groups(result: CheckResult) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ SHORT_SIDE = 96
 """Pixels to which pictures are brought before they are compared or shown."""
 
 
-class Fault(Exception):  # noqa: N818 - an outcome, not a defect
+class UnusableFile(Exception):  # noqa: N818 - an outcome, not a defect
     """The file is of no use; carries what is known of it all the same."""
 
     def __init__(self, kind: str, reason: str, facts: FileFacts | None = None):

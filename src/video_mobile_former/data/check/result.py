@@ -1,38 +1,64 @@
-"""The outcome of a check: a verdict, ``check.json``, ``quarantine.txt`` and a page."""
+"""The outcome of a check: a verdict and all that speaks for it."""
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
-import json
 import math
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ...errors import UserError
-from ...files import write_text
 from ...text import printable, shorten_middle, wrap
 from ...version import __version__
 from ..index.index import ClipIndex
-from ..index.quarantine import check_source, write_quarantine
 from ..index.source import DataSource
 from ..index.table import SPLITS
-from .charts import Distribution, distributions, picture_sizes
 from .class_rules import class_counts
+from .distributions import Distribution, distributions, picture_sizes
 from .facts import FileFacts
 from .problems import KINDS, SEVERITIES, Problem, Severity
 
 CHECK_FORMAT = 1
 """Number of the form of ``check.json``; raised whenever a field changes its meaning or goes."""
 
-JSON_NAME, QUARANTINE_NAME, PAGE_NAME = "check.json", "quarantine.txt", "check.html"
-
 _EXAMPLES = 3
 """Problems of a kind that the terminal shows."""
 _WIDTH = 80
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """How thoroughly data is checked, and what is accepted."""
+
+    full: bool = True
+    """Decode every frame; otherwise headers, packets and one frame of each file."""
+    split: str | None = None
+    """Only the clips of one split."""
+    num_workers: int | None = None
+    """Processes that read; None takes the usable cores, at most 8."""
+    timeout_seconds: float = 60.0
+    """Longest time in which the reading of a file does not get on."""
+    memory_limit_mb: float = 2048.0
+    """Most memory that reading a file may take, in MiB."""
+    min_clips: int = 5
+    """Usable training clips below which a class is called tiny."""
+    allow: frozenset[str] = frozenset()
+    """Kinds of errors that are to count as warnings."""
+
+    def __post_init__(self) -> None:
+        for kind in sorted(self.allow):
+            if kind not in KINDS or KINDS[kind].severity != "error":
+                # In quotes: one of them has a comma in it.
+                errors = ", ".join(repr(k) for k, v in KINDS.items() if v.severity == "error")
+                raise UserError(f"--allow {kind}: no such kind of error; there are: {errors}")
+        if self.num_workers is not None and self.num_workers < 1:
+            raise UserError(f"--num_workers must be at least 1, not {self.num_workers}")
+        for name in ("timeout_seconds", "memory_limit_mb"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise UserError(f"--{name} must be above 0, not {getattr(self, name):g}")
 
 
 @dataclass(frozen=True)
@@ -141,25 +167,6 @@ class CheckResult:
             "picture_sizes": dict(picture_sizes(self.facts)),
         }
 
-    def write(self, folder: Path) -> Path:
-        """Write the three files, each all or nothing.
-
-        Returns:
-            The path of the page.
-
-        Raises:
-            UserError: If one cannot be written.
-        """
-        from .page import render_page
-
-        page = render_page(self)
-        # ASCII: names that are not UTF-8 hold characters that only an escape can write.
-        text = json.dumps(self.to_dict(), indent=2, allow_nan=False)
-        write_text(folder / JSON_NAME, text + "\n")
-        write_quarantine(folder / QUARANTINE_NAME, self.quarantine, check_source(self.source.path))
-        write_text(folder / PAGE_NAME, page)
-        return folder / PAGE_NAME
-
     def report(self) -> str:
         """Lines of at most 80 columns for the terminal."""
         lines = [self._head()]
@@ -209,35 +216,3 @@ def _indented(text: str) -> list[str]:
 def _number(count: int, what: str) -> str:
     plural = f"{what}es" if what.endswith("s") else f"{what}s"
     return f"{count} {what if count == 1 else plural}"
-
-
-@dataclass(frozen=True)
-class CheckOptions:
-    """How thoroughly data is checked, and what is accepted."""
-
-    full: bool = True
-    """Decode every frame; otherwise headers, packets and one frame of each file."""
-    split: str | None = None
-    """Only the clips of one split."""
-    num_workers: int | None = None
-    """Processes that read; None takes the usable cores, at most 8."""
-    timeout_seconds: float = 60.0
-    """Longest time in which the reading of a file does not get on."""
-    memory_limit_mb: float = 2048.0
-    """Most memory that reading a file may take, in MiB."""
-    min_clips: int = 5
-    """Usable training clips below which a class is called tiny."""
-    allow: frozenset[str] = frozenset()
-    """Kinds of errors that are to count as warnings."""
-
-    def __post_init__(self) -> None:
-        for kind in sorted(self.allow):
-            if kind not in KINDS or KINDS[kind].severity != "error":
-                # In quotes: one of them has a comma in it.
-                errors = ", ".join(repr(k) for k, v in KINDS.items() if v.severity == "error")
-                raise UserError(f"--allow {kind}: no such kind of error; there are: {errors}")
-        if self.num_workers is not None and self.num_workers < 1:
-            raise UserError(f"--num_workers must be at least 1, not {self.num_workers}")
-        for name in ("timeout_seconds", "memory_limit_mb"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise UserError(f"--{name} must be above 0, not {getattr(self, name):g}")

@@ -11,7 +11,7 @@ from typing import Any
 from ...files import atomic_files, write_json
 from ...page import render
 from ...text import pad, printable, shorten_middle
-from ..compare import Comparison, Contestant, Pair
+from ..compare import ComparedModel, Comparison, Pair
 from ..metrics.single_label import SingleLabelMetrics
 from ..result import Cost, giga, percent
 from .method import span
@@ -55,23 +55,23 @@ def render_comparison(comparison: Comparison) -> str:
     Returns:
         HTML without any reference to another file or host.
     """
-    method = comparison.contestants[0].run.method
+    method = comparison.models[0].run.method
     return render(
         "evaluation/report/comparison.html.jinja",
         score="mAP" if comparison.multi_label else "Top-1",
         second="Micro AP" if comparison.multi_label else "Mean per class",
         multi_label=comparison.multi_label,
         num_clips=method["num_clips"],
-        num_classes=len(comparison.contestants[0].run.class_names),
+        num_classes=len(comparison.models[0].run.class_names),
         data=method["data"],
         split=method["split"],
         date=method["date"][:10],
         notes=comparison.notes,
-        rows=[_row(one) for one in comparison.contestants],
+        rows=[_row(one) for one in comparison.models],
         pairs=[_pair(pair) for pair in comparison.pairs],
         by_group=comparison.by_group,
         num_units=comparison.num_units,
-        plot=plot_of(comparison.contestants),
+        plot=plot_of(comparison.models),
         width=WIDTH,
         height=HEIGHT,
         left=_LEFT,
@@ -105,18 +105,18 @@ class Plot:
     y_ticks: tuple[tuple[float, str], ...]
 
 
-def plot_of(contestants: tuple[Contestant, ...]) -> Plot:
+def plot_of(models: tuple[ComparedModel, ...]) -> Plot:
     """Place models by the MACs of one video and their score.
 
     Args:
-        contestants: With costs of any size, also 0 and equal ones.
+        models: With costs of any size, also 0 and equal ones.
     """
-    costs = [math.log10(max(one.run.cost.total_macs, 1)) for one in contestants]
+    costs = [math.log10(max(one.run.cost.total_macs, 1)) for one in models]
     low, high = min(costs), max(costs)
     room = max(0.18 * (high - low), 0.15)
     low, high = low - room, high + room
-    scores = [one.metrics.score for one in contestants]
-    spans = [one.metrics.score_interval or (one.metrics.score,) * 2 for one in contestants]
+    scores = [one.metrics.score for one in models]
+    spans = [one.metrics.score_interval or (one.metrics.score,) * 2 for one in models]
     bottom = max(0.0, math.floor(20 * min(a for a, _ in spans)) / 20)
     top = min(1.0, max(math.ceil(20 * max(b for _, b in spans)) / 20, bottom + 0.05))
 
@@ -127,7 +127,7 @@ def plot_of(contestants: tuple[Contestant, ...]) -> Plot:
         return HEIGHT - _BOTTOM - (share - bottom) / (top - bottom) * (HEIGHT - _TOP - _BOTTOM)
 
     dots: list[Dot] = []
-    for one, cost, score, (a, b) in zip(contestants, costs, scores, spans, strict=True):
+    for one, cost, score, (a, b) in zip(models, costs, scores, spans, strict=True):
         at = x(cost)
         left = at > WIDTH * 0.7
         label_y = y(score)
@@ -174,7 +174,7 @@ def _round_costs(low: float, high: float) -> list[int]:
     return found[:: len(found) // 7 + 1]
 
 
-def _row(one: Contestant) -> dict[str, Any]:
+def _row(one: ComparedModel) -> dict[str, Any]:
     method, cost, interval = one.run.method, one.run.cost, one.metrics.score_interval
     averaged = "–"
     if cost.total_views > 1:
@@ -209,7 +209,7 @@ def _views(cost: Cost) -> str:
     return f"{giga(cost.macs_per_view)} × {cost.num_views:.4g}{crops}"
 
 
-def _clip(one: Contestant) -> str:
+def _clip(one: ComparedModel) -> str:
     """What the model takes, in few words."""
     clip = one.run.clip
     how = clip.sampling if clip.sampling == "uniform" else f"dense, stride {clip.stride}"
@@ -232,11 +232,11 @@ def _pair(pair: Pair) -> dict[str, Any]:
 def _classes(comparison: Comparison) -> dict[str, Any]:
     """Accuracy of every class with every model, the classes first that tell models apart."""
     rows = []
-    for i, name in enumerate(comparison.contestants[0].run.class_names):
-        found = [one.metrics.per_class[i].score for one in comparison.contestants]
+    for i, name in enumerate(comparison.models[0].run.class_names):
+        found = [one.metrics.per_class[i].score for one in comparison.models]
         told = [value for value in found if value is not None]
         if told:
-            clips = comparison.contestants[0].metrics.per_class[i].clips
+            clips = comparison.models[0].metrics.per_class[i].clips
             best = max(told)
             cells = [{"text": percent(v), "best": v == best and min(told) < best} for v in found]
             rows.append((min(told) - best, {"name": name, "clips": clips, "cells": cells}))
@@ -256,7 +256,7 @@ def _summary_lines(found: Comparison) -> Iterator[str]:
     score, second = ("mAP", "micro AP") if found.multi_label else ("top-1", "mean/class")
     columns = f"{score:>8}  {'95 % interval':<14}{second:>11}{'MACs × views = total':>23}"
     yield _cell("") + columns
-    for one in found.contestants:
+    for one in found.models:
         interval, cost, between = one.metrics.score_interval, one.run.cost, "–"
         if interval is not None:
             between = f"{100 * interval[0]:.1f}–{100 * interval[1]:.1f} %"
