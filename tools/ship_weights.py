@@ -60,6 +60,7 @@ def card(
     return {
         "model": name,
         "kind": "procedural",
+        "arguments": {"head_activation": model.architecture["head_activation"]},
         "license": "Apache-2.0",
         "data": "none: clips are drawn by video_mobile_former.procedural",
         "made_by": f"vmf train procedural_{name.removeprefix('vmf_')}, then tools/ship_weights.py",
@@ -81,7 +82,8 @@ def card(
 
 def difference(model: VideoModel, name: str, folder: Path) -> float:
     """Largest difference of the logits to those of the same head on the shipped weights."""
-    arguments = {k: v for k, v in model.architecture.items() if k in ("num_frames", "crop_size")}
+    kept = ("num_frames", "crop_size", "head_activation")
+    arguments = {k: v for k, v in model.architecture.items() if k in kept}
     again = create_model(name, model.num_classes, **arguments).eval()
     shipped_weights.load_shipped(again, name, "procedural", folder)
     again.classifier.load_state_dict(model.classifier.state_dict())

@@ -103,7 +103,7 @@ def edit(folder: Path, **changes: Any) -> None:
         ({"class_names": [1, 2]}, "'class_names' must be a list of names"),
         ({"clip": {"num_frame": 4}}, "unknown keys"),
         ({"clip": {"num_frames": 0}}, "clip.num_frames must be"),
-        ({"format": 99}, "format 99.*reads 1 and 2"),
+        ({"format": 99}, "format 99.*reads 1, 2, 3"),
         ({"multi_label": "gone"}, "'multi_label' must be true or false"),
         ({"multi_label": 1}, "'multi_label' must be true or false"),
         ({"clip": "gone"}, "lacks clip"),
@@ -196,6 +196,29 @@ def test_several_classes_are_remembered(model: VideoMobileFormer, tmp_path: Path
     assert load_checkpoint(tmp_path / "c").multi_label is True
     assert load_checkpoint(tmp_path / "c").fuse().multi_label is True
     assert "2 classes, several of them at once" in (tmp_path / "c" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_older_checkpoints_keep_the_head_they_were_trained_with(
+    model: VideoMobileFormer, tmp_path: Path, number: int
+) -> None:
+    model.head_conv.norm.get_parameter("bias").data.fill_(7.0)  # beyond the cap that format 3 knows
+    model.save_pretrained(tmp_path / "c")
+    arguments = {k: v for k, v in model.architecture.items() if k != "head_activation"}
+    architecture = {"class": "VideoMobileFormer", "arguments": arguments}
+    x = torch.randn(1, 3, 4, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(load_checkpoint(tmp_path / "c")(x), model(x))
+        edit(tmp_path / "c", format=number, architecture=architecture)
+        loaded = load_checkpoint(tmp_path / "c")
+        assert not torch.equal(loaded(x), model(x))
+        model.head_act = torch.relu
+        assert torch.equal(loaded(x), model(x))
+    loaded.save_pretrained(tmp_path / "d")
+    saved = json.loads((tmp_path / "d" / "config.json").read_text())
+    assert (saved["format"], saved["architecture"]["arguments"]["head_activation"]) == (3, "relu")
+    with torch.no_grad():
+        assert torch.equal(load_checkpoint(tmp_path / "d")(x), loaded(x))
 
 
 def test_a_checkpoint_of_format_1_tells_one_class(model: VideoMobileFormer, tmp_path: Path) -> None:

@@ -60,6 +60,34 @@ def test_golden_logits(parity: Path, frames: int, overrides: dict[str, Any], for
         torch.testing.assert_close(model.fuse()(still), golden["logits"], atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("form", ["volume", "frames"])
+@pytest.mark.parametrize(
+    ("dtype", "limit"), [(torch.float32, 1e-3), (torch.float64, 1e-9)], ids=str
+)
+def test_golden_logits_beyond_the_cap_of_the_head(
+    parity: Path, form: str, dtype: torch.dtype, limit: float
+) -> None:
+    golden = load_file(parity / "mobile_former_26m_capped_golden.safetensors")
+    model = load_mobile_former(
+        parity / "mobile_former_26m_capped.safetensors",
+        "vmf_500m",
+        keep_classifier=True,
+        form=form,
+        temporal_kernel=1,
+        stem_temporal_kernel=1,
+    )
+    model = model.eval().to(dtype)
+    still, wanted = golden["image"].unsqueeze(2).to(dtype), golden["logits"]
+    with torch.no_grad():
+        found, fused = model(still), model.fuse()(still)
+        model.head_act = torch.relu
+        uncapped = model(still)
+    # The golden values themselves are rounded to float32.
+    torch.testing.assert_close(found.float(), wanted, atol=limit, rtol=2e-7 if limit < 1e-6 else 0)
+    torch.testing.assert_close(fused.float(), wanted, atol=1e-3, rtol=0)
+    assert (uncapped.float() - wanted).abs().max() > 0.1
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_names_of_every_parent_are_mapped(parity: Path, tmp_path: Path, variant: str) -> None:
     state = random_release(parity, VARIANTS[variant].parent)

@@ -124,6 +124,35 @@ def test_what_the_package_holds_is_small_and_whole() -> None:
             assert json.dumps(weights_card(name, kind))
 
 
+@pytest.mark.parametrize("name", ["vmf_500m", "vmf_1g"])
+def test_those_of_the_package_keep_the_head_they_were_trained_with(name: str) -> None:
+    assert weights_card(name, "procedural")["arguments"] == {"head_activation": "relu"}
+    arguments: dict[str, Any] = {"num_frames": 4, "crop_size": 64}
+    models: list[Any] = [
+        create_model(name, 3, weights="procedural", **arguments, **chosen).eval()
+        for chosen in ({}, {"head_activation": "relu6"})
+    ]
+    models[1].classifier.load_state_dict(models[0].classifier.state_dict())
+    for model in models:
+        model.head_conv.norm.bias.data.add_(4)  # random clips alone do not reach the cap
+    x = 8 * torch.randn(2, 3, 4, 64, 64, generator=torch.Generator().manual_seed(0))
+    seen: list[torch.Tensor] = []
+    models[0].head_conv.register_forward_hook(lambda _, inputs, out: seen.append(out))
+    with torch.no_grad():
+        logits, capped = (model(x) for model in models)
+    assert seen[0].max() > 6, "the clip must show the difference"
+    # The head again, from what its convolution gave: the first form of this network had no cap.
+    model: Any = models[0]
+    with torch.no_grad():
+        frames = seen[0].clamp_min(0).mean((2, 3)).unflatten(0, (2, 4)).mean(1)
+        tokens = model.forward_features(x)[1][:, 0]
+        pooled = torch.cat([torch.nn.functional.hardswish(frames), tokens], 1)
+        hidden = torch.nn.functional.hardswish(model.head_norm(model.head_linear(pooled)))
+        wanted = model.classifier(hidden)
+    torch.testing.assert_close(logits, wanted, atol=1e-6, rtol=0)
+    assert (logits - capped).abs().max() > 1e-4
+
+
 def test_the_package_has_them_for_two_models() -> None:
     assert shipped_weights.shipped_weights() == {"procedural": ("vmf_1g", "vmf_500m")}
 

@@ -26,9 +26,6 @@ from .locate import CARD_NAME, CONFIG_NAME, WEIGHTS_NAME, checkpoint_folder
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-CONFIG_FORMAT = 2
-"""Format 2 says whether the model is multi-label; in format 1 none is."""
-_FORMATS_READ = (1, CONFIG_FORMAT)
 
 
 class CheckpointMixin(PyTorchModelHubMixin):
@@ -200,7 +197,7 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     if config["format"] not in _FORMATS_READ:
         raise CheckpointError(
             f"{path} has format {config['format']!r}; this version reads "
-            + " and ".join(map(str, _FORMATS_READ))
+            + ", ".join(map(str, _FORMATS_READ))
         )
     if config["format"] == 1:
         config["multi_label"] = False
@@ -209,6 +206,8 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     architecture, names = config["architecture"], config["class_names"]
     if not isinstance(architecture, dict) or {"class", "arguments"} - set(architecture):
         raise CheckpointError(f"{path}: 'architecture' must hold 'class' and 'arguments'")
+    if config["format"] < 3 and architecture["class"] == "VideoMobileFormer":
+        architecture["arguments"].setdefault("head_activation", "relu")
     if names is not None and not (
         isinstance(names, list) and all(isinstance(name, str) for name in names)
     ):

@@ -11,7 +11,7 @@ from ..errors import CheckpointError, UserError, known_names
 from .baselines import BASELINES, Baseline
 from .checkpoint import CONFIG_NAME, read_config
 from .locate import checkpoint_folder, hub_repository
-from .shipped_weights import load_shipped
+from .shipped_weights import load_shipped, shipped_arguments
 from .variants import VARIANTS, Variant, VariantName
 from .video_mobile_former import VideoMobileFormer
 from .video_model import VideoModel, check_names
@@ -79,7 +79,8 @@ def create_model(
         name: One of :func:`list_models`.
         num_classes: Number of logits.
         weights: ``"procedural"`` takes the weights that come with the package, learned from drawn
-            clips, for all but the head; see :func:`~.shipped_weights.shipped_weights`.
+            clips, for all but the head, with the head activation they were trained with; see
+            :func:`~.shipped_weights.shipped_weights`.
         overrides: Constructor arguments that shall differ from those of the name. All models take
             ``num_frames``, ``crop_size``, ``form``, ``drop_rate`` and ``drop_path_rate``;
             :class:`VideoMobileFormer` also ``num_tokens``, ``temporal_conv``,
@@ -100,6 +101,8 @@ def create_model(
     else:
         raise _unknown(name, list_models())
     check_names(model, name, overrides)
+    if weights is not None:
+        own = own | shipped_arguments(name, weights)
     made = model(**{**own, "num_classes": num_classes, **overrides})
     if weights is not None:
         load_shipped(made, name, weights)

@@ -55,6 +55,15 @@ def weights_card(name: str, weights: str) -> dict[str, Any]:
     return json.loads((FOLDER / f"{name}-{weights}.json").read_text(encoding="utf-8"))
 
 
+def shipped_arguments(name: str, weights: str) -> dict[str, Any]:
+    """Constructor arguments that change no weight's shape, as shipped weights were trained with.
+
+    Raises:
+        UserError: If there are none; says which there are.
+    """
+    return weights_card(name, weights)["arguments"]
+
+
 def load_shipped(model: VideoModel, name: str, weights: str, folder: Path | None = None) -> None:
     """Put shipped weights into a model, all but its head, which stays as it is.
 

@@ -20,7 +20,7 @@ Axes: B clips, T frames, C channels, H, W pixels, M tokens, D token width, h hea
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal, overload
 
 import torch
@@ -35,6 +35,13 @@ from ..layers.forms import channel_shuffle
 from .block import Block, BlockRow, attention_map, checkpointed, seen_by_tokens, stages_of
 from .token_options import ActivationKind, Bridges, TokensPer, check_token_arguments
 from .video_model import Form, VideoModel, check_arguments, check_choice, check_counts
+
+HeadActivation = Literal["relu6", "relu"]
+HEAD_ACTIVATIONS: dict[HeadActivation, Callable[[Tensor], Tensor]] = {
+    "relu6": F.relu6,
+    "relu": F.relu,
+}
+"""What follows the head's convolution: the parent's, and that of checkpoints before format 3."""
 
 
 class VideoMobileFormer(VideoModel):
@@ -60,6 +67,8 @@ class VideoMobileFormer(VideoModel):
             alone (all weight at the centre of every temporal kernel).
         bridges: ``"two_way"``, or one way only: ``"to_tokens"``, ``"to_features"``.
         activation: ``"dynamic"`` has slopes that the first token steers, ``"relu6"`` has none.
+        head_activation: What follows the head's convolution: ``"relu6"``, as in the 2-D parent, or
+            ``"relu"``, with which checkpoints before format 3 were trained.
         tokens_per: ``"clip"``, or ``"frame"`` for M tokens of each frame that see it alone; the
             head then takes the mean of the frames' first tokens.
         form: Graph form: ``"volume"`` (Conv3d on (B, C, T, H, W)), ``"frames"`` (nothing above
@@ -92,6 +101,7 @@ class VideoMobileFormer(VideoModel):
         temporal_init: Literal["random", "delta"] = "random",
         bridges: Bridges = "two_way",
         activation: ActivationKind = "dynamic",
+        head_activation: HeadActivation = "relu6",
         tokens_per: TokensPer = "clip",
         form: Form = "auto",
         drop_rate: float = 0.0,
@@ -115,6 +125,7 @@ class VideoMobileFormer(VideoModel):
             "temporal_init": temporal_init,
             "bridges": bridges,
             "activation": activation,
+            "head_activation": head_activation,
             "tokens_per": tokens_per,
             "form": form,
             "drop_rate": drop_rate,
@@ -162,6 +173,7 @@ class VideoMobileFormer(VideoModel):
         self.head_bridge = MobileToFormer(token_dim, channels) if gathers else None
         pooled = 6 * channels
         self.head_conv = ConvNorm(channels, pooled, groups=groups)
+        self.head_act = HEAD_ACTIVATIONS[head_activation]
         self.head_linear = nn.Linear(pooled + (width or 0), head_dim)
         self.head_norm: nn.Module = nn.BatchNorm1d(head_dim)
         self.classifier = nn.Linear(head_dim, num_classes)
@@ -251,7 +263,7 @@ class VideoMobileFormer(VideoModel):
 
     def _head(self, x: Tensor, tokens: Tensor | None, num_frames: int) -> Tensor:
         x = self.head_conv(channel_shuffle(x, self.groups), num_frames)
-        x = F.relu(x)
+        x = self.head_act(x)
         if x.dim() == 5:
             pooled = x.mean(dim=(2, 3, 4))
         else:
@@ -292,5 +304,6 @@ def _check_arguments(values: dict[str, Any]) -> None:
         if not isinstance(values[name], int) or values[name] < 1 or values[name] % 2 == 0:
             raise UserError(f"{name} must be an odd number of at least 1, not {values[name]!r}")
     check_choice(values, "temporal_conv", ("3d", "2plus1d"))
+    check_choice(values, "head_activation", tuple(HEAD_ACTIVATIONS))
     check_choice(values, "temporal_init", ("random", "delta"))
     check_arguments(values)

@@ -57,6 +57,7 @@ class FramesNet(nn.Module):
         channels = model.head_conv.conv.weight.shape[1] * model.head_conv.conv.groups
         order = inverse(shuffled(channels, groups)) if groups > 1 else None
         self.head_conv = Pointwise(model.head_conv, inputs=order)
+        self.head_act = model.head_act
         self.head_linear = make_linear(model.head_linear.weight, model.head_linear.bias)
         self.classifier = make_linear(model.classifier.weight, model.classifier.bias)
         self.register_buffer("average", torch.full((1, 1, num_frames), 1 / num_frames))
@@ -73,7 +74,7 @@ class FramesNet(nn.Module):
             x, tokens = block(x, tokens, self.num_frames)
         if self.head_bridge is not None:
             tokens = self.head_bridge(tokens, to_places(x, self.num_frames))
-        pooled = F.relu(self.head_conv(x)).mean(dim=(2, 3), keepdim=True)
+        pooled = self.head_act(self.head_conv(x)).mean(dim=(2, 3), keepdim=True)
         pooled = pooled.reshape(batch, self.num_frames, -1)
         average = self.average if batch == 1 else self.average.repeat(batch, 1, 1)
         pooled = F.hardswish(torch.bmm(average, pooled).reshape(batch, -1))

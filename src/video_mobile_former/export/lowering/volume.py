@@ -53,6 +53,7 @@ class VolumeGraph(nn.Module):
             fixed = None if gathers else fixed
         self.gather = None if model.head_bridge is None else Gather(model.head_bridge)
         self.head_conv = lower_pointwise(model.head_conv, shuffle_before=model.groups)
+        self.head_act = model.head_act
         self.head_linear, self.head_norm = model.head_linear, model.head_norm
         self.classifier = model.classifier
         self.eval().requires_grad_(False)
@@ -65,7 +66,7 @@ class VolumeGraph(nn.Module):
             x, size, tokens = block(x, size, tokens)
         if self.gather is not None:
             tokens = self.gather(tokens, x)
-        pooled = F.relu(self.head_conv(to_volume(x, size))).mean(dim=(2, 3, 4))
+        pooled = self.head_act(self.head_conv(to_volume(x, size))).mean(dim=(2, 3, 4))
         pooled = F.hardswish(pooled)
         if tokens is not None:
             pooled = torch.cat([pooled, tokens[:, 0]], dim=1)
