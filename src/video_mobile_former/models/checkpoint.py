@@ -26,6 +26,10 @@ from .locate import CARD_NAME, CONFIG_NAME, WEIGHTS_NAME, checkpoint_folder
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+CONFIG_FORMAT = 3
+"""Format 2 says whether the model is multi-label; in format 1 none is. Format 3 says what follows
+the head's convolution of a Video Mobile-Former; before, it was ReLU without the cap at 6."""
+_FORMATS_READ = (1, 2, CONFIG_FORMAT)
 
 
 class CheckpointMixin(PyTorchModelHubMixin):
