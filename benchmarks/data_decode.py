@@ -18,8 +18,8 @@ import torch
 from raw_decoders import Video
 
 from video_mobile_former.clip_spec import ClipSpec
+from video_mobile_former.data.index.clip import Clip
 from video_mobile_former.data.index.index import ClipIndex
-from video_mobile_former.data.index.table import Clip
 from video_mobile_former.data.loading import sampling
 from video_mobile_former.data.loading.batches import collate
 from video_mobile_former.data.loading.dataset import ClipDataset, ClipFailure
@@ -50,7 +50,7 @@ def make_dataset(paths: Sequence[Path], sampling_mode: Sampling, repeat: int = 1
     """Training clips of 16×224² with the changes that ``vmf train`` makes by default."""
     spec = ClipSpec(num_frames=16, crop_size=224, sampling=sampling_mode)
     transform = train_transform(spec, AugmentRecipe())
-    clips = [Clip(str(path), 0) for path in paths] * repeat
+    clips = [Clip(str(path), (0,)) for path in paths] * repeat
     index = ClipIndex(clips, ("any",), "benchmark")
     return ClipDataset(index, spec, train=True, transform=transform)
 

@@ -23,7 +23,8 @@ from timing import write_result
 
 from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.console import track
-from video_mobile_former.data.index.index import Clip, ClipIndex
+from video_mobile_former.data.index.clip import Clip
+from video_mobile_former.data.index.index import ClipIndex
 from video_mobile_former.data.limits import Limits
 from video_mobile_former.data.loading.dataset import ClipDataset
 from video_mobile_former.data.loading.loader import ClipLoader, make_loader
@@ -47,7 +48,7 @@ def memory(pid: int) -> dict[str, float]:
 
 def make(files: list[Path], args: argparse.Namespace) -> ClipLoader:
     clips = [
-        Clip(str(files[i % len(files)]), 0, name=f"{files[i % len(files)].name}#{i}")
+        Clip(str(files[i % len(files)]), (0,), name=f"{files[i % len(files)].name}#{i}")
         for i in range(args.reads)
     ]
     spec = ClipSpec(

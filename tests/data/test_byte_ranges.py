@@ -16,7 +16,8 @@ from video_files import write_video
 from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data import byte_ranges as module
 from video_mobile_former.data.byte_ranges import is_url, read_bytes, require_protocol
-from video_mobile_former.data.index.index import Clip, ClipIndex
+from video_mobile_former.data.index.clip import Clip
+from video_mobile_former.data.index.index import ClipIndex
 from video_mobile_former.data.loading.dataset import ClipDataset, ClipFailure
 from video_mobile_former.data.video.reader import VideoReader
 from video_mobile_former.errors import UserError, VideoError
@@ -250,10 +251,10 @@ def test_clips_in_a_shard_and_at_a_url(tmp_path: Path, server: str):
     [(offset, size)] = inside(shard, [video])
     Answers.content = shard.read_bytes()
     clips = (
-        Clip(str(video), label=0, name="a.mp4"),
-        Clip(str(shard), label=0, name="shard.tar/a.mp4", offset=offset, size=size),
-        Clip(server, label=0, name="url/a.mp4", offset=offset, size=size),
-        Clip(server, label=0, name="url/b.mp4", offset=offset, size=10**6),
+        Clip(str(video), labels=(0,), name="a.mp4"),
+        Clip(str(shard), labels=(0,), name="shard.tar/a.mp4", offset=offset, size=size),
+        Clip(server, labels=(0,), name="url/a.mp4", offset=offset, size=size),
+        Clip(server, labels=(0,), name="url/b.mp4", offset=offset, size=10**6),
     )
     spec = ClipSpec(num_frames=4, crop_size=48, resize_size=56)
     dataset = ClipDataset(ClipIndex(clips, ("a",), "shards"), spec, train=False)

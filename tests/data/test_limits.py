@@ -157,7 +157,8 @@ READ_IT = """
 import sys
 from video_mobile_former.clip import ClipSpec
 from video_mobile_former.data.dataset import ClipDataset
-from video_mobile_former.data.index import Clip, ClipIndex
+from video_mobile_former.data.index.clip import Clip
+from video_mobile_former.data.index.index import ClipIndex
 from video_mobile_former.data.limits import Limits
 
 index = ClipIndex((Clip(sys.argv[1], 0, name="big.mp4"),), ("a",), "clips")

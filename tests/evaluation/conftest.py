@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from video_mobile_former.clip_spec import ClipSpec
-from video_mobile_former.data.index.index import Clip, ClipIndex
+from video_mobile_former.data.index.clip import Clip
+from video_mobile_former.data.index.index import ClipIndex
 from video_mobile_former.evaluation.evaluate import evaluate
 from video_mobile_former.evaluation.result import Evaluation
 
@@ -66,7 +67,7 @@ def motion_index(tmp_path_factory: pytest.TempPathFactory) -> ClipIndex:
     for i, (rises, label) in enumerate([(0, 0), (0, 0), (0, 0), (1, 1), (1, 1), (0, 1)]):
         levels = [40 + 8 * i + 30 * step for step in range(5)]
         path = write_ramp(folder / f"{i}.mp4", levels if rises else levels[::-1])
-        clips.append(Clip(path=str(path), label=label, split="test", name=path.name))
+        clips.append(Clip(path=str(path), labels=(label,), split="test", name=path.name))
     return ClipIndex(clips=tuple(clips), class_names=MOTIONS, source="motions.csv")
 
 

@@ -96,7 +96,7 @@ def test_what_a_reader_must_know_is_noted(
     motion_index: ClipIndex, motion_model: Callable, tmp_path: Path
 ) -> None:
     clips = tuple(
-        dataclasses.replace(clip, group=f"scene {i // 2}", label=0)
+        dataclasses.replace(clip, group=f"scene {i // 2}", labels=(0,))
         for i, clip in enumerate(motion_index.clips[:4])
     )
     index = dataclasses.replace(motion_index, clips=clips)

@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator
 import pytest
 import torch
 
-from video_mobile_former.data.index.index import Clip, ClipIndex
+from video_mobile_former.data.index.clip import Clip
+from video_mobile_former.data.index.index import ClipIndex
 from video_mobile_former.data.loading.dataset import Batch, ClipFailure
 from video_mobile_former.errors import CheckpointError, UserError, VideoError
 from video_mobile_former.evaluation.views import freeze, score_clips
@@ -29,7 +30,7 @@ def batch(first: int, *steps: int, failures: list[ClipFailure] | None = None) ->
 
 
 INDEX = ClipIndex(
-    clips=tuple(Clip(path=f"/data/{i}.mp4", label=0, name=f"{i}.mp4") for i in range(3)),
+    clips=tuple(Clip(path=f"/data/{i}.mp4", labels=(0,), name=f"{i}.mp4") for i in range(3)),
     class_names=("falling", "rising"),
     source="clips.csv",
 )

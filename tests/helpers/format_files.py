@@ -8,8 +8,9 @@ from typing import Any
 import av
 import numpy as np
 
+from video_mobile_former.data.index.clip import Clip
 from video_mobile_former.data.index.formats import FORMATS
-from video_mobile_former.data.index.source import DataSource, Faults, Row
+from video_mobile_former.data.index.source import DataSource, Faults
 
 
 def touch(root: Path, *names: str) -> Path:
@@ -46,7 +47,7 @@ def rows_of(
     annotations: Path | None = None,
     faults: Faults | None = None,
     **more: Any,
-) -> list[Row]:
+) -> list[Clip[str]]:
     """The rows that a format yields, those of missing files among them."""
     listing = None if annotations is None else str(annotations)
     source = DataSource(form and str(root), format=form, annotations=listing, **more)

@@ -128,12 +128,12 @@ def multi_label_clips(
     found = []
     rows = zip(index.clips, probabilities.tolist(), orders, errors, exact, strict=True)
     for clip, scores, order, error, correct in rows:
-        own = set(clip.labels or ())
+        own = set(clip.labels)
         kept = [k for place, k in enumerate(order) if place < _BEST or k in own]
         found.append(
             MultiLabelClip(
                 name=clip.name or clip.path,
-                true=tuple(names[k] for k in clip.labels or ()),
+                true=tuple(names[k] for k in clip.labels),
                 scores=tuple(LabelScore(names[k], round(scores[k], 6)) for k in kept),
                 correct=correct,
                 error=round(error, 6),

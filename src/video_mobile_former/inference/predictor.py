@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data.index.index import Clip, ClipIndex
+from ..data.index.clip import Clip
+from ..data.index.index import ClipIndex
 from ..data.loading.dataset import ClipDataset
 from ..data.loading.loader import default_workers, make_loader
 from ..data.video.backend import Reading
@@ -187,7 +188,9 @@ class Predictor:
     def _run(
         self, paths: list[str], top_k: int, num_workers: int, batch_size: int
     ) -> Iterator[Prediction | PredictionFailure]:
-        clips = tuple(Clip(path=str(Path(path).absolute()), label=0, name=path) for path in paths)
+        clips = tuple(
+            Clip(path=str(Path(path).absolute()), labels=(0,), name=path) for path in paths
+        )
         dataset = ClipDataset(
             ClipIndex(clips=clips, class_names=("",), source="the given files"),
             self.scorer.clip,

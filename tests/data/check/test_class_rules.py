@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from video_mobile_former.data.check.class_rules import class_counts, problems_of_classes
+from video_mobile_former.data.index.clip import Clip
 from video_mobile_former.data.index.index import ClipIndex
-from video_mobile_former.data.index.table import Clip
 
 
 def index(
@@ -14,7 +14,7 @@ def index(
 ) -> ClipIndex:
     """So many clips of a class and split for each row."""
     clips = [
-        Clip(f"/{label}-{split}-{i}", label, split=split, name=f"{label}-{split}-{i}")
+        Clip(f"/{label}-{split}-{i}", (label,), split=split, name=f"{label}-{split}-{i}")
         for label, split, count in rows
         for i in range(count)
     ]
@@ -82,17 +82,17 @@ def test_names_that_are_alike_on_purpose():
 def test_without_splits_every_class_must_be_divisible():
     data = index((0, None, 9), (1, None, 1))
     assert found(data)["cannot be held out"] == ["jump: only one clip"]
-    clips = [Clip(f"/{i}", i % 2, group=f"g{i % 2}") for i in range(20)]
+    clips = [Clip(f"/{i}", (i % 2,), group=f"g{i % 2}") for i in range(20)]
     grouped = found(ClipIndex(clips, ("run", "jump"), "clips.csv"))
     assert grouped["cannot be held out"] == ["run: only one group", "jump: only one group"]
 
 
 def test_groups_across_splits():
     clips = [
-        Clip("/a", 0, "train", "g1", name="a"),
-        Clip("/b", 0, "test", "g1", name="b"),
-        Clip("/c", 1, "train", "g2", name="c"),
-        Clip("/d", 1, "train", "g2", name="d"),
+        Clip("/a", (0,), "a", split="train", group="g1"),
+        Clip("/b", (0,), "b", split="test", group="g1"),
+        Clip("/c", (1,), "c", split="train", group="g2"),
+        Clip("/d", (1,), "d", split="train", group="g2"),
     ]
     data = ClipIndex(clips, ("run", "jump"), "clips.csv")
     assert found(data)["group across splits"] == ["g1: its clips are in train and test"]
@@ -120,9 +120,9 @@ def test_names_of_classes_are_utf8():
 
 
 def test_multi_label_classes_are_counted_each():
-    clips = [Clip(f"/{i}", 0, "train", labels=(0, 1) if i < 6 else (0,)) for i in range(9)]
-    clips.append(Clip("/none", -1, "train", labels=()))
-    data = ClipIndex(clips, ("run", "jump"), "clips.csv")
+    clips = [Clip(f"/{i}", (0, 1) if i < 6 else (0,), split="train") for i in range(9)]
+    clips.append(Clip("/none", split="train"))
+    data = ClipIndex(clips, ("run", "jump"), "clips.csv", multi_label=True)
     counts = class_counts(data, np.ones(len(data), dtype=bool))
     assert counts["train"].tolist() == [9, 6]
     assert counts["val"].tolist() == [0, 0]

@@ -15,7 +15,7 @@ from video_mobile_former.data.check.content import SIGNATURE_BYTES
 from video_mobile_former.data.check.copy_rules import near_pairs, problems_of_copies
 from video_mobile_former.data.check.facts import FileFacts, FileKey
 from video_mobile_former.data.check.problems import Problem
-from video_mobile_former.data.index.table import Clip
+from video_mobile_former.data.index.clip import Clip
 
 
 def facts(content: str, signature: np.ndarray | None = None, seconds: float = 2.0) -> FileFacts:
@@ -37,7 +37,7 @@ def found(*clips: tuple[Clip, str]) -> list[tuple[str, str]]:
 
 
 def clip(name: str, split: str | None = "train", label: int = 0, **kwargs) -> Clip:
-    return Clip(f"/{name}", label, split=split, name=name, **kwargs)
+    return Clip(f"/{name}", (label,), split=split, name=name, **kwargs)
 
 
 def test_different_content_is_fine():

@@ -26,7 +26,7 @@ from video_mobile_former.data.check.content import (
 from video_mobile_former.data.check.facts import FileFacts, FileTask, file_key
 from video_mobile_former.data.check.file_rules import odd_name, problems_of
 from video_mobile_former.data.check.inspect import inspect_file
-from video_mobile_former.data.index.table import Clip
+from video_mobile_former.data.index.clip import Clip
 from video_mobile_former.data.video.picture import jpeg
 
 
@@ -36,7 +36,7 @@ def inspect(path: Path, **kwargs) -> FileFacts:
 
 def kinds(path: Path, clip: Clip | None = None, **kwargs) -> dict[str, str]:
     """Text of each problem by kind."""
-    clip = clip or Clip(str(path), 0, name=path.name)
+    clip = clip or Clip(str(path), (0,), name=path.name)
     return {one.kind: one.text for one in problems_of(clip, inspect(path, **kwargs))}
 
 
@@ -350,7 +350,7 @@ def test_blank_and_still(tmp_path: Path):
 )
 def test_annotated_times(tmp_path: Path, start: float | None, end: float | None, text: str | None):
     path = write_video(tmp_path / "a.mp4", 40, fps=20)
-    clip = Clip(str(path), 0, name="a.mp4", start_seconds=start, end_seconds=end)
+    clip = Clip(str(path), (0,), name="a.mp4", start_seconds=start, end_seconds=end)
     assert kinds(path, clip) == ({"empty part": text} if text else {})
 
 

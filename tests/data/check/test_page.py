@@ -20,9 +20,9 @@ from video_mobile_former.data.check.distributions import Distribution, clip_seco
 from video_mobile_former.data.check.facts import FileFacts, FileKey
 from video_mobile_former.data.check.page import render_page
 from video_mobile_former.data.check.problems import KINDS, problem
+from video_mobile_former.data.index.clip import Clip
 from video_mobile_former.data.index.index import ClipIndex
 from video_mobile_former.data.index.source import DataSource
-from video_mobile_former.data.index.table import Clip
 from video_mobile_former.data.video.picture import jpeg
 
 NASTY = "<script>alert('x')</script> & \"q\" \x1b[31m \u202egnp \udcff"
@@ -52,7 +52,7 @@ def result(
         for i in range(each):
             file = f"{name}/{i}.mp4"
             split = ("train", "val", "test")[i % 3]
-            clips.append(Clip(f"/{label}/{file}", label, split, name=file))
+            clips.append(Clip(f"/{label}/{file}", (label,), file, split=split))
             facts.append(
                 FileFacts(
                     FileKey(f"/{label}/{file}", 0, 10_000 * (i + 1), 0),
@@ -143,7 +143,7 @@ def test_numbers(value: float, text: str):
 )
 def test_length_of_parts(start: float | None, end: float | None, seconds: float):
     facts = FileFacts(FileKey("/a", 0, 1, 1), full=True, first_seconds=1.0, duration_seconds=10.0)
-    clip = Clip("/a", 0, start_seconds=start, end_seconds=end)
+    clip = Clip("/a", (0,), start_seconds=start, end_seconds=end)
     assert clip_seconds(clip, facts) == pytest.approx(seconds)
 
 

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from video_mobile_former.data.index.clip import Clip
 from video_mobile_former.data.index.division import split_index
-from video_mobile_former.data.index.index import Clip, ClipIndex, load_index
+from video_mobile_former.data.index.index import ClipIndex, load_index
 from video_mobile_former.data.index.labels import label_names
 from video_mobile_former.data.index.source import DataSource
 from video_mobile_former.errors import DataError
@@ -153,7 +154,7 @@ def test_a_folder_gives_one_class_a_clip(tmp_path: Path):
 
 def make_index(labels_and_groups: list[tuple[int, str | None]], classes: int) -> ClipIndex:
     clips = tuple(
-        Clip(path=f"/{i}.mp4", label=label, group=group, name=f"{i}.mp4")
+        Clip(path=f"/{i}.mp4", labels=(label,), group=group, name=f"{i}.mp4")
         for i, (label, group) in enumerate(labels_and_groups)
     )
     return ClipIndex(clips=clips, class_names=tuple(f"c{i}" for i in range(classes)), source="list")
@@ -232,8 +233,8 @@ def test_groups_of_one_class_come_close_to_the_share(sizes: list[list[int]], fra
 def test_split_of_several_classes_has_each_on_both_sides(
     labels: list[set[int]], fraction: float, seed: int
 ):
-    clips = [Clip(f"/{i}.mp4", -1, labels=tuple(some)) for i, some in enumerate(labels)]
-    index = ClipIndex(clips, ("a", "b", "c", "d"), "list")
+    clips = [Clip(f"/{i}.mp4", tuple(some)) for i, some in enumerate(labels)]
+    index = ClipIndex(clips, ("a", "b", "c", "d"), "list", multi_label=True)
     counts = index.counts()
     try:
         rest, held = split_index(index, fraction, seed)
@@ -254,10 +255,8 @@ def test_split_of_several_classes_has_each_on_both_sides(
 def test_split_of_several_classes_comes_close_to_the_share():
     rng = np.random.default_rng(0)
     rows = rng.random((400, 6)) < [0.5, 0.3, 0.2, 0.1, 0.1, 0.05]
-    clips = [
-        Clip(f"/{i}.mp4", -1, labels=tuple(np.flatnonzero(r).tolist())) for i, r in enumerate(rows)
-    ]
-    index = ClipIndex(clips, tuple("abcdef"), "list")
+    clips = [Clip(f"/{i}.mp4", tuple(np.flatnonzero(r).tolist())) for i, r in enumerate(rows)]
+    index = ClipIndex(clips, tuple("abcdef"), "list", multi_label=True)
     _, held = split_index(index, 0.2, 0)
     for total, out in zip(index.counts(), held.counts(), strict=True):
         assert abs(out - 0.2 * total) <= 3

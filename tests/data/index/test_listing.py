@@ -5,17 +5,18 @@ from pathlib import Path
 
 import pytest
 
+from video_mobile_former.data.index.clip import Clip
 from video_mobile_former.data.index.folders import folder_rows
 from video_mobile_former.data.index.listing import list_rows
-from video_mobile_former.data.index.source import DataSource, Faults, Row
+from video_mobile_former.data.index.source import DataSource, Faults
 from video_mobile_former.errors import DataError
 
 
-def read_folder(root: Path) -> list[Row]:
+def read_folder(root: Path) -> list[Clip[str]]:
     return list(folder_rows(DataSource(str(root)), Faults()))
 
 
-def read_list(path: Path, *, multi_label: bool = False) -> list[Row]:
+def read_list(path: Path, *, multi_label: bool = False) -> list[Clip[str]]:
     return list(list_rows(DataSource(str(path), multi_label=multi_label), Faults()))
 
 

@@ -8,9 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from video_mobile_former.data.index import rows as rows_module
+from video_mobile_former.data.index.clip import Clip
 from video_mobile_former.data.index.listing import list_rows
 from video_mobile_former.data.index.rows import present, without_repetitions
-from video_mobile_former.data.index.source import DataSource, Faults, Row
+from video_mobile_former.data.index.source import DataSource, Faults
 from video_mobile_former.errors import DataError
 
 
@@ -28,14 +29,14 @@ def listing(root: Path, text: str) -> Path:
     return path
 
 
-def read_list(path: Path) -> list[Row]:
+def read_list(path: Path) -> list[Clip[str]]:
     source, faults = DataSource(str(path)), Faults()
     rows = without_repetitions(list_rows(source, faults), faults)
     return list(present(rows, source, faults, may_lack=False))
 
 
-def rows_of(root: Path, *names: str) -> list[Row]:
-    return [Row(f"{root}/{name}", ("x",), name, "list", i) for i, name in enumerate(names, 1)]
+def rows_of(root: Path, *names: str) -> list[Clip[str]]:
+    return [Clip(f"{root}/{name}", ("x",), name, "list", i) for i, name in enumerate(names, 1)]
 
 
 def found(root: Path, names: list[str]) -> list[str]:
@@ -93,10 +94,10 @@ def test_repetitions_as_a_plain_search_finds_them(
     said: list[tuple[str, str, str | None, float | None]],
 ):
     rows = [
-        Row(path, (label,), path, "list", line, split, None, start)
+        Clip(path, (label,), path, "list", line, split, start_seconds=start)
         for line, (path, label, split, start) in enumerate(said, 1)
     ]
-    kept: list[Row] = []
+    kept: list[Clip[str]] = []
     wrong: list[tuple[str, str]] = []
     for row in rows:
         same = [k for k in kept if _clip(k) == _clip(row)]
@@ -111,7 +112,7 @@ def test_repetitions_as_a_plain_search_finds_them(
     assert [(f.kind, f.text.rsplit(" at ")[1]) for f in faults.found] == wrong
 
 
-def _clip(row: Row) -> tuple[str, float | None]:
+def _clip(row: Clip[str]) -> tuple[str, float | None]:
     return os.path.normpath(row.path), row.start_seconds
 
 

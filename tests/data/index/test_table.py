@@ -11,28 +11,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from video_mobile_former.data.index.table import SPLITS, Clip, ClipTable
+from video_mobile_former.data.index.clip import SPLITS, Clip, Event
+from video_mobile_former.data.index.table import ClipTable
 
 text = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 seconds = st.none() | st.floats(0, 1e4)
 
 
 @st.composite
+def events(draw: Any) -> Event[int]:
+    start = draw(st.floats(0, 1e4))
+    return Event(start, start + draw(st.floats(0.5, 1e3)), draw(st.integers(0, 9)))
+
+
+@st.composite
 def clips(draw: Any) -> Clip:
-    labels = draw(st.none() | st.lists(st.integers(0, 9), max_size=3, unique=True))
-    first = draw(st.integers(0, 9)) if labels is None else (labels[0] if labels else -1)
+    one = st.integers(0, 9).map(lambda label: (label,))
+    several = st.lists(st.integers(0, 9), max_size=3, unique=True).map(tuple)
     inside = draw(st.booleans())
     return Clip(
         path=draw(st.sampled_from(["/data/", "/data/videos/", "", "s3://bucket/"])) + draw(text),
-        label=first,
+        labels=draw(one | several),
         split=draw(st.sampled_from([None, "train", "val", "test"])),
         group=draw(st.none() | text),
         start_seconds=draw(seconds),
         end_seconds=draw(seconds),
         name=draw(text),
-        labels=None if labels is None else tuple(labels),
         offset=draw(st.integers(0, 2**40)) if inside else None,
         size=draw(st.integers(0, 2**40)) if inside else None,
+        events=tuple(draw(st.just([]) | st.lists(events(), max_size=3))),
     )
 
 
@@ -65,8 +72,8 @@ def test_clips_go_to_other_splits(given_clips: list[Clip], data: st.DataObject):
 
 
 def test_positions_count_from_both_ends():
-    table = ClipTable([Clip("/a", 0), Clip("/b", 1)])
-    assert table[-1] == Clip("/b", 1)
+    table = ClipTable([Clip("/a", (0,)), Clip("/b", (1,))])
+    assert table[-1] == Clip("/b", (1,))
     for i in (2, -3):
         with pytest.raises(IndexError):
             table[i]
@@ -74,15 +81,13 @@ def test_positions_count_from_both_ends():
 
 def test_names_that_are_not_utf8_survive(tmp_path: Path):
     path = str(tmp_path) + "/d\udce9j\udce0.mp4"  # bytes E9 and E0 of Latin-1
-    assert ClipTable([Clip(path, 0, name="d\udce9j\udce0.mp4")])[0].path == path
+    assert ClipTable([Clip(path, (0,), name="d\udce9j\udce0.mp4")])[0].path == path
 
 
 def test_targets():
-    single = ClipTable([Clip("/a", 2), Clip("/b", 0)])
-    assert not single.multi_label
+    single = ClipTable([Clip("/a", (2,)), Clip("/b", (0,))])
     assert single.targets(3).tolist() == [[0, 0, 1], [1, 0, 0]]
-    several = ClipTable([Clip("/a", 2, labels=(2, 0)), Clip("/b", -1, labels=())])
-    assert several.multi_label
+    several = ClipTable([Clip("/a", (2, 0)), Clip("/b")])
     assert several.targets(3).tolist() == [[1, 0, 1], [0, 0, 0]]
     assert several.take(np.array([1, 0])).targets(3).tolist() == [[0, 0, 0], [1, 0, 1]]
 
@@ -91,11 +96,11 @@ def test_clips_are_found_by_name_or_path() -> None:
     odd = "/data/d\udcff.mp4"
     table = ClipTable(
         [
-            Clip("/data/a.mp4", 0, name="a.mp4"),
-            Clip("/data/b.mp4", 0, name="b.mp4"),
-            Clip("/data/b.mp4", 0, name="b.mp4", start_seconds=1.0),
-            Clip("/data/cé.mp4", 0),
-            Clip(odd, 0),
+            Clip("/data/a.mp4", (0,), name="a.mp4"),
+            Clip("/data/b.mp4", (0,), name="b.mp4"),
+            Clip("/data/b.mp4", (0,), name="b.mp4", start_seconds=1.0),
+            Clip("/data/cé.mp4", (0,)),
+            Clip(odd, (0,)),
         ]
     )
     assert table.find({"b.mp4", "/data/a.mp4", "c.mp4", "x", ""}).tolist() == [0, 1, 2]

@@ -11,7 +11,8 @@ import torch
 
 from video_files import read_number, write_video
 from video_mobile_former.clip_spec import ClipSpec
-from video_mobile_former.data.index.index import Clip, ClipIndex
+from video_mobile_former.data.index.clip import Clip
+from video_mobile_former.data.index.index import ClipIndex
 from video_mobile_former.data.loading.batches import collate
 from video_mobile_former.data.loading.dataset import ClipDataset, ClipFailure, ClipSample
 from video_mobile_former.data.transforms import TrainTransform, augment
@@ -24,14 +25,14 @@ SPEC = ClipSpec(num_frames=4, crop_size=48, resize_size=56)
 def index(tmp_path_factory: pytest.TempPathFactory) -> ClipIndex:
     root = tmp_path_factory.mktemp("clips")
     clips = [
-        Clip(str(write_video(root / f"{i}.mp4", count)), label=i % 2, name=f"{i}.mp4")
+        Clip(str(write_video(root / f"{i}.mp4", count)), labels=(i % 2,), name=f"{i}.mp4")
         for i, count in enumerate((40, 30, 3, 50))
     ]
     text = root / "text.mp4"
     text.write_text("no video " * 100)
-    clips.append(Clip(str(text), label=0, name="text.mp4"))
-    clips.append(Clip(clips[3].path, label=1, name="3.mp4", start_seconds=0.5, end_seconds=1.0))
-    clips.append(Clip(clips[3].path, label=1, name="3.mp4", start_seconds=5.0, end_seconds=6.0))
+    clips.append(Clip(str(text), labels=(0,), name="text.mp4"))
+    clips.append(Clip(clips[3].path, labels=(1,), name="3.mp4", start_seconds=0.5, end_seconds=1.0))
+    clips.append(Clip(clips[3].path, labels=(1,), name="3.mp4", start_seconds=5.0, end_seconds=6.0))
     return ClipIndex(tuple(clips), ("a", "b"), "clips")
 
 
@@ -125,7 +126,7 @@ def test_failures_are_values(index: ClipIndex):
 
 def test_a_file_that_vanishes_is_a_failure(tmp_path: Path):
     path = write_video(tmp_path / "a.mp4", 5)
-    index = ClipIndex((Clip(str(path), 0, name="a.mp4"),), ("a",), "clips")
+    index = ClipIndex((Clip(str(path), (0,), name="a.mp4"),), ("a",), "clips")
     dataset = ClipDataset(index, SPEC, train=False)
     good(dataset[0])
     path.unlink()
@@ -161,11 +162,13 @@ def test_labels(index: ClipIndex):
 
 def test_clips_of_several_classes(index: ClipIndex):
     clips = [
-        dataclasses.replace(index.clips[0], labels=(2, 0), label=2),
-        dataclasses.replace(index.clips[1], labels=(), label=-1),
-        dataclasses.replace(index.clips[4], labels=(1,), label=1),
+        dataclasses.replace(index.clips[0], labels=(2, 0)),
+        dataclasses.replace(index.clips[1], labels=()),
+        dataclasses.replace(index.clips[4], labels=(1,)),
     ]
-    dataset = ClipDataset(ClipIndex(clips, ("a", "b", "c"), "clips"), SPEC, train=False)
+    dataset = ClipDataset(
+        ClipIndex(clips, ("a", "b", "c"), "clips", multi_label=True), SPEC, train=False
+    )
     batch = collate([dataset[0], dataset[1], dataset[2]])
     assert batch["labels"].dtype == torch.float32
     assert batch["labels"].tolist() == [[1, 0, 1], [0, 0, 0]]

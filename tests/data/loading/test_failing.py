@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from video_mobile_former.data.index.index import Clip, ClipIndex
+from video_mobile_former.data.index.clip import Clip
+from video_mobile_former.data.index.index import ClipIndex
 from video_mobile_former.data.index.quarantine import read_quarantine, write_quarantine
 from video_mobile_former.data.loading.dataset import EXCLUDED, ClipFailure
 from video_mobile_former.data.loading.failures import Failing, Quarantine
@@ -16,10 +17,10 @@ from video_mobile_former.errors import DataError
 # The third and the fourth clip are parts of the same file.
 INDEX = ClipIndex(
     (
-        Clip("/x/a.mp4", 0, name="a.mp4"),
-        Clip("/x/b.mp4", 0),
-        Clip("/x/c.mp4", 0, name="c.mp4", end_seconds=1.0),
-        Clip("/x/c.mp4", 0, name="c.mp4", start_seconds=1.0),
+        Clip("/x/a.mp4", (0,), name="a.mp4"),
+        Clip("/x/b.mp4", (0,)),
+        Clip("/x/c.mp4", (0,), name="c.mp4", end_seconds=1.0),
+        Clip("/x/c.mp4", (0,), name="c.mp4", start_seconds=1.0),
     ),
     ("k",),
     "clips",

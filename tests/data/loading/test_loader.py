@@ -13,7 +13,8 @@ import pytest
 
 from video_files import write_video
 from video_mobile_former.clip_spec import ClipSpec
-from video_mobile_former.data.index.index import Clip, ClipIndex
+from video_mobile_former.data.index.clip import Clip
+from video_mobile_former.data.index.index import ClipIndex
 from video_mobile_former.data.loading.dataset import Batch, ClipDataset
 from video_mobile_former.data.loading.loader import default_workers, make_loader
 from video_mobile_former.data.transforms import TrainTransform
@@ -26,12 +27,12 @@ SPEC = ClipSpec(num_frames=4, crop_size=32, resize_size=40)
 def index(tmp_path_factory: pytest.TempPathFactory) -> ClipIndex:
     root = tmp_path_factory.mktemp("clips")
     clips = [
-        Clip(str(write_video(root / f"{i}.mp4", 20 if i else 3)), label=i % 2, name=f"{i}.mp4")
+        Clip(str(write_video(root / f"{i}.mp4", 20 if i else 3)), labels=(i % 2,), name=f"{i}.mp4")
         for i in range(9)
     ]
     text = root / "text.mp4"
     text.write_text("no video " * 100)
-    clips.append(Clip(str(text), label=0, name="text.mp4"))
+    clips.append(Clip(str(text), labels=(0,), name="text.mp4"))
     return ClipIndex(tuple(clips), ("a", "b"), "clips")
 
 
@@ -171,11 +172,12 @@ import signal
 import sys
 from video_mobile_former.clip import ClipSpec
 from video_mobile_former.data.dataset import ClipDataset
-from video_mobile_former.data.index import Clip, ClipIndex
+from video_mobile_former.data.index.clip import Clip
+from video_mobile_former.data.index.index import ClipIndex
 from video_mobile_former.data.loader import make_loader
 
 def main():
-    clips = tuple(Clip(path, 0) for path in sys.argv[1:] * 50)
+    clips = tuple(Clip(path, (0,)) for path in sys.argv[1:] * 50)
     spec = ClipSpec(num_frames=4, crop_size=32, resize_size=40)
     dataset = ClipDataset(ClipIndex(clips, ("a",), "clips"), spec, train=True)
     loader = make_loader(dataset, batch_size=2, num_workers=2)

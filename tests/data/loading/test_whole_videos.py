@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from video_mobile_former.clip_spec import ClipSpec
-from video_mobile_former.data.index.index import Clip, ClipIndex
+from video_mobile_former.data.index.clip import Clip
+from video_mobile_former.data.index.index import ClipIndex
 from video_mobile_former.data.loading import whole_videos
 from video_mobile_former.data.loading.dataset import ClipDataset
 from video_mobile_former.data.loading.sampling import full_views
@@ -26,7 +27,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> ClipIndex:
         write_video(
             path, levels[:, None, None, None].expand(length, 3, 32, 32).contiguous(), fps=10
         )
-        clips.append(Clip(path=str(path), label=i % 2, name=path.name))
+        clips.append(Clip(path=str(path), labels=(i % 2,), name=path.name))
     return ClipIndex(clips=tuple(clips), class_names=("a", "b"), source="clips.csv")
 
 
@@ -71,7 +72,7 @@ def test_a_clip_longer_than_a_part_is_still_taken(
 def test_a_file_that_cannot_be_read_comes_as_a_failure(index: ClipIndex, tmp_path: Path) -> None:
     bad = tmp_path / "bad.mp4"
     bad.write_bytes(b"no video")
-    clips = (*index.clips[:1], Clip(path=str(bad), label=0, name="bad.mp4"))
+    clips = (*index.clips[:1], Clip(path=str(bad), labels=(0,), name="bad.mp4"))
     broken = ClipIndex(clips, index.class_names, index.source)
     first, second = whole_videos.whole_videos(broken, spec_of("dense"), num_workers=0)
     assert first["failures"] == []

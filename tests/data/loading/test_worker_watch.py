@@ -14,7 +14,8 @@ from torch.utils.data.dataloader import _MultiProcessingDataLoaderIter
 from nasty_clips import NastyDataset
 from video_files import write_video
 from video_mobile_former.clip_spec import ClipSpec
-from video_mobile_former.data.index.index import Clip, ClipIndex
+from video_mobile_former.data.index.clip import Clip
+from video_mobile_former.data.index.index import ClipIndex
 from video_mobile_former.data.index.quarantine import read_quarantine
 from video_mobile_former.data.limits import Limits
 from video_mobile_former.data.loading.failures import Quarantine
@@ -45,7 +46,7 @@ def make(
     for name in names:
         path = folder / f"{name}.mp4"
         path.symlink_to(video)
-        clips.append(Clip(str(path), 0, name=path.name))
+        clips.append(Clip(str(path), (0,), name=path.name))
     index = ClipIndex(tuple(clips), ("a",), "clips")
     options = {"batch_size": 2, "num_workers": 2} | options
     return make_loader(NastyDataset(index, SPEC, train=train, limits=LIMITS), **options)

@@ -4,12 +4,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from video_mobile_former.data.index.table import Clip
+from video_mobile_former.data.index.clip import Clip
 from video_mobile_former.data.prepare.file_names import output_names
 
 
 def clip(name: str, start: float | None = None, end: float | None = None) -> Clip:
-    return Clip(path=f"/data/{name}", label=0, name=name, start_seconds=start, end_seconds=end)
+    return Clip(path=f"/data/{name}", labels=(0,), name=name, start_seconds=start, end_seconds=end)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 import os
 import signal
@@ -89,6 +90,32 @@ def test_several_classes_of_a_clip_stay(data: Path, tmp_path: Path):
     assert again.multi_label
     assert again.class_names == ("run", "walk")
     assert [clip.labels for clip in again.clips] == [(1, 0), ()]
+
+
+def test_events_come_along_on_the_clock_of_the_part(data: Path, tmp_path: Path):
+    """long.mp4 is cut in two; an event across the cut is in both, an earlier one in the first."""
+    table = data / "events.csv"
+    events = [
+        {"start_seconds": 0.1, "end_seconds": 0.3, "label": "step"},
+        {"start_seconds": 0.4, "end_seconds": 0.9, "label": "turn"},
+    ]
+    with table.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("path", "label", "start_seconds", "end_seconds", "events"))
+        writer.writerow(("long.mp4", "walk", "", "0.5", json.dumps(events)))
+        writer.writerow(("long.mp4", "walk", "0.5", "1.0", json.dumps(events)))
+        writer.writerow(("sub/one.avi", "run", "", "", ""))
+    index = load_index(str(table))
+    prepare(index, tmp_path / "out", num_workers=1)
+    again = load_index(str(tmp_path / "out"))
+    names = again.class_names
+    found = [
+        [(event.start_seconds, event.end_seconds, names[event.label]) for event in clip.events]
+        for clip in again.clips
+    ]
+    assert found[0] == [(0.1, 0.3, "step"), (0.4, 0.9, "turn")]
+    assert found[1] == [(0.0, pytest.approx(0.4), "turn")]
+    assert found[2] == []
 
 
 def test_only_what_is_missing_or_changed_is_made_again(data: Path, tmp_path: Path):

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from video_files import numbered_frame, read_number, write_video
 from video_mobile_former.cli.main import main
 from video_mobile_former.clip_spec import ClipSpec
-from video_mobile_former.data.index.formats.shard_list import Shard, ShardClip, ShardList
+from video_mobile_former.data.index.clip import Clip, Event
+from video_mobile_former.data.index.formats.shard_list import Shard, ShardList
 from video_mobile_former.data.index.index import ClipIndex, load_index
 from video_mobile_former.data.index.quarantine import read_quarantine
 from video_mobile_former.data.index.source import DataSource
@@ -47,7 +48,7 @@ def content(index: ClipIndex) -> dict[str, tuple]:
         with VideoReader(clip.path, offset=clip.offset, size=clip.size) as reader:
             times = reader.timestamps()
             number = read_number(reader.frames([0])[0].permute(1, 2, 0).numpy())
-        labels = [index.class_names[label] for label in (clip.labels or (clip.label,))]
+        labels = [index.class_names[label] for label in clip.labels]
         out[clip.name] = (labels, clip.split, clip.group, len(times), number)
     assert len(out) == len(index)
     return out
@@ -251,7 +252,8 @@ def test_sizes_are_kept_below_the_limit(data: Path, tmp_path: Path):
 
 names = st.text(st.characters(codec="utf-8") | st.just("\udcff"), max_size=8)
 clips = st.builds(
-    ShardClip,
+    Clip,
+    path=st.just(""),
     name=names,
     offset=st.integers(0, 2**40),
     size=st.integers(0, 2**40),
@@ -259,13 +261,23 @@ clips = st.builds(
     group=st.none() | names,
     start_seconds=st.none() | st.floats(0, 1e6),
     end_seconds=st.none() | st.floats(0, 1e6),
+    events=st.lists(
+        st.builds(Event, st.floats(0, 9), st.floats(9.5, 99), st.integers(0, 2)), max_size=2
+    ).map(tuple),
 )
+
+
+def _shard(file: str, bytes: int, split: str | None, clips: list[Clip[int]]) -> Shard:
+    inside = (dataclasses.replace(clip, path=file, split=split) for clip in clips)
+    return Shard(file, bytes, split, tuple(inside))
+
+
 shard = st.builds(
-    Shard,
+    _shard,
     file=names,
     bytes=st.integers(0, 2**40),
     split=st.sampled_from([None, "train", "val", "test"]),
-    clips=st.lists(clips, max_size=4).map(tuple),
+    clips=st.lists(clips, max_size=4),
 )
 
 

@@ -13,7 +13,8 @@ import torch
 
 from video_files import CAN_WRITE_ROTATION, numbered_frame, read_number, write_video
 from video_mobile_former.clip_spec import ClipSpec
-from video_mobile_former.data.index.index import Clip, ClipIndex
+from video_mobile_former.data.index.clip import Clip
+from video_mobile_former.data.index.index import ClipIndex
 from video_mobile_former.data.loading.dataset import ClipDataset
 from video_mobile_former.data.loading.loader import make_loader
 from video_mobile_former.data.video import torchcodec_backend
@@ -175,7 +176,7 @@ def test_sizes(tmp_path: Path):
 @pytest.mark.usefixtures("never_pyav")
 def test_clips_from_worker_processes(tmp_path: Path):
     clips = tuple(
-        Clip(str(write_video(tmp_path / f"{i}.mp4", 30)), label=0, name=f"{i}.mp4")
+        Clip(str(write_video(tmp_path / f"{i}.mp4", 30)), labels=(0,), name=f"{i}.mp4")
         for i in range(4)
     )
     index = ClipIndex(clips, ("a",), "clips")

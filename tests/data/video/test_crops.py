@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from video_files import CAN_WRITE_ROTATION, NO_ROTATION, read_number, write_video
 from video_mobile_former.clip_spec import ClipSpec
-from video_mobile_former.data.index.index import Clip, ClipIndex
+from video_mobile_former.data.index.clip import Clip
+from video_mobile_former.data.index.index import ClipIndex
 from video_mobile_former.data.loading import sampling
 from video_mobile_former.data.loading.dataset import ClipDataset, ClipFailure
 from video_mobile_former.data.transforms import TrainTransform, augment, resize
@@ -268,7 +269,7 @@ def test_training_clips_are_what_the_transform_makes_of_whole_frames(
 ):
     pictures = [natural(*size, seed) for seed in range(8)]
     path = write_video(tmp_path / "a.mp4", pictures, options={"crf": "10"})
-    index = ClipIndex((Clip(str(path), 0, name="a"),), ("a",), "clips")
+    index = ClipIndex((Clip(str(path), (0,), name="a"),), ("a",), "clips")
     spec = ClipSpec(num_frames=4, crop_size=64, resize_size=72)
     options: dict[str, Any] = {"color_jitter": 0.3, "erase_probability": 0.3}
     transform = TrainTransform(spec, **options)

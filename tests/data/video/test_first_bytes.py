@@ -12,7 +12,8 @@ from video_files import write_video
 from video_mobile_former.data.check.facts import FileTask, file_key
 from video_mobile_former.data.check.inspect import inspect_file
 from video_mobile_former.data.check.sniff import is_video
-from video_mobile_former.data.index.index import Clip, ClipIndex
+from video_mobile_former.data.index.clip import Clip
+from video_mobile_former.data.index.index import ClipIndex
 from video_mobile_former.data.prepare.transcode import PrepareSettings, transcode
 from video_mobile_former.data.video.backend import Reading
 from video_mobile_former.data.video.first_bytes import DEMUXERS, other_thing
@@ -161,7 +162,7 @@ def test_a_list_in_an_index_is_a_failure_of_its_clip(tmp_path: Path):
     write_video(tmp_path / "secret.mp4", 20)
     path = tmp_path / "clip.mp4"
     path.write_text(LISTS["hls"][0].format(name="secret.mp4"))
-    index = ClipIndex((Clip(str(path), 0),), ("a",), "clips")
+    index = ClipIndex((Clip(str(path), (0,)),), ("a",), "clips")
     item = ClipDataset(index, ClipSpec(num_frames=4), train=True)[0]
     assert isinstance(item, ClipFailure)
     assert "HLS" in item.reason

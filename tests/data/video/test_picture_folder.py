@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from video_files import numbered_frame, read_number
 from video_mobile_former.clip_spec import ClipSpec
-from video_mobile_former.data.index.index import Clip, ClipIndex
+from video_mobile_former.data.index.clip import Clip
+from video_mobile_former.data.index.index import ClipIndex
 from video_mobile_former.data.loading.dataset import ClipDataset, ClipFailure
 from video_mobile_former.data.video.backend import Reading
 from video_mobile_former.data.video.crops import Crops
@@ -184,9 +185,9 @@ def test_clips_of_a_data_set(tmp_path: Path):
     for picture in damaged.iterdir():
         picture.write_bytes(picture.read_bytes()[:200])
     clips = (
-        Clip(str(folder), label=0, name="clip"),
-        Clip(str(folder), label=0, name="clip", start_seconds=1.0),
-        Clip(str(damaged), label=0, name="damaged"),
+        Clip(str(folder), labels=(0,), name="clip"),
+        Clip(str(folder), labels=(0,), name="clip", start_seconds=1.0),
+        Clip(str(damaged), labels=(0,), name="damaged"),
     )
     spec = ClipSpec(num_frames=4, crop_size=64, resize_size=64, sampling="dense", stride=10)
     index = ClipIndex(clips, ("a",), "folders")

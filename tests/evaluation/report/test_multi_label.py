@@ -21,10 +21,10 @@ def several(motion_index: ClipIndex) -> ClipIndex:
     """The six clips; the last of them, which falls, is said to rise and to fall."""
     labels = [(0,), (0,), (), (1,), (1,), (0, 1)]
     clips = [
-        dataclasses.replace(clip, labels=some, label=some[0] if some else -1)
+        dataclasses.replace(clip, labels=some)
         for clip, some in zip(motion_index.clips, labels, strict=True)
     ]
-    return ClipIndex(clips, NAMES, "motions.csv")
+    return ClipIndex(clips, NAMES, "motions.csv", multi_label=True)
 
 
 @pytest.fixture

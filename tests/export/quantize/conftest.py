@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from procedural_files import write_clips
-from video_mobile_former.data.index.index import Clip, ClipIndex, load_index
+from video_mobile_former.data.index.clip import Clip
+from video_mobile_former.data.index.index import ClipIndex, load_index
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +28,7 @@ def with_broken(procedural_index: ClipIndex, tmp_path: Path):
         for i in range(broken):
             path = tmp_path / f"broken{i}.mp4"
             path.write_text("no video, whatever its name says\n")
-            clips.append(Clip(path=str(path), label=0, split="train", name=path.name))
+            clips.append(Clip(path=str(path), labels=(0,), split="train", name=path.name))
         return ClipIndex(clips, procedural_index.class_names, "clips.csv")
 
     return make

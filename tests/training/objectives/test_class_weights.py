@@ -7,7 +7,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from video_mobile_former.data.index.index import Clip, ClipIndex
+from video_mobile_former.data.index.clip import Clip
+from video_mobile_former.data.index.index import ClipIndex
 from video_mobile_former.errors import DataError
 from video_mobile_former.training.objectives.class_weights import class_weights
 
@@ -16,12 +17,11 @@ NAMES = ("a", "b", "c, or d", "e")
 
 def make_index(*labels: int | tuple[int, ...]) -> ClipIndex:
     clips = [
-        Clip(f"/{i}.mp4", label)
-        if isinstance(label, int)
-        else Clip(f"/{i}.mp4", label[0] if label else -1, labels=label)
+        Clip(f"/{i}.mp4", (label,)) if isinstance(label, int) else Clip(f"/{i}.mp4", label)
         for i, label in enumerate(labels)
     ]
-    return ClipIndex(clips, NAMES, "clips.csv")
+    several = any(not isinstance(label, int) for label in labels)
+    return ClipIndex(clips, NAMES, "clips.csv", multi_label=several)
 
 
 def test_none() -> None:

@@ -17,7 +17,6 @@ from ..byte_ranges import is_url, require_protocol
 from ..index.formats import find_format
 from ..index.index import ClipIndex, load_index, read_label_file
 from ..index.source import DataSource, Fault, Faults
-from ..index.table import Clip
 from ..loading.loader import default_workers
 from .class_rules import problems_of_classes
 from .copy_rules import problems_of_copies
@@ -104,7 +103,7 @@ def _tasks(
     index: ClipIndex, passed_over: Iterable[str], options: CheckOptions
 ) -> tuple[list[FileTask], list[FileKey]]:
     """What is to be read, each file once; and the key of every clip's file."""
-    shown = choose_thumbnails((_labels(clip) for clip in index.clips), _PICTURES_PER_CLASS)
+    shown = choose_thumbnails((clip.labels for clip in index.clips), _PICTURES_PER_CLASS)
     tasks: dict[tuple[str, int | None], FileTask] = {}
     keys: list[FileKey] = []
     for place, clip in enumerate(index.clips):
@@ -123,10 +122,6 @@ def _tasks(
         keys.append(task.key)
     others = [FileTask(file_key(path), full=False, sniff=True) for path in passed_over]
     return [*tasks.values(), *others], keys
-
-
-def _labels(clip: Clip) -> tuple[int, ...]:
-    return (clip.label,) if clip.labels is None else clip.labels
 
 
 # Problems ---------------------------------------------------------------------------------

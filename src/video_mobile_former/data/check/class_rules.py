@@ -151,7 +151,7 @@ def _indivisible(index: ClipIndex, usable: np.ndarray, leave_out: set[int]) -> I
     groups: dict[int, set[object]] = defaultdict(set)
     for i in np.flatnonzero(usable).tolist():
         clip = index.clips[i]
-        for label in clip.labels if clip.labels is not None else (clip.label,):
+        for label in clip.labels:
             groups[label].add(clip.group if clip.group is not None else i)
     for label, members in sorted(groups.items()):
         if len(members) == 1 and label not in leave_out:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from ..index.table import Clip
+from ..index.clip import Clip
 from .content import GRID, SIGNATURE_BYTES, unpack_signature
 from .facts import FileFacts
 from .problems import Problem, problem
@@ -230,7 +230,7 @@ def _near(first: list[Clip], second: list[Clip]) -> Iterator[Problem]:
 
 
 def _labels(clip: Clip) -> tuple[int, ...]:
-    return (clip.label,) if clip.labels is None else tuple(sorted(clip.labels))
+    return tuple(sorted(clip.labels))
 
 
 def _name(clip: Clip) -> str:

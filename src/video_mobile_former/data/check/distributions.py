@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ..index.table import Clip
+from ..index.clip import Clip
 from .facts import FileFacts
 
 _FEW_VALUES = 12

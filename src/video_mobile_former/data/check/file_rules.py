@@ -7,8 +7,8 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
+from ..index.clip import Clip
 from ..index.listing import is_utf8
-from ..index.table import Clip
 from ..suffixes import VIDEO_SUFFIXES
 from .content import MOMENTS, unpack_signature
 from .facts import FileFacts

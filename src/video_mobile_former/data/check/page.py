@@ -161,7 +161,7 @@ def _contact_sheets(result: CheckResult) -> tuple[list[dict[str, Any]], int]:
     for clip, facts in zip(result.index.clips, result.facts, strict=True):
         if facts.fault or not facts.thumbnail:
             continue
-        for label in (clip.label,) if clip.labels is None else clip.labels:
+        for label in clip.labels:
             # One video may give many clips.
             if (label, facts.key.path) in seen:
                 continue

@@ -1,37 +1,39 @@
-"""Strings and numbers of many clips, end to end in a few blocks of memory.
+"""The fields of many clips, end to end in a few blocks of memory.
 
 A list of 300,000 Python objects takes hundreds of megabytes, and every worker process gets a copy.
 Here strings lie end to end in one block of bytes and numbers in tensors, which worker processes map
-instead of copying them. What few clips have (a group, a part, a place in a shard) takes no room
-where no clip has it.
+instead of copying them. What no clip has (a group, a part, a place in a shard, events) takes no
+room.
+
+The columns are read off the types of the fields of :class:`~.clip.Clip`: a class is an int32, a
+number an int64 or a float64, a word its position among the different ones, and a tuple becomes its
+items end to end and where those of each clip end.
 """
 
 from __future__ import annotations
 
+import dataclasses
+import math
+import operator
+import typing
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-SPLITS = ("train", "val", "test")
-_SPLIT_IDS = {None: -1, **{name: i for i, name in enumerate(SPLITS)}}
+from .clip import KEPT, Clip, plain_type
 
-MISSING: dict[str, float] = {
-    "group": -1,
-    "start": float("nan"),
-    "end": float("nan"),
-    "offset": -1,
-    "size": -1,
-    "is_multi": 0,
+_TYPES: dict[Any, tuple[str, float]] = {
+    float: ("d", math.nan),
+    int: ("q", -1),
+    str: ("i", -1),
+    TypeVar: ("i", -1),
 }
-"""The columns that are left out where no clip has them, and what stands for none in them."""
-
-TYPES = {"group": "i", "start": "d", "end": "d", "offset": "q", "size": "q", "is_multi": "b"}
-"""Their kinds, as ``array`` and NumPy spell them."""
+"""How ``array`` and NumPy spell the numbers of each type, and what stands for none."""
 
 
 class Strings:
@@ -44,6 +46,14 @@ class Strings:
 
     def __init__(self, ends: Tensor, block: Tensor):
         self.ends, self.block = ends, block
+
+    @classmethod
+    def of(cls, values: Iterable[str]) -> Strings:
+        """These strings."""
+        builder = StringsBuilder()
+        for value in values:
+            builder.add(value)
+        return builder.build()
 
     def __len__(self) -> int:
         return len(self.ends)
@@ -66,10 +76,8 @@ class Strings:
 class StringsBuilder:
     """Packs strings as they come."""
 
-    def __init__(self, values: Iterable[str] = ()):
+    def __init__(self) -> None:
         self._block, self._ends = bytearray(), array("q")
-        for value in values:
-            self.add(value)
 
     def __len__(self) -> int:
         return len(self._ends)
@@ -86,64 +94,111 @@ class StringsBuilder:
 
 
 @dataclass(frozen=True)
+class Scalars:
+    """A number or word of each clip."""
+
+    values: Tensor
+    """``(N,)``: numbers, or positions in ``words``."""
+    words: Strings | None = None
+
+    def __getitem__(self, i: int) -> Any:
+        value = self.values[i].item()
+        if self.words is not None:
+            return None if value < 0 else self.words[int(value)]
+        none = value != value if self.values.is_floating_point() else value < 0
+        return None if none else value
+
+
+@dataclass(frozen=True)
+class Lists:
+    """Several items of each clip."""
+
+    ends: Tensor | None
+    """``(N,)`` int64: where the items of each clip end; None where each has exactly one."""
+    items: Scalars | Records
+
+    def __getitem__(self, i: int) -> tuple[Any, ...]:
+        if self.ends is None:
+            return (self.items[i],)
+        start = int(self.ends[i - 1]) if i else 0
+        return tuple(self.items[k] for k in range(start, int(self.ends[i])))
+
+
+@dataclass(frozen=True)
+class Records:
+    """An object of each clip, its fields in columns."""
+
+    kind: type
+    columns: dict[str, Column]
+
+    def __getitem__(self, i: int) -> Any:
+        return self.kind(**{name: column[i] for name, column in self.columns.items()})
+
+
+Column = Scalars | Lists | Records
+
+
+@dataclass(frozen=True)
 class Columns:
-    """The clips of a table; see :class:`~.table.Clip` for what they mean."""
+    """The clips of a table."""
 
     names: Strings
     paths: Strings
     """Those that do not end with the name, once where the same one comes several times in a row."""
     heads: Strings
     """The different beginnings of paths that end with their name."""
-    groups: Strings
-    """The different groups."""
-    numbers: dict[str, Tensor]
-    """``(N,)`` each: label int32, split int8 (position in ``SPLITS`` or -1), head int32 (below 0:
-    minus one minus the position in ``paths``), and of the names in ``MISSING`` those that a clip
-    has."""
-    label_ends: Tensor
-    """``(N,)`` int64: where the labels of each clip end in ``label_values``; ``(0,)`` where no clip
-    says all its classes."""
-    label_values: Tensor
-    """``(L,)`` int32."""
+    head: Tensor
+    """``(N,)`` int32 position in ``heads``; below 0: minus one minus the position in ``paths``."""
+    fields: dict[str, Column]
+    """The other fields of clips; only those that any clip has."""
 
     def path(self, i: int) -> str:
         """Path of a clip."""
-        head = int(self.numbers["head"][i])
+        head = int(self.head[i])
         return self.heads[head] + self.names[i] if head >= 0 else self.paths[-1 - head]
 
-    def number(self, name: str, i: int) -> float | int:
-        """A number of a clip, or what stands for none."""
-        column = self.numbers.get(name)
-        return MISSING[name] if column is None else column[i].item()
+    def clip(self, i: int) -> Clip[int]:
+        """One clip."""
+        others: dict[str, Any] = {name: column[i] for name, column in self.fields.items()}
+        return Clip(path=self.path(i), name=self.names[i], **others)
+
+    def values(self, name: str) -> Tensor:
+        """The ``(N,)`` numbers of a field that is a number or word; below 0 or NaN is none."""
+        column = self.fields.get(name)
+        if isinstance(column, Scalars):
+            return column.values
+        code, missing = _TYPES[plain_type(_HINTS[name])]
+        return torch.from_numpy(np.full(len(self.names), missing, dtype=code))
+
+
+_HINTS = typing.get_type_hints(Clip)
+_OTHERS = tuple(field for field in KEPT if field.name not in ("path", "name"))
+_COMMON = tuple(field for field in _OTHERS if field.name in ("labels", "split"))
+_RARE = tuple(field for field in _OTHERS if field not in _COMMON)
+_rare_values = operator.attrgetter(*(field.name for field in _RARE))
+_RARE_DEFAULTS = tuple(field.default for field in _RARE)
 
 
 class ColumnsBuilder:
-    """Takes clips one by one; holds little more than the columns it makes."""
+    """Takes clips one by one; holds little more than the columns it makes.
 
-    def __init__(self) -> None:
+    Args:
+        ids: A number for each name of a class; names that come new get the next one. None where the
+            clips have numbers already.
+    """
+
+    def __init__(self, ids: dict[str, int] | None = None) -> None:
         self._names, self._paths = StringsBuilder(), StringsBuilder()
         self._last_path: str | None = None
         self._heads: dict[str, int] = {}
-        self._groups: dict[str, int] = {}
-        self._label, self._split, self._head = array("i"), array("b"), array("i")
-        self._rare = {name: (array("q"), array(TYPES[name])) for name in MISSING}
-        self._label_counts = array("q"), array("q")
-        self._label_values = array("i")
+        self._head = array("i")
+        self._fields = {f.name: _builder(_HINTS[f.name], ids, f.metadata) for f in _OTHERS}
+        self._labels, self._split = self._fields["labels"], self._fields["split"]
+        self._rare = [self._fields[field.name] for field in _RARE]
 
-    def add(
-        self,
-        path: str,
-        name: str,
-        label: int,
-        split: str | None,
-        group: str | None = None,
-        start_seconds: float | None = None,
-        end_seconds: float | None = None,
-        labels: Iterable[int] | None = None,
-        offset: int | None = None,
-        size: int | None = None,
-    ) -> None:
-        """Append a clip; the arguments are the fields of :class:`~.table.Clip`."""
+    def add(self, clip: Clip[Any]) -> None:
+        """Append a clip."""
+        path, name, row = clip.path, clip.name, len(self._head)
         if path.endswith(name) and name:
             head = path[: -len(name)]
             self._head.append(self._heads.setdefault(head, len(self._heads)))
@@ -153,22 +208,15 @@ class ColumnsBuilder:
                 self._paths.add(path)
             self._head.append(-len(self._paths))
         self._names.add(name)
-        self._label.append(label)
-        self._split.append(_SPLIT_IDS[split])
-        if start_seconds is group is end_seconds is labels is offset is size is None:
+        self._labels.add(row, clip.labels)
+        if clip.split is not None:
+            self._split.add(row, clip.split)
+        rare = _rare_values(clip)
+        if rare == _RARE_DEFAULTS:
             return  # hundreds of thousands of times
-        if group is not None:
-            self._note("group", self._groups.setdefault(group, len(self._groups)))
-        if start_seconds is not None:
-            self._note("start", start_seconds)
-        if end_seconds is not None:
-            self._note("end", end_seconds)
-        if offset is not None:
-            self._note("offset", offset)
-        if size is not None:
-            self._note("size", size)
-        if labels is not None:
-            self._note_labels(labels)
+        for column, value, default in zip(self._rare, rare, _RARE_DEFAULTS, strict=True):
+            if value != default:
+                column.add(row, value)
 
     def build(self, label_ids: np.ndarray | None = None) -> Columns:
         """The clips that were added; the builder is used up.
@@ -176,56 +224,114 @@ class ColumnsBuilder:
         Args:
             label_ids: ``(K,)`` new number of each label, where those given were preliminary.
         """
-        count = len(self._label)
-        numbers = {
-            "label": _renumbered(self._label, label_ids),
-            "split": _tensor(self._split),
-            "head": _tensor(self._head),
-        }
-        for name, (rows, values) in self._rare.items():
-            if len(rows):
-                numbers[name] = _filled(count, rows, values, MISSING[name])
-        ends = torch.zeros(0, dtype=torch.int64)
-        if "is_multi" in numbers:
-            ends = _filled(count, *self._label_counts, 0).cumsum(0)
+        count = len(self._head)
+        built = {name: column.build(count, label_ids) for name, column in self._fields.items()}
         return Columns(
             names=self._names.build(),
             paths=self._paths.build(),
-            heads=StringsBuilder(self._heads).build(),
-            groups=StringsBuilder(self._groups).build(),
-            numbers=numbers,
-            label_ends=ends,
-            label_values=_renumbered(self._label_values, label_ids),
+            heads=Strings.of(self._heads),
+            head=_tensor(self._head),
+            fields={name: column for name, column in built.items() if column is not None},
         )
 
-    def _note(self, name: str, value: float) -> None:
-        rows, values = self._rare[name]
-        rows.append(len(self._label) - 1)
-        values.append(value)
 
-    def _note_labels(self, labels: Iterable[int]) -> None:
-        self._note("is_multi", 1)
-        before = len(self._label_values)
-        self._label_values.extend(labels)
-        rows, counts = self._label_counts
-        rows.append(len(self._label) - 1)
-        counts.append(len(self._label_values) - before)
+class _ScalarsBuilder:
+    def __init__(self, code: str, missing: float, words: dict[str, int] | None, *, label: bool):
+        self._values, self._missing = array(code), array(code, [missing])  # type: ignore[arg-type]
+        self._words, self._is_label = words, label
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def add(self, row: int, value: Any) -> None:
+        self._fill(row)
+        words = self._words
+        self._values.append(value if words is None else words.setdefault(value, len(words)))
+
+    def build(self, count: int, label_ids: np.ndarray | None) -> Scalars | None:
+        if not self._values:
+            return None
+        self._fill(count)
+        values = _tensor(self._values)
+        if not self._is_label:
+            return Scalars(values, None if self._words is None else Strings.of(self._words))
+        if label_ids is None or not len(label_ids):
+            return Scalars(values)
+        return Scalars(torch.from_numpy(label_ids.astype(np.int32)[values.numpy()]))
+
+    def _fill(self, count: int) -> None:
+        if len(self._values) < count:
+            self._values.extend(self._missing * (count - len(self._values)))
+
+
+class _RecordsBuilder:
+    def __init__(self, kind: type, columns: dict[str, Any]):
+        self._kind, self._columns, self._count = kind, columns, 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def add(self, row: int, value: Any) -> None:
+        self._count = row + 1
+        for name, column in self._columns.items():
+            column.add(row, getattr(value, name))
+
+    def build(self, count: int, label_ids: np.ndarray | None) -> Records:
+        built = {name: column.build(count, label_ids) for name, column in self._columns.items()}
+        return Records(self._kind, built)
+
+
+class _ListsBuilder:
+    def __init__(self, items: _ScalarsBuilder | _RecordsBuilder):
+        self._items = items
+        self._ends: array[int] | None = None
+
+    def add(self, row: int, items: Sequence[Any]) -> None:
+        if self._ends is None and len(items) == 1 and row == len(self._items):
+            self._items.add(row, items[0])  # hundreds of thousands of times
+            return
+        ends = self._ends_until(row)
+        for item in items:
+            self._items.add(len(self._items), item)
+        ends.append(len(self._items))
+
+    def build(self, count: int, label_ids: np.ndarray | None) -> Lists | None:
+        total = len(self._items)
+        if not total:
+            return None
+        items = self._items.build(total, label_ids)
+        assert items is not None
+        single = self._ends is None and total == count
+        return Lists(None if single else _tensor(self._ends_until(count)), items)
+
+    def _ends_until(self, count: int) -> array[int]:
+        """The ends of so many clips; those that brought nothing have nothing."""
+        if self._ends is None:
+            self._ends = array("q", range(1, len(self._items) + 1))
+        self._ends.extend(array("q", [len(self._items)]) * (count - len(self._ends)))
+        return self._ends
+
+
+def _builder(hint: Any, ids: dict[str, int] | None, metadata: typing.Mapping[str, Any]) -> Any:
+    """What takes the values of a field of this type."""
+    kind = typing.get_origin(hint) or hint
+    if kind is tuple:
+        return _ListsBuilder(_builder(typing.get_args(hint)[0], ids, metadata))
+    if dataclasses.is_dataclass(kind):
+        hints = typing.get_type_hints(kind)
+        columns = {
+            f.name: _builder(hints[f.name], ids, f.metadata) for f in dataclasses.fields(kind)
+        }
+        return _RecordsBuilder(typing.cast("type", kind), columns)
+    plain = plain_type(hint)
+    code, missing = _TYPES[plain]
+    if plain is TypeVar:
+        return _ScalarsBuilder(code, missing, ids, label=True)
+    known = metadata.get("words", ())
+    words = {word: i for i, word in enumerate(known)} if plain is str else None
+    return _ScalarsBuilder("b" if known else code, missing, words, label=False)
 
 
 def _tensor(values: array[Any]) -> Tensor:
     kind = np.dtype(values.typecode)
     return torch.from_numpy(np.frombuffer(values, kind) if len(values) else np.empty(0, kind))
-
-
-def _filled(count: int, rows: array[int], values: array[Any], missing: float) -> Tensor:
-    out = np.full(count, missing, dtype=np.dtype(values.typecode))
-    out[np.asarray(rows)] = np.asarray(values)
-    return torch.from_numpy(out)
-
-
-def _renumbered(labels: array[int], ids: np.ndarray | None) -> Tensor:
-    column = _tensor(labels)
-    if ids is None or not len(ids):
-        return column
-    values = column.numpy()
-    return torch.from_numpy(np.where(values < 0, values, ids.astype(np.int32)[values]))

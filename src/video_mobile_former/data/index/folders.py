@@ -9,11 +9,12 @@ from pathlib import Path
 from ...console import say
 from ...errors import DataError
 from ..suffixes import VIDEO_SUFFIXES
+from .clip import Clip
 from .listing import SPLIT_NAMES
-from .source import DataSource, Faults, Row
+from .source import DataSource, Faults
 
 
-def folder_rows(source: DataSource, faults: Faults) -> Iterator[Row]:
+def folder_rows(source: DataSource, faults: Faults) -> Iterator[Clip[str]]:
     """Yield the clips of a folder of class folders, or of train, val and test folders of them.
 
     Hidden files are passed over; files that are no videos by their ending are, too, and are said.
@@ -58,7 +59,7 @@ def folder_rows(source: DataSource, faults: Faults) -> Iterator[Row]:
 
 def _read_class(
     root: Path, folder: Path, split: str | None, ignored: list[Path], faults: Faults
-) -> list[Row]:
+) -> list[Clip[str]]:
     files = sorted(_files(str(folder)), key=lambda name: name.split(os.sep))  # noqa: PTH206 - faster
     endings = [os.path.splitext(name)[1].lower() for name in files]  # noqa: PTH122 - as below
     videos = [n for n, end in zip(files, endings, strict=True) if end in VIDEO_SUFFIXES]
@@ -79,7 +80,7 @@ def _read_class(
     below_root = folder.relative_to(root).as_posix()
     head, absolute = str(folder), str(folder.absolute())
     return [
-        Row(
+        Clip(
             path=f"{absolute}{os.sep}{name}",
             labels=labels,
             name=f"{below_root}/{name.replace(os.sep, '/')}",

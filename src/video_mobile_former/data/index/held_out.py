@@ -107,7 +107,4 @@ def _rows_of(index: ClipIndex) -> Iterator[tuple[object, ...]]:
     rows = zip(table.names(), table.label.tolist(), starts, ends, strict=True)
     if not index.multi_label:
         return rows
-    return (
-        row if clip.labels is None else (*row, clip.labels)
-        for row, clip in zip(rows, table, strict=True)
-    )
+    return ((*row, clip.labels) for row, clip in zip(rows, table, strict=True))

@@ -19,24 +19,27 @@ import numpy as np
 
 from ...console import say
 from ...errors import DataError
+from .clip import SPLITS, Clip
 from .columns import ColumnsBuilder
 from .formats import find_format
 from .labels import check_classes, check_order, read_label_file
 from .listing import SPLIT_NAMES
 from .rows import present, without_repetitions
-from .source import DataSource, Faults, Format, Row
-from .table import SPLITS, Clip, ClipTable
+from .source import DataSource, Faults, Format
+from .table import ClipTable
 
 
 @dataclass(frozen=True)
 class ClipIndex:
     """Clips with their labels and the order of the classes."""
 
-    clips: Sequence[Clip]
+    clips: Sequence[Clip[int]]
     """Any sequence of clips is taken and stored as a :class:`~.table.ClipTable`."""
     class_names: tuple[str, ...]
     source: str
     """Folder or list the clips come from, for messages."""
+    multi_label: bool = False
+    """Whether a clip may have several classes, or none."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "clips", ClipTable(self.clips))
@@ -45,11 +48,6 @@ class ClipIndex:
     def table(self) -> ClipTable:
         """The clips in columns."""
         return cast("ClipTable", self.clips)
-
-    @property
-    def multi_label(self) -> bool:
-        """Whether a clip may have several classes, or none."""
-        return self.table.multi_label
 
     def __len__(self) -> int:
         return len(self.clips)
@@ -152,7 +150,7 @@ def _class_names(
 
 
 def _build(
-    rows: Iterable[Row],
+    rows: Iterable[Clip[str]],
     names: tuple[str, ...] | None,
     source: str,
     faults: Faults,
@@ -161,28 +159,28 @@ def _build(
     multi_label: bool,
 ) -> ClipIndex:
     ids = {} if names is None else {name: i for i, name in enumerate(names)}
-    ids_of: dict[tuple[str, ...], tuple[int, ...]] = {}
-    builder = ColumnsBuilder()
-    for row in rows:
-        path, labels, name, _, _, split, group, start, end, offset, size = row
-        numbers = ids_of.get(labels)
-        if numbers is None:
-            unknown = next((label for label in labels if names and label not in ids), None)
+    builder = ColumnsBuilder(ids)
+    checked: set[tuple[str, ...]] = set()
+    for clip in rows:
+        labels = clip.all_labels
+        if names is not None and labels not in checked:
+            unknown = next((label for label in labels if label not in ids), None)
             if unknown is not None:
-                text = f"label {unknown!r} is not in the class list" + _hint(unknown, names or ())
-                faults.add("unknown label", row.where, text, name)
+                text = f"label {unknown!r} is not in the class list" + _hint(unknown, names)
+                faults.add("unknown label", clip.where, text, clip.name)
                 continue
-            numbers = tuple(ids.setdefault(label, len(ids)) for label in labels)
-            ids_of[labels] = numbers
-        several = numbers if multi_label else None
-        first = numbers[0] if numbers else -1
-        builder.add(path, name, first, split, group, start, end, several, offset, size)
+            checked.add(labels)
+        if len(clip.labels) != 1 and not multi_label:
+            text = f"{clip.name} has {len(clip.labels)} classes where one is expected"
+            faults.add("malformed", clip.where, text, clip.name)
+            continue
+        builder.add(clip)
     if names is None:
         names = tuple(order(ids))
     # Classes are numbered as they come and put in order at the end, so that rows pass through.
     position = {name: i for i, name in enumerate(names)}
     columns = builder.build(np.array([position[name] for name in ids], dtype=np.int32))
-    index = ClipIndex(clips=ClipTable.of(columns), class_names=names, source=source)
+    index = ClipIndex(ClipTable.of(columns), names, source, multi_label)
     if not len(index):
         raise DataError(f"{source}: lists no clips" + (" that can be used" if faults.found else ""))
     without = [name for name, n in zip(names, index.counts(), strict=True) if not n]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import csv
+import json
 import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 from ...errors import DataError
-from .source import DataSource, Faults, Row
+from .clip import Clip, Event, reader
+from .source import DataSource, Faults
 
 SPLIT_NAMES = {
     "train": "train",
@@ -27,19 +29,20 @@ SPLIT_NAMES = {
 _NOT_UTF8 = "{} is not UTF-8; save the list in that encoding"
 
 REQUIRED = ("path", "label")
-OPTIONAL = ("split", "group", "start_seconds", "end_seconds")
+OPTIONAL = ("split", "group", "start_seconds", "end_seconds", "events")
 
 _ROOTS = frozenset(["", "~", "/", "\\"])
 """What a name may begin with that is no relative path."""
 
 
-def list_rows(source: DataSource, faults: Faults) -> Iterator[Row]:
+def list_rows(source: DataSource, faults: Faults) -> Iterator[Clip[str]]:
     """Yield the rows of a CSV or TSV.
 
     The delimiter (comma, tab or semicolon) is read off the header line. A byte-order mark, blank
     lines, quoted fields and Windows line ends are fine; columns that are not named above are
-    ignored. With ``source.multi_label`` the classes in the label column are divided by ``|``, and
-    an empty one means that the clip has none of the classes.
+    ignored. Events are a JSON list of objects with ``start_seconds``, ``end_seconds`` and ``label``
+    on the clock of the file. With ``source.multi_label`` the classes in the label column are
+    divided by ``|``, and an empty one means that the clip has none of the classes.
 
     Raises:
         DataError: One line with the file and line number.
@@ -136,13 +139,13 @@ class _RowReader:
         self._listing, self._folder, self._faults = str(path), folder, faults
         self._width = len(columns)
         self._path, self._label = (columns.index(name) for name in REQUIRED)
-        self._split, self._group, self._start, self._end = (
+        self._split, self._group, self._start, self._end, self._events = (
             columns.index(name) if name in columns else None for name in OPTIONAL
         )
         self._multi_label = multi_label
         self._labels: dict[str, tuple[str, ...]] = {}
 
-    def __call__(self, line: int, fields: list[str]) -> Row | None:
+    def __call__(self, line: int, fields: list[str]) -> Clip[str] | None:
         if len(fields) != self._width:
             text = f"{len(fields)} fields where the header has {self._width}; "
             text += "quote fields that contain the delimiter"
@@ -150,6 +153,7 @@ class _RowReader:
             return None
         name, label = fields[self._path].strip(), fields[self._label].strip()
         split = group = start = end = None
+        events: tuple[Event[str], ...] = ()
         try:
             if not name:
                 raise ValueError("path is empty")
@@ -168,6 +172,8 @@ class _RowReader:
                     raise ValueError(
                         f"end_seconds {end:g} is not after start_seconds {start or 0:g}"
                     )
+            if self._events is not None and (text := fields[self._events].strip()):
+                events = _events(text)
         except ValueError as error:
             self._faults.add("malformed", f"{self._listing}:{line}", str(error), name)
             return None
@@ -178,7 +184,10 @@ class _RowReader:
                 self._faults.add("unknown split", f"{self._listing}:{line}", text, name)
                 return None
         path = join(self._folder, name)
-        return Row(path, labels, name, self._listing, line, split, group, start, end)
+        clip = Clip(path, labels, name, self._listing, line, split, group, start, end)
+        if events:
+            clip.events = events
+        return clip
 
 
 def join(folder: str, name: str) -> str:
@@ -203,6 +212,14 @@ def _labels(text: str, *, multi_label: bool) -> tuple[str, ...]:
         twice = next(label for label in labels if labels.count(label) > 1)
         raise ValueError(f"label {twice!r} is named twice")
     return labels
+
+
+def _events(text: str) -> tuple[Event[str], ...]:
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text
+    return reader("events", str)(value)
 
 
 def _seconds(column: str, text: str) -> float | None:

@@ -7,10 +7,12 @@ import os
 from array import array
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import NamedTuple
 
 from ...console import say
 from ...errors import DataError
-from .source import DataSource, Faults, Row
+from .clip import Clip, Event
+from .source import DataSource, Faults
 
 _LOOKS_BEFORE_LISTING = 16
 """Files of a folder that are looked up one by one before the folder is listed."""
@@ -19,7 +21,7 @@ _LISTED_PER_LOOK = 64
 an entry, a look some microseconds, on network drives up to a millisecond."""
 
 
-def without_repetitions(rows: Iterable[Row], faults: Faults) -> Iterator[Row]:
+def without_repetitions(rows: Iterable[Clip[str]], faults: Faults) -> Iterator[Clip[str]]:
     """Drop exact repetitions; the same clip with another label or split is a fault."""
     first = _FirstRows()
     for row in rows:
@@ -27,45 +29,57 @@ def without_repetitions(rows: Iterable[Row], faults: Faults) -> Iterator[Row]:
         if known is None:
             yield row
             continue
-        labels, split, where = known
-        if row.labels != labels:
-            text = f"{row.name} has label {_plain(row.labels)} here and {_plain(labels)}"
+        said, where = known
+        if row.labels != said.labels:
+            text = f"{row.name} has label {_plain(row.labels)} here and {_plain(said.labels)}"
             faults.add("two labels", row.where, f"{text} at {where}", row.name)
-        elif row.split != split:
-            text = f"{row.name} is in split {row.split!r} here and in {split!r}"
+        elif row.split != said.split:
+            text = f"{row.name} is in split {row.split!r} here and in {said.split!r}"
             faults.add("two splits", row.where, f"{text} at {where}", row.name)
+        elif row.events != said.events:
+            text = f"{row.name} has other events here than at {where}; a clip has one row"
+            faults.add("two labels", row.where, text, row.name)
+
+
+class _Said(NamedTuple):
+    """What a row says of its clip; one object for all rows that say the same."""
+
+    labels: tuple[str, ...]
+    split: str | None
+    events: tuple[Event[str], ...]
+    listing: str
 
 
 class _FirstRows:
     """Remembers of every clip what its first row said, in some sixty bytes and its name."""
 
     def __init__(self) -> None:
-        self._said: dict[object, tuple[tuple[str, ...], str | None, str]] = {}
-        self._known: dict[object, tuple[tuple[str, ...], str | None, str]] = {}
+        self._said: dict[_Said, _Said] = {}
+        self._known: dict[object, _Said] = {}
         self._lines = array("q")
         self._ranks: dict[object, int] = {}
         self._folder: str | None = None
 
-    def of(self, row: Row) -> tuple[tuple[str, ...], str | None, str] | None:
-        """Labels, split and place of the first row of this clip; None if this is the first."""
-        path, labels, name, listing, line, split, _, start, end, offset, _ = row
+    def of(self, row: Clip[str]) -> tuple[_Said, str] | None:
+        """What the first row of this clip says, and its place; None if this is the first."""
+        path, start, end, offset = row.path, row.start_seconds, row.end_seconds, row.offset
         if "//" in path or "/." in path or os.sep != "/":
             path = os.path.normpath(path)
         if self._folder is None:
-            self._folder = path.removesuffix(name)
+            self._folder = path.removesuffix(row.name)
         key = path.removeprefix(self._folder)  # all that differs, for a list in one folder
         if start is not None or end is not None or offset is not None:
             key = (key, start, end, offset)
-        said = (labels, split, listing)
+        said = _Said(row.labels, row.split, row.events, row.listing)
         said = self._said.setdefault(said, said)
         known = self._known.setdefault(key, said)
         if len(self._known) > len(self._lines):
-            self._lines.append(line)
+            self._lines.append(row.line)
             return None
         for other in islice(self._known, len(self._ranks), None):
             self._ranks[other] = len(self._ranks)
         first_line = self._lines[self._ranks[key]]
-        return known[0], known[1], f"{known[2]}:{first_line}" if first_line else known[2]
+        return known, f"{known.listing}:{first_line}" if first_line else known.listing
 
 
 def _plain(labels: tuple[str, ...]) -> str:
@@ -73,8 +87,8 @@ def _plain(labels: tuple[str, ...]) -> str:
 
 
 def present(
-    rows: Iterable[Row], source: DataSource, faults: Faults, *, may_lack: bool
-) -> Iterator[Row]:
+    rows: Iterable[Clip[str]], source: DataSource, faults: Faults, *, may_lack: bool
+) -> Iterator[Clip[str]]:
     """Leave out the rows whose file is not there.
 
     Args:

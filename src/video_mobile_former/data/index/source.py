@@ -1,13 +1,13 @@
-"""What a user names as data, the rows it consists of, and what is wrong with them."""
+"""What a user names as data, the ways in which it may be written, and what is wrong with them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from ...errors import DataError
+from .clip import Clip
 
 
 @dataclass(frozen=True)
@@ -57,40 +57,6 @@ class DataSource:
         return path if path.is_dir() else path.parent
 
 
-class Row(NamedTuple):
-    """A clip as the data names it, the labels still names; other fields as in ``Clip``.
-
-    A plain tuple: lists of 300,000 lines are read in a second or two.
-    """
-
-    path: str
-    """Absolute path or URL."""
-    labels: tuple[str, ...]
-    """One class; several or none in a multi-label format."""
-    name: str
-    """As written in the data."""
-    listing: str
-    """File in which it is written."""
-    line: int = 0
-    """Line in that file from 1; 0 where it has none."""
-    split: str | None = None
-    group: str | None = None
-    start_seconds: float | None = None
-    end_seconds: float | None = None
-    offset: int | None = None
-    size: int | None = None
-
-    @property
-    def label(self) -> str:
-        """The class of a clip that has one."""
-        return self.labels[0]
-
-    @property
-    def where(self) -> str:
-        """File and line for messages."""
-        return f"{self.listing}:{self.line}" if self.line else self.listing
-
-
 @dataclass(frozen=True)
 class Fault:
     """Something wrong with one row of the data."""
@@ -134,8 +100,9 @@ class Faults:
 class Format:
     """One way in which data sets name their clips."""
 
-    rows: Callable[[DataSource, Faults], Iterator[Row]]
-    """Yields the rows; faulty ones are told to the second argument and left out."""
+    rows: Callable[[DataSource, Faults], Iterator[Clip[str]]]
+    """Yields the clips, their classes by name; faulty ones are told to the second argument and left
+    out."""
     summary: str
     """One phrase for the help and for messages."""
     class_names: Callable[[DataSource], tuple[str, ...] | None] = lambda source: None

@@ -8,46 +8,19 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import overload
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from .columns import MISSING, SPLITS, TYPES, Columns, ColumnsBuilder
+from .clip import SPLITS, Clip
+from .columns import Columns, ColumnsBuilder, Lists, Scalars, Strings
 
 __all__ = ["SPLITS", "Clip", "ClipTable"]
 
 
-@dataclass(frozen=True)
-class Clip:
-    """One labelled video, or a part of one."""
-
-    path: str
-    """Absolute path of the file (or its URL)."""
-    label: int
-    """Position of the class in ``ClipIndex.class_names``; of several classes the first, -1 where a
-    clip of a multi-label set has none."""
-    split: str | None = None
-    """``"train"``, ``"val"``, ``"test"``, or None where the data does not say."""
-    group: str | None = None
-    """Clips that must stay on one side of a split: same person, scene or source video."""
-    start_seconds: float | None = None
-    """Begin of the part that carries the label; None is the begin of the file."""
-    end_seconds: float | None = None
-    """End of that part, itself excluded; None is the end of the file."""
-    name: str = ""
-    """The path as written in the data: what people are shown."""
-    labels: tuple[int, ...] | None = None
-    """All classes of a clip of a multi-label set, possibly none; else None."""
-    offset: int | None = None
-    """First byte of the video inside the file, where the file holds several (a tar shard)."""
-    size: int | None = None
-    """Bytes of the video inside the file; None with ``offset``."""
-
-
-class ClipTable(Sequence[Clip]):
+class ClipTable(Sequence[Clip[int]]):
     """An immutable sequence of clips; see the head of this file.
 
     Args:
@@ -59,24 +32,13 @@ class ClipTable(Sequence[Clip]):
     """``(N,)`` int64: which clips of the columns, in which order; None is all of them. So a part of
     a table costs eight bytes a clip and shares the rest."""
 
-    def __init__(self, clips: Iterable[Clip] = ()):
+    def __init__(self, clips: Iterable[Clip[int]] = ()):
         if isinstance(clips, ClipTable):
             self._columns, self._rows = clips._columns, clips._rows
             return
         builder = ColumnsBuilder()
         for clip in clips:
-            builder.add(
-                clip.path,
-                clip.name,
-                clip.label,
-                clip.split,
-                clip.group,
-                clip.start_seconds,
-                clip.end_seconds,
-                clip.labels,
-                clip.offset,
-                clip.size,
-            )
+            builder.add(clip)
         self._columns, self._rows = builder.build(), None
 
     @classmethod
@@ -90,10 +52,10 @@ class ClipTable(Sequence[Clip]):
         return len(self._columns.names) if self._rows is None else len(self._rows)
 
     @overload
-    def __getitem__(self, key: int) -> Clip: ...
+    def __getitem__(self, key: int) -> Clip[int]: ...
     @overload
     def __getitem__(self, key: slice) -> ClipTable: ...
-    def __getitem__(self, key: int | slice) -> Clip | ClipTable:
+    def __getitem__(self, key: int | slice) -> Clip[int] | ClipTable:
         if isinstance(key, slice):
             return self.take(np.arange(len(self))[key])
         i = int(key)
@@ -101,9 +63,9 @@ class ClipTable(Sequence[Clip]):
             i += len(self)
         if not 0 <= i < len(self):
             raise IndexError(f"clip {key} of {len(self)}")
-        return self._clip(i if self._rows is None else int(self._rows[i]))
+        return self._columns.clip(i if self._rows is None else int(self._rows[i]))
 
-    def __iter__(self) -> Iterator[Clip]:
+    def __iter__(self) -> Iterator[Clip[int]]:
         for i in range(len(self)):
             yield self[i]
 
@@ -134,12 +96,11 @@ class ClipTable(Sequence[Clip]):
         Args:
             splits: ``(N,)`` as :attr:`split`.
         """
-        column = self._columns.numbers["split"].clone()
+        values = self._columns.values("split").clone()
         rows = slice(None) if self._rows is None else self._rows
-        column[rows] = torch.from_numpy(np.ascontiguousarray(splits)).to(column.dtype)
-        new = ClipTable.of(
-            dataclasses.replace(self._columns, numbers={**self._columns.numbers, "split": column})
-        )
+        values[rows] = torch.from_numpy(np.ascontiguousarray(splits)).to(values.dtype)
+        fields = {**self._columns.fields, "split": Scalars(values, Strings.of(SPLITS))}
+        new = ClipTable.of(dataclasses.replace(self._columns, fields=fields))
         new._rows = self._rows
         return new
 
@@ -149,7 +110,7 @@ class ClipTable(Sequence[Clip]):
         ends = {name[len(h) :] for h in columns.heads for name in wanted if name.startswith(h)}
         rows = columns.names.find(wanted | ends)
         others = [-1 - k for k in columns.paths.find(wanted)]
-        rows += np.flatnonzero(np.isin(columns.numbers["head"].numpy(), others)).tolist()
+        rows += np.flatnonzero(np.isin(columns.head.numpy(), others)).tolist()
         found = [i for i in rows if columns.names[i] in wanted or columns.path(i) in wanted]
         if self._rows is None:
             return np.unique(np.array(found, dtype=np.int64))
@@ -157,12 +118,18 @@ class ClipTable(Sequence[Clip]):
 
     @property
     def label(self) -> np.ndarray:
-        """``(N,)`` int32: ``Clip.label`` of every clip."""
-        return self._numbers("label")
+        """``(N,)`` int32: the first class of every clip, -1 where it has none."""
+        column = self._columns.fields.get("labels")
+        if isinstance(column, Lists) and column.ends is None and isinstance(column.items, Scalars):
+            return self._of_rows(column.items.values)
+        starts, counts, values = self._labels()
+        out = np.full(len(self), -1, dtype=np.int32)
+        out[counts > 0] = values[starts[counts > 0]]
+        return out
 
     @property
     def split(self) -> np.ndarray:
-        """``(N,)`` int8: position of ``Clip.split`` in ``SPLITS``, -1 where there is none."""
+        """``(N,)`` int32: position of ``Clip.split`` in ``SPLITS``, -1 where there is none."""
         return self._numbers("split")
 
     @property
@@ -173,20 +140,21 @@ class ClipTable(Sequence[Clip]):
     @property
     def start_seconds(self) -> np.ndarray:
         """``(N,)`` float64: ``Clip.start_seconds``, NaN for None."""
-        return self._numbers("start")
+        return self._numbers("start_seconds")
 
     @property
     def end_seconds(self) -> np.ndarray:
         """``(N,)`` float64: ``Clip.end_seconds``, NaN for None."""
-        return self._numbers("end")
+        return self._numbers("end_seconds")
 
     @property
     def shard(self) -> np.ndarray | None:
         """``(N,)`` int64: a number for the file that holds each clip; None where no clip is a range
         of bytes of a file."""
-        if "offset" not in self._columns.numbers:
+        if "offset" not in self._columns.fields:
             return None
-        return np.unique(self._numbers("head"), return_inverse=True)[1].astype(np.int64)
+        heads = self._of_rows(self._columns.head)
+        return np.unique(heads, return_inverse=True)[1].astype(np.int64)
 
     def names(self) -> Iterator[str]:
         """``Clip.name`` of every clip, without making the clips."""
@@ -194,27 +162,16 @@ class ClipTable(Sequence[Clip]):
         rows = range(len(self)) if self._rows is None else self._rows.tolist()
         return (names[i] for i in rows)
 
-    @property
-    def multi_label(self) -> bool:
-        """Whether any clip says all its classes."""
-        return "is_multi" in self._columns.numbers and bool(self._numbers("is_multi").any())
-
     def label_pairs(self) -> tuple[np.ndarray, np.ndarray]:
         """Every class of every clip.
 
         Returns:
             ``(L,)`` positions of clips, rising, and the ``(L,)`` class of each.
         """
-        if not self.multi_label:
-            return np.arange(len(self)), self.label
-        ends = self._columns.label_ends.numpy()
-        starts = np.concatenate([ends[:1] * 0, ends[:-1]])
-        rows = np.arange(len(ends)) if self._rows is None else self._rows.numpy()
-        starts, counts = starts[rows], (ends - starts)[rows]
+        starts, counts, values = self._labels()
         # The k-th label of the result lies as far behind the first of its clip as in the column.
         within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-        values = self._columns.label_values.numpy()[np.repeat(starts, counts) + within]
-        return np.repeat(np.arange(len(self)), counts), values
+        return np.repeat(np.arange(len(self)), counts), values[np.repeat(starts, counts) + within]
 
     def targets(self, num_classes: int) -> np.ndarray:
         """``(N, num_classes)`` uint8: 1 for every class of a clip."""
@@ -222,35 +179,20 @@ class ClipTable(Sequence[Clip]):
         out[self.label_pairs()] = 1
         return out
 
+    def _labels(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """For each clip where its labels begin in the block, and how many; then the block."""
+        count = len(self._columns.names)
+        column = self._columns.fields.get("labels")
+        if not isinstance(column, Lists) or not isinstance(column.items, Scalars):
+            ends, values = torch.zeros(count, dtype=torch.int64), np.empty(0, dtype=np.int32)
+        else:
+            ends = torch.arange(1, count + 1) if column.ends is None else column.ends
+            values = column.items.values.numpy()
+        starts = torch.cat([ends.new_zeros(1), ends])[:count]
+        return self._of_rows(starts), self._of_rows(ends - starts), values
+
     def _numbers(self, name: str) -> np.ndarray:
-        column = self._columns.numbers.get(name)
-        if column is None:
-            return np.full(len(self), MISSING[name], dtype=TYPES[name])
+        return self._of_rows(self._columns.values(name))
+
+    def _of_rows(self, column: Tensor) -> np.ndarray:
         return (column if self._rows is None else column[self._rows]).numpy()
-
-    def _clip(self, i: int) -> Clip:
-        """The clip at a position of the columns."""
-        columns = self._columns
-        split, group = columns.number("split", i), columns.number("group", i)
-        offset, size = columns.number("offset", i), columns.number("size", i)
-        return Clip(
-            path=columns.path(i),
-            label=int(columns.number("label", i)),
-            split=None if split < 0 else SPLITS[int(split)],
-            group=None if group < 0 else columns.groups[int(group)],
-            start_seconds=_known(columns.number("start", i)),
-            end_seconds=_known(columns.number("end", i)),
-            name=columns.names[i],
-            labels=self._labels_of(i) if columns.number("is_multi", i) else None,
-            offset=None if offset < 0 else int(offset),
-            size=None if size < 0 else int(size),
-        )
-
-    def _labels_of(self, i: int) -> tuple[int, ...]:
-        ends = self._columns.label_ends.numpy()
-        start = int(ends[i - 1]) if i else 0
-        return tuple(self._columns.label_values.numpy()[start : int(ends[i])].tolist())
-
-
-def _known(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)

@@ -165,6 +165,8 @@ def collate(items: Sequence[ClipSample | ClipFailure]) -> Batch:
         indices=torch.tensor([item["index"] for item in good], dtype=torch.int64),
         failures=[item for item in items if isinstance(item, ClipFailure)],
         padded=[item["index"] for item in good if item["padded"]],
+        records=[item["record"] for item in good if "record" in item],
+        frame_seconds=_stack_seconds([i["frame_seconds"] for i in good if "frame_seconds" in i]),
         **later,
         **parts,
     )
@@ -180,6 +182,10 @@ def _stack_clips(clips: Sequence[Tensor]) -> Tensor:
         shape = (len(clips), *clips[0].shape)
         out = out.set_(storage, 0, shape)  # pyright: ignore[reportCallIssue, reportArgumentType]
     return torch.stack(list(clips), out=out)
+
+
+def _stack_seconds(seconds: Sequence[Tensor]) -> Tensor:
+    return torch.stack(list(seconds)) if seconds else torch.empty((0, 0, 0), dtype=torch.float64)
 
 
 def _stack_labels(labels: Sequence[int | Tensor]) -> Tensor:

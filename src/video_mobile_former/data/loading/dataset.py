@@ -14,7 +14,8 @@ from torch.utils.data import Dataset
 
 from ...clip_spec import ClipSpec
 from ...errors import VideoError
-from ..index.index import Clip, ClipIndex
+from ..index.clip import Clip
+from ..index.index import ClipIndex
 from ..limits import Limits, limited
 from ..transforms import (
     AugmentParameters,
@@ -48,6 +49,24 @@ class PartOfSample(TypedDict, total=False):
     """Views of the whole video, where ``clip`` may have a part of them."""
 
 
+class RecordOfSample(TypedDict, total=False):
+    """What a sample says of the clip as its data has it."""
+
+    record: Clip[int]
+    """The clip of the index."""
+    frame_seconds: Tensor
+    """``(V, T)`` float64: when each frame appears, on the clock of the file, as events have it."""
+
+
+class RecordsOfBatch(TypedDict, total=False):
+    """What a batch says of the clips as their data has them; absent where they are generated."""
+
+    records: list[Clip[int]]
+    """The ``B`` clips of the index."""
+    frame_seconds: Tensor
+    """``(B, V, T)`` float64: when each frame appears, on the clock of its file."""
+
+
 class PartsOfBatch(TypedDict, total=False):
     """What a batch says of the videos that it has parts of."""
 
@@ -55,7 +74,7 @@ class PartsOfBatch(TypedDict, total=False):
     """Views of whole videos by position, where ``clips`` may have a part of them."""
 
 
-class ClipSample(ToAugment, PartOfSample):
+class ClipSample(ToAugment, PartOfSample, RecordOfSample):
     """One item of a data set."""
 
     clip: Tensor
@@ -86,7 +105,7 @@ class ClipFailure:
         return f"{self.path}: {self.reason}"
 
 
-class Batch(ToAugment, PartsOfBatch):
+class Batch(ToAugment, PartsOfBatch, RecordsOfBatch):
     """Several items of a data set, without those that failed."""
 
     clips: Tensor
@@ -186,25 +205,35 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         generators = [self._generator(epoch, i, repeat) for repeat in range(self.repeats)]
         try:
             with limited(clip.path, self.limits, epoch=epoch, clip=i):
-                views, padded, part = self._read(clip, i, generators)
+                views, seconds, padded, part = self._read(clip, i, generators)
         except VideoError as error:
             of_file = not isinstance(error, _EmptyPartError)
             return ClipFailure(i, clip_name(clip), error.reason, of_file=of_file)
         frames, later = self._transformed(views, generators)
-        label = self._label(clip)
-        return ClipSample(clip=frames, label=label, index=i, padded=padded, **later, **part)
+        crops = len(frames) // (len(seconds) * self.repeats)
+        return ClipSample(
+            clip=frames,
+            label=self._label(clip),
+            index=i,
+            padded=padded,
+            record=clip,
+            frame_seconds=seconds.repeat_interleave(crops, 0).repeat(self.repeats, 1),
+            **later,
+            **part,
+        )
 
-    def _label(self, clip: Clip) -> int | Tensor:
-        if clip.labels is None:
+    def _label(self, clip: Clip[int]) -> int | Tensor:
+        if not self.index.multi_label:
             return clip.label
         target = torch.zeros(len(self.index.class_names))
         target[list(clip.labels)] = 1.0
         return target
 
     def _read(
-        self, clip: Clip, i: int, generators: Sequence[torch.Generator]
-    ) -> tuple[list[list[Tensor]], bool, PartOfSample]:
-        """For each generator the views, each ``(T, 3, H, W)``; whether the end is padded."""
+        self, clip: Clip[int], i: int, generators: Sequence[torch.Generator]
+    ) -> tuple[list[list[Tensor]], Tensor, bool, PartOfSample]:
+        """For each generator the views, each ``(T, 3, H, W)``; the times of the views
+        ``(views, T)``; whether the end is padded."""
         with VideoReader(
             clip.path, offset=clip.offset, size=clip.size, reading=self.reading
         ) as reader:
@@ -212,9 +241,10 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
             if len(times) == 0:
                 raise _EmptyPartError(clip.path, _empty_part(clip, reader))
             views, part = self._views(i, times, generators[0])
-            clips = self._frames(reader, times[np.concatenate(views)], generators)
+            seconds = times[np.stack(views)]
+            clips = self._frames(reader, seconds.ravel(), generators)
         split = [list(frames.split(self.spec.num_frames)) for frames in clips]
-        return split, sampling.is_short(times, self.spec), part
+        return split, torch.from_numpy(seconds), sampling.is_short(times, self.spec), part
 
     def _views(
         self, i: int, times: np.ndarray, generator: torch.Generator
@@ -270,12 +300,12 @@ class _EmptyPartError(VideoError):
     """The file can be read, but the part of it that was asked for holds no frame."""
 
 
-def clip_name(clip: Clip) -> str:
+def clip_name(clip: Clip[int]) -> str:
     """What people are shown for a clip, and what lists of clips to leave out call it."""
     return clip.name or clip.path
 
 
-def _empty_part(clip: Clip, reader: VideoReader) -> str:
+def _empty_part(clip: Clip[int], reader: VideoReader) -> str:
     begin = clip.start_seconds or 0.0
     end = "its end" if clip.end_seconds is None else f"{clip.end_seconds:g} s"
     times = reader.timestamps()

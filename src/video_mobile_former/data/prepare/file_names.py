@@ -8,7 +8,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
-from ..index.table import Clip
+from ..index.clip import Clip
 
 _UNSAFE = re.compile(r'[<>:"|?*\\\x00-\x1f\x7f]')
 _END = re.compile(r"[\s.]+$")

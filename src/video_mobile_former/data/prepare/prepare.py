@@ -3,7 +3,8 @@
 ::
 
     clips/…/*.mp4     one file for each clip, named after it
-    clips.csv         path, label, split, group: written last, so a folder that has it is complete
+    clips.csv         path, label, split, group and, where there are any, events: written last, so
+                      a folder that has it is complete
     labels.txt        class names in order
     prepare.json      settings, versions, totals and what failed
     prepare.jsonl     a line for each finished clip: where it came from and what it measures
@@ -15,6 +16,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import io
+import json
 import platform
 import time
 from collections.abc import Sequence
@@ -28,6 +30,7 @@ from ...console import say
 from ...errors import DataError, check_at_least
 from ...files import write_text
 from ...version import __version__
+from ..index.clip import events_from, named, to_json
 from ..index.index import ClipIndex
 from ..index.quarantine import write_quarantine
 from ..index.source import Fault
@@ -187,16 +190,22 @@ def _finish(
     )
     done = [task for task in tasks if task.output in records]
     if done:
-        write_text(folder.index, _listing(index, done))
+        write_text(folder.index, _listing(index, done, records))
 
 
-def _listing(index: ClipIndex, tasks: list[PrepareTask]) -> str:
+def _listing(index: ClipIndex, tasks: list[PrepareTask], records: dict[str, dict[str, Any]]) -> str:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("path", "label", "split", "group"))
+    with_events = any(task.clip.events for task in tasks)
+    writer.writerow(("path", "label", "split", "group", *(["events"] if with_events else [])))
     for task in tasks:
         clip = task.clip
-        labels = [clip.label] if clip.labels is None else clip.labels
-        label = "|".join(index.class_names[i] for i in labels)
-        writer.writerow((task.output, label, clip.split or "", clip.group or ""))
+        label = "|".join(index.class_names[i] for i in clip.labels)
+        row = [task.output, label, clip.split or "", clip.group or ""]
+        if with_events:
+            events = events_from(clip, records[task.output].get("begin_seconds", 0.0))
+            clip = dataclasses.replace(clip, events=events)
+            told = to_json(named(clip, index.class_names), "events")
+            row.append(json.dumps(told["events"]) if told else "")
+        writer.writerow(row)
     return text.getvalue()

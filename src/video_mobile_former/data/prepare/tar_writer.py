@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import re
@@ -14,10 +15,15 @@ from typing import Any
 
 from ...errors import VideoError
 from ..byte_ranges import read_bytes
-from ..index.formats.shard_list import Shard, ShardClip
+from ..index.clip import KEPT, Clip, named, to_json
+from ..index.formats.shard_list import Shard
 from ..suffixes import VIDEO_SUFFIXES
 
 _BLOCK = tarfile.BLOCKSIZE
+_BESIDE = tuple(
+    field.name for field in KEPT if field.name not in ("path", "name", "labels", "offset", "size")
+)
+"""Fields of a clip that stand under their own names in the JSON beside its video."""
 
 
 @dataclass(frozen=True)
@@ -26,37 +32,29 @@ class TarItem:
 
     key: str
     """Beginning of its names in the tar file."""
-    name: str
-    path: str
-    offset: int | None
-    size: int | None
-    """Bytes; None where only reading tells."""
+    clip: Clip[int]
+    """With a name, and with its size unless only reading tells."""
+    class_names: tuple[str, ...]
+    """Of its labels and of those of its events, in the order of ``clip.all_labels``."""
+    multi_label: bool
     changed_ns: int | None
     """Time of change of the source."""
-    labels: tuple[int, ...]
-    label_names: tuple[str, ...]
-    multi_label: bool
-    split: str | None
-    group: str | None
-    start_seconds: float | None
-    end_seconds: float | None
 
     def description(self) -> bytes:
         """What goes beside the video, as JSON."""
-        value: dict[str, Any] = {"name": self.name}
+        clip = self.clip
+        by_name = named(clip, dict(zip(clip.all_labels, self.class_names, strict=True)))
+        value: dict[str, Any] = {"name": clip.name}
         if self.multi_label:
-            value |= {"labels": list(self.labels), "label_names": list(self.label_names)}
+            value |= {"labels": list(clip.labels), "label_names": list(by_name.labels)}
         else:
-            value |= {"label": self.labels[0], "label_name": self.label_names[0]}
-        for key in ("split", "group", "start_seconds", "end_seconds"):
-            if getattr(self, key) is not None:
-                value[key] = getattr(self, key)
-        return json.dumps(value).encode()
+            value |= {"label": clip.label, "label_name": by_name.label}
+        return json.dumps(value | to_json(by_name, *_BESIDE)).encode()
 
     @property
     def member(self) -> str:
         """Name of the video in the tar file."""
-        suffix = re.sub(r".*(?=\.)", "", self.name.rpartition("/")[2]).lower()
+        suffix = re.sub(r".*(?=\.)", "", self.clip.name.rpartition("/")[2]).lower()
         return self.key + (suffix if suffix in VIDEO_SUFFIXES else ".mp4")
 
 
@@ -77,7 +75,7 @@ def item_bytes(item: TarItem, unknown: int) -> int:
         item: The clip.
         unknown: Taken as the size of the video where that is not known.
     """
-    size = unknown if item.size is None else item.size
+    size = unknown if item.clip.size is None else item.clip.size
     return sum(_BLOCK + -(-part // _BLOCK) * _BLOCK for part in (size, len(item.description())))
 
 
@@ -96,7 +94,7 @@ def write_tar(task: TarTask, alive: Callable[[], None]) -> tuple[Shard, list[tup
         OSError: If the system refuses to write.
     """
     path = Path(task.partial)
-    clips: list[ShardClip] = []
+    clips: list[Clip[int]] = []
     failures: list[tuple[str, str]] = []
     sums: list[int] = []
     try:
@@ -105,30 +103,32 @@ def write_tar(task: TarTask, alive: Callable[[], None]) -> tuple[Shard, list[tup
                 try:
                     data = _read(item)
                 except VideoError as error:
-                    failures.append((item.name, error.reason))
+                    failures.append((item.clip.name, error.reason))
                     continue
                 offset = _add(tar, item.member, data)
                 _add(tar, f"{item.key}.json", item.description())
-                clips.append(_clip(item, offset, len(data)))
+                place = {"path": task.file, "offset": offset, "size": len(data)}
+                clips.append(dataclasses.replace(item.clip, **place))
                 sums.append(zlib.crc32(data))
                 alive()
         _compare(path, clips, sums, alive)
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-    split = task.items[0].split
+    split = task.items[0].clip.split
     return Shard(task.file, path.stat().st_size, split, tuple(clips)), failures
 
 
 def _read(item: TarItem) -> bytes:
-    data = read_bytes(item.path, item.offset or 0, item.size)
-    if item.size is not None and item.offset is None and Path(item.path).exists():
+    clip = item.clip
+    data = read_bytes(clip.path, clip.offset or 0, clip.size)
+    if clip.size is not None and clip.offset is None and Path(clip.path).exists():
         # read_bytes stops at the size that was planned; a file that has grown is another file.
-        now = Path(item.path).stat().st_size
-        if now != item.size:
-            raise VideoError(item.path, f"it changed meanwhile: {now} bytes, not {item.size}")
+        now = Path(clip.path).stat().st_size
+        if now != clip.size:
+            raise VideoError(clip.path, f"it changed meanwhile: {now} bytes, not {clip.size}")
     if not data:
-        raise VideoError(item.path, "the file is empty")
+        raise VideoError(clip.path, "the file is empty")
     return data
 
 
@@ -141,23 +141,11 @@ def _add(tar: tarfile.TarFile, name: str, data: bytes) -> int:
     return offset
 
 
-def _clip(item: TarItem, offset: int, size: int) -> ShardClip:
-    return ShardClip(
-        name=item.name,
-        offset=offset,
-        size=size,
-        labels=item.labels,
-        group=item.group,
-        start_seconds=item.start_seconds,
-        end_seconds=item.end_seconds,
-    )
-
-
 def _compare(
-    path: Path, clips: list[ShardClip], sums: list[int], alive: Callable[[], None]
+    path: Path, clips: list[Clip[int]], sums: list[int], alive: Callable[[], None]
 ) -> None:
     for clip, wanted in zip(clips, sums, strict=True):
-        if zlib.crc32(read_bytes(path, clip.offset, clip.size)) != wanted:
+        if zlib.crc32(read_bytes(path, clip.offset or 0, clip.size)) != wanted:
             raise VideoError(path, f"{clip.name} does not read back as it was written")
         alive()
     with tarfile.open(path, "r:") as tar:

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from ...console import track
+from ..index.clip import Clip
 from ..index.index import ClipIndex
-from ..index.table import Clip
 from ..processes import TaskFailure, run_tasks
 from ..video.backend import Reading
 from ..video.reader import VideoReader
@@ -63,6 +63,7 @@ def is_of(record: dict[str, Any], task: PrepareTask) -> bool:
         and record["start_seconds"] == clip.start_seconds
         and record["end_seconds"] == clip.end_seconds
         and record["offset"] == clip.offset
+        and (not clip.events or "begin_seconds" in record)
     )
 
 

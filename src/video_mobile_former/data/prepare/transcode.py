@@ -7,6 +7,7 @@ arithmetic coding, no deblocking: a third fewer cycles a frame), and the size th
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -79,6 +80,8 @@ class Prepared:
     """Longest distance between two key frames, in frames."""
     psnr: float
     """Mean over the frames, in dB, against what went in; 99 where nothing was lost."""
+    begin_seconds: float = 0.0
+    """Where its first frame appears in the source."""
 
 
 def transcode(
@@ -119,9 +122,10 @@ def transcode(
         chunks = _chunks(reader, times, settings.short_side, alive)
         samples = _encode(chunks, times - times[0], target, settings)
     try:
-        return _read_back(target, times - times[0], samples, settings, alive)
+        found = _read_back(target, times - times[0], samples, settings, alive)
     except VideoError as error:
         raise VideoError(str(target), f"the result is not sound: {error.reason}") from error
+    return dataclasses.replace(found, begin_seconds=float(times[0]))
 
 
 def _chunks(

@@ -27,11 +27,11 @@ import numpy as np
 from ...console import say, track
 from ...errors import UserError, check_at_least
 from ...files import write_text
+from ..index.clip import SPLITS, Clip
 from ..index.formats.shard_list import FORMAT, NAME, Shard, ShardList
 from ..index.index import ClipIndex
 from ..index.quarantine import write_quarantine
 from ..index.source import Fault
-from ..index.table import SPLITS, Clip
 from ..processes import TaskFailure, run_tasks
 from ..work_folder import WorkFolder, origin
 from .tar_writer import TarItem, TarTask, item_bytes, write_tar
@@ -141,7 +141,7 @@ def write_shards(
         records = [record for task in tasks if (record := _done(folder, task))]
         for task in tasks:
             if task.file in broken:
-                failures += [(item.name, broken[task.file]) for item in task.items]
+                failures += [(item.clip.name, broken[task.file]) for item in task.items]
         failures += [tuple(pair) for record in records for pair in record["failures"]]
         written = (Shard.from_dict(record["shard"]) for record in records)
         shards = tuple(shard for shard in written if shard.clips)
@@ -174,7 +174,7 @@ def _items(index: ClipIndex, failures: list[tuple[str, str]]) -> list[TarItem]:
             failures.append((clip.name or clip.path, why))
             continue
         copies.add((clip.path, clip.offset))
-        items.append(_item(clip, number, index.class_names, found))
+        items.append(_item(clip, number, index, found))
     if len(copies) < len(items):
         say(
             f"{index.source}: {len(items)} clips are parts of {len(copies)} files, and each gets a "
@@ -183,25 +183,14 @@ def _items(index: ClipIndex, failures: list[tuple[str, str]]) -> list[TarItem]:
     return items
 
 
-def _item(
-    clip: Clip, number: int, names: tuple[str, ...], found: tuple[int, int] | None
-) -> TarItem:
-    labels = clip.labels if clip.labels is not None else (clip.label,)
+def _item(clip: Clip[int], number: int, index: ClipIndex, found: tuple[int, int] | None) -> TarItem:
     size = clip.size if clip.size is not None else found[0] if found else None
     return TarItem(
         key=f"{number:08d}",
-        name=clip.name or clip.path,
-        path=clip.path,
-        offset=clip.offset,
-        size=size,
+        clip=dataclasses.replace(clip, name=clip.name or clip.path, size=size),
+        class_names=tuple(index.class_names[label] for label in clip.all_labels),
+        multi_label=index.multi_label,
         changed_ns=found[1] if found else None,
-        labels=labels,
-        label_names=tuple(names[label] for label in labels),
-        multi_label=clip.labels is not None,
-        split=clip.split,
-        group=clip.group,
-        start_seconds=clip.start_seconds,
-        end_seconds=clip.end_seconds,
     )
 
 
@@ -209,7 +198,7 @@ def _plan(items: list[TarItem], settings: ShardSettings, folder: WorkFolder) -> 
     """Divide the clips of each split among shards of about the same size."""
     divided: list[list[TarItem]] = []
     for number, split in enumerate((None, *SPLITS)):
-        members = [item for item in items if item.split == split]
+        members = [item for item in items if item.clip.split == split]
         order = np.random.default_rng([settings.seed, number]).permutation(len(members))
         divided += _divide([members[i] for i in order], settings)
     return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, overload
@@ -165,7 +166,7 @@ def _read(
     while len(found) < num_clips and position < len(order) and len(failures) <= num_clips:
         rows = order[position : position + num_clips - len(found)]
         position += len(rows)
-        chosen = ClipIndex(index.table.take(rows), index.class_names, index.source)
+        chosen = dataclasses.replace(index, clips=index.table.take(rows))
         dataset = ClipDataset(chosen, clip, train=False, reading=reading)
         loader = make_loader(dataset, batch_size=1, num_workers=num_workers, pin_memory=False)
         for batch in track(loader, description="calibration clips", total=len(loader)):

@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from format_files import rows_of, touch, write
+from video_mobile_former.data.index.clip import Clip
 from video_mobile_former.data.index.formats import plain
 from video_mobile_former.data.index.index import load_index
-from video_mobile_former.data.index.source import DataSource, Faults, Row
+from video_mobile_former.data.index.source import DataSource, Faults
 from video_mobile_former.errors import DataError
 
 
-def read(folder: Path, text: str, **more: Any) -> list[Row]:
+def read(folder: Path, text: str, **more: Any) -> list[Clip[str]]:
     path = write(folder / "list.txt", text)
     source = DataSource(str(path), format="slowfast", **more)
     return list(plain.plain_rows(source, Faults()))

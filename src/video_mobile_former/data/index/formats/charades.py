@@ -12,9 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ....errors import DataError
+from ..clip import Clip
 from ..labels import check_order, label_names
 from ..listing import read_text
-from ..source import DataSource, Faults, Row
+from ..source import DataSource, Faults
 from .tables import field_of, find_beside, find_columns, find_split_lists, read_records
 from .videos import Videos
 
@@ -46,7 +47,7 @@ def charades_names(source: DataSource) -> tuple[str, ...]:
     return tuple(names)
 
 
-def charades_rows(source: DataSource, faults: Faults) -> Iterator[Row]:
+def charades_rows(source: DataSource, faults: Faults) -> Iterator[Clip[str]]:
     """Yield the videos with all their actions, perhaps none; those of one person are a group.
 
     Raises:
@@ -61,7 +62,7 @@ def charades_rows(source: DataSource, faults: Faults) -> Iterator[Row]:
 
 def _read(
     path: Path, split: str | None, names: tuple[str, ...], videos: Videos, faults: Faults
-) -> Iterator[Row]:
+) -> Iterator[Clip[str]]:
     records = read_records(path, f"a {_EXPECTED}", delimiter=",")
     _, header = next(records, (0, []))
     columns = find_columns(header, _COLUMNS) or {}

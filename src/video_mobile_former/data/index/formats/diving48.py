@@ -10,8 +10,9 @@ import re
 from collections.abc import Iterator
 
 from ....errors import DataError
+from ..clip import Clip
 from ..labels import check_order, label_names
-from ..source import DataSource, Faults, Row
+from ..source import DataSource, Faults
 from .tables import find_beside, find_split_lists, read_json
 from .videos import Videos
 
@@ -37,7 +38,7 @@ def diving48_names(source: DataSource) -> tuple[str, ...]:
     return names
 
 
-def diving48_rows(source: DataSource, faults: Faults) -> Iterator[Row]:
+def diving48_rows(source: DataSource, faults: Faults) -> Iterator[Clip[str]]:
     """Yield the clips of the lists; clips cut from the same video are a group.
 
     Raises:

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ....errors import DataError
+from ..clip import Clip
 from ..listing import SPLIT_NAMES
-from ..source import DataSource, Faults, Row
+from ..source import DataSource, Faults
 from .videos import Videos
 
 
-def frames_rows(source: DataSource, faults: Faults) -> Iterator[Row]:
+def frames_rows(source: DataSource, faults: Faults) -> Iterator[Clip[str]]:
     """Yield the frame folders of a folder of class folders, or of train, val and test folders.
 
     Frame folders may lie deeper inside a class folder. The names of the pictures do not matter.
@@ -46,4 +47,4 @@ def frames_rows(source: DataSource, faults: Faults) -> Iterator[Row]:
             )
             continue
         full = videos.absolute(path)
-        yield Row(full, (label,), path, full, split=splits.get(top))
+        yield Clip(full, (label,), path, full, split=splits.get(top))

@@ -16,9 +16,10 @@ from pathlib import Path
 
 from ....console import say
 from ....errors import DataError, VideoError
+from ..clip import Clip
 from ..labels import folded, label_names, spellings
 from ..listing import SPLIT_NAMES
-from ..source import DataSource, Faults, Format, Row
+from ..source import DataSource, Faults, Format
 from .tables import find_columns, find_split_lists, read_records, without_labels
 from .videos import Videos
 
@@ -53,7 +54,7 @@ def kinetics(name: str, summary: str) -> Format:
     )
 
 
-def kinetics_rows(source: DataSource, faults: Faults, *, name: str) -> Iterator[Row]:
+def kinetics_rows(source: DataSource, faults: Faults, *, name: str) -> Iterator[Clip[str]]:
     """Yield the clips of the official lists; a list without labels is passed over and said.
 
     Clips of one YouTube video are a group. A clip whose file is named by the id alone carries its
@@ -81,7 +82,7 @@ def kinetics_rows(source: DataSource, faults: Faults, *, name: str) -> Iterator[
             whole_are_cut = _are_cut(lines, videos)
         timed = whole is not None and not whole_are_cut
         found = cut or whole or trimmed
-        yield Row(
+        yield Clip(
             path=videos.absolute(found),
             labels=(label,),
             name=found,

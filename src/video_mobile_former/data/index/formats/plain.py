@@ -22,9 +22,10 @@ from typing import NamedTuple
 
 from ....errors import DataError
 from ...suffixes import VIDEO_SUFFIXES
+from ..clip import Clip
 from ..labels import read_label_file
 from ..listing import join, read_text
-from ..source import DataSource, Faults, Row
+from ..source import DataSource, Faults
 from .tables import find_split_lists
 
 _EXPECTED = "list of 'path label' lines"
@@ -52,7 +53,7 @@ class Line(NamedTuple):
     labels: tuple[str, ...]
 
 
-def plain_rows(source: DataSource, faults: Faults) -> Iterator[Row]:
+def plain_rows(source: DataSource, faults: Faults) -> Iterator[Clip[str]]:
     """Yield the clips of a list, or of the lists of a folder, one for each split.
 
     A list that is named itself has no split. Numbers are positions in the source's label file, or
@@ -77,7 +78,7 @@ def plain_rows(source: DataSource, faults: Faults) -> Iterator[Row]:
                     faults.add("unknown label", f"{listing}:{number}", str(error), name)
                     continue
             full = name if "://" in name else join(folder, name)
-            yield Row(full, classes, name, listing, number, split)
+            yield Clip(full, classes, name, listing, number, split)
 
 
 def plain_names(found: Collection[str]) -> tuple[str, ...]:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from ....errors import DataError
 from ...work_folder import PreparedFolder, read_summary
+from ..clip import Clip
 from ..listing import list_rows, read_text
-from ..source import DataSource, Faults, Format, Row
+from ..source import DataSource, Faults, Format
 
 
 def is_prepared(listing: Path) -> bool:
@@ -40,7 +41,7 @@ def _folder_of(listing: Path) -> PreparedFolder:
     return PreparedFolder(listing if listing.is_dir() else listing.parent)
 
 
-def _rows(source: DataSource, faults: Faults) -> Iterator[Row]:
+def _rows(source: DataSource, faults: Faults) -> Iterator[Clip[str]]:
     folder = _folder_of(source.listing)
     if not folder.index.is_file():
         raise DataError(

@@ -7,35 +7,22 @@ in one of them, and this file gives offset and size of each.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ....errors import DataError
+from ..clip import KEPT, Clip, reader, to_json
 
 FORMAT = 1
 """Of ``shards.json``; raised when its keys change their meaning."""
 
 NAME = "shards.json"
 
-_OPTIONAL = ("group", "start_seconds", "end_seconds")
-
-
-@dataclass(frozen=True)
-class ShardClip:
-    """One clip in a shard."""
-
-    name: str
-    """As its data named it."""
-    offset: int
-    """First byte of the video in the tar file."""
-    size: int
-    """Bytes of the video."""
-    labels: tuple[int, ...]
-    """Positions of its classes."""
-    group: str | None = None
-    start_seconds: float | None = None
-    end_seconds: float | None = None
+_ELSEWHERE = ("path", "split")
+"""Fields of a clip that are those of its shard."""
+_ALWAYS = ("name", "offset", "size", "labels")
+_COLUMNS = (*_ALWAYS, *(f.name for f in KEPT if f.name not in (*_ALWAYS, *_ELSEWHERE)))
 
 
 @dataclass(frozen=True)
@@ -46,21 +33,17 @@ class Shard:
     """Relative to the folder of ``shards.json``."""
     bytes: int
     split: str | None
-    clips: tuple[ShardClip, ...]
+    clips: tuple[Clip[int], ...]
+    """Their ``path`` is ``file``, their ``split`` that of the shard."""
 
     def to_dict(self) -> dict[str, Any]:
         """The same as JSON data: the clips in columns, columns of nothing left out."""
-        clips = self.clips
-        columns: dict[str, list[Any]] = {
-            "name": [clip.name for clip in clips],
-            "offset": [clip.offset for clip in clips],
-            "size": [clip.size for clip in clips],
-            "labels": [list(clip.labels) for clip in clips],
+        clips = [to_json(clip, *_COLUMNS) for clip in self.clips]
+        columns = {
+            name: [clip.get(name) for clip in clips]
+            for name in _COLUMNS
+            if name in _ALWAYS or any(name in clip for clip in clips)
         }
-        for key in _OPTIONAL:
-            values = [getattr(clip, key) for clip in clips]
-            if any(value is not None for value in values):
-                columns[key] = values
         return {"file": self.file, "bytes": self.bytes, "split": self.split, "clips": columns}
 
     @classmethod
@@ -70,21 +53,15 @@ class Shard:
         Raises:
             KeyError, TypeError, ValueError: If it did not.
         """
-        columns = value["clips"]
-        count = len(columns["name"])
-        nothing = [None] * count
-        optional = [columns.get(key, nothing) for key in _OPTIONAL]
-        names, offsets, sizes = columns["name"], columns["offset"], columns["size"]
-        rows = zip(names, offsets, sizes, columns["labels"], *optional, strict=True)
-        return cls(
-            file=str(value["file"]),
-            bytes=int(value["bytes"]),
-            split=value["split"],
-            clips=tuple(
-                ShardClip(str(name), int(offset), int(size), tuple(map(int, labels)), *rest)
-                for name, offset, size, labels, *rest in rows
-            ),
+        file, split, columns = str(value["file"]), value["split"], value["clips"]
+        if not set(_ALWAYS) <= set(columns):
+            raise ValueError("a column is missing")
+        known = [name for name in _COLUMNS if name in columns]
+        rows = zip(*(map(reader(name, int), columns[name]) for name in known), strict=True)
+        clips = tuple(
+            Clip(path=file, split=split, **dict(zip(known, row, strict=True))) for row in rows
         )
+        return cls(file=file, bytes=int(value["bytes"]), split=split, clips=clips)
 
 
 @dataclass(frozen=True)
@@ -134,11 +111,6 @@ class ShardList:
 
 
 def _check_labels(shards: Sequence[Shard], classes: int) -> None:
-    for clip in _all_clips(shards):
-        if clip.labels and not 0 <= min(clip.labels) <= max(clip.labels) < classes:
-            raise ValueError(f"label {clip.labels} of {classes} classes")
-
-
-def _all_clips(shards: Sequence[Shard]) -> Iterator[ShardClip]:
-    for shard in shards:
-        yield from shard.clips
+    for label in (label for shard in shards for clip in shard.clips for label in clip.all_labels):
+        if not 0 <= label < classes:
+            raise ValueError(f"label {label} of {classes} classes")

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from ....errors import DataError, VideoError
 from ...byte_ranges import is_url, read_bytes
+from ..clip import Clip, named
 from ..listing import read_text
-from ..source import DataSource, Faults, Format, Row
+from ..source import DataSource, Faults, Format
 from .shard_list import NAME, ShardList
 from .tar_index import TarClip, read_tars
 
@@ -78,22 +79,12 @@ def _list_of(named: str) -> str | None:
     return None
 
 
-def _rows(found: ShardList, where: str, base: str) -> Iterator[Row]:
+def _rows(found: ShardList, where: str, base: str) -> Iterator[Clip[str]]:
+    names = found.class_names
     for shard in found.shards:
         path = join_url(base, shard.file)
         for clip in shard.clips:
-            yield Row(
-                path=path,
-                labels=tuple(found.class_names[label] for label in clip.labels),
-                name=clip.name,
-                listing=where,
-                split=shard.split,
-                group=clip.group,
-                start_seconds=clip.start_seconds,
-                end_seconds=clip.end_seconds,
-                offset=clip.offset,
-                size=clip.size,
-            )
+            yield dataclasses.replace(named(clip, names), path=path, listing=where)
 
 
 def join_url(base: str, name: str) -> str:
@@ -135,7 +126,7 @@ def _foreign_format(source: DataSource) -> Format:
         SHARDS,
         rows=lambda source, faults: _foreign_rows(clips, names, faults),
         class_names=lambda source: names,
-        multi_label=any(clip.labels is not None for clip in clips),
+        multi_label=any(clip.multi_label for clip in clips),
     )
 
 
@@ -171,36 +162,23 @@ def _lines(named: str) -> Sequence[str]:
 
 def _foreign_rows(
     clips: Sequence[TarClip], names: tuple[str, ...] | None, faults: Faults
-) -> Iterator[Row]:
-    for clip in clips:
-        # Keys often count from 0 in every file.
-        where, name = clip.file, f"{clip.file.rpartition('/')[2]}/{clip.key}"
-        labels = clip.labels
-        if labels is None:
-            label = clip.label
-            if clip.strange or label is None:
-                why = clip.strange or "its class is in no .json, .cls or .txt beside it"
-                faults.add("no label", where, f"{name}: {why}", name)
+) -> Iterator[Clip[str]]:
+    for found in clips:
+        clip, label = found.clip, found.label
+        if found.multi_label:
+            yield clip
+            continue
+        if found.strange or label is None:
+            why = found.strange or "its class is in no .json, .cls or .txt beside it"
+            faults.add("no label", clip.where, f"{clip.name}: {why}", clip.name)
+            continue
+        if isinstance(label, int) and names is not None:
+            if label >= len(names):
+                text = f"{clip.name}: class {label} of {len(names)}, counted from 0"
+                faults.add("unknown label", clip.where, text, clip.name)
                 continue
-            if isinstance(label, int) and names is not None:
-                if label >= len(names):
-                    text = f"{name}: class {label} of {len(names)}, counted from 0"
-                    faults.add("unknown label", where, text, name)
-                    continue
-                label = names[label]
-            labels = (str(label),)
-        yield Row(
-            path=clip.file,
-            labels=labels,
-            name=name,
-            listing=where,
-            split=clip.split,
-            group=clip.group,
-            start_seconds=clip.start_seconds,
-            end_seconds=clip.end_seconds,
-            offset=clip.offset,
-            size=clip.size,
-        )
+            label = names[label]
+        yield dataclasses.replace(clip, labels=(str(label),))
 
 
 SHARDS = Format(

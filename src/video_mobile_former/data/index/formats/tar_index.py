@@ -7,6 +7,7 @@ over.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import tarfile
@@ -20,11 +21,17 @@ from ....errors import DataError
 from ....optional import require
 from ...byte_ranges import is_url, require_protocol
 from ...suffixes import VIDEO_SUFFIXES
+from ..clip import KEPT, Clip, from_json
 from ..listing import SPLIT_NAMES
 
 _LABEL_KEYS = ("label_name", "label", "class_name", "class", "cls", "category")
 """Keys of a clip's JSON under which its class is looked for, in this order."""
 _SPLIT_KEYS = ("split", "subset")
+_OF_FILE = ("path", "name", "offset", "size")
+_OTHERS = tuple(
+    field.name for field in KEPT if field.name not in (*_OF_FILE, "labels", "split", "group")
+)
+"""Fields of a clip that its JSON has under their own names."""
 _READ_AHEAD = 1 << 16
 """Bytes fetched at once from a URL: a header, and the labels and headers that follow a video."""
 _CONNECTIONS = 8
@@ -36,17 +43,11 @@ class TarClip:
     """A clip as a tar file tells of it."""
 
     key: str
-    file: str
-    offset: int = -1
-    size: int = 0
+    clip: Clip[str]
+    """Its labels are those of a multi-label set."""
     label: str | int | None = None
     """Name of the class, or its number; None where nothing says it."""
-    labels: tuple[str, ...] | None = None
-    """Names of several classes."""
-    split: str | None = None
-    group: str | None = None
-    start_seconds: float | None = None
-    end_seconds: float | None = None
+    multi_label: bool = False
     strange: str = ""
     """What of its description is not understood."""
     _rank: int = field(default=99, repr=False)
@@ -83,7 +84,7 @@ def _read_tar(file: str) -> list[TarClip]:
         raise DataError(f"{file}: no such file, or its server does not answer") from error
     except OSError as error:
         raise DataError(f"{file}: {error.strerror or error}") from error
-    return [clip for clip in clips.values() if clip.offset >= 0]
+    return [clip for clip in clips.values() if clip.clip.offset is not None]
 
 
 def _opened(file: str) -> BinaryIO:
@@ -110,11 +111,14 @@ def _note(
     key = f"{folder}/{stem}" if folder else stem
     ending = ending.lower()
     last = "." + ending.rpartition(".")[2]
-    clip = clips.setdefault(key, TarClip(key=key, file=file))
+    # Keys often count from 0 in every file.
+    name = f"{file.rpartition('/')[2]}/{key}"
+    clip = clips.setdefault(key, TarClip(key, Clip(file, name=name, listing=file)))
     if last in VIDEO_SUFFIXES:
-        if clip.offset >= 0:
+        if clip.clip.offset is not None:
             raise DataError(f"{file}: {key!r} has two videos")
-        clip.offset, clip.size = member.offset_data, member.size
+        place = {"offset": member.offset_data, "size": member.size}
+        clip.clip = dataclasses.replace(clip.clip, **place)
     elif ending in ("json", "cls", "txt") and member.size <= _MOST_LABEL_BYTES:
         content = tar.extractfile(member)
         _describe(clip, ending, content.read() if content else b"")
@@ -128,7 +132,7 @@ def _describe(clip: TarClip, ending: str, data: bytes) -> None:
             if not isinstance(value, dict):
                 raise ValueError("no object")
             _take(clip, value)
-            if clip.label is None and clip.labels is None:
+            if clip.label is None and not clip.multi_label:
                 return
         elif rank < clip._rank:
             text = data.decode().strip()
@@ -141,17 +145,17 @@ def _describe(clip: TarClip, ending: str, data: bytes) -> None:
 def _take(clip: TarClip, value: dict[str, Any]) -> None:
     names = value.get("label_names", value.get("labels"))
     found = next((value[key] for key in _LABEL_KEYS if key in value), None)
+    told = {name: value.get(name) for name in _OTHERS}
     if isinstance(names, list) and all(isinstance(name, str) for name in names):
-        clip.labels = tuple(names)
+        told["labels"], clip.multi_label = names, True
     elif isinstance(found, str | int) and not isinstance(found, bool):
         clip.label = found
     split = next((value[key] for key in _SPLIT_KEYS if key in value), None)
     if isinstance(split, str) and split:
         if split.lower() not in SPLIT_NAMES:
             raise ValueError(f"unknown split {split!r}")
-        clip.split = SPLIT_NAMES[split.lower()]
+        told["split"] = SPLIT_NAMES[split.lower()]
     if value.get("group") is not None:
-        clip.group = str(value["group"])
-    for key in ("start_seconds", "end_seconds"):
-        if value.get(key) is not None:
-            setattr(clip, key, float(value[key]))
+        told["group"] = str(value["group"])
+    known = {name: getattr(clip.clip, name) for name in (*_OF_FILE, "listing")}
+    clip.clip = from_json(told, str, **known)

@@ -13,9 +13,10 @@ from typing import NamedTuple
 
 from ....console import say
 from ....errors import DataError
+from ..clip import Clip
 from ..labels import check_order, folded, label_names, names_of_json, read_label_file, spellings
 from ..listing import read_text
-from ..source import DataSource, Faults, Row
+from ..source import DataSource, Faults
 from .tables import (
     field_of,
     find_beside,
@@ -53,7 +54,7 @@ def something_names(source: DataSource) -> tuple[str, ...]:
     return names
 
 
-def something_rows(source: DataSource, faults: Faults) -> Iterator[Row]:
+def something_rows(source: DataSource, faults: Faults) -> Iterator[Clip[str]]:
     """Yield the clips of the JSON lists; a list without templates is passed over and said.
 
     Raises:
@@ -75,7 +76,7 @@ def jester_names(source: DataSource) -> tuple[str, ...]:
     return names
 
 
-def jester_rows(source: DataSource, faults: Faults) -> Iterator[Row]:
+def jester_rows(source: DataSource, faults: Faults) -> Iterator[Clip[str]]:
     """Yield the clips of the lists; a list without labels is passed over and said.
 
     Raises:
@@ -92,7 +93,7 @@ def _rows(
     names: tuple[str, ...],
     expected: str,
     faults: Faults,
-) -> Iterator[Row]:
+) -> Iterator[Clip[str]]:
     known = spellings(names)
     videos: Videos | None = None
     for split, path, found in lists:

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ....errors import DataError
+from ..clip import Clip
 from ..labels import check_order, folded, label_names, spellings
 from ..listing import read_text
-from ..source import DataSource, Faults, Row
+from ..source import DataSource, Faults
 from .tables import find_beside, find_lists
 from .videos import Videos, without_ending
 
@@ -53,7 +54,7 @@ def ucf101_names(source: DataSource) -> tuple[str, ...]:
     return names
 
 
-def ucf101_rows(source: DataSource, faults: Faults) -> Iterator[Row]:
+def ucf101_rows(source: DataSource, faults: Faults) -> Iterator[Clip[str]]:
     """Yield the clips of a division; clips cut from the same video are a group.
 
     Raises:
@@ -89,7 +90,7 @@ def hmdb51_names(source: DataSource) -> tuple[str, ...]:
     return label_names("hmdb51")
 
 
-def hmdb51_rows(source: DataSource, faults: Faults) -> Iterator[Row]:
+def hmdb51_rows(source: DataSource, faults: Faults) -> Iterator[Clip[str]]:
     """Yield the clips of a division; clips cut from the same film are a group.
 
     Raises:

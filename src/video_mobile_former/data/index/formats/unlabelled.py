@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ....errors import DataError
-from ..source import DataSource, Faults, Row
+from ..clip import Clip
+from ..source import DataSource, Faults
 from .videos import Videos
 
 UNLABELLED = "unlabelled"
 
 
-def unlabelled_rows(source: DataSource, faults: Faults) -> Iterator[Row]:
+def unlabelled_rows(source: DataSource, faults: Faults) -> Iterator[Clip[str]]:
     """Yield every video and frame folder under a folder, in order of their paths.
 
     Raises:
@@ -22,4 +23,4 @@ def unlabelled_rows(source: DataSource, faults: Faults) -> Iterator[Row]:
     if not paths:
         raise DataError(f"{source.folder}: no videos in it")
     for path in paths:
-        yield Row(videos.absolute(path), (UNLABELLED,), path, str(source.folder))
+        yield Clip(videos.absolute(path), (UNLABELLED,), path, str(source.folder))

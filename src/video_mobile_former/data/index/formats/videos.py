@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 from ....errors import DataError
 from ...suffixes import PICTURE_SUFFIXES, VIDEO_SUFFIXES
+from ..clip import Clip
 from ..labels import folded
 from ..listing import SPLIT_NAMES
-from ..source import Row
 
 _ENOUGH = 32
 """Pictures at the head of a folder without anything else that make it a frame folder: a data set
@@ -79,11 +79,11 @@ class Videos:
         *,
         split: str | None = None,
         group: str | None = None,
-    ) -> Row:
+    ) -> Clip[str]:
         """The row of a clip, whatever its folder and ending; as listed where it is not there."""
         prefer = (*labels[:1], split or "")
         found = self.find(without_ending(listed), prefer=prefer) or listed
-        return Row(self.absolute(found), labels, found, listing, line, split, group)
+        return Clip(self.absolute(found), labels, found, listing, line, split, group)
 
     def frame_folders(self) -> list[str]:
         """All frame folders, relative to ``root``, sorted."""
