@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 JOBS ?= auto
 CODE := src tests benchmarks examples tools
 
-.PHONY: help install demo test test-slow test-all coverage check format clean
+.PHONY: help install demo test test-slow test-all coverage check locks format clean
 
 help:
 	@echo "make demo       train on procedural clips, evaluate, predict: three minutes on two cores"
@@ -15,13 +15,14 @@ help:
 	@echo "make test-all   all tests, those of LiteRT and Core ML too: installs 1 GB more"
 	@echo "make coverage   all tests, and how much of src they reach (at least 90 %)"
 	@echo "make check      format, lint, types, spelling, import directions"
+	@echo "make locks      the versions in constraints/ still go together; installs nothing"
 	@echo "make format     mend what format and lint can mend"
 
 install: $(INSTALLED)
 
-$(INSTALLED): pyproject.toml constraints.txt
+$(INSTALLED): pyproject.toml constraints/base.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints/base.txt -e '.[dev]'
 	@touch $@
 
 demo: $(INSTALLED)
@@ -34,7 +35,7 @@ test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -n $(JOBS) -m 'not gpu'
 
 test-all: $(INSTALLED)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints/all.txt \
 		-e '.[dev,litert,coreml]'
 	$(BIN)/python -m pytest -n $(JOBS) -m 'not gpu'
 
@@ -49,6 +50,9 @@ check: $(INSTALLED)
 	$(BIN)/codespell
 	$(BIN)/lint-imports
 	$(BIN)/python tools/import_circles.py
+
+locks: $(INSTALLED)
+	$(BIN)/python tools/lock.py
 
 format: $(INSTALLED)
 	$(BIN)/ruff check --fix $(CODE)
