@@ -53,12 +53,17 @@ class Facts:
     frames_before_error_of_ffmpeg: int | None = None
 
 
-def probe(path: Path) -> tuple[np.ndarray, float, tuple[int, int]]:
-    """Times of the frames by ffprobe (NaN: it knows none), begin of its clock, size as shown."""
+def probe(path: Path) -> tuple[np.ndarray, float, tuple[int, int], tuple[int, int]]:
+    """What ffprobe says of a file.
+
+    Returns:
+        Times of the frames (NaN: it knows none), begin of its clock, width and height as shown, and
+        those without regard to the shape of pixels.
+    """
     command = ["ffprobe", "-v", "error", "-of", "json", "-select_streams", "V:0"]
     entries = (
         "format=start_time:frame=best_effort_timestamp_time:stream=width,height"
-        ":stream_side_data=rotation"
+        ",sample_aspect_ratio:stream_side_data=rotation"
     )
     out = subprocess.run(
         [*command, "-show_entries", entries, str(path)], capture_output=True, check=False
@@ -70,18 +75,24 @@ def probe(path: Path) -> tuple[np.ndarray, float, tuple[int, int]]:
     ]
     stream: dict[str, Any] = (found.get("streams") or [{"width": 0, "height": 0}])[0]
     turn = next((s["rotation"] for s in stream.get("side_data_list", []) if "rotation" in s), 0)
-    width, height = stream["width"], stream["height"]
-    size = (height, width) if turn % 180 else (width, height)
-    return np.array(times), begin, size
+    ratio = stream.get("sample_aspect_ratio", "1:1").split(":")
+    across, down = (int(value) for value in ratio) if "0" not in ratio else (1, 1)
+    stored = stream["width"], stream["height"]
+    size = round(stored[0] * across / down), stored[1]
+    if turn % 180:
+        size, stored = size[::-1], stored[::-1]
+    return np.array(times), begin, size, stored
 
 
-def ffmpeg_pictures(path: Path, size: tuple[int, int]) -> np.ndarray:
-    """All frames ``(N, H, W, 3)`` as the ffmpeg command converts and turns them."""
+def ffmpeg_pictures(path: Path, size: tuple[int, int], stored: tuple[int, int]) -> np.ndarray:
+    """All frames ``(N, H, W, 3)`` of a size as the ffmpeg command converts and turns them."""
     width, height = size
     if not width * height:
         return np.zeros((0, 1, 1, 3), np.uint8)
     command = ["ffmpeg", "-v", "quiet", "-threads", "1", "-i", str(path), "-map", "0:V:0"]
     to_pixels = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    if size != stored:  # pixels are not square
+        command += ["-vf", f"scale={width}:{height}"]
     raw = subprocess.run(
         [*command, "-fps_mode", "passthrough", "-sws_flags", "bilinear", *to_pixels],
         capture_output=True,
@@ -94,8 +105,8 @@ def ffmpeg_pictures(path: Path, size: tuple[int, int]) -> np.ndarray:
 def compare(path: Path, *, with_torchcodec: bool = False) -> Facts:
     """Decode a file both ways."""
     facts = Facts(path.name)
-    times, begin, size = probe(path)
-    expected = ffmpeg_pictures(path, size)
+    times, begin, size, stored = probe(path)
+    expected = ffmpeg_pictures(path, size, stored)
     facts.frames_of_ffmpeg, facts.size_of_ffmpeg = len(expected), f"{size[0]}x{size[1]}"
     try:
         with VideoReader(path) as reader:

@@ -103,11 +103,30 @@ def test_truncated_with_its_index_in_front(tmp_path: Path):
     assert "of 60 frames are there" in text
 
 
-def test_a_header_that_promises_more(shared_data: Path):
+def test_an_unreadable_packet(shared_data: Path):
     facts = inspect(shared_data / "samples" / "corrupted.mp4", thumbnail=True)
-    assert facts.fault == "truncated"
-    assert facts.reason == "damaged: 28 of 50 frames decode, then no more"
+    assert not facts.fault
+    assert (facts.unreadable, facts.decoded, facts.frames) == (1, 49, 50)
     assert facts.thumbnail
+    assert (
+        "1 cannot be decoded"
+        in kinds(shared_data / "samples" / "corrupted.mp4")["damaged pictures"]
+    )
+
+
+def test_odd_files(shared_data: Path):
+    odd = shared_data / "odd"
+    for name, word in (
+        ("bframes_without_ctts.mp4", "another order"),
+        ("one_duplicate_time.mkv", "1 of 60 time stamps"),
+        ("joined_clocks_overlap.ts", "clock starts anew"),
+        ("header_longer_than_pictures.webm", "header says 9.0 s"),
+    ):
+        assert word in kinds(odd / name)["time stamps"]
+    assert "1.78 times as wide" in kinds(odd / "pixels_16_9.mp4")["pixel shape"]
+    assert "damaged pictures" in kinds(odd / "one_bad_packet.webm")
+    assert "fewer frames" in kinds(odd / "avi_with_empty_pictures.avi")
+    assert "time stamps" not in kinds(odd / "one_duplicate_time_reference.mkv")
 
 
 def test_frames_that_the_decoder_patches(tmp_path: Path):

@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from video_files import AV_MAJOR, read_number, write_video
+from video_mobile_former.data.video.backend import Reading
 from video_mobile_former.data.video.picture import Converter
 from video_mobile_former.data.video.pyav_backend import FrameExtractor
 from video_mobile_former.data.video.reader import VideoReader
@@ -106,23 +107,36 @@ def test_real_clips_give_what_a_whole_decode_gives(shared_data: Path):
             assert np.array_equal(channels_last(reader.frames(which, 32)), pictures[which])
 
 
-def test_damaged_sample_says_how_far_it_goes(shared_data: Path):
+def test_an_unreadable_packet_shows_the_frame_before(
+    shared_data: Path, caplog: pytest.LogCaptureFixture
+):
     path = shared_data / "samples" / "corrupted.mp4"
+    convert, pictures = Converter(48), {}
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.codec_context.thread_count = 1
+        for packet in container.demux(stream):
+            with contextlib.suppress(av.error.InvalidDataError):
+                pictures |= {frame.pts: convert(frame) for frame in packet.decode()}
+    assert len(pictures) == 49
     with VideoReader(path) as reader:
         stamps = reader.timestamps()
         assert len(stamps) == 50
+        found = channels_last(reader.frames(stamps, 48))
+        table = reader._read_table()
+    assert "1 packet cannot be decoded" in caplog.text
+    last = None
+    for pts, picture in zip(table.pts.tolist(), found, strict=True):
+        last = pictures.get(pts, last)
+        assert last is not None
+        assert np.array_equal(picture, last)
+    with VideoReader(path, reading=Reading(damaged_share=0.0)) as reader:
         sound = channels_last(reader.frames(stamps[[0, 9, 27]], 48))
-        with pytest.raises(VideoError, match="damaged: 28 of 50 frames decode, then no more"):
+        assert np.array_equal(sound, found[[0, 9, 27]])
+        with pytest.raises(VideoError, match="damaged: of 50 frames more than 0%"):
             reader.frames(stamps[::3], 48)
         # The reader is still usable.
         assert np.array_equal(channels_last(reader.frames([0, 9, 27], 48)), sound)
-    convert, pictures = Converter(48), []
-    with av.open(str(path)) as container:
-        converted = map(convert, container.decode(video=0))
-        with pytest.raises(av.error.InvalidDataError):
-            pictures.extend(converted)
-    assert len(pictures) == 28
-    assert np.array_equal(sound, np.stack(pictures)[[0, 9, 27]])
 
 
 def test_audio_only_sample(shared_data: Path):
@@ -310,8 +324,8 @@ def test_packets_without_a_picture(tmp_path: Path, ending: str):
         # The picture on display stands for the missing one, as in a player.
         assert np.array_equal(clip, pictures[[0, 19, 19, 20, 36, 36, 37]])
     else:
-        # AVI has no time stamps: pictures are counted, and the last is held.
-        assert np.array_equal(clip, pictures[[0, 19, 20, 21, 37, 37, 37]])
+        # AVI has no time stamps: packets are counted.
+        assert np.array_equal(clip, pictures[[0, 19, 19, 20, 36, 36, 36]])
 
 
 def test_damaged_stream_without_time_stamps(tmp_path: Path):
@@ -320,9 +334,13 @@ def test_damaged_stream_without_time_stamps(tmp_path: Path):
     key = data.find(b"\0\0\1\x65", len(data) // 2)  # a key frame of H.264
     data[key + 4 : key + 300] = b"\x55" * 296
     path.write_bytes(data)
+    with VideoReader(path) as reader:
+        # What refers to the picture that was lost is lost with it.
+        assert 30 <= len(reader.timestamps()) < 40
+        assert numbers(reader.frames([0, 9, 19])) == [0, 9, 19]
     with (
-        pytest.raises(VideoError, match=r"damaged: \d+ frames decode, then no more"),
-        VideoReader(path) as reader,
+        pytest.raises(VideoError, match="damaged: of 40 packets more than 0%"),
+        VideoReader(path, reading=Reading(damaged_share=0.0)) as reader,
     ):
         reader.timestamps()
 
@@ -406,7 +424,7 @@ def test_a_damaged_part(long_video: Path, tmp_path: Path):
     path.write_bytes(data)
     with VideoReader(path) as reader:
         stamps = reader.timestamps(24.5, 26.5)
-        with pytest.raises(VideoError, match=r"damaged: \d+ of \d+ frames of this part decode"):
+        with pytest.raises(VideoError, match=r"damaged: of \d+ frames of this part more than 10%"):
             reader.frames(stamps[[2, 20]])
         assert numbers(reader.frames([40.0])) == [800]
 
@@ -621,6 +639,7 @@ def test_no_file_stays_open(tmp_path: Path, shared_data: Path):
     text.write_text("no video")
     bad = [text, shared_data / "samples" / "sine_mono_s16.wav"]
     corrupted = shared_data / "samples" / "corrupted.mp4"
+    strict = Reading(damaged_share=0.0)
 
     def once() -> None:
         with VideoReader(good) as reader:
@@ -628,7 +647,7 @@ def test_no_file_stays_open(tmp_path: Path, shared_data: Path):
         for path in bad:
             with pytest.raises(VideoError):
                 VideoReader(path)
-        with pytest.raises(VideoError), VideoReader(corrupted) as reader:
+        with pytest.raises(VideoError), VideoReader(corrupted, reading=strict) as reader:
             reader.frames([40])
 
     once()
@@ -639,9 +658,10 @@ def test_no_file_stays_open(tmp_path: Path, shared_data: Path):
 
 
 def test_nothing_is_printed(shared_data: Path, capfd: pytest.CaptureFixture[str]):
+    strict = Reading(damaged_share=0.0)
     with (
         pytest.raises(VideoError),
-        VideoReader(shared_data / "samples" / "corrupted.mp4") as reader,
+        VideoReader(shared_data / "samples" / "corrupted.mp4", reading=strict) as reader,
     ):
         reader.frames([40])
     assert capfd.readouterr() == ("", "")

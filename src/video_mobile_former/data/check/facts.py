@@ -15,7 +15,7 @@ from ...errors import UserError
 from ...files import atomic_path
 from ..byte_ranges import is_url
 
-FACTS_FORMAT = 1
+FACTS_FORMAT = 2
 """Raised whenever the same file would give other facts; older ones are then read again."""
 
 
@@ -79,6 +79,8 @@ class FileFacts:
     """Pixels, as shown."""
     rotation: int = 0
     """Degrees anticlockwise by which a player turns the pictures."""
+    pixel_shape: float = 1.0
+    """Width of a pixel, as it is stored, over its height."""
     picture_sizes: int = 0
     """Different sizes of pictures in the stream."""
     header_frames: int = 0
@@ -89,6 +91,10 @@ class FileFacts:
     """Frames that came out of the decoder."""
     corrupt: int = 0
     """Those of them that the decoder had to patch."""
+    unreadable: int = 0
+    """Packets that the decoder refused."""
+    clock: str = ""
+    """What is odd about its time stamps and was mended; empty where nothing is."""
     header_seconds: float = 0.0
     """Length of the pictures by the header; 0 where it is silent."""
     first_seconds: float = 0.0

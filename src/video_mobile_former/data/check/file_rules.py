@@ -54,12 +54,14 @@ def problems_of(clip: Clip, facts: FileFacts) -> Iterator[Problem]:
     for kind, text in (
         ("damaged pictures", _damage(facts)),
         ("fewer frames", _fewer_frames(facts)),
+        ("time stamps", facts.clock),
         ("absurd duration", _absurdity(facts)),
         ("wrong extension", _other_container(name, facts)),
         ("high dynamic range", _dynamic_range(facts)),
         ("size changes", f"{facts.picture_sizes} sizes" if facts.picture_sizes > 1 else ""),
         ("more than 8 bits", f"{facts.bits} bits, {facts.pixel_format}" * (facts.bits > 8)),
         ("variable frame rate", _variable_rate(facts)),
+        ("pixel shape", _pixels(facts)),
         ("rotated", f"turned by {abs(facts.rotation)}°" if facts.rotation else ""),
     ):
         if text:
@@ -93,7 +95,14 @@ def _empty_part(clip: Clip, facts: FileFacts) -> str:
 
 
 def _damage(facts: FileFacts) -> str:
+    if facts.unreadable:
+        return f"{facts.unreadable} cannot be decoded; the one before stands for each"
     return f"{facts.corrupt} of {facts.decoded} are damaged" if facts.corrupt else ""
+
+
+def _pixels(facts: FileFacts) -> str:
+    shape = facts.pixel_shape
+    return "" if shape == 1 else f"pixels {shape:.3g} times as wide as high"
 
 
 def _fewer_frames(facts: FileFacts) -> str:

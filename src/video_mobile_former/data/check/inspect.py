@@ -23,16 +23,19 @@ from av.video.stream import VideoStream
 from ...errors import VideoError
 from ..byte_ranges import is_url
 from ..limits import Limits, check_memory, limited
+from ..video.endings import is_complete
 from ..video.media import (
     READ_ERRORS,
     Media,
+    open_bytes,
     open_video,
     picture_memory,
+    pixel_shape,
     read_media,
     time_base,
     time_origin,
 )
-from ..video.packets import PacketTable, is_end, read_table
+from ..video.packets import DAMAGED_SHARE, PacketTable, is_end, read_table
 from ..video.picture import Converter, jpeg
 from ..video.pyav_backend import FrameExtractor
 from . import content
@@ -175,6 +178,7 @@ def _describe(container: InputContainer, stream: VideoStream, facts: FileFacts) 
         wide_gamut=context.color_primaries == _BT2020,
         width=context.width,
         height=context.height,
+        pixel_shape=pixel_shape(stream),
         header_frames=stream.frames,
         header_seconds=length,
     )
@@ -192,6 +196,7 @@ def _timed(
     return dataclasses.replace(
         facts,
         frames=len(times),
+        clock="; ".join(table.notes),
         first_seconds=float(times[0]),
         duration_seconds=float(times[-1] - times[0]) + usual,
         step_seconds=usual,
@@ -217,8 +222,12 @@ def _decoded(
         of = max(facts.header_frames, facts.frames)
         reason = f"damaged: {facts.decoded} of {of} frames decode, then no more"
         raise UnusableFile("truncated", reason, facts)
-    # MP4 and MOV may leave frames out on purpose, by an edit list.
-    if facts.header_frames > seen.packets and not facts.container.startswith("mov"):
+    if seen.unreadable > DAMAGED_SHARE * facts.frames:
+        reason = f"damaged: {seen.unreadable} of {seen.packets} packets cannot be decoded"
+        raise UnusableFile("truncated", reason, facts)
+    # MP4 and MOV may leave frames out on purpose, by an edit list; others say where they end.
+    whole = facts.container.startswith("mov") or is_complete(open_bytes(media), facts.container)
+    if facts.header_frames > seen.packets and not whole:
         reason = f"its header says {facts.header_frames} frames, {seen.packets} are there"
         raise UnusableFile("truncated", reason, facts)
     return seen_through(facts, seen)
@@ -261,9 +270,17 @@ def _frames(media: Media, seen: Pictures, alive: Callable[[], None]) -> Iterator
             for packet in container.demux(stream):
                 if not is_end(packet):
                     seen.packets += 1
-                if packet.size or is_end(packet):
-                    yield from packet.decode()
                 alive()
+                if not packet.size and not is_end(packet):
+                    continue
+                try:
+                    frames = packet.decode()
+                except READ_ERRORS as error:
+                    if getattr(error, "errno", None) == errno.ENOMEM:
+                        raise
+                    seen.unreadable += 1
+                else:
+                    yield from frames
     except READ_ERRORS as error:
         if getattr(error, "errno", None) == errno.ENOMEM:
             raise MemoryError from error

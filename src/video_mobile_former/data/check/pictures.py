@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from av.video.frame import VideoFrame
 
-from ..video.picture import jpeg
+from ..video.picture import displayed_width, jpeg
 from . import content
 from .facts import FileFacts
 
@@ -37,8 +37,10 @@ class Pictures:
     """Different sizes, in the order in which they appear."""
     kept: dict[int, np.ndarray] = field(default_factory=dict)
     """``(H, W, 3)`` uint8 of the frames asked for, by position."""
+    unreadable: int = 0
+    """Packets that the decoder refused."""
     failed: bool = False
-    """An error ended it."""
+    """The container broke off."""
 
     def add(self, frame: VideoFrame) -> None:
         """Count one more frame."""
@@ -64,12 +66,14 @@ def pictured(facts: FileFacts, seen: Pictures) -> FileFacts:
     if not seen.sizes:
         return facts
     width, height = seen.sizes[0]
+    width = displayed_width(width, facts.pixel_shape)
     if abs(seen.rotation) == 90:
         width, height = height, width
     return dataclasses.replace(
         facts,
         decoded=seen.decoded,
         corrupt=seen.corrupt,
+        unreadable=seen.unreadable,
         width=width,
         height=height,
         rotation=seen.rotation,

@@ -88,6 +88,11 @@ KINDS: dict[str, Kind] = {
     # Readable files with something odd
     "damaged pictures": Kind("warning", "The decoder had to patch some pictures."),
     "fewer frames": Kind("warning", "Fewer pictures come out than are announced."),
+    "time stamps": Kind(
+        "warning",
+        "Missing, double or in another order than the frames, or a header of another length: "
+        "mended as well as can be. Convert the file to be sure.",
+    ),
     "absurd duration": Kind("warning", "Length or frame rate cannot be meant so."),
     "blank": Kind("warning", "All pictures are of one colour."),
     "still": Kind("warning", "Nothing seems to move, from begin to end."),
@@ -97,6 +102,7 @@ KINDS: dict[str, Kind] = {
     "size changes": Kind("warning", "Pictures change their size on the way; all are scaled."),
     "more than 8 bits": Kind("note", "Decoded to 8 bits."),
     "variable frame rate": Kind("note", "Clips are sampled by time, so this is fine here."),
+    "pixel shape": Kind("note", "Pixels are not square: pictures get the shape a player shows."),
     "rotated": Kind("note", "Pictures are turned upright, as a player does."),
 }
 """Every kind, worst things of each topic first; the order of reports."""

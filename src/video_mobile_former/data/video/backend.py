@@ -6,12 +6,12 @@ import math
 import os
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
 from ...errors import UserError
-from .packets import PacketTable
+from .packets import DAMAGED_SHARE, PacketTable
 from .picture import Converter
 
 Backend = Literal["pyav", "torchcodec"]
@@ -28,6 +28,10 @@ class Reading:
     """Where video files are decoded; ``"cuda"`` needs torchcodec. Frames arrive on the CPU."""
     frame_rate: float = 30.0
     """Frames per second of folders of pictures, above 0."""
+    damaged_share: float = DAMAGED_SHARE
+    """Share of its packets that may be unreadable, 0 to 1; the frame before stands for each."""
+    partial: bool = False
+    """Take what there is of a video file that is cut off."""
 
     def __post_init__(self) -> None:
         if self.backend not in ("pyav", "torchcodec"):
@@ -38,6 +42,8 @@ class Reading:
             raise UserError("decoding on cuda needs the backend torchcodec")
         if not 0 < self.frame_rate < math.inf:
             raise UserError(f"frame_rate must be above 0, not {self.frame_rate}")
+        if not 0 <= self.damaged_share <= 1:
+            raise UserError(f"damaged_share must be between 0 and 1, not {self.damaged_share}")
 
     def check(self) -> None:
         """Make sure that the backend and the device are there, before worker processes try.
@@ -120,8 +126,12 @@ def open_source(
     if content is None and offset is None and size is None and os.path.isdir(path):  # noqa: PTH112 - never raises
         return path, FrameFolder(path, reading.frame_rate)
     media = read_media(path, offset, size) if content is None else Media(path, content)
+    options: dict[str, Any] = {
+        "damaged_share": reading.damaged_share,
+        "partial": reading.partial,
+    }
     if reading.backend == "torchcodec":
         from .torchcodec_backend import TorchcodecFrames
 
-        return media.path, TorchcodecFrames(media, reading.device)
-    return media.path, FrameExtractor(media)
+        return media.path, TorchcodecFrames(media, reading.device, **options)
+    return media.path, FrameExtractor(media, **options)

@@ -13,7 +13,7 @@ from av.video.plane import VideoPlane
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from ..transforms.geometry import Box, resize
-from .picture import THREADS, Converter, Turn, scaler_options, turned
+from .picture import THREADS, Converter, Turn, displayed_width, scaler_options, turned
 
 
 @dataclass(frozen=True)
@@ -79,12 +79,13 @@ class CropConverter(Converter):
 
     def _begin(self, frame: VideoFrame) -> None:
         super()._begin(frame)
-        self._size = frame.width, frame.height
-        height, width = _turned_size(frame.height, frame.width, self._turn)
+        self._size = displayed_width(frame.width, self.pixel_shape), frame.height
+        height, width = _turned_size(frame.height, self._size[0], self._turn)
         boxes = self.boxes(height, width)
         self._kind = _kind(frame)
         if self._kind is not None:
-            stored = [_before_turn(box, height, width, self._turn) for box in boxes]
+            shown = [_before_turn(box, height, width, self._turn) for box in boxes]
+            stored = [_stored(box, self._size[0], frame.width) for box in shown]
             self._cuts = [_Cut(frame, box, self.crops.size) for box in stored]
 
     def _cut_afterwards(self, frame: VideoFrame) -> np.ndarray:
@@ -204,6 +205,15 @@ def _rounded(begin: int, length: int, whole: int, step: int) -> tuple[int, int]:
 
 def _turned_size(height: int, width: int, turn: Turn) -> tuple[int, int]:
     return (width, height) if turn[0] else (height, width)
+
+
+def _stored(box: Box, shown: int, stored: int) -> Box:
+    """The columns of a rectangle where a line of ``shown`` pixels is stored as ``stored``."""
+    if shown == stored:
+        return box
+    top, left, h, w = box
+    first = round(left * stored / shown)
+    return top, first, h, max(1, round((left + w) * stored / shown) - first)
 
 
 def _before_turn(box: Box, height: int, width: int, turn: Turn) -> Box:

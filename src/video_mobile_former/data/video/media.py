@@ -169,7 +169,8 @@ def _choose_stream(path: str, container: InputContainer) -> VideoStream:
     if not streams:
         only = "only sound" if container.streams.audio else "it may be damaged or cut off"
         raise VideoError(path, f"no video stream in it ({only})")
-    stream = streams[0]
+    # A still may come before the moving pictures, as in an animated AVIF.
+    stream = next((s for s in streams if s.frames != 1), streams[0])
     if stream.codec_context is None:
         raise VideoError(path, "no decoder for its video codec")
     # One worker process decodes on one core; frame threads would fight over the others.
@@ -194,6 +195,18 @@ def picture_memory(stream: VideoStream, pictures: int = 2) -> tuple[int, str]:
     width, height = context.width, context.height
     bits = context.format.padded_bits_per_pixel if context.format else 12
     return pictures * width * height * bits // 8, f"pictures of {width}×{height}"
+
+
+_PIXEL_SHAPES = (0.2, 5.0)
+"""Beyond these a ratio is a mistake, and would ask for pictures of any size."""
+
+
+def pixel_shape(stream: VideoStream) -> float:
+    """Width of a pixel over its height, as a player takes it; 1 where the file does not say."""
+    ratio = stream.sample_aspect_ratio
+    if not ratio or not _PIXEL_SHAPES[0] <= ratio <= _PIXEL_SHAPES[1]:
+        return 1.0
+    return float(ratio)
 
 
 def time_origin(container: InputContainer, stream: VideoStream) -> int:

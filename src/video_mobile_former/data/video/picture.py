@@ -32,6 +32,8 @@ class Converter:
 
     results = 1
     """Pictures that come of one frame."""
+    pixel_shape = 1.0
+    """Width of a pixel, as it is stored, over its height; pictures come out with square ones."""
 
     def __init__(self, resize_size: int | None = None, *, enlarge: bool = True):
         self._resize_size = resize_size
@@ -67,7 +69,8 @@ class Converter:
         self._turn = _turn(frame)
 
     def target(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height that pictures of this size get."""
+        """Width and height that pictures stored with this size get, before they are turned."""
+        width = displayed_width(width, self.pixel_shape)
         return target_size(width, height, self._resize_size, self._enlarge)
 
 
@@ -88,6 +91,11 @@ def scaler_options(frame: VideoFrame) -> dict[str, Any]:
         "src_color_range": frame.color_range,
         "dst_color_range": 0 if full else _FULL_RANGE,
     }
+
+
+def displayed_width(width: int, pixel_shape: float) -> int:
+    """Pixels a line of the picture has on display, where pixels are square."""
+    return max(1, round(width * pixel_shape))
 
 
 def target_size(width: int, height: int, resize_size: int | None, enlarge: bool) -> tuple[int, int]:

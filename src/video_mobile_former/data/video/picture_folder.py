@@ -75,7 +75,7 @@ class FrameFolder:
     def read_table(self, start: int | None = None, end: int | None = None) -> PacketTable:
         """Number the pictures, one a tick; a folder is always listed as a whole."""
         ticks = np.arange(len(self._names), dtype=np.int64)
-        return PacketTable(ticks, ticks, in_order=False, whole=True)
+        return PacketTable(ticks, ticks, "time", whole=True)
 
     def pictures(self, ranks: np.ndarray, table: PacketTable, convert: Converter) -> np.ndarray:
         """Decode the pictures at these positions, all to the size of the first of them."""

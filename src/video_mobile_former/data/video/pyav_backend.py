@@ -3,18 +3,42 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+import functools
+import logging
+from collections.abc import Callable, Iterator, Sequence
 
 import av
 import numpy as np
+from av.packet import Packet
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
 from ...errors import VideoError
 from ..limits import check_memory, check_time
-from .media import READ_ERRORS, Media, open_video, picture_memory, time_base, time_origin
-from .packets import PacketTable, is_end, read_part, read_table
+from .media import (
+    READ_ERRORS,
+    Media,
+    open_video,
+    picture_memory,
+    pixel_shape,
+    time_base,
+    time_origin,
+)
+from .packets import (
+    DAMAGED_SHARE,
+    STEPS_BACK_SECONDS,
+    PacketTable,
+    Unreadable,
+    is_end,
+    is_shown,
+    read_part,
+    read_table,
+)
 from .picture import Converter
 
+_LOG = logging.getLogger(__name__)
+_LATE_BY_MANY = ("h264", "hevc", "vvc")
+"""Decoders that hold back as many pictures as the file makes them; others hold back one or none."""
 _FAR_SECONDS = 10.0
 """A part that begins or ends further than this from the ends of a file is read alone."""
 
@@ -24,18 +48,25 @@ class FrameExtractor:
 
     Args:
         media: The file or its bytes.
+        damaged_share: Share of its packets that may be unreadable.
+        partial: Take what there is of a file that is cut off.
 
     Raises:
         VideoError: If it cannot be opened.
     """
 
-    def __init__(self, media: Media):
+    def __init__(
+        self, media: Media, *, damaged_share: float = DAMAGED_SHARE, partial: bool = False
+    ):
         self.media = media
         self.container, self.stream = open_video(media)
+        self._damaged_share, self._partial = damaged_share, partial
+        self.unreadable = Unreadable(media.path, self.stream, damaged_share)
         self.base = time_base(self.stream)
         self.origin = time_origin(self.container, self.stream)
         self._used = False
         self._interlaced = False
+        self._packets, self._packets_of = 1, ""
 
     def close(self) -> None:
         """Release the file."""
@@ -69,14 +100,26 @@ class FrameExtractor:
             if part is not None:
                 return part
         self.rewind()
-        return read_table(self.media, self.container, self.stream)
+        return read_table(
+            self.media,
+            self.container,
+            self.stream,
+            damaged_share=self._damaged_share,
+            partial=self._partial,
+        )
 
     def pictures(self, ranks: np.ndarray, table: PacketTable, convert: Converter) -> np.ndarray:
         """Decode the frames at these positions in the table, sorted and distinct."""
+        convert.pixel_shape = pixel_shape(self.stream)
         self._check_memory(len(ranks), convert)
-        if table.in_order:
-            return np.stack(self.in_order(ranks, table, convert))
-        return np.stack(self.by_time(table.pts[ranks], table, convert))
+        known = len(self.unreadable)
+        if table.order == "time":
+            found = self.by_time(table.pts[ranks], table, convert)
+        else:
+            found = self.in_order(ranks, table, convert)
+        if len(self.unreadable) > known:
+            _warn(self.media.path, len(self.unreadable))
+        return np.stack(found)
 
     def _check_memory(self, count: int, convert: Converter) -> None:
         """Refuse early what cannot fit: the pictures as decoded, and twice the result, stacked."""
@@ -105,6 +148,7 @@ class FrameExtractor:
             VideoError: If one of them cannot be decoded; says how many can.
         """
         self._used = True
+        self._packets, self._packets_of = len(table.pts), "" if table.whole else " of this part"
         found: dict[int, np.ndarray] = {}
         keys = np.searchsorted(table.keys, wanted, side="right") - 1
         for key in np.unique(keys):
@@ -119,7 +163,7 @@ class FrameExtractor:
     def in_order(
         self, wanted: np.ndarray, table: PacketTable, convert: Converter
     ) -> list[np.ndarray]:
-        """Decode frames by their rank in the order of the decoder.
+        """Decode frames by their rank in the order of the file or of the decoder.
 
         Args:
             wanted: ``(N,)`` ranks, sorted, distinct.
@@ -127,22 +171,38 @@ class FrameExtractor:
             convert: Makes pixels of a frame.
 
         Returns:
-            N pictures ``(H, W, 3)`` uint8.
+            N pictures ``(H, W, 3)`` uint8; at a rank without a frame that of the one before.
 
         Raises:
-            VideoError: If one of them cannot be decoded; says how many can.
+            VideoError: If too much cannot be decoded.
         """
         found: list[np.ndarray] = []
         last: VideoFrame | None = None
-        for rank, last in enumerate(self._all_frames(table)):
-            if rank == wanted[len(found)]:
-                found.append(convert(last))
+        for rank, frame in self._ranked(table):
+            while len(found) < len(wanted) and wanted[len(found)] < rank:
+                found.append(convert(last or frame))
+            last = frame
+            if len(found) < len(wanted) and wanted[len(found)] == rank:
+                found.append(convert(frame))
             if len(found) == len(wanted):
                 return found
         if last is None:
             raise VideoError(self.media.path, "none of its frames decode")
-        # The file has fewer frames than packets, without an error: its last frame is repeated.
         return found + [convert(last)] * (len(wanted) - len(found))
+
+    def _ranked(self, table: PacketTable) -> Iterator[tuple[int, VideoFrame]]:
+        """All frames with their ranks in a table that does not go by time."""
+        rank = fed = -1
+        for packet, frames in self._decoded(table):
+            fed += is_shown(packet) or is_end(packet)
+            context = self.stream.codec_context
+            for frame in frames:
+                rank += 1
+                # Packets may give no picture. Where the decoder is late by a known number of
+                # pictures, that tells which packet a picture belongs to.
+                if table.order == "packets" and context.name not in _LATE_BY_MANY:
+                    rank = max(rank, fed - bool(context.has_b_frames))
+                yield rank, frame
 
     def _run(self, wanted: set[int], key: int, convert: Converter) -> dict[int, np.ndarray]:
         """Jump to the key frame at ``key`` and decode up to the last frame wanted.
@@ -150,22 +210,35 @@ class FrameExtractor:
         Returns:
             Those of the frames that came out sound; the caller sees to the others.
         """
+        for back in STEPS_BACK_SECONDS:
+            found = self._run_from(wanted, key, key - round(back / self.base), convert)
+            if found is not None:
+                return found
+        return {}
+
+    def _run_from(
+        self, wanted: set[int], key: int, place: int, convert: Converter
+    ) -> dict[int, np.ndarray] | None:
+        """Jump to a place at or before the key frame; None where that lands behind it."""
         found: dict[int, np.ndarray] = {}
         waiting = set(wanted)
         at_key = False
         with contextlib.suppress(*READ_ERRORS), self._skipping() as skip:
-            self.container.seek(key, stream=self.stream)
+            self.container.seek(place, stream=self.stream)
             for packet in self.container.demux(self.stream):
                 check_time()
                 if is_end(packet):
                     break
-                at_key = at_key or packet.pts == key
+                # Where a jump lands amid a packet, its rest may bear the time of the whole.
+                at_key = at_key or (packet.pts == key and packet.is_keyframe)
                 if packet.size == 0:
                     continue
-                if packet.pts in waiting and not at_key:
-                    return {}  # landed behind the key frame
+                if not at_key:
+                    if packet.is_keyframe and packet.pts is not None and packet.pts > key:
+                        return None
+                    continue
                 skip(packet.pts not in waiting and not self._interlaced)
-                self._keep(packet.decode(), wanted, convert, found)
+                self._keep(self._tried(packet), wanted, convert, found)
                 if packet.pts is not None:
                     waiting.discard(packet.pts)
                 # A picture made of two fields may come in two packets, so there one waits for it;
@@ -173,7 +246,7 @@ class FrameExtractor:
                 if len(found) == len(wanted) or not (waiting or self._interlaced):
                     break
             self._keep(self.stream.decode(None), wanted, convert, found)
-        return found
+        return found if at_key else None
 
     def _keep(
         self,
@@ -232,7 +305,15 @@ class FrameExtractor:
         return found | {pts: convert(previous) for pts in waiting}
 
     def _all_frames(self, table: PacketTable) -> Iterator[VideoFrame]:
+        for _, frames in self._decoded(table):
+            yield from frames
+
+    def _decoded(
+        self, table: PacketTable
+    ) -> Iterator[tuple[Packet[VideoStream], Sequence[VideoFrame]]]:
+        """All packets from the begin of the table on, and what the decoder gives at each."""
         count = 0
+        self._packets, self._packets_of = len(table.pts), "" if table.whole else " of this part"
         try:
             if table.whole:
                 self.rewind()
@@ -242,10 +323,29 @@ class FrameExtractor:
                 if packet.size == 0 and not is_end(packet):
                     continue
                 check_time()
-                for frame in packet.decode():
-                    yield frame
-                    count += 1
+                frames = self._tried(packet)
+                yield packet, frames
+                count += len(frames)
         except READ_ERRORS as error:
             check_memory(*picture_memory(self.stream))
-            of = f"{count} of {len(table.pts)} frames" + ("" if table.whole else " of this part")
+            of = f"{count} of {self._packets} frames{self._packets_of}"
             raise VideoError(self.media.path, f"damaged: {of} decode, then no more") from error
+
+    def _tried(self, packet: Packet[VideoStream]) -> list[VideoFrame]:
+        """What the decoder gives; nothing where it cannot read the packet.
+
+        Raises:
+            VideoError: If that happens too often.
+        """
+        try:
+            return packet.decode()
+        except READ_ERRORS:
+            self.unreadable.note(packet, self._packets, f"frames{self._packets_of}")
+            return []
+
+
+@functools.lru_cache(maxsize=1000)
+def _warn(path: str, count: int) -> None:
+    """Say it once for a file, not at each read."""
+    what = "1 packet" if count == 1 else f"{count} packets"
+    _LOG.warning("%s: %s cannot be decoded; the frame before stands for it", path, what)

@@ -1,8 +1,8 @@
 """Decoding with torchcodec: the same frames as PyAV gives, chosen by the same time stamps.
 
 Opening, time stamps and reasons for failure stay PyAV's; torchcodec is told which frames the file
-has and where decoding can begin, and decodes. Where it gives anything but the frames asked for, and
-for files whose frames are known by their order alone, PyAV decodes.
+has and where decoding can begin, and decodes. Where it gives anything but the frames asked for,
+where frames are known by their order alone, and where pixels are not square, PyAV decodes.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import functools
 import json
 import warnings
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from ...errors import UserError
 from ...optional import require
 from .crops import CropConverter
 from .first_bytes import HEAD_BYTES
-from .media import LocalFile, Media, open_bytes
+from .media import LocalFile, Media, open_bytes, pixel_shape
 from .packets import PacketTable
 from .picture import Converter
 from .pyav_backend import FrameExtractor
@@ -64,20 +65,21 @@ class TorchcodecFrames(FrameExtractor):
         media: The file or its bytes.
         device: ``"cpu"`` or ``"cuda"``, where pictures are decoded and resized; they arrive on the
             CPU.
+        options: Of :class:`~.pyav_backend.FrameExtractor`.
 
     Raises:
         VideoError: If it cannot be opened.
         UserError: If the package, the system's FFmpeg or the device is missing.
     """
 
-    def __init__(self, media: Media, device: str = "cpu"):
+    def __init__(self, media: Media, device: str = "cpu", **options: Any):
         check_torchcodec(device)
-        super().__init__(media)
+        super().__init__(media, **options)
         self._device = device
 
     def pictures(self, ranks: np.ndarray, table: PacketTable, convert: Converter) -> np.ndarray:
         """Decode the frames at these positions in the table, sorted and distinct."""
-        if not table.in_order:
+        if table.order == "time" and pixel_shape(self.stream) == 1:
             frames = self._decode(ranks, table)
             if frames is not None:
                 if isinstance(convert, CropConverter):
