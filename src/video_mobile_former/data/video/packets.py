@@ -158,7 +158,7 @@ def read_table(
         # guess is wrong where frames are stored in another order than shown.
         if container.format.name == "avi":
             order = "packets"
-        elif _is_reordered(media, stream, packets):
+        elif _is_reordered(media, container, stream, packets):
             order = "packets"
             notes.append("frames are stored in another order than their time stamps say")
         return PacketTable(distinct, keys, order, whole=True, notes=tuple(notes))
@@ -203,13 +203,25 @@ def _jumps(container: InputContainer, stream: VideoStream, packets: _Packets) ->
     return offsets if offsets.any() else None
 
 
-def _is_reordered(media: Media, stream: VideoStream, packets: _Packets) -> bool:
+def _may_be_reordered(container: InputContainer, stream: VideoStream, pts: list[int]) -> bool:
+    """Whether times rise in the order of storage though the decoder may give another one.
+
+    MPEG streams always say when a picture is shown.
+    """
+    stores_only_order = not container.format.flags & _TS_DISCONT
+    return stores_only_order and stream.codec_context.has_b_frames and pts == sorted(pts)
+
+
+def _is_reordered(
+    media: Media, container: InputContainer, stream: VideoStream, packets: _Packets
+) -> bool:
     """Whether the decoder gives pictures in another order than their time stamps.
 
     That is so where a file knows only when packets are decoded (MP4 and FLV without composition
     offsets), and B-frames are in it.
     """
-    if not stream.codec_context.has_b_frames or packets.pts != packets.dts:
+    times = [value for value in packets.pts if value is not None]
+    if not stream.codec_context.has_b_frames or times != sorted(times):
         return False
     last: int | None = None
     container, stream = open_video(media)
@@ -296,7 +308,7 @@ def _read_on(
     if not len(pts) or len(distinct) < len(pts) or not keys or not runs_on:
         return "useless"
     # Where only decoding has times, order is known by decoding from the begin.
-    if stream.codec_context.has_b_frames and pts == dts and len(pts) > 2:
+    if len(pts) > 2 and _may_be_reordered(container, stream, pts):
         return "useless"
     return PacketTable(distinct, np.unique(np.array(keys, dtype=np.int64)), "time", whole=False)
 
