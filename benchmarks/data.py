@@ -35,7 +35,8 @@ from data_index import measure_device, measure_index, measure_memory
 from moving_pictures import write_video
 from timing import write_result
 
-from video_mobile_former.data.prepare.transcode import PrepareSettings, transcode
+from video_mobile_former.data.prepare.settings import PrepareSettings
+from video_mobile_former.data.prepare.transcode import transcode
 from video_mobile_former.data.video.reader import VideoReader
 
 SECTIONS = ("decode", "scaling", "index", "memory", "device")

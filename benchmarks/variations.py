@@ -23,12 +23,12 @@ import torch
 from timing import write_result
 from transfer import frozen
 
+from video_mobile_former.cli.train import recipe_from_words
 from video_mobile_former.console import say
 from video_mobile_former.files import write_json
 from video_mobile_former.models.registry import load_checkpoint
 from video_mobile_former.procedural.families import TABLE
 from video_mobile_former.training.fit import fit
-from video_mobile_former.training.recipe.read import recipe_from_cli
 
 # Two of every four in a row: opposites stand side by side and stay together.
 FEWER = [name for names in TABLE.values() for k, name in enumerate(names) if k % 4 < 2]
@@ -55,7 +55,7 @@ def run_of(name: str, args: argparse.Namespace) -> Path:
     epochs = args.epochs * LONGER.get(name, 1)
     out = args.work / name.replace(" ", "_")
     words = [args.recipe, *VARIATIONS[name], "--train.epochs", str(epochs), "--out", str(out)]
-    return fit(recipe_from_cli([*words, "--seed", str(args.seed)])).last
+    return fit(recipe_from_words([*words, "--seed", str(args.seed)])).last
 
 
 def rows_of(name: str, start: str, args: argparse.Namespace) -> list[dict[str, Any]]:

@@ -10,9 +10,9 @@ import pytest
 import torch
 
 from video_mobile_former.cli import main as cli
+from video_mobile_former.cli.train import recipe_from_words
 from video_mobile_former.models.variants import VARIANTS
 from video_mobile_former.profiling.table import cost_rows
-from video_mobile_former.training.recipe.read import recipe_from_cli
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -38,7 +38,7 @@ def test_there_are_commands_to_check() -> None:
 def test_commands_are_understood(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
     words = shlex.split(line, comments=True)[1:]
     if words[0] == "train":
-        assert recipe_from_cli([w for w in words[1:] if not w.endswith(".yaml")])
+        assert recipe_from_words([w for w in words[1:] if not w.endswith(".yaml")])
     else:
         assert cli._parser().parse_args(words)
 

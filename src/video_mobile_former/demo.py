@@ -24,7 +24,8 @@ from .inference import Predictor
 from .models.registry import load_checkpoint
 from .procedural import ProceduralSpec, write_procedural
 from .training.fit import FitResult, fit
-from .training.recipe.read import Recipe, load_recipe
+from .training.recipe.fields import Recipe
+from .training.recipe.read import load_recipe
 from .training.recipe.shipped import shipped_path
 
 SCENES = {"train": 100, "val": 4, "test": 24}

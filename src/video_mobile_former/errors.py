@@ -63,6 +63,16 @@ def known_names(name: str, known: Iterable[str], *, cutoff: float = 0.4) -> str:
     return hint + ", ".join(known)
 
 
+def nearest_key(key: str, known: Iterable[str]) -> str | None:
+    """The known key or option that a misspelt one is nearest to, if any is near.
+
+    A right name in a wrong section or in none, such as ``lr``, is nearer than any whole key.
+    """
+    key, known = key.replace("-", "_"), list(known)
+    homes = [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]]
+    return next(iter([*homes, *difflib.get_close_matches(key, known, n=1)]), None)
+
+
 def check_at_least(name: str, value: int, least: int) -> None:
     """Refuse a number below ``least``, naming it.
 

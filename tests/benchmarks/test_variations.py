@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from video_mobile_former.cli.train import recipe_from_words
 from video_mobile_former.procedural import FAMILIES, ProceduralSpec, ProceduralVideo
-from video_mobile_former.training.recipe.read import recipe_from_cli
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def variations(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 def test_each_variation_is_a_recipe_of_its_own(variations: Any) -> None:
     made = {
-        name: recipe_from_cli(["procedural_500m", *words, "--train.epochs", str(epochs)])
+        name: recipe_from_words(["procedural_500m", *words, "--train.epochs", str(epochs)])
         for name, words in variations.VARIATIONS.items()
         for epochs in [8 * variations.LONGER.get(name, 1)]
     }

@@ -13,10 +13,10 @@ from typing import Any
 
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from video_mobile_former.cli.train import recipe_from_words
 from video_mobile_former.errors import UserError
 from video_mobile_former.training import fit as fit_module
 from video_mobile_former.training import loop as task_module
-from video_mobile_former.training.recipe.read import recipe_from_cli
 
 
 def freeze_norms() -> None:
@@ -57,7 +57,7 @@ def main() -> int:
     if words[0] in changes:
         changes[words.pop(0)]()
     try:
-        fit_module.fit(recipe_from_cli(words))
+        fit_module.fit(recipe_from_words(words))
     except UserError as error:
         print(f"vmf: error: {error}", file=sys.stderr)
         return 2

@@ -11,13 +11,14 @@ import pytest
 import torch
 
 from video_mobile_former import UserError, create_model
+from video_mobile_former.cli.train import recipe_from_words
 from video_mobile_former.data.transforms import normalize
 from video_mobile_former.errors import CheckpointError
 from video_mobile_former.models import shipped_weights
 from video_mobile_former.models.shipped_weights import load_shipped, weights_card
 from video_mobile_former.procedural import ProceduralSpec, ProceduralVideo
 from video_mobile_former.training.build import build_model
-from video_mobile_former.training.recipe.read import recipe_from_cli, recipe_to_dict
+from video_mobile_former.training.recipe.read import recipe_to_dict
 from video_mobile_former.training.run.run_folder import RunFolder
 
 TOOL = Path(__file__).parents[2] / "tools" / "ship_weights.py"
@@ -27,7 +28,7 @@ TOOL = Path(__file__).parents[2] / "tools" / "ship_weights.py"
 def shipped(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Path]:
     """A model as a run leaves it, and the folder that the tool made of it."""
     folder = tmp_path_factory.mktemp("run")
-    recipe = recipe_from_cli(["procedural_500m", "--out", str(folder)])
+    recipe = recipe_from_words(["procedural_500m", "--out", str(folder)])
     torch.manual_seed(3)
     model = create_model("vmf_500m", 5, num_frames=4, crop_size=64)
     model.train()(torch.randn(4, 3, 4, 64, 64))  # statistics that are not those of the begin
@@ -75,7 +76,7 @@ def test_features_are_those_of_the_run(installed: Any) -> None:
 
 
 def test_training_starts_from_them(installed: Any, capsys: pytest.CaptureFixture[str]) -> None:
-    recipe = recipe_from_cli(["--model", "vmf_500m", "--weights", "procedural"])
+    recipe = recipe_from_words(["--model", "vmf_500m", "--weights", "procedural"])
     assert recipe.model.weights == "procedural"
     model = build_model(recipe, ("a", "b"))
     assert (
@@ -103,7 +104,7 @@ def test_what_is_not_there_is_said_in_a_line(installed: Any) -> None:
     with pytest.raises(UserError, match=r"called 'procedurl'.*did you mean 'procedural'"):
         create_model("vmf_500m", 2, weights="procedurl")
     with pytest.raises(UserError, match=r"no procedural weights .*--model\.weights null starts"):
-        build_model(recipe_from_cli(["--model", "x3d_xs", "--weights", "procedural"]), ("a", "b"))
+        build_model(recipe_from_words(["--model", "x3d_xs", "--weights", "procedural"]), ("a", "b"))
     with pytest.raises(CheckpointError, match="the procedural weights of vmf_500m does not fit"):
         create_model("vmf_500m", 2, weights="procedural", num_tokens=0)
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from procedural_files import write_clips
-from video_mobile_former.training.recipe.read import Recipe, recipe_from_dict
+from video_mobile_former.training.recipe.fields import Recipe
+from video_mobile_former.training.recipe.read import recipe_from_dict
 
 Make = Callable[..., Recipe]
 

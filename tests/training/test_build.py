@@ -19,7 +19,7 @@ from video_mobile_former.errors import CheckpointError, DataError, RecipeError, 
 from video_mobile_former.models import VideoMobileFormer
 from video_mobile_former.models.registry import create_model, load_checkpoint
 from video_mobile_former.training.build import adapt_clip, build_indexes, build_model
-from video_mobile_former.training.recipe.read import ClipRecipe, Recipe
+from video_mobile_former.training.recipe.fields import ClipRecipe, Recipe
 
 Make = Callable[..., Recipe]
 

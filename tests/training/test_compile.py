@@ -13,7 +13,7 @@ from torch import nn
 from video_mobile_former.errors import RecipeError
 from video_mobile_former.models import load_checkpoint
 from video_mobile_former.training.fit import fit
-from video_mobile_former.training.recipe.read import Recipe
+from video_mobile_former.training.recipe.fields import Recipe
 
 Make = Callable[..., Recipe]
 

@@ -19,7 +19,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from video_mobile_former.training.recipe.read import Recipe, save_recipe
+from video_mobile_former.training.recipe.fields import Recipe
+from video_mobile_former.training.recipe.read import save_recipe
 from video_mobile_former.training.run.run_folder import RunFolder
 
 Read = Callable[[Any], list[dict[str, str]]]

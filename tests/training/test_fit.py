@@ -19,7 +19,8 @@ from video_mobile_former.errors import DataError, RecipeError, UserError
 from video_mobile_former.models.registry import load_checkpoint
 from video_mobile_former.training.build import build_indexes
 from video_mobile_former.training.fit import fit
-from video_mobile_former.training.recipe.read import Recipe, load_recipe
+from video_mobile_former.training.recipe.fields import Recipe
+from video_mobile_former.training.recipe.read import load_recipe
 from video_mobile_former.training.run.interrupt import TrainingInterrupted
 from video_mobile_former.training.run.run_folder import RunFolder
 

@@ -12,10 +12,11 @@ import pytest
 
 from video_mobile_former.cli.main import main
 from video_mobile_former.data.index.index import load_index
-from video_mobile_former.data.prepare.write_shards import ShardSettings, write_shards
+from video_mobile_former.data.prepare.settings import ShardSettings
+from video_mobile_former.data.prepare.write_shards import write_shards
 from video_mobile_former.errors import DataError, RecipeError
 from video_mobile_former.training.fit import fit
-from video_mobile_former.training.recipe.read import Recipe
+from video_mobile_former.training.recipe.fields import Recipe
 
 
 @pytest.fixture(scope="module")

@@ -18,7 +18,7 @@ from video_mobile_former.training.fit import fit
 from video_mobile_former.training.freezing import backbone_rate, frozen_backbone
 from video_mobile_former.training.loop import VideoTask
 from video_mobile_former.training.optim import parameter_groups
-from video_mobile_former.training.recipe.read import Recipe
+from video_mobile_former.training.recipe.fields import Recipe
 
 Make = Callable[..., Recipe]
 

@@ -17,7 +17,7 @@ from video_mobile_former.training.build import build_indexes, build_model
 from video_mobile_former.training.divergence import MAX_OVERFLOWS, GradientWatch
 from video_mobile_former.training.loop import VideoTask
 from video_mobile_former.training.objectives.mixing import Mixing
-from video_mobile_former.training.recipe.read import Recipe
+from video_mobile_former.training.recipe.fields import Recipe
 from video_mobile_former.training.run.interrupt import StopRequest
 from video_mobile_former.training.run.position import MAX_EMPTY_BATCHES
 

@@ -18,7 +18,7 @@ from video_mobile_former.evaluation.metrics.average_precision import average_pre
 from video_mobile_former.models import load_checkpoint
 from video_mobile_former.training.build import build_indexes
 from video_mobile_former.training.fit import fit
-from video_mobile_former.training.recipe.read import Recipe
+from video_mobile_former.training.recipe.fields import Recipe
 
 Make = Callable[..., Recipe]
 Read = Callable[[Any], list[dict[str, str]]]

@@ -16,7 +16,7 @@ from video_mobile_former.data.index.quarantine import read_quarantine
 from video_mobile_former.training.clips import file_clips
 from video_mobile_former.training.fit import fit
 from video_mobile_former.training.loop import VideoTask
-from video_mobile_former.training.recipe.read import Recipe
+from video_mobile_former.training.recipe.fields import Recipe
 from video_mobile_former.training.run.interrupt import TrainingInterrupted
 
 Make = Callable[..., Recipe]

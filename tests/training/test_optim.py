@@ -16,7 +16,8 @@ from video_mobile_former.training.optim import (
     parameter_groups,
     step_batch,
 )
-from video_mobile_former.training.recipe.read import OptimRecipe, recipe_from_dict
+from video_mobile_former.training.recipe.fields import OptimRecipe
+from video_mobile_former.training.recipe.read import recipe_from_dict
 
 
 def test_norms_biases_and_tokens_are_not_decayed() -> None:

@@ -13,7 +13,7 @@ from video_mobile_former.errors import RecipeError
 from video_mobile_former.training import callbacks
 from video_mobile_former.training.fit import fit
 from video_mobile_former.training.loop import VideoTask
-from video_mobile_former.training.recipe.read import Recipe
+from video_mobile_former.training.recipe.fields import Recipe
 from video_mobile_former.training.tally import Measured
 
 Make = Callable[..., Recipe]

@@ -16,6 +16,7 @@ import torch
 import yaml
 
 from video_mobile_former.cli.main import main
+from video_mobile_former.cli.train import recipe_from_words
 from video_mobile_former.data.index.labels import label_names
 from video_mobile_former.errors import RecipeError
 from video_mobile_former.models.shipped_weights import shipped_weights, weights_card
@@ -23,12 +24,8 @@ from video_mobile_former.profiling.cost import count_macs
 from video_mobile_former.training.build import build_model
 from video_mobile_former.training.clips.procedural_clips import ProceduralClips
 from video_mobile_former.training.fit import fit
-from video_mobile_former.training.recipe.read import (
-    Recipe,
-    load_recipe,
-    recipe_differences,
-    recipe_from_cli,
-)
+from video_mobile_former.training.recipe.fields import Recipe
+from video_mobile_former.training.recipe.read import load_recipe, recipe_differences
 from video_mobile_former.training.recipe.shipped import shipped_names, shipped_path, shipped_recipe
 
 FILES = [shipped_path(name) for name in shipped_names()]
@@ -167,12 +164,12 @@ def test_the_defaults_of_training_are_folder_small() -> None:
 
 
 def test_recipes_are_found_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    recipe = recipe_from_cli(["k400_1g", "--data", "videos", "--train.devices", "1"])
+    recipe = recipe_from_words(["k400_1g", "--data", "videos", "--train.devices", "1"])
     assert (recipe.model.name, recipe.data.path, recipe.train.devices) == ("vmf_1g", "videos", 1)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "k400_1g").write_text("seed: 3")
     with pytest.raises(RecipeError, match=r"'k400_1g' is neither an option nor a \.yaml recipe"):
-        recipe_from_cli(["k400_1g"])
+        recipe_from_words(["k400_1g"])
     with pytest.raises(RecipeError, match="did you mean k400_1g"):
         shipped_path("k400-1g")
 

@@ -21,7 +21,8 @@ from video_mobile_former.errors import UserError
 from video_mobile_former.training import callbacks
 from video_mobile_former.training.fit import fit
 from video_mobile_former.training.loop import VideoTask
-from video_mobile_former.training.recipe.read import Recipe, save_recipe
+from video_mobile_former.training.recipe.fields import Recipe
+from video_mobile_former.training.recipe.read import save_recipe
 from video_mobile_former.training.run.interrupt import TrainingInterrupted
 from video_mobile_former.training.run.run_folder import RunFolder
 

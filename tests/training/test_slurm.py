@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from video_mobile_former.training.recipe.read import Recipe, save_recipe
+from video_mobile_former.training.recipe.fields import Recipe
+from video_mobile_former.training.recipe.read import save_recipe
 from video_mobile_former.training.run.run_folder import RunFolder
 from video_mobile_former.training.trainer import make_trainer
 

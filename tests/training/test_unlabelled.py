@@ -17,7 +17,7 @@ from video_mobile_former.errors import DataError, RecipeError
 from video_mobile_former.models.registry import load_checkpoint
 from video_mobile_former.training.build import build_model
 from video_mobile_former.training.fit import fit
-from video_mobile_former.training.recipe.read import Recipe
+from video_mobile_former.training.recipe.fields import Recipe
 
 Make = Callable[..., Recipe]
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from ..console import say
 from ..errors import UserError
-from .options import add_clip_size
+from ..ranges import Range
+from .options import add_clip_size, add_command, add_json, print_json, typed, whole_number
 
 if TYPE_CHECKING:
     from ..benchmark.contestants import Contestant
@@ -20,19 +20,15 @@ RUNTIMES = ("eager", "onnx", "openvino", "torch", "executorch", "litert", "all")
 
 
 def add_benchmark(commands: Any) -> None:
-    """Add ``benchmark`` to the commands of ``vmf``.
-
-    Args:
-        commands: The sub-parsers of ``vmf``.
-    """
-    summary = "measure how fast models and artefacts are on this machine"
-    parser = commands.add_parser(
+    """Add ``benchmark`` to the commands of ``vmf``."""
+    parser = add_command(
+        commands,
         "benchmark",
-        help=summary,
-        description=f"{summary.capitalize()}. Contestants run in turn, so that other load falls on "
-        "all alike; each thread count has a process of its own.",
+        run,
+        "measure how fast models and artefacts are on this machine",
+        "Contestants run in turn, so that other load falls on all alike; each thread count has a "
+        "process of its own.",
     )
-    parser.set_defaults(run=_benchmark)
     parser.add_argument(
         "models",
         nargs="+",
@@ -61,33 +57,45 @@ def add_benchmark(commands: Any) -> None:
         help="where the channels of exported inputs stand; default: where the runtime is faster",
     )
     parser.add_argument(
-        "--threads", type=int, nargs="+", default=[1], help="one or several counts (default: 1)"
+        "--threads",
+        type=whole_number(1, 1024),
+        nargs="+",
+        default=[1],
+        metavar="N",
+        help="one or several counts (default: 1)",
     )
     parser.add_argument(
         "--batch",
-        type=int,
+        type=whole_number(1, 4096),
         nargs="+",
         default=[1],
+        metavar="N",
         help="clips at once, one or several (default: 1)",
     )
     add_clip_size(parser)
     parser.add_argument(
-        "--rounds", type=int, default=15, help="most timed calls of each (default: 15)"
+        "--rounds",
+        type=whole_number(5, 100_000),
+        default=15,
+        metavar="N",
+        help="most timed calls of each (default: 15)",
     )
     parser.add_argument(
         "--seconds",
-        type=float,
+        type=typed(Annotated[float, Range(0, 86_400)]),
         default=10.0,
+        metavar="NUMBER",
         help="time for the rounds of each; slow ones get fewer, at least 5 (default: 10)",
     )
     parser.add_argument(
         "--profile", action="store_true", help="also show the time of each operator"
     )
     parser.add_argument("--no_memory", action="store_true", help="leave memory out: quicker")
-    parser.add_argument("--json", action="store_true", help="machine-readable output on stdout")
+    add_json(parser)
 
 
-def _benchmark(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
+    """Measure and print."""
     from ..benchmark import ModelChoice, check_options, format_rows, measure, prepare
 
     check_options(args.threads, args.rounds, args.seconds)
@@ -116,7 +124,7 @@ def _benchmark(args: argparse.Namespace) -> int:
         if args.profile:
             _profile(contestants, rows, as_json=args.json)
     if args.json:
-        print(json.dumps(rows, indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(rows)
     return 0
 
 

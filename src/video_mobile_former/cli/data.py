@@ -1,19 +1,19 @@
-"""The commands ``vmf data …``.
-
-Parse, call, print, as in :mod:`.main`.
-"""
+"""The commands ``vmf data …``, each in a file of its own."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from . import data_check, data_draw, data_prepare
-from .options import add_source_options, source_of
+from .data_check import add_check
+from .data_draw import add_draw
+from .data_prepare import add_prepare
+from .data_shard import add_shard
 
 
-def add_data_commands(commands: Any) -> None:
-    """Add ``check``, ``prepare``, ``shard`` and ``draw`` to the parser of ``vmf data``."""
-    data_check.add_check(commands, add_source_options, source_of)
-    data_prepare.add_prepare(commands, add_source_options, source_of)
-    data_prepare.add_shard(commands, add_source_options, source_of)
-    data_draw.add_draw(commands)
+def add_data(commands: Any) -> None:
+    """Add ``data`` and its commands to those of ``vmf``."""
+    summary = "check clips, prepare them for speed, pack or draw them"
+    parser = commands.add_parser("data", help=summary, description=f"{summary.capitalize()}.")
+    of_data = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for add in (add_check, add_prepare, add_shard, add_draw):
+        add(of_data)

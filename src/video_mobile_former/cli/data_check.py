@@ -3,46 +3,42 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
 import shlex
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..console import say
-from .options import whole_number
+from ..ranges import Positive
+from .options import (
+    add_command,
+    add_data,
+    add_json,
+    add_source_options,
+    print_json,
+    source_of,
+    source_words,
+    typed,
+    whole_number,
+)
 
 if TYPE_CHECKING:
     from ..data.check import CheckResult
-    from ..data.index.source import DataSource
 
 EXIT_NOT_READY = 1
 
 
-def add_check(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    add_source: Callable[[argparse.ArgumentParser], None],
-    source_of: Callable[[argparse.Namespace], DataSource],
-) -> None:
-    """Add ``check`` to the commands of ``vmf data``.
-
-    Args:
-        commands: The sub-parsers of ``vmf data``.
-        add_source: Adds the options that say what data is meant.
-        source_of: Reads them.
-    """
-    summary = "read every file and tell what is wrong, before training does"
-    parser = commands.add_parser(
+def add_check(commands: Any) -> None:
+    """Add ``check`` to the commands of ``vmf data``."""
+    parser = add_command(
+        commands,
         "check",
-        help=summary,
-        description=f"{summary.capitalize()}. Exit status: 0 training may start, 1 it should not, "
-        "2 there is no such data.",
+        run,
+        "read every file and tell what is wrong, before training does",
+        "Exit status: 0 training may start, 1 it should not, 2 there is no such data.",
     )
-    parser.set_defaults(run=lambda args: _check(args, source_of(args)))
-    parser.add_argument("data", metavar="DATA", help="the clips, as for `vmf train --data`")
+    add_data(parser)
     parser.add_argument("--out", help="folder of the outcome (default: ./<name of DATA>-check)")
-    add_source(parser)
+    add_source_options(parser)
     parser.add_argument("--split", help="only this split; leaks between splits are then not seen")
     parser.add_argument(
         "--quick",
@@ -50,7 +46,11 @@ def add_check(
         help="headers, packets and one frame of each file instead of every frame",
     )
     parser.add_argument(
-        "--min_clips", type=int, default=5, help="below this a class is called tiny (default: 5)"
+        "--min_clips",
+        type=whole_number(0, 1_000_000),
+        default=5,
+        metavar="N",
+        help="below this a class is called tiny (default: 5)",
     )
     parser.add_argument(
         "--allow",
@@ -61,29 +61,33 @@ def add_check(
     )
     parser.add_argument(
         "--num_workers",
-        type=whole_number(1),
+        type=whole_number(1, 256),
         metavar="N",
         help="processes (default: one for each core)",
     )
     parser.add_argument(
         "--timeout_seconds",
-        type=float,
+        type=typed(Positive),
         default=60.0,
+        metavar="NUMBER",
         help="give up a file that does not get on for so long (default: 60)",
     )
     parser.add_argument(
         "--memory_limit_mb",
-        type=float,
+        type=typed(Positive),
         default=2048.0,
+        metavar="NUMBER",
         help="give up a file that needs more memory (default: 2048; Linux)",
     )
-    parser.add_argument("--json", action="store_true", help="machine-readable output on stdout")
+    add_json(parser)
 
 
-def _check(args: argparse.Namespace, source: DataSource) -> int:
+def run(args: argparse.Namespace) -> int:
+    """Check and print; the exit status is 1 where training should not start."""
     from ..data.check import CheckOptions, check_data, write_check
     from ..data.index.quarantine import default_quarantine
 
+    source = source_of(args)
     options = CheckOptions(
         full=not args.quick,
         split=args.split,
@@ -93,12 +97,12 @@ def _check(args: argparse.Namespace, source: DataSource) -> int:
         min_clips=args.min_clips,
         allow=frozenset(args.allow),
     )
-    standard = default_quarantine(source.path).parent
+    standard = default_quarantine(source.place).parent
     out = Path(args.out) if args.out is not None else standard
     result = check_data(source, out, options)
     page = write_check(result, out)
     if args.json:
-        print(json.dumps(result.summary(), indent=2, allow_nan=False))
+        print_json(result.summary())
     else:
         print(result.report())
         print("\n".join(_next(result, out, honoured=out == standard)))
@@ -123,11 +127,7 @@ def _train(result: CheckResult, out: Path | None) -> str:
         result: What was checked.
         out: Where the quarantine list is, unless training finds it by itself.
     """
-    words = ["vmf", "train", "--data", result.source.path]
-    for field in dataclasses.fields(result.source):
-        value = getattr(result.source, field.name)
-        if field.name != "path" and value != field.default:
-            words += [f"--data.{field.name}", "true" if value is True else str(value)]
+    words = f"vmf train {source_words(result.source)}"
     if out is not None and result.quarantine:
-        words += ["--data.quarantine", str(out / "quarantine.txt")]
-    return shlex.join(words)
+        words += f" --quarantine {shlex.quote(str(out / 'quarantine.txt'))}"
+    return words

@@ -3,41 +3,38 @@
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Callable
+import shlex
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..console import say
 from ..errors import UserError
-from .options import add_clip_size
+from .options import (
+    add_clip_size,
+    add_command,
+    add_json,
+    add_source_options,
+    print_json,
+    source_of,
+    whole_number,
+)
 
 if TYPE_CHECKING:
     from ..data.index.index import ClipIndex
-    from ..data.index.source import DataSource
     from ..export.exporting import Exported
     from ..models.video_model import VideoModel
 
 
-def add_export(
-    commands: Any,
-    add_source: Callable[[argparse.ArgumentParser], None],
-    source_of: Callable[[argparse.Namespace], DataSource],
-) -> None:
-    """Add ``export`` to the commands of ``vmf``.
-
-    Args:
-        commands: The sub-parsers of ``vmf``.
-        add_source: Adds the options that say what data is meant.
-        source_of: Reads them.
-    """
-    summary = "write a model for another runtime and prove that it computes the same"
-    parser = commands.add_parser(
+def add_export(commands: Any) -> None:
+    """Add ``export`` to the commands of ``vmf``."""
+    parser = add_command(
+        commands,
         "export",
-        help=summary,
-        description=f"{summary.capitalize()}. The artefact is run on random and real clips beside "
-        "the model, and kept only when it agrees. Targets and what they take: docs/export.md.",
+        run,
+        "write a model for another runtime and prove that it computes the same",
+        "The artefact is run on random and real clips beside the model, and kept only when it "
+        "agrees. Targets and what they take: docs/export.md.",
     )
-    parser.set_defaults(run=lambda args: _export(args, source_of))
     parser.add_argument(
         "model", metavar="MODEL", help="checkpoint folder, or a name as vmf_2g (fresh weights)"
     )
@@ -68,12 +65,13 @@ def add_export(
     )
     parser.add_argument(
         "--calibrate_clips",
-        type=int,
+        type=whole_number(8, 100_000),
         metavar="N",
         help="int8: how many of them, drawn from the train split (default: 64, at least 8)",
     )
     parser.add_argument(
         "--batch",
+        type=_batch,
         default="auto",
         metavar="N",
         help="clips in one call, or 'dynamic'; default: dynamic where it costs nothing, else 1",
@@ -85,16 +83,17 @@ def add_export(
     parser.add_argument(
         "--data", help="real clips to compare on; default: those of --calibrate, else drawn ones"
     )
-    add_source(parser)
+    add_source_options(parser)
     parser.add_argument(
         "--keep_unequal",
         action="store_true",
         help="keep the artefact although it differs from the model",
     )
-    parser.add_argument("--json", action="store_true", help="machine-readable output on stdout")
+    add_json(parser)
 
 
-def _export(args: argparse.Namespace, source_of: Callable[[argparse.Namespace], DataSource]) -> int:
+def run(args: argparse.Namespace) -> int:
+    """Export, compare and print."""
     from ..export.exporting import export_model, to_report
     from ..export.request import ExportRequest, check_request
 
@@ -104,7 +103,7 @@ def _export(args: argparse.Namespace, source_of: Callable[[argparse.Namespace], 
         dtype=args.input,
         channels=args.channels,
         precision=args.precision,
-        batch=_batch(args.batch),
+        batch=args.batch,
         num_frames=args.num_frames,
         size=args.size,
         dynamic=args.dynamic,
@@ -118,28 +117,22 @@ def _export(args: argparse.Namespace, source_of: Callable[[argparse.Namespace], 
     if args.precision == "int8" and not args.calibrate:
         raise UserError("--precision int8 needs clips to measure ranges on: --calibrate DATA")
     model = _model(args.model)
-    index = _index(args, source_of)
-    calibration = _calibration(args, source_of, model, request) if args.calibrate else None
+    index = _index(args)
+    calibration = _calibration(args, model, request) if args.calibrate else None
     say(f"exporting {args.model} to {args.to}")
     exported = export_model(model, args.out, request, index=index, calibration=calibration)
     if args.json:
-        print(json.dumps(to_report(exported), indent=2, ensure_ascii=False, allow_nan=False))
+        print_json(to_report(exported))
     else:
         print("\n".join(_lines(exported)))
     return 0
 
 
 def _batch(text: str) -> Any:
-    if text in ("auto", "dynamic"):
-        return text
-    if not text.isdecimal() or int(text) < 1:
-        raise UserError(f"--batch must be a whole number of at least 1, or dynamic, not {text!r}")
-    return int(text)
+    return text if text in ("auto", "dynamic") else whole_number(1, 4096)(text)
 
 
 def _model(name: str) -> VideoModel:
-    from pathlib import Path
-
     from ..export.targets.table import target_of
     from ..models import list_models
     from ..models.registry import resolve_model
@@ -152,9 +145,7 @@ def _model(name: str) -> VideoModel:
     return resolve_model(name)
 
 
-def _index(
-    args: argparse.Namespace, source_of: Callable[[argparse.Namespace], DataSource]
-) -> ClipIndex | None:
+def _index(args: argparse.Namespace) -> ClipIndex | None:
     """Clips to compare on."""
     if args.data is None and args.annotations is None and args.root is None:
         if not args.calibrate:
@@ -165,12 +156,7 @@ def _index(
     return load_index(source_of(args))
 
 
-def _calibration(
-    args: argparse.Namespace,
-    source_of: Callable[[argparse.Namespace], DataSource],
-    model: VideoModel,
-    request: Any,
-) -> Any:
+def _calibration(args: argparse.Namespace, model: VideoModel, request: Any) -> Any:
     from ..data.index.index import load_index
     from ..export.quantize import draw_calibration
     from ..export.quantize.calibration import NUM_CLIPS
@@ -201,5 +187,5 @@ def _lines(exported: Exported) -> list[str]:
         lines.append(f"parity      not run: {target.title} does not run here")
     else:
         lines.append(f"parity      {parity.summary()}")
-        lines.append(f"next        vmf predict {exported.path} VIDEO")
+        lines.append(f"next        vmf predict {shlex.quote(str(exported.path))} VIDEO")
     return lines

@@ -1,6 +1,7 @@
 """Options that several commands of ``vmf`` share, and what they name.
 
-Most are of the commands that run a model on videos, ``evaluate`` and ``predict``.
+An option that is a field of a dataclass takes its type, range, default and text from there; see
+:func:`add_field`.
 """
 
 from __future__ import annotations
@@ -9,21 +10,145 @@ import argparse
 import dataclasses
 import json
 import shlex
-from collections.abc import Callable
+import textwrap
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
-from ..errors import UserError
+from ..data.index.source import DataSource
+from ..errors import UserError, nearest_key
+from ..ranges import (
+    FrameRate,
+    Frames,
+    Pixels,
+    Range,
+    Workers,
+    as_typed,
+    docs,
+    field_help,
+    hints,
+    placeholder,
+    read_text,
+)
 
 if TYPE_CHECKING:
     from ..data.index.source import DataSource
     from ..data.video.backend import Reading
     from ..export.runner import ExportedModel
     from ..models import VideoModel
-    from ..training.recipe.fields import DataRecipe
 
 EXIT_FAILED_FILES = 1
 """Exit status of a command that went on without files that cannot be read."""
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse with errors in the form of all our errors, and no abbreviations."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, allow_abbrev=False, formatter_class=_Formatter, **kwargs)
+        self.words: str | None = None
+        """Where words that are no options go, wherever among the options they stand."""
+        self.fill: Callable[[Parser], None] | None = None
+        """Adds the options when they are needed: for the help, or to parse them."""
+
+    def parse_known_args(  # type: ignore[override]  # argparse's own overloads
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """Parse, and refuse options that are unknown to this command."""
+        self._filled()
+        found, rest = super().parse_known_args(args, namespace)
+        unknown = [word.partition("=")[0] for word in rest if word.startswith("-")]
+        if unknown:
+            known = [name[2:] for name in self._option_string_actions if name.startswith("--")]
+            near = nearest_key(unknown[0].lstrip("-"), known)
+            hint = f"; did you mean --{near}?" if near else ""
+            self.error(f"unknown option {unknown[0]}{hint}")
+        if self.words is not None:
+            setattr(found, self.words, rest)
+            rest = []
+        return found, rest
+
+    def format_help(self) -> str:
+        """The help, with all options."""
+        self._filled()
+        return super().format_help()
+
+    def _filled(self) -> None:
+        fill, self.fill = self.fill, None
+        if fill is not None:
+            fill(self)
+
+    def error(self, message: str) -> NoReturn:
+        """Turn what argparse does not like into a :class:`UserError`."""
+        raise UserError(f"{' '.join(message.split())} (see {self.prog} --help)")
+
+
+class _Formatter(argparse.HelpFormatter):
+    """Lines of at most 80 columns, broken at blanks only."""
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        return textwrap.wrap(text, width, break_on_hyphens=False)
+
+
+def add_command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int], summary: str, more: str = ""
+) -> Parser:
+    """Add a command.
+
+    Args:
+        commands: Sub-parsers to add it to.
+        name: What is typed.
+        run: Does it, and gives the exit status.
+        summary: One phrase, for the list of commands and the help.
+        more: Sentences that follow it in the help.
+    """
+    text = f"{summary[0].upper()}{summary[1:]}."
+    parser = commands.add_parser(name, help=summary, description=f"{text} {more}".strip())
+    parser.set_defaults(run=run)
+    return parser
+
+
+def typed(hint: Any) -> Callable[[str], Any]:
+    """What argparse is to read an option of a type with.
+
+    Args:
+        hint: As of a field, such as ``Annotated[int, Range(1, 9)]``.
+    """
+
+    def read(text: str) -> Any:
+        try:
+            return read_text(hint, text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"must be {error}, not {text!r:.200}") from None
+
+    return read
+
+
+def whole_number(least: int, most: int | None = None) -> Callable[[str], Any]:
+    """What argparse is to read whole numbers from ``least`` to ``most`` with."""
+    return typed(Annotated[int, Range(least, most)])
+
+
+def add_field(
+    parser: argparse._ActionsContainer, section: type[Any], name: str, *words: str, **more: Any
+) -> None:
+    """Add an option that is a field of a dataclass.
+
+    Args:
+        parser: Of the command, or a group of it.
+        section: The dataclass.
+        name: The field.
+        *words: How the option is written; without them ``--name``.
+        **more: What argparse takes, in place of what the field says.
+    """
+    hint = hints(section)[name]
+    (default,) = (field.default for field in dataclasses.fields(section) if field.name == name)
+    if hint is bool and "nargs" not in more:
+        more = {"action": "store_true", "help": docs(section)[name], **more}
+    else:
+        more = {"type": typed(hint), "default": default, "metavar": placeholder(hint), **more}
+    text = more.pop("help", None) or field_help(section, name)
+    parser.add_argument(*(words or (f"--{name}",)), help=text.replace("%", "%%"), **more)
 
 
 def add_views(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
@@ -33,19 +158,20 @@ def add_views(parser: argparse.ArgumentParser, *, several: bool = False) -> None
         parser: Of the command.
         several: The command takes several models, and a value for each.
     """
+    views, crops = whole_number(1, 10_000), whole_number(1, 100)
     more: dict[str, Any] = {"nargs": "+", "default": [1]} if several else {"default": 1}
     each = "; one for all models or one each" if several else ""
     full = ", or full: as many as see all of it" if several else ""
     parser.add_argument(
         "--num_views",
-        type=views_number if several else int,
+        type=(lambda text: text if text == "full" else views(text)) if several else views,
         metavar="N",
         help=f"clips per video (default: 1){full}{each}",
         **more,
     )
     parser.add_argument(
         "--num_crops",
-        type=int,
+        type=crops,
         metavar="N",
         help="crops per clip: 1 is the centre (default), more are spread evenly over the long side "
         f"from end to end{each}",
@@ -59,37 +185,6 @@ def add_views(parser: argparse.ArgumentParser, *, several: bool = False) -> None
     )
 
 
-def whole_number(least: int) -> Callable[[str], int]:
-    """What argparse is to read whole numbers with that may not be below ``least``."""
-
-    def read(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            message = f"must be a whole number, not {text!r}"
-            raise argparse.ArgumentTypeError(message) from None
-        if value < least:
-            raise argparse.ArgumentTypeError(f"must be at least {least}, not {value}")
-        return value
-
-    return read
-
-
-def views_number(text: str) -> int | str:
-    """Read a number of views, or ``full``.
-
-    Raises:
-        argparse.ArgumentTypeError: If it is neither.
-    """
-    if text == "full":
-        return text
-    try:
-        return int(text)
-    except ValueError:
-        message = f"takes a whole number or 'full', not {text!r}"
-        raise argparse.ArgumentTypeError(message) from None
-
-
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add how videos are read, and on what and how precisely the model runs."""
     parser.add_argument(
@@ -97,13 +192,14 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--frame_rate",
-        type=float,
+        type=typed(FrameRate),
         default=30.0,
+        metavar="NUMBER",
         help="frames per second of clips that are folders of pictures (default: 30)",
     )
     parser.add_argument(
         "--num_workers",
-        type=whole_number(0),
+        type=typed(Workers),
         metavar="N",
         help="decoding processes; 0: none but this one (default: by cores)",
     )
@@ -137,12 +233,12 @@ def add_clip_size(parser: argparse.ArgumentParser) -> None:
     """Add ``--num_frames`` and ``--size`` of the clips that a model takes."""
     parser.add_argument(
         "--num_frames",
-        type=whole_number(1),
+        type=typed(Frames),
         metavar="N",
         help="frames of a clip; default: the model's",
     )
     parser.add_argument(
-        "--size", type=whole_number(1), metavar="N", help="height and width; default: the model's"
+        "--size", type=typed(Pixels), metavar="N", help="height and width; default: the model's"
     )
 
 
@@ -169,64 +265,44 @@ def print_json(value: Any) -> None:
     print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str))
 
 
-class Parser(argparse.ArgumentParser):
-    """argparse with errors in the form of all our errors, and no abbreviations."""
-
-    def __init__(self, *args: Any, **kwargs: Any):
-        super().__init__(*args, allow_abbrev=False, **kwargs)
-
-    def error(self, message: str) -> NoReturn:
-        """Turn what argparse does not like into a :class:`UserError`."""
-        raise UserError(f"{message} (see {self.prog} --help)")
-
-
-_SOURCE_FIELDS = ("format", "annotations", "root", "fold", "label_file", "multi_label")
+def add_data(parser: Parser) -> None:
+    """Add ``DATA``, also written ``--data DATA``, for :func:`source_of`."""
+    parser.usage = f"{parser.prog} [DATA] [options]"
+    parser.words = "places"
+    parser.add_argument("--data", metavar="DATA", help="the clips; --data may be left out")
 
 
 def add_source_options(parser: argparse.ArgumentParser) -> None:
-    """Add what a recipe's ``data`` section says of the form of the data; ``data`` is the path."""
-    from ..data.index.formats import FORMATS
-
-    parser.add_argument(
-        "--format",
-        default="auto",
-        help=f"form of the data: {', '.join(FORMATS)}; default: auto, one of the first four",
-    )
-    parser.add_argument("--annotations", help="list file of the format, or folder of its lists")
-    parser.add_argument("--root", help="folder that the paths of a list are relative to")
-    parser.add_argument("--fold", type=int, default=1, help="official division (ucf101, hmdb51)")
-    parser.add_argument(
-        "--label_file", help="class names in order, one per line, or a known set as kinetics400"
-    )
-    parser.add_argument(
-        "--multi_label",
-        action="store_true",
-        help="a clip may have several classes, divided by | in the label column, or none",
-    )
+    """Add the fields of :class:`DataSource` but for the path, which each command names itself."""
+    for name in hints(DataSource):
+        if name != "path":
+            add_field(parser, DataSource, name)
 
 
 def source_of(args: argparse.Namespace) -> DataSource:
-    """What the options of :func:`add_source_options` name."""
-    from ..data.index.source import DataSource
+    """What ``args.data`` and the options of :func:`add_source_options` name.
 
-    if not (args.data or args.annotations or args.root):
-        raise UserError("no data is named; give --data, or --annotations and --root")
-    return DataSource(
-        args.data or "",
-        format=args.format,
-        annotations=args.annotations,
-        root=args.root,
-        label_file=args.label_file,
-        multi_label=args.multi_label,
-        fold=args.fold,
-    )
+    Raises:
+        DataError: If they name nothing.
+    """
+    named = {name: getattr(args, name) for name in hints(DataSource) if name != "path"}
+    places = [place for place in (args.data, *getattr(args, "places", ())) if place is not None]
+    if len(places) > 1:
+        raise UserError(f"one place of data at most, not {len(places)}: {', '.join(places)}")
+    source = DataSource(path=places[0] if places else None, **named)
+    _ = source.place
+    return source
 
 
-def source_words(data: DataRecipe) -> str:
-    """The options of :func:`add_source_options` that name a recipe's data, as typed in a shell."""
-    words = ["--data", data.path] if data.path else []
-    for field in dataclasses.fields(data):
+def source_words(data: DataSource) -> str:
+    """The options that name data, of a recipe for example, as typed in a shell."""
+    words = []
+    for field in dataclasses.fields(DataSource):
         value = getattr(data, field.name)
-        if field.name in _SOURCE_FIELDS and value != field.default:
-            words += [f"--{field.name}"] + ([] if value is True else [str(value)])
+        name = "data" if field.name == "path" else field.name
+        if value is True:
+            words.append(f"--{name}")
+        elif value != field.default:
+            text = as_typed(value)
+            words += [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]
     return shlex.join(words)

@@ -1,21 +1,46 @@
-"""predict."""
+"""The command ``vmf predict``: parse, call, print."""
 
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from ..console import say
 from ..files import check_file
-from .options import Parser, model_of, print_json, reading_of
+from .options import (
+    add_command,
+    add_run_options,
+    add_views,
+    model_of,
+    print_json,
+    reading_of,
+    whole_number,
+)
 
 
-def _add_model(parser: Parser) -> None:
+def add_predict(commands: Any) -> None:
+    """Add ``predict`` to the commands of ``vmf``."""
+    parser = add_command(commands, "predict", run, "name the action in video files")
     parser.add_argument(
         "model", metavar="MODEL", help="checkpoint folder, as runs/x/best, or artefact of export"
     )
+    parser.add_argument(
+        "sources", nargs="+", metavar="SOURCE", help="files, folders or quoted patterns"
+    )
+    parser.add_argument(
+        "--top_k",
+        type=whole_number(1, 100_000),
+        default=5,
+        metavar="N",
+        help="classes per file (default: 5)",
+    )
+    parser.add_argument("--csv", metavar="FILE", help="also write path,rank,label,score,error")
+    add_views(parser)
+    add_run_options(parser)
 
 
-def _predict(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
+    """Predict and print; the exit status is 1 where some files failed."""
     from ..console import track
     from ..inference import Predictor, exit_status, expand_sources
     from ..inference.output import PredictionTable, failure_summary, to_json, write_csv

@@ -1,30 +1,105 @@
-"""train."""
+"""The command ``vmf train``, whose options are the keys of a recipe."""
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from .options import print_json, source_words
+from ..errors import RecipeError
+from ..ranges import docs
+from .options import Parser, add_command, add_field, add_json, print_json, source_words
 
 if TYPE_CHECKING:
-    from ..training.recipe.read import Recipe
+    from ..training.recipe.fields import Recipe
+
+_NO_KEYS = ("run", "recipes", "list", "json")
 
 
-def _train(words: list[str]) -> int:
-    from ..training.recipe.read import recipe_from_cli
+def add_train(commands: Any) -> None:
+    """Add ``train`` to the commands of ``vmf``."""
+    parser = add_command(
+        commands,
+        "train",
+        run,
+        "train on a folder of clips or a CSV",
+        "RECIPE is a .yaml file, or a name that `vmf train --list` shows. The options are the keys "
+        "of a recipe and win over it.",
+    )
+    parser.fill = _add_options
 
-    as_json = "--json" in words
-    if "--list" in words:
-        return _list_recipes(as_json)
-    recipe = recipe_from_cli([word for word in words if word != "--json"])
+
+def _add_options(parser: Parser) -> None:
+    """Add an option for every key of a recipe; words that are no options name recipes."""
+    from ..training.recipe.fields import Recipe
+    from ..training.recipe.keys import SHORT_FOR, SHORT_OPTIONS, home, sections, types_by_key
+
+    parser.usage = f"{parser.prog} [RECIPE] --data DATA --model MODEL --out FOLDER [options]"
+    parser.words = "recipes"
+    parser.add_argument("--list", action="store_true", help="show the recipes of the package")
+    add_json(parser)
+    short = {key: f"--{name}" for name, key in {**SHORT_FOR, **SHORT_OPTIONS}.items()}
+    groups: dict[str, Any] = {"": parser.add_argument_group("the run")}
+    groups |= {name: parser.add_argument_group(name, docs(Recipe)[name]) for name in sections()}
+    for key, hint in types_by_key().items():
+        section, name = home(key)
+        words = [f"--{key}", *([short[key]] if key in short else [])]
+        more = {"nargs": "?", "const": True} if hint is bool else {}
+        group = groups[key.rpartition(".")[0]]
+        add_field(group, section, name, *words, dest=key, default=argparse.SUPPRESS, **more)
+
+
+def recipe_of(args: argparse.Namespace) -> Recipe:
+    """The recipe that the options of ``vmf train`` and their recipe file make.
+
+    Raises:
+        RecipeError: If values do not go together, or the file is wrong or not the only one.
+    """
+    from ..training.recipe.read import build, read_values
+
+    files = [_recipe_file(word) for word in args.recipes]
+    if len(files) > 1:
+        raise RecipeError(f"one recipe file at most, not {len(files)}: {', '.join(files)}")
+    values = read_values(files[0]) if files else {}
+    values |= {key: value for key, value in vars(args).items() if key not in _NO_KEYS}
+    return build(values, " and ".join([*files, "command line"]))
+
+
+def recipe_from_words(words: Sequence[str]) -> Recipe:
+    """The recipe that the words after ``vmf train`` make.
+
+    Args:
+        words: For example ``["folder_small", "--data", "clips.csv", "--optim.lr", "1e-3"]``.
+
+    Raises:
+        UserError: As the command.
+    """
+    parser = Parser(prog="vmf train")
+    _add_options(parser)
+    return recipe_of(parser.parse_args(list(words)))
+
+
+def run(args: argparse.Namespace) -> int:
+    """Train, and say what to do with the checkpoint."""
+    if args.list:
+        from ..training.recipe.shipped import format_recipes, shipped_names, shipped_recipe
+
+        recipes = [shipped_recipe(name) for name in shipped_names()]
+        if args.json:
+            print_json([dataclasses.asdict(recipe) for recipe in recipes])
+        else:
+            print(format_recipes(recipes))
+        return 0
+    recipe = recipe_of(args)
     from ..training.fit import fit
 
     result = fit(recipe)
     if not result.is_main:
         return 0  # one of several processes tells the outcome
-    if as_json:
+    if args.json:
         print_json(dataclasses.asdict(result))
     else:
         checkpoint = result.best or result.last
@@ -33,21 +108,22 @@ def _train(words: list[str]) -> int:
     return 0
 
 
+def _recipe_file(word: str) -> str:
+    """The YAML file that a word of the command line stands for."""
+    from ..training.recipe.shipped import shipped_path
+
+    if word.endswith((".yaml", ".yml")):
+        return word
+    if Path(word).is_file() or "/" in word:
+        raise RecipeError(f"command line: {word!r} is neither an option nor a .yaml recipe")
+    return str(shipped_path(word))
+
+
 def _next_words(recipe: Recipe, checkpoint: Path) -> str:
     """The command that makes use of a trained checkpoint."""
     from ..training.clips.procedural_clips import is_procedural
 
+    where = shlex.quote(str(checkpoint))
     if is_procedural(recipe.data) or recipe.pretrain.task != "labels":
-        return f"vmf train --data DATA --model {checkpoint} --out FOLDER"
-    return f"vmf evaluate {checkpoint} {source_words(recipe.data)}"
-
-
-def _list_recipes(as_json: bool) -> int:
-    from ..training.recipe.shipped import format_recipes, shipped_names, shipped_recipe
-
-    recipes = [shipped_recipe(name) for name in shipped_names()]
-    if as_json:
-        print_json([dataclasses.asdict(recipe) for recipe in recipes])
-    else:
-        print(format_recipes(recipes))
-    return 0
+        return f"vmf train --data DATA --model {where} --out FOLDER"
+    return f"vmf evaluate {where} {source_words(recipe.data)}"

@@ -45,10 +45,7 @@ def build_indexes(
         DataError: If the data cannot be read or divided as asked.
         RecipeError: If no data is named.
     """
-    data = recipe.data
-    if data.path is None and data.annotations is None and data.root is None:
-        raise RecipeError("data.path is missing: say where the clips are, --data DATA")
-    source = data_source(data, data.path)
+    data = source = recipe.data
     if recipe.pretrain.task == "masked_features" and _any_videos(source):
         source = dataclasses.replace(source, format="unlabelled")
     index = load_index(source)
@@ -58,7 +55,7 @@ def build_indexes(
         if names != index.class_names and set(names) == set(index.class_names):
             # Refused where the data tells an order of its own.
             index = load_index(source, class_names=names, class_names_of=f"checkpoint {start}")
-    train, val = _divide(_without(index, data, source.path, excluded), data, recipe.seed, excluded)
+    train, val = _divide(_without(index, data, source.place, excluded), data, recipe.seed, excluded)
     if val is not None and val.multi_label != train.multi_label:
         raise DataError(
             f"{val.source}: {'multi-label' if val.multi_label else 'one class a clip'}, which the "
@@ -80,19 +77,6 @@ def _any_videos(source: DataSource) -> bool:
     return not is_prepared(folder)
 
 
-def data_source(data: DataRecipe, path: str | None) -> DataSource:
-    """What a recipe names as data."""
-    return DataSource(
-        path or "",
-        format=data.format,
-        annotations=data.annotations,
-        root=data.root,
-        label_file=data.label_file,
-        multi_label=data.multi_label,
-        fold=data.fold,
-    )
-
-
 def reading_of(recipe: Recipe) -> Reading:
     """How the videos of a recipe are read."""
     return Reading(recipe.decode.backend, recipe.decode.device, recipe.data.frame_rate)
@@ -100,7 +84,7 @@ def reading_of(recipe: Recipe) -> Reading:
 
 def excluded_by(data: DataRecipe) -> dict[str, str]:
     """The clips that a new run leaves out, with the reasons."""
-    paths = (data_source(data, data.path).path, data.val_path)
+    paths = (data.place, data.val_path)
     files = {list_of(data.quarantine, path) for path in paths if path is not None}
     found: dict[str, str] = {}
     for file in files:
@@ -122,8 +106,9 @@ def _divide(
     present = index.splits()
     train = index.split(data.train_split) if present else index
     if data.val_path is not None:
-        source = data_source(dataclasses.replace(data, annotations=None), data.val_path)
-        source = dataclasses.replace(source, multi_label=index.multi_label)
+        source = dataclasses.replace(
+            data, path=data.val_path, annotations=None, multi_label=index.multi_label
+        )
         other = load_index(
             source, class_names=index.class_names, class_names_of="the training data"
         )

@@ -33,7 +33,8 @@ from .objectives.smoothness import check_smoothness
 from .optim import batch_scale
 from .progress import say_begin
 from .recipe.checks import check_compile, check_device, check_patience, check_unlabelled
-from .recipe.read import Recipe, recipe_to_dict
+from .recipe.fields import Recipe
+from .recipe.read import recipe_to_dict
 from .run.interrupt import StopRequest, StopTraining, TrainingInterrupted
 from .run.lost import ProcessLostError, SharedError, watching_others
 from .run.run_folder import RunFolder

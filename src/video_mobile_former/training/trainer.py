@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .recipe.read import Recipe, recipe_to_dict
+from .recipe.fields import Recipe
+from .recipe.read import recipe_to_dict
 from .run.run_folder import RunFolder
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from video_mobile_former.cli.main import main
 from video_mobile_former.data.index.held_out import KEY, division_of, with_held_out
 from video_mobile_former.data.index.index import ClipIndex, load_index
 from video_mobile_former.training.build import build_indexes
-from video_mobile_former.training.recipe.fields import DataRecipe
-from video_mobile_former.training.recipe.read import Recipe, recipe_to_dict
+from video_mobile_former.training.recipe.fields import DataRecipe, Recipe
+from video_mobile_former.training.recipe.read import recipe_to_dict
 
 TRAIN = [
     "--clip.num_frames=4",

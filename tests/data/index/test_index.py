@@ -375,4 +375,4 @@ def test_data_named_by_annotations_and_root_alone(tmp_path: Path):
     assert load_index(source).clips[0].path == str(tmp_path / "videos" / "a.mp4")
     assert load_index(DataSource(root=str(folder(tmp_path / "f", a=1)))).class_names == ("a",)
     with pytest.raises(DataError, match="no data is named"):
-        DataSource()
+        load_index(DataSource())

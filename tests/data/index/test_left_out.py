@@ -17,7 +17,7 @@ from video_mobile_former.data.index.quarantine import (
 from video_mobile_former.training.build import build_indexes
 from video_mobile_former.training.fit import fit
 from video_mobile_former.training.loop import VideoTask
-from video_mobile_former.training.recipe.read import Recipe
+from video_mobile_former.training.recipe.fields import Recipe
 from video_mobile_former.training.run.interrupt import TrainingInterrupted
 from video_mobile_former.training.run.run_folder import RunFolder
 

@@ -17,7 +17,7 @@ from video_mobile_former.data.index.index import ClipIndex, load_index
 from video_mobile_former.data.index.quarantine import read_quarantine
 from video_mobile_former.data.index.source import DataSource, Faults
 from video_mobile_former.data.prepare.prepare import prepare
-from video_mobile_former.data.prepare.transcode import PrepareSettings
+from video_mobile_former.data.prepare.settings import PrepareSettings
 from video_mobile_former.data.video.reader import VideoReader
 from video_mobile_former.data.work_folder import locked
 from video_mobile_former.errors import DataError, UserError

@@ -9,7 +9,8 @@ import pytest
 
 from video_files import CAN_WRITE_ROTATION, NO_ROTATION, read_number, write_video
 from video_mobile_former.data.prepare import transcode as module
-from video_mobile_former.data.prepare.transcode import PrepareSettings, transcode
+from video_mobile_former.data.prepare.settings import PrepareSettings
+from video_mobile_former.data.prepare.transcode import transcode
 from video_mobile_former.data.video.reader import VideoReader
 from video_mobile_former.errors import UserError, VideoError
 

@@ -21,7 +21,8 @@ from video_mobile_former.data.index.quarantine import read_quarantine
 from video_mobile_former.data.index.source import DataSource
 from video_mobile_former.data.loading.dataset import ClipDataset
 from video_mobile_former.data.loading.loader import ClipLoader, make_loader
-from video_mobile_former.data.prepare.write_shards import ShardSettings, write_shards
+from video_mobile_former.data.prepare.settings import ShardSettings
+from video_mobile_former.data.prepare.write_shards import write_shards
 from video_mobile_former.data.video.reader import VideoReader
 from video_mobile_former.errors import DataError, UserError
 

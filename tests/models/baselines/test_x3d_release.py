@@ -16,7 +16,7 @@ from video_mobile_former.data.index.labels import label_names
 from video_mobile_former.errors import CheckpointError, RecipeError, UserError
 from video_mobile_former.models import create_model, load_x3d
 from video_mobile_former.training.objectives.distill import load_teacher
-from video_mobile_former.training.recipe.read import DistillRecipe
+from video_mobile_former.training.recipe.fields import DistillRecipe
 
 NORM = "s2.pathway0_res0.branch1_bn"
 

@@ -18,7 +18,8 @@ from video_mobile_former.training.clips.batches import TrainLoader
 from video_mobile_former.training.clips.procedural_clips import ProceduralClips, is_procedural
 from video_mobile_former.training.fit import fit
 from video_mobile_former.training.loop import VideoTask
-from video_mobile_former.training.recipe.read import Recipe, recipe_from_dict
+from video_mobile_former.training.recipe.fields import Recipe
+from video_mobile_former.training.recipe.read import recipe_from_dict
 from video_mobile_former.training.run.run_folder import RunFolder
 
 Make = Callable[..., Recipe]

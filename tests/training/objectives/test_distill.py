@@ -28,7 +28,7 @@ from video_mobile_former.training.objectives.distill import (
     similarity_loss,
 )
 from video_mobile_former.training.objectives.smoothness import recorded_features
-from video_mobile_former.training.recipe.read import DistillRecipe, Recipe
+from video_mobile_former.training.recipe.fields import DistillRecipe, Recipe
 
 Make = Callable[..., Recipe]
 Read = Callable[[Any], list[dict[str, str]]]

@@ -16,7 +16,7 @@ from video_mobile_former.errors import RecipeError
 from video_mobile_former.models import VideoModel
 from video_mobile_former.training.fit import fit
 from video_mobile_former.training.objectives.distill import load_teacher
-from video_mobile_former.training.recipe.read import DistillRecipe, Recipe
+from video_mobile_former.training.recipe.fields import DistillRecipe, Recipe
 
 CLASSES = ("fall", "jump", "walk")
 SHAPE = (2, 3, 4, 32, 32)

@@ -21,7 +21,7 @@ from video_mobile_former.training.objectives.smoothness import (
     recorded_features,
     smoothness_loss,
 )
-from video_mobile_former.training.recipe.read import Recipe
+from video_mobile_former.training.recipe.fields import Recipe
 from video_mobile_former.training.run.interrupt import StopRequest
 
 Make = Callable[..., Recipe]

@@ -15,7 +15,8 @@ from video_mobile_former.errors import RecipeError, UserError
 from video_mobile_former.models.registry import create_model
 from video_mobile_former.training import fit as fit_module
 from video_mobile_former.training.recipe.checks import check_device, check_sync_batchnorm
-from video_mobile_former.training.recipe.read import Recipe, recipe_from_dict
+from video_mobile_former.training.recipe.fields import Recipe
+from video_mobile_former.training.recipe.read import recipe_from_dict
 from video_mobile_former.training.run.run_folder import RunFolder
 from video_mobile_former.training.trainer import make_trainer
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from video_mobile_former.errors import RecipeError, UserError
-from video_mobile_former.training.recipe.read import Recipe, recipe_from_dict
+from video_mobile_former.training.recipe.fields import Recipe
+from video_mobile_former.training.recipe.read import recipe_from_dict
 from video_mobile_former.training.run.run_folder import RunFolder
 
 

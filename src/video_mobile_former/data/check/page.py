@@ -55,7 +55,7 @@ def write_check(result: CheckResult, folder: Path) -> Path:
     # ASCII: names that are not UTF-8 hold characters that only an escape can write.
     text = json.dumps(result.to_dict(), indent=2, allow_nan=False)
     write_text(folder / JSON_NAME, text + "\n")
-    write_quarantine(folder / QUARANTINE_NAME, result.quarantine, check_source(result.source.path))
+    write_quarantine(folder / QUARANTINE_NAME, result.quarantine, check_source(result.source.place))
     write_text(folder / PAGE_NAME, page)
     return folder / PAGE_NAME
 
@@ -77,7 +77,7 @@ def render_page(result: CheckResult) -> str:
     rows = result.class_rows()
     return render(
         "data/check/check.html.jinja",
-        data=result.source.path,
+        data=result.source.place,
         form=result.source.format,
         split=result.options.split,
         may_start=result.may_start,

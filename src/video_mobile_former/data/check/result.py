@@ -136,7 +136,7 @@ class CheckResult:
         return {
             "format": CHECK_FORMAT,
             "may_start": self.may_start,
-            "data": self.source.path,
+            "data": self.source.place,
             "split": self.options.split,
             "decoded": "every frame" if self.options.full else "one frame of each file",
             "clips": len(self.index),

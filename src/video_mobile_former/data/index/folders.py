@@ -22,7 +22,7 @@ def folder_rows(source: DataSource, faults: Faults) -> Iterator[Clip[str]]:
     Raises:
         DataError: If there is no class folder, or one without a clip.
     """
-    root = Path(source.path)
+    root = Path(source.place)
     folders = _subfolders(root)
     if not folders:
         raise DataError(

@@ -80,7 +80,7 @@ def measurable(
             source = dataclasses.replace(source, multi_label=True)
         # Labels are names: in the model's own order they cannot end up in another one.
         index = load_index(source, class_names=class_names, class_names_of=name)
-        excluded = list_of(None if quarantine is None else str(quarantine), source.path)
+        excluded = list_of(None if quarantine is None else str(quarantine), source.place)
         notes += _other_fold(source, info, model_name or name)
     given = set(index.splits())
     # The run may have been before the list or after it.

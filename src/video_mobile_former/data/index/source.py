@@ -5,55 +5,74 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, ClassVar
 
-from ...errors import DataError
+from ...errors import DataError, UserError
+from ...ranges import Checked, Range
 from .clip import Clip
 
 
 @dataclass(frozen=True)
-class DataSource:
-    """Where clips and their labels are said to be; the fields are those of a recipe's ``data``."""
+class DataSource(Checked):
+    """Where clips and their labels are said to be; the base of a recipe's ``data``.
 
-    path: str = ""
-    """A folder of videos, or a list; empty is ``annotations``, or where that is None ``root``."""
+    Raises:
+        DataError: If a field has another type or is out of range.
+    """
+
+    error: ClassVar[type[UserError]] = DataError
+
+    path: str | None = None
+    """A folder of class folders, a CSV/TSV file with the columns path and label, shards, or for a
+    `format` of its own the folder of the videos or the list."""
     format: str = "auto"
-    """A name in ``formats.FORMATS``; ``"auto"`` is a folder of class folders or a CSV/TSV."""
+    """How the data names its clips and labels: folder, list, prepared, shards, frames,
+    slowfast, mmaction, kinetics400, kinetics600, kinetics700, something_something_v2, jester,
+    ucf101, hmdb51, diving48 or charades; unlabelled (any folder of videos, for pretrain.task
+    masked_features) or procedural (clips drawn while training); auto = one of the first four."""
     annotations: str | None = None
-    """The list file, or the folder that holds the list files; None is ``path``."""
+    """The list file of the format, or the folder in which its list files lie; without it, the
+    data itself."""
     root: str | None = None
-    """What relative paths are relative to; None is ``path`` if a folder, else the list's folder."""
+    """The folder that the paths of a list are relative to; without it, the data if that is a
+    folder, else the folder of the list."""
+    fold: Annotated[int, Range(1, 100)] = 1
+    """Which of the official divisions into splits (ucf101, hmdb51)."""
     label_file: str | None = None
-    """Class names in order, one a line; or the name of a known set, such as ``kinetics400``."""
+    """Class names in order, one a line, or the name of a known set such as kinetics400; without
+    it, the order of the format, or where that has none the names found, sorted."""
     multi_label: bool = False
-    """A clip may have several classes or none, where the format leaves that open: in a CSV/TSV
-    those of the label column are then divided by ``|``."""
-    fold: int = 1
-    """Which of the official divisions into splits, from 1, where a format has several."""
+    """A clip may have several classes or none: a CSV/TSV then divides those of its label column by
+    `|`. Multi-label formats do not need it."""
 
-    def __post_init__(self) -> None:
-        if not self.path:
-            object.__setattr__(self, "path", self.annotations or self.root or "")
-        if not self.path:
-            raise DataError("no data is named: give a path, or annotations and root")
-        if self.fold < 1:
-            raise DataError(f"fold must be at least 1, not {self.fold}")
+    @property
+    def place(self) -> str:
+        """What names the data: ``path``, or without it ``annotations`` or ``root``.
+
+        Raises:
+            DataError: If there is none of them.
+        """
+        found = self.path or self.annotations or self.root
+        if not found:
+            raise DataError("no data is named: give --data, or --annotations and --root")
+        return found
 
     @property
     def listing(self) -> Path:
         """The list file, or the folder that holds the list files."""
-        return Path(self.annotations if self.annotations is not None else self.path)
+        return Path(self.shown)
 
     @property
     def shown(self) -> str:
         """The same as the user wrote it, which may be a URL."""
-        return self.annotations if self.annotations is not None else self.path
+        return self.annotations or self.place
 
     @property
     def folder(self) -> Path:
         """What relative paths are relative to."""
         if self.root is not None:
             return Path(self.root)
-        path = Path(self.path)
+        path = Path(self.place)
         return path if path.is_dir() else path.parent
 
 

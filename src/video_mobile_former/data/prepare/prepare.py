@@ -36,8 +36,8 @@ from ..index.quarantine import write_quarantine
 from ..index.source import Fault
 from ..processes import TaskFailure, usable_cores
 from ..work_folder import FORMAT, PreparedFolder
+from .settings import PrepareSettings
 from .tasks import PrepareTask, bytes_before, is_of, plan, record_of, work_through
-from .transcode import PrepareSettings
 
 
 @dataclass(frozen=True)

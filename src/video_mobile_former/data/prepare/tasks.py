@@ -19,7 +19,8 @@ from ..video.backend import Reading
 from ..video.reader import VideoReader
 from ..work_folder import PreparedFolder, origin
 from .file_names import output_names
-from .transcode import Prepared, PrepareSettings, transcode
+from .settings import PrepareSettings
+from .transcode import Prepared, transcode
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,9 @@ import av.error
 import numpy as np
 from av.video.reformatter import ColorRange, Colorspace, Interpolation, VideoReformatter
 
-from ...errors import UserError, VideoError
+from ...errors import VideoError
 from ..video.reader import VideoReader
-
-MAX_GOP = 12
-PRESETS = (
-    "ultrafast", "superfast", "veryfast", "faster", "fast", "medium", "slow", "slower", "veryslow"
-)  # fmt: skip
+from .settings import PrepareSettings
 
 _ONE_THREAD: dict[str, Any] = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
 _CHUNK_BYTES = 64 << 20
@@ -36,34 +32,6 @@ _CLOCKS = (90_000, 24_000, 30_000, 60_000, 12_800, 15_360, 16_000, 1_000_000)
 """Ticks per second that an output may count in; the first that fits all time stamps is taken."""
 _LOWEST_PSNR = 18.0
 """Mean dB below which the pictures read back are not those that went in."""
-
-
-@dataclass(frozen=True)
-class PrepareSettings:
-    """What a prepared clip is like."""
-
-    short_side: int = 256
-    """Pixels, even, at least 16; smaller videos keep their size."""
-    gop: int = 4
-    """Most frames from key frame to key frame, 1 to 12."""
-    crf: float = 20.0
-    """x264's constant quality, 0 (lossless) to 51; 6 more halve the size, roughly."""
-    preset: str = "veryfast"
-    """x264's name for how long it tries."""
-    max_fps: float | None = None
-    """Most frames a second; frames of faster videos are left out. None keeps all."""
-    frame_rate: float = 30.0
-    """Frames a second of folders of pictures, which do not say it themselves."""
-
-    def __post_init__(self) -> None:
-        _require("short_side", self.short_side, "an even number of pixels from 16 on",
-                 self.short_side >= 16 and self.short_side % 2 == 0)  # fmt: skip
-        _require("gop", self.gop, f"1 to {MAX_GOP} frames", 1 <= self.gop <= MAX_GOP)
-        _require("crf", self.crf, "0 to 51", 0 <= self.crf <= 51)
-        _require("preset", self.preset, f"one of {', '.join(PRESETS)}", self.preset in PRESETS)
-        ok = self.max_fps is None or 0 < self.max_fps < math.inf
-        _require("max_fps", self.max_fps, "above 0", ok)
-        _require("frame_rate", self.frame_rate, "above 0", 0 < self.frame_rate < math.inf)
 
 
 @dataclass(frozen=True)
@@ -288,8 +256,3 @@ def _thinned(times: np.ndarray, max_fps: float | None) -> np.ndarray:
     # The tolerance keeps a frame on the bound in the slot that begins there.
     slots = np.floor((times - times[0]) * max_fps + 1e-3)
     return times[np.concatenate([[True], np.diff(slots) > 0])]
-
-
-def _require(name: str, value: object, expected: str, ok: bool) -> None:
-    if not ok:
-        raise UserError(f"{name} must be {expected}, not {value}")

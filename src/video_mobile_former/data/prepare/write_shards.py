@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from ...console import say, track
-from ...errors import UserError, check_at_least
+from ...errors import check_at_least
 from ...files import write_text
 from ..index.clip import SPLITS, Clip
 from ..index.formats.shard_list import FORMAT, NAME, Shard, ShardList
@@ -34,30 +34,11 @@ from ..index.quarantine import write_quarantine
 from ..index.source import Fault
 from ..processes import TaskFailure, run_tasks
 from ..work_folder import WorkFolder, origin
+from .settings import ShardSettings
 from .tar_writer import TarItem, TarTask, item_bytes, write_tar
 
 _UNKNOWN_BYTES = 1_000_000
 """What a clip counts for whose size is not known before it is read (a URL)."""
-
-
-@dataclass(frozen=True)
-class ShardSettings:
-    """How clips are divided among shards."""
-
-    max_mb: float = 512.0
-    """Most megabytes (10⁶ bytes) of one shard; a single larger clip still makes one."""
-    clips_per_shard: int | None = None
-    """Most clips of one shard; None leaves it to ``max_mb``."""
-    seed: int = 0
-    """Of the order of the clips."""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.max_mb < float("inf"):
-            raise UserError(f"max_mb must be above 0, not {self.max_mb}")
-        if self.clips_per_shard is not None and self.clips_per_shard < 1:
-            raise UserError(f"clips_per_shard must be at least 1, not {self.clips_per_shard}")
-        if self.seed < 0:
-            raise UserError(f"seed must be at least 0, not {self.seed}")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
-"""Reading and writing recipes: YAML files and command-line options, with errors that help.
+"""Reading and writing recipes as YAML and plain values, with errors that help.
 
-Keys are the dotted names of the fields in :mod:`.fields`. jsonargparse judges the types;
-the keys are judged here, because a misspelt one should come back with the nearest known one.
+Keys are the dotted names of the fields in :mod:`.fields`.
 """
 
 from __future__ import annotations
@@ -9,44 +8,15 @@ from __future__ import annotations
 import dataclasses
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ...errors import RecipeError
 from ...files import write_text
-from .fields import (
-    AugmentRecipe,
-    ClipRecipe,
-    DataRecipe,
-    DistillRecipe,
-    ModelRecipe,
-    OptimRecipe,
-    PretrainRecipe,
-    Recipe,
-    TrainRecipe,
-)
-from .keys import default, expected, help_text, known_key, known_section, sections
-from .keys import types_by_key as types
-from .shipped import shipped_path
-
-__all__ = [
-    "AugmentRecipe",
-    "ClipRecipe",
-    "DataRecipe",
-    "DistillRecipe",
-    "ModelRecipe",
-    "OptimRecipe",
-    "PretrainRecipe",
-    "Recipe",
-    "TrainRecipe",
-    "load_recipe",
-    "recipe_differences",
-    "recipe_from_cli",
-    "recipe_from_dict",
-    "recipe_to_dict",
-    "save_recipe",
-]
+from ...ranges import convert
+from .fields import Recipe
+from .keys import known_key, known_section, sections, types_by_key
 
 _ABOUT_THE_CALL = ("resume", "overwrite")
 """Fields about one start of the command, not about the run: never written to a file."""
@@ -61,7 +31,7 @@ def load_recipe(path: str | Path) -> Recipe:
     Raises:
         RecipeError: If it is missing, is no YAML mapping, or has a key or value that is wrong.
     """
-    return _build(_read_file(path), str(path))
+    return build(read_values(path), str(path))
 
 
 def recipe_from_dict(values: Mapping[str, Any], source: str = "recipe") -> Recipe:
@@ -74,35 +44,7 @@ def recipe_from_dict(values: Mapping[str, Any], source: str = "recipe") -> Recip
     Raises:
         RecipeError: If a key is unknown or a value has the wrong type or range.
     """
-    return _build(_flatten(values, source), source)
-
-
-def recipe_from_cli(argv: Sequence[str], prog: str = "vmf train") -> Recipe:
-    """Build a recipe from the words after ``vmf train``: at most one recipe, and options.
-
-    Args:
-        argv: For example ``["folder_small", "--data", "clips.csv", "--optim.lr", "1e-3"]``. A word
-            that is no file and does not end in .yaml names a recipe of the package.
-            Options win over the file, the last of two equal options over the first.
-        prog: The command's name in the help.
-
-    Raises:
-        RecipeError: If an option is unknown, has no value, or its value is wrong.
-        SystemExit: With status 0, after printing the help, if ``-h`` or ``--help`` is there.
-    """
-    if any(word in ("-h", "--help") for word in argv):
-        print(help_text(prog))
-        raise SystemExit(0)
-    files, options = _split_words(argv)
-    if len(files) > 1:
-        raise RecipeError(f"one recipe file at most, not {len(files)}: {', '.join(files)}")
-    values = _read_file(files[0]) if files else {}
-    for name, text in options:
-        key = known_key(name, "command line", option=True)
-        if text is None and types()[key] is not bool:
-            raise RecipeError(f"command line: --{name} needs a value: {expected(key)}")
-        values[key] = _typed(key, "true" if text is None else text, f"command line: --{name}")
-    return _build(values, " and ".join([*files, "command line"]))
+    return build(_flatten(values, source), source)
 
 
 def recipe_to_dict(recipe: Recipe) -> dict[str, Any]:
@@ -120,7 +62,7 @@ def save_recipe(recipe: Recipe, path: str | Path) -> None:
 
 def recipe_differences(one: Recipe, other: Recipe) -> dict[str, tuple[Any, Any]]:
     """The fields of the run in which two recipes differ, as ``{"optim.lr": (1e-3, 2e-3)}``."""
-    keys = [key for key in types() if key not in _ABOUT_THE_CALL]
+    keys = [key for key in types_by_key() if key not in _ABOUT_THE_CALL]
     pairs = {key: (_value(one, key), _value(other, key)) for key in keys}
     return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
 
@@ -133,35 +75,7 @@ def _plain(items: list[tuple[str, Any]]) -> dict[str, Any]:
     return {key: list(value) if isinstance(value, tuple) else value for key, value in items}
 
 
-def _split_words(argv: Sequence[str]) -> tuple[list[str], list[tuple[str, str | None]]]:
-    """Recipe files, and options without their dashes, each with its value if one follows."""
-    files: list[str] = []
-    options: list[tuple[str, str | None]] = []
-    words = list(argv)
-    while words:
-        word = words.pop(0)
-        if word.startswith("--"):
-            name, equals, text = word[2:].partition("=")
-            if not equals:
-                text = words.pop(0) if words and not words[0].startswith("--") else None
-            options.append((name, text))
-        elif word.startswith("-"):
-            raise RecipeError(f"command line: unknown option {word}; options begin with --")
-        else:
-            files.append(word)
-    return [_recipe_file(file) for file in files], options
-
-
-def _recipe_file(word: str) -> str:
-    """The YAML file that a word of the command line stands for."""
-    if word.endswith((".yaml", ".yml")):
-        return word
-    if Path(word).is_file() or "/" in word:
-        raise RecipeError(f"command line: {word!r} is neither an option nor a .yaml recipe")
-    return str(shipped_path(word))
-
-
-def _read_file(path: str | Path) -> dict[str, Any]:
+def read_values(path: str | Path) -> dict[str, Any]:
     """The checked values of a YAML file under their dotted keys."""
     import yaml
 
@@ -223,34 +137,21 @@ def _flatten(values: Mapping[str, Any], source: str) -> dict[str, Any]:
             inner = {str(name): value}
         for key, content in inner.items():
             full = known_key(key, source)
-            flat[full] = _typed(full, content, f"{source}: {key}")
+            try:
+                flat[full] = convert(types_by_key()[full], content)
+            except ValueError as error:
+                raise RecipeError(
+                    f"{source}: {key} must be {error}, not {content!r:.200}"
+                ) from None
     return flat
 
 
-@functools.cache
-def _parser() -> Any:
-    """A jsonargparse parser that knows every field; it judges and converts single values."""
-    from jsonargparse import ArgumentParser
+def build(values: Mapping[str, Any], source: str) -> Recipe:
+    """The recipe of checked values under dotted keys.
 
-    parser = ArgumentParser(exit_on_error=False)
-    for key, hint in types().items():
-        parser.add_argument(f"--{key}", type=hint, default=default(key))
-    return parser
-
-
-def _typed(key: str, value: Any, shown: str) -> Any:
-    """The value converted to its field's type, or an error that says where it stands."""
-    from jsonargparse import ArgumentError
-
-    try:
-        parsed = _parser().parse_object({key: value}, defaults=False)
-    except (ArgumentError, TypeError) as error:
-        raise RecipeError(f"{shown} must be {expected(key)}, not {value!r}") from error
-    return parsed[key]
-
-
-def _build(values: Mapping[str, Any], source: str) -> Recipe:
-    """The recipe of checked values under dotted keys; ranges are judged by the dataclasses."""
+    Raises:
+        RecipeError: If values do not go together.
+    """
     top: dict[str, Any] = {}
     inner: dict[str, dict[str, Any]] = {}
     for key, value in values.items():

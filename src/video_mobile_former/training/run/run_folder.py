@@ -19,7 +19,8 @@ from typing import Any, Literal
 
 from ...data.loading.failures import Quarantine
 from ...errors import RecipeError, UserError
-from ..recipe.read import Recipe, load_recipe, recipe_differences, save_recipe
+from ..recipe.fields import Recipe
+from ..recipe.read import load_recipe, recipe_differences, save_recipe
 from .state_file import read_state, write_state
 
 _FREE_TO_CHANGE = (

@@ -54,9 +54,9 @@ def test_lists_beside_class_folders_are_left_alone(tmp_path: Path):
 
 
 def test_every_format_is_named_in_the_help_of_recipes():
-    from video_mobile_former.training.recipe.keys import docs, sections
+    from video_mobile_former.ranges import docs
 
-    told = docs(sections()["data"])["format"]
+    told = docs(DataSource)["format"]
     assert [name for name in FORMATS if name not in told] == []
 
 

@@ -16,7 +16,8 @@ import pytest
 from video_files import read_number, write_video
 from video_mobile_former.data.index.index import ClipIndex, load_index
 from video_mobile_former.data.index.source import DataSource, Faults
-from video_mobile_former.data.prepare.write_shards import ShardSettings, write_shards
+from video_mobile_former.data.prepare.settings import ShardSettings
+from video_mobile_former.data.prepare.write_shards import write_shards
 from video_mobile_former.data.video.reader import VideoReader
 from video_mobile_former.errors import DataError, UserError
 

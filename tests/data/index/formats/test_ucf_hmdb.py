@@ -53,7 +53,7 @@ def test_ucf101_folds(tmp_path: Path):
     assert [r.label for r in rows_of("ucf101", tmp_path, fold=2)] == ["YoYo"]
     with pytest.raises(DataError, match=r"no UCF101 list .* of fold 3; there are: 1, 2 \(--fold\)"):
         rows_of("ucf101", tmp_path, fold=3)
-    with pytest.raises(DataError, match="fold must be at least 1, not 0"):
+    with pytest.raises(DataError, match="fold must be 1 to 100, not 0"):
         rows_of("ucf101", tmp_path, fold=0)
 
 

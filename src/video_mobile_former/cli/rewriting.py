@@ -1,0 +1,110 @@
+"""What the commands ``vmf data prepare`` and ``vmf data shard`` share."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..console import say
+from ..data.index.source import Fault, Faults
+from ..errors import DataError
+from ..ranges import Positive
+from .options import (
+    EXIT_FAILED_FILES,
+    Parser,
+    add_json,
+    add_quarantine,
+    add_source_options,
+    print_json,
+    source_of,
+    typed,
+    whole_number,
+)
+
+if TYPE_CHECKING:
+    from ..data.index.index import ClipIndex
+    from ..data.prepare.prepare import PrepareResult
+    from ..data.prepare.write_shards import ShardResult
+
+_NAMES_SHOWN = 5
+
+
+def add_rewriting(parser: Parser, what: str, *, num_workers: int | None = None) -> None:
+    """Add the options that both have: which clips, where to, and how.
+
+    Args:
+        parser: Of the command.
+        what: What it makes, in the plural.
+        num_workers: Processes without ``--num_workers``; None is one for each core.
+    """
+    parser.add_argument("--out", required=True, help="folder to fill; an unfinished one goes on")
+    add_source_options(parser)
+    parser.add_argument(
+        "--timeout_seconds",
+        type=typed(Positive),
+        default=300.0,
+        metavar="NUMBER",
+        help="give up what does not get on for so long (default: 300)",
+    )
+    add_quarantine(parser)
+    parser.add_argument("--overwrite", action="store_true", help=f"make all {what} anew")
+    parser.add_argument(
+        "--num_workers",
+        type=whole_number(1, 256),
+        default=num_workers,
+        metavar="N",
+        help=f"processes (default: {num_workers or 'one for each core'})",
+    )
+    add_json(parser)
+
+
+def clips_of(args: argparse.Namespace) -> tuple[ClipIndex, list[Fault]]:
+    """The clips to rewrite, and what is wrong with rows that are left out.
+
+    Raises:
+        UserError: If there are none, or ``--out`` lies where it would count as data itself.
+    """
+    from ..data.index.index import load_index
+    from ..data.index.quarantine import without
+
+    source = source_of(args)
+    data, out = Path(source.place), Path(args.out)
+    if data.is_dir() and out.resolve().is_relative_to(data.resolve()):
+        raise DataError(f"--out {out} lies inside of {data}, where it would count as data itself")
+    faults = Faults(collect=True)
+    index = load_index(source, faults=faults)
+    if args.quarantine is not None:
+        index = without(index, Path(args.quarantine), of_run=False)
+        if not len(index):
+            raise DataError(f"{args.quarantine}: leaves out all clips of {index.source}")
+    return index, faults.found
+
+
+@contextmanager
+def going_on(out: str) -> Iterator[None]:
+    """Say on an interruption that the same command goes on."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say(f"stopped; the same command goes on where {out} stands")
+        raise
+
+
+def print_result(result: PrepareResult | ShardResult, lines: list[str], *, as_json: bool) -> int:
+    """Print what came out and what failed; return the exit status."""
+    if result.clips:
+        lines.append(f"next    vmf train --data {shlex.quote(str(result.out))}")
+    if as_json:
+        print_json(result.to_dict())
+    else:
+        print("\n".join(lines))
+    for name, reason in result.failures[:_NAMES_SHOWN]:
+        say(f"failed: {name}: {reason}")
+    if result.failures:
+        clips = "clip" if len(result.failures) == 1 else "clips"
+        say(f"{len(result.failures)} {clips} failed, see {result.out / 'failed.txt'}")
+    return EXIT_FAILED_FILES if result.failures else 0

@@ -1,0 +1,52 @@
+"""What prepared clips and shards are like."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from ...ranges import Checked, FrameRate, Positive, Range, Seed
+
+
+@dataclass(frozen=True)
+class PrepareSettings(Checked):
+    """What a prepared clip is like."""
+
+    short_side: Annotated[int, Range(16, 8192)] = 256
+    """Pixels of the short side, even; smaller videos keep their size."""
+    gop: Annotated[int, Range(1, 12)] = 4
+    """Most frames from key frame to key frame."""
+    crf: Annotated[float, Range(0, 51)] = 20.0
+    """x264's constant quality, 0 is lossless; 6 more halve the size, roughly."""
+    preset: Literal[
+        "ultrafast",
+        "superfast",
+        "veryfast",
+        "faster",
+        "fast",
+        "medium",
+        "slow",
+        "slower",
+        "veryslow",
+    ] = "veryfast"
+    """x264's name for how long it tries."""
+    max_fps: Positive | None = None
+    """Most frames a second; frames of faster videos are left out. Without it all are kept."""
+    frame_rate: FrameRate = 30.0
+    """Frames a second of folders of pictures, which do not say it themselves."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require("short_side", self.short_side % 2 == 0, "an even number of pixels from 16 on")
+
+
+@dataclass(frozen=True)
+class ShardSettings(Checked):
+    """How clips are divided among shards."""
+
+    max_mb: Positive = 512.0
+    """Most megabytes (10⁶ bytes) of one shard; a single larger clip still makes one."""
+    clips_per_shard: Annotated[int, Range(1)] | None = None
+    """Most clips of one shard; without it as many as `max_mb` lets in."""
+    seed: Seed = 0
+    """Of the order of the clips."""
