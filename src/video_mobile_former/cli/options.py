@@ -151,6 +151,9 @@ def add_field(
     parser.add_argument(*(words or (f"--{name}",)), help=text.replace("%", "%%"), **more)
 
 
+_VIEWS = whole_number(1, 10_000)
+
+
 def add_views(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
     """Add which views of a video are scored and how they become one answer.
 
@@ -158,20 +161,19 @@ def add_views(parser: argparse.ArgumentParser, *, several: bool = False) -> None
         parser: Of the command.
         several: The command takes several models, and a value for each.
     """
-    views, crops = whole_number(1, 10_000), whole_number(1, 100)
     more: dict[str, Any] = {"nargs": "+", "default": [1]} if several else {"default": 1}
     each = "; one for all models or one each" if several else ""
     full = ", or full: as many as see all of it" if several else ""
     parser.add_argument(
         "--num_views",
-        type=(lambda text: text if text == "full" else views(text)) if several else views,
+        type=views_number if several else _VIEWS,
         metavar="N",
         help=f"clips per video (default: 1){full}{each}",
         **more,
     )
     parser.add_argument(
         "--num_crops",
-        type=crops,
+        type=whole_number(1, 100),
         metavar="N",
         help="crops per clip: 1 is the centre (default), more are spread evenly over the long side "
         f"from end to end{each}",
@@ -183,6 +185,18 @@ def add_views(parser: argparse.ArgumentParser, *, several: bool = False) -> None
         default="probabilities",
         help="what is averaged over views (default: probabilities)",
     )
+
+
+def views_number(text: str) -> int | str:
+    """Read a number of views, or ``full``.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is neither.
+    """
+    try:
+        return text if text == "full" else _VIEWS(text)
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}; or full") from None
 
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
