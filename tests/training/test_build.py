@@ -93,7 +93,7 @@ def test_validation_clips_in_a_place_of_their_own(
 
 
 def test_missing_data_and_missing_split(small_recipe: Make) -> None:
-    with pytest.raises(RecipeError, match=r"data\.path is missing"):
+    with pytest.raises(DataError, match="no data is named"):
         build_indexes(small_recipe(data__path=None))
     with pytest.raises(DataError, match="no split 'dev2'"):
         build_indexes(small_recipe(data__train_split="dev2"))

@@ -276,7 +276,18 @@ def add_json(parser: argparse.ArgumentParser) -> None:
 
 def print_json(value: Any) -> None:
     """Print a result as ``--json`` wants it."""
-    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str))
+    text = json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False, default=str)
+    if not _is_unicode(text):  # names of files that are not UTF-8 survive as escapes
+        text = json.dumps(value, indent=2, allow_nan=False, default=str)
+    print(text)
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def add_data(parser: Parser) -> None:
