@@ -87,7 +87,7 @@ def test_a_file_that_cannot_be_written_is_told_beforehand(
     for path, refused in (
         (tmp_path, "is a folder: name a file"),
         ("", "is a folder: name a file"),
-        ("/dev/null", "/dev/null is no ordinary file"),
+        ("/dev/null", "/dev/null is not a regular file"),
         (tmp_path / "taken" / "a.csv", "taken is a file: name a folder"),
         (tmp_path / ("a" * 250), "cannot write .*too long"),
         (tmp_path / "new" / ("a" * 300), "cannot write .*too long"),

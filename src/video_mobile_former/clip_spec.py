@@ -1,4 +1,4 @@
-"""ClipSpec: what a model eats, in one small object that travels with every checkpoint."""
+"""ClipSpec: what a model takes, stored with every checkpoint."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ClipSpec:
     """How a video becomes the tensor ``(B, 3, T, H, W)`` that a model was trained on."""
 
     num_frames: int = 16
-    """Frames T in one clip, at least 1."""
+    """Frames T per clip, at least 1."""
     sampling: Literal["uniform", "dense"] = "uniform"
     """``uniform``: one frame from each of T equal segments of the whole clip (trimmed actions).
     ``dense``: T frames in a row, ``stride`` apart (long videos such as Kinetics)."""
@@ -63,10 +63,10 @@ class ClipSpec:
     def sampled(
         self, sampling: Literal["uniform", "dense"] | None = None, stride: int | None = None
     ) -> ClipSpec:
-        """The same clip out of other frames of the video.
+        """The same clip spec with other frame sampling.
 
         Args:
-            sampling: How frames are spread; None leaves it.
+            sampling: ``uniform`` or ``dense``; None leaves it.
             stride: Dense only: step between frames, of a ``stride_fps`` video; None leaves it.
 
         Raises:
@@ -86,7 +86,7 @@ class ClipSpec:
 
     @property
     def sampling_words(self) -> str:
-        """How frames are spread, as reports say it."""
+        """How frames are sampled, in the words of reports."""
         if self.sampling == "uniform":
             return f"uniform: one frame from each of {self.num_frames} equal segments"
         return f"dense: {self.num_frames} frames, {self.stride_seconds:.3g} s apart"

@@ -1,4 +1,4 @@
-"""What a person reads while a command runs: everything here goes to stderr.
+"""Messages and progress bars of a running command, all on stderr.
 
 stdout is for results only, so that ``--json`` output can be piped.
 """
@@ -14,14 +14,14 @@ T = TypeVar("T")
 
 
 def say(message: str) -> None:
-    """Print one line for the person at the terminal."""
+    """Print one line on stderr."""
     print(message, file=sys.stderr, flush=True)
 
 
 def track(items: Iterable[T], *, description: str, total: int | None = None) -> Iterator[T]:
     """Yield ``items`` with a progress bar and the time left on stderr.
 
-    Nothing is drawn where stderr is no terminal, so logs stay readable.
+    No bar is shown where stderr is not a terminal, so logs stay readable.
     """
     if not sys.stderr.isatty():
         yield from items
@@ -29,8 +29,8 @@ def track(items: Iterable[T], *, description: str, total: int | None = None) -> 
     from rich.console import Console
     from rich.progress import Progress
 
-    # Rich catches prints to draw them above its bar; where stdout is a file or pipe, what is
-    # printed is a result and must go there.
+    # Rich redirects prints to show them above its bar; where stdout is a file or pipe, they are
+    # results and must go there.
     with Progress(
         console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty()
     ) as progress:
@@ -39,11 +39,11 @@ def track(items: Iterable[T], *, description: str, total: int | None = None) -> 
 
 @contextlib.contextmanager
 def progress_bar(description: str) -> Iterator[Callable[[int, int], None]]:
-    """Draw a bar on stderr for work that knows only later how much it is.
+    """Show a progress bar on stderr for work whose total becomes known later.
 
     Yields:
-        A function to tell how many steps are done, and of how many. It does nothing where stderr
-        is no terminal.
+        A function that takes the steps done and the total. It does nothing where stderr is not a
+        terminal.
     """
     if not sys.stderr.isatty():
         yield lambda done, total: None

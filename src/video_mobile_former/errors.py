@@ -1,7 +1,7 @@
 """Errors that a user can act on.
 
-The command line prints these as one line and exits with status 2; everything else is a defect of
-ours and keeps its traceback. Each message names the file, key or value and says what to do.
+The command line prints these as one line and exits with status 2; any other exception is a bug and
+keeps its traceback. Each message names the file, key or value and says what to do.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 class UserError(ValueError):
-    """Something the caller gave us is wrong, and the message says what to change."""
+    """A wrong input; the message says what to change."""
 
 
 class DataError(UserError):
@@ -33,7 +33,7 @@ class VideoError(UserError):
         super().__init__(f"{self.path}: {reason}")
 
     def __reduce__(self):
-        # Exceptions are rebuilt from `args` when they cross a worker process; ours takes two.
+        # Exceptions are rebuilt from `args` when a worker process sends them; this one takes two.
         return (type(self), (self.path, self.reason))
 
 
@@ -46,14 +46,14 @@ class RecipeError(UserError):
 
 
 def known_names(name: str, known: Iterable[str], *, cutoff: float = 0.4) -> str:
-    """The end of a message that says a name is unknown: the nearest known one, and all of them.
+    """The end of a message on an unknown name: the nearest known name, and all of them.
 
     More than forty are listed only where none is near.
 
     Args:
-        name: What was typed.
+        name: The unknown name.
         known: Names in lower case.
-        cutoff: How near a name must come to be suggested, from 0 to 1.
+        cutoff: Similarity from which a name is suggested, 0 to 1.
     """
     known = list(known)
     near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=cutoff)
@@ -74,10 +74,10 @@ def nearest_key(key: str, known: Iterable[str]) -> str | None:
 
 
 def check_at_least(name: str, value: int, least: int) -> None:
-    """Refuse a number below ``least``, naming it.
+    """Check that a named number is at least ``least``.
 
     Raises:
-        UserError: If it is.
+        UserError: If it is below.
     """
     if value < least:
         raise UserError(f"{name} must be at least {least}, not {value}")

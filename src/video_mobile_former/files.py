@@ -1,4 +1,4 @@
-"""Writing files so that an interruption or a full disk never leaves half of one behind."""
+"""Atomic writes: an interruption or a full disk never leaves a partial file behind."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from .errors import UserError
 
 @contextlib.contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside ``path`` that takes its place when the block succeeds.
+    """Yield a temporary path beside ``path`` that replaces it when the block succeeds.
 
     Args:
-        path: Where the file shall stand in the end; its folder is created.
+        path: The final path; its folder is created.
 
     Yields:
         A path in the same folder, with the same suffix, to write to.
 
     Raises:
-        UserError: If the system refuses to write (no space left, no permission). What stood at
-            ``path`` before is then still there.
+        UserError: If the system refuses to write (no space left, no permission). The old file, if
+            any, is then unchanged.
     """
     target = Path(path)
     temporary: Path | None = None
@@ -49,10 +49,10 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_folder(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary folder that takes the place of ``path`` when the block succeeds.
+    """Yield a temporary folder that replaces ``path`` when the block succeeds.
 
-    The old folder, if any, is moved aside first and deleted only when the new one stands, so at
-    every moment one whole version exists on disk.
+    The old folder, if any, is moved aside first and deleted only once the new one is in place, so
+    one complete version exists on disk at all times.
 
     Raises:
         UserError: If the system refuses to write; the old folder is then still there.
@@ -82,17 +82,17 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def atomic_files(paths: Sequence[str | Path]) -> Iterator[Path]:
-    """Yield a temporary folder whose entries take their places when the block succeeds.
+    """Yield a temporary folder whose entries replace ``paths`` when the block succeeds.
 
     Args:
-        paths: Where files or folders shall stand in the end, all in one folder, which is created.
-            The block writes entries of these names; those it does not write are removed.
+        paths: Final paths of files or folders, all in one folder, which is created. The block
+            writes entries of these names; those it does not write are removed.
 
     Yields:
         The temporary folder.
 
     Raises:
-        UserError: If the system refuses to write; all that stood there before is then still there.
+        UserError: If the system refuses to write; the old files are then unchanged.
     """
     targets = [Path(path) for path in paths]
     home = targets[0].parent
@@ -110,18 +110,18 @@ def atomic_files(paths: Sequence[str | Path]) -> Iterator[Path]:
 
 
 def _give_usual_rights(path: Path) -> None:
-    # mkstemp, and safetensors, make files that only their owner can read: a service that runs as
-    # another user could not load a model.
+    # mkstemp and safetensors create files that only their owner can read; a service under another
+    # user could not load a model.
     for file in path.rglob("*") if path.is_dir() else (path,):
         if file.is_file() and not file.is_symlink():
             file.chmod((file.stat().st_mode & 0o111) | (0o666 & ~_umask()))
 
 
 def check_folder(folder: str | Path) -> None:
-    """Refuse what can never become a folder, before long work rather than after it.
+    """Check that a path can become a folder, before long work starts.
 
     Args:
-        folder: Where something is to be written later; need not exist.
+        folder: Folder to be written later; need not exist.
 
     Raises:
         UserError: If it is a file or lies in one.
@@ -132,25 +132,25 @@ def check_folder(folder: str | Path) -> None:
 
 
 def check_file(path: str | Path) -> None:
-    """Refuse a file that cannot be written, before long work rather than after it.
+    """Check that a file can be written, before long work starts.
 
-    Nothing is left behind: folders that are missing are made only with the file.
+    Nothing is left behind: missing folders are created only with the file.
 
     Args:
-        path: What is to be written later by way of :func:`atomic_path`.
+        path: File to be written later with :func:`atomic_path`.
 
     Raises:
-        UserError: If it is a folder or no ordinary file, or the system refuses to write there.
+        UserError: If it is a folder or not a regular file, or the system refuses to write there.
     """
     target = Path(path)
     try:
         if target.is_dir():
             raise UserError(f"{target} is a folder: name a file")
         if target.exists() and not target.is_file():
-            raise UserError(f"{target} is no ordinary file: name another")
+            raise UserError(f"{target} is not a regular file: name another")
         check_folder(target.parent)
         there = next(folder for folder in target.parents if folder.exists())
-        # The name of atomic_path's temporary file: it is longer, and may be too long.
+        # The longer name of atomic_path's temporary file: it may be too long.
         with tempfile.NamedTemporaryFile(
             prefix=f".{target.stem}-", suffix=target.suffix, dir=there
         ):
@@ -169,7 +169,7 @@ def _replace_together(targets: Sequence[Path], new: Path, old: Path) -> None:
             if (new / target.name).exists():
                 (new / target.name).rename(target)
     except BaseException:
-        # Also when interrupted: either all files are the new ones or none is.
+        # Also when interrupted: either all files are new or none is.
         for target in done:
             before = old / target.name
             if not before.exists():
@@ -199,4 +199,4 @@ def _umask() -> int:
 
 def _cannot_write(path: Path, error: OSError) -> UserError:
     reason = error.strerror or str(error)
-    return UserError(f"cannot write {path}: {reason}; what stood there before is unchanged")
+    return UserError(f"cannot write {path}: {reason}; existing files are unchanged")

@@ -1,4 +1,4 @@
-"""Importing optional libraries with one clear line when they are missing."""
+"""Importing optional libraries, with a one-line error when they are missing."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def require(module: str, *, extra: str, purpose: str) -> ModuleType:
     Args:
         module: Import name, for example ``"lightning"``.
         extra: The extra of this package that installs it.
-        purpose: What needs it, to begin the sentence: ``"training"``.
+        purpose: What needs it, the subject of the message: ``"training"``.
 
     Raises:
-        UserError: If it is not installed; says which extra to install.
+        UserError: If it is not installed; names the extra to install.
     """
     try:
         return importlib.import_module(module)

@@ -22,9 +22,9 @@ def render(template: str, **content: Any) -> str:
     """Fill in a template of this package.
 
     Args:
-        template: Its place in the package, for example
+        template: Its path within the package, for example
             ``"evaluation/report/report.html.jinja"``. It may include other files of the
-            package by their place, such as ``page.css``.
+            package by path, such as ``page.css``.
         content: Variables of the template. Names and paths may hold any text: they are escaped,
             and the filter ``text`` shows what cannot be printed.
 
@@ -44,24 +44,24 @@ def render(template: str, **content: Any) -> str:
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty picture whose parts make room for each other.
+    """An empty matplotlib figure with constrained layout.
 
     Args:
-        width: In inches; on a screen they become as wide as the page has room.
+        width: In inches; the page scales the picture down to its own width.
         height: In inches.
 
     Raises:
         UserError: If matplotlib is not installed.
     """
     require("matplotlib", extra="train", purpose="the pictures of the report")
-    # Without pyplot: no global state and no display is touched.
+    # Without pyplot there is no global state and no display.
     from matplotlib.figure import Figure
 
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def svg_url(figure: Figure) -> str:
-    """A picture as the ``src`` of an image: sharp at every size, the same for the same picture."""
+    """A figure as an SVG data URL for ``src``; equal figures give equal bytes."""
     import matplotlib
 
     out = io.BytesIO()

@@ -1,4 +1,4 @@
-"""Fitting file names and labels, which may hold anything, into terminals and files."""
+"""Making file names and labels, which may hold any bytes, safe for terminals and files."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ _ELLIPSIS = "…"
 
 
 def encodable(text: str) -> str:
-    """Make text writable as UTF-8: bytes of file names that are not become ``\\udcxx``."""
+    """Make text writable as UTF-8: undecodable bytes of file names become ``\\udcxx``."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def printable(text: str) -> str:
-    """Make text safe on a terminal and one line long: what cannot be printed is escaped.
+    """Escape unprintable characters, so that text is one line and safe on a terminal.
 
-    File names may hold line ends, and control sequences that would move the cursor or worse.
+    File names may hold line breaks and terminal control sequences.
     """
     if text.isprintable():
         return text
@@ -29,7 +29,7 @@ def printable(text: str) -> str:
 
 
 def shorten_middle(text: str, width: int) -> str:
-    """Cut the middle out of a long text, so that begin and end of a path stay readable.
+    """Cut the middle out of a long text, so that start and end of a path stay readable.
 
     Args:
         text: One line.
@@ -58,12 +58,12 @@ def shorten_end(text: str, width: int) -> str:
 
 
 def pad(text: str, width: int) -> str:
-    """Fill up with spaces to ``width`` terminal columns."""
+    """Pad with spaces to ``width`` terminal columns."""
     return text + " " * max(0, width - cell_len(text))
 
 
 def wrap(text: str, width: int) -> list[str]:
-    """Break a text into lines at spaces, and inside words that are too long.
+    """Break text into lines at spaces, and inside words that are too long.
 
     Args:
         text: One line.
@@ -85,7 +85,7 @@ def natural_key(path: str | Path) -> list[tuple[tuple[int, int, str], ...]]:
 
 
 def _natural(text: str) -> tuple[tuple[int, int, str], ...]:
-    # Text and numbers alternate, text first, so the same kinds always meet. `isdecimal` and the
+    # Text and numbers alternate, text first, so only like kinds are compared. `isdecimal` and the
     # ASCII flag agree on what a number is; the text itself decides between 1 and 01.
     parts = re.split(r"([0-9]+)", text)
     keys = [

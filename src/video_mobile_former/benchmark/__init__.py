@@ -1,4 +1,4 @@
-"""How fast models and artefacts are here: ``vmf benchmark`` and the scripts in ``benchmarks``."""
+"""Speed of models and artefacts on this machine, for ``vmf benchmark`` and ``benchmarks``."""
 
 from .contestants import Contestant as Contestant
 from .contestants import ModelChoice as ModelChoice

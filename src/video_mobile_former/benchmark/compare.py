@@ -1,4 +1,4 @@
-"""What the rows of one run say of models beside each other."""
+"""Comparing the models of one benchmark run."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ def best_rows(rows: Iterable[Row], *, threads: int, batch: int = 1) -> dict[str,
     """The fastest row of each model, over runtimes and forms.
 
     Args:
-        rows: As :func:`.run.measure` returns them. Those of unfused models or of another precision
-            than float32 are passed over.
+        rows: From :func:`.run.measure`. Unfused models and precisions other than float32 are
+            ignored.
         threads: Only rows of this thread count.
         batch: Only rows of this batch.
 
     Returns:
-        Rows by model, in the order in which models come first.
+        Rows by model, in order of first appearance.
     """
     best: dict[str, Row] = {}
     for row in rows:
@@ -35,21 +35,21 @@ def best_rows(rows: Iterable[Row], *, threads: int, batch: int = 1) -> dict[str,
 
 @dataclass(frozen=True)
 class Goal:
-    """A ratio that shall not be exceeded."""
+    """A ratio with an upper limit."""
 
     what: str
     limit: float
-    """Largest ratio that meets it."""
+    """Largest ratio that meets the goal."""
     ratio: float | None
-    """As measured; None where one of the two was not in the run."""
+    """Measured ratio; None where one of the two was not in the run."""
 
     @property
     def met(self) -> bool | None:
-        """Whether it is met; None where it was not measured."""
+        """Whether the goal is met; None where not measured."""
         return None if self.ratio is None else self.ratio <= self.limit
 
     def line(self) -> str:
-        """For a table."""
+        """One line of a table."""
         ratio = "–" if self.ratio is None else f"{self.ratio:.2f}"
         word = {None: "not measured", True: "met", False: "not met"}[self.met]
         return f"{self.what:<44}{ratio:>8}  ≤ {self.limit:.2f}  {word}"
@@ -81,7 +81,7 @@ def artefact_table(rows: Iterable[Row]) -> str:
     """A Markdown table of artefacts: target, form, size, difference from eager and time.
 
     Args:
-        rows: Of :func:`.run.measure`, or of :func:`.prepare.written_only` for what does not run.
+        rows: From :func:`.run.measure`, or :func:`.prepare.written_only` for what does not run.
     """
     lines = [
         "| model | target | form | MB | largest difference | ms | ms per GMAC |",

@@ -1,4 +1,4 @@
-"""What is measured: a model in one runtime, graph form and batch."""
+"""Contestants: a model in one runtime, graph form and batch size."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ _WITH_CLIP = re.compile(r"(?P<name>.+)@(?P<frames>[1-9]\d*)(x(?P<size>[1-9]\d*))
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """A model and the clip that it is fed."""
+    """A model and its input clip."""
 
     label: str
-    """As the user named it."""
+    """Name as the user gave it."""
     name: str
     """An artefact, a checkpoint folder or a name of :func:`.list_models`."""
     num_frames: int | None = None
@@ -44,15 +44,15 @@ class ModelChoice:
     def parse(
         cls, text: str, *, num_frames: int | None = None, size: int | None = None
     ) -> ModelChoice:
-        """Read ``NAME``, ``NAME@FRAMES`` or ``NAME@FRAMESxSIZE``, as ``vmf_6g@16``.
+        """Parse ``NAME``, ``NAME@FRAMES`` or ``NAME@FRAMESxSIZE``, such as ``vmf_6g@16``.
 
         Args:
-            text: What the user typed; a path that exists is taken as it is.
-            num_frames: Where the text says nothing of frames.
-            size: Where the text says nothing of the size.
+            text: The user's text; an existing path is taken as it is.
+            num_frames: Default where the text gives no frames.
+            size: Default where the text gives no size.
 
         Raises:
-            UserError: If something else follows the ``@`` of a model that there is.
+            UserError: If anything else follows the ``@`` of a known model.
         """
         if Path(text).exists():
             return cls(text, text, num_frames, size)
@@ -75,11 +75,11 @@ class ModelChoice:
 
     @property
     def is_untrained(self) -> bool:
-        """Whether it is a name, which stands for fresh weights."""
+        """Whether it is a model name, which means fresh weights."""
         return self.name in list_models() and not Path(self.name).exists()
 
     def check(self) -> None:
-        """Refuse a name that stands for nothing, without loading what it stands for.
+        """Check that the model exists, without loading it.
 
         Raises:
             UserError: If there is no such model.
@@ -91,11 +91,11 @@ class ModelChoice:
                 resolve_model(self.name)
 
     def open(self) -> VideoModel:
-        """Load the model in eval mode, with the clip that is asked for as its native one.
+        """Load the model in eval mode, with the requested clip as its native one.
 
-        Fresh weights are the same in every process, and their BatchNorms have seen data: with
-        untouched statistics activations would shrink from block to block, and figures of equality
-        would mean little.
+        Fresh weights are the same in every process, and their BatchNorms have statistics of data:
+        with initial statistics activations would shrink from block to block, and measured
+        differences between runtimes would mean little.
 
         Raises:
             UserError: If there is no such model.
@@ -113,7 +113,7 @@ class ModelChoice:
         return model
 
     def clip_of(self, native: ClipSpec) -> ClipSpec:
-        """The native clip with the frames and size that were asked for."""
+        """The native clip with the requested frames and size."""
         size = self.size or native.crop_size
         return dataclasses.replace(
             native,
@@ -133,16 +133,16 @@ class Contestant:
     form: GraphForm
     batch: int
     clip: tuple[int, int]
-    """Frames, height and width of what it is fed."""
+    """Frames, height and width of the input."""
     macs: int
-    """Of one clip."""
+    """Multiply-accumulates per clip."""
     path: str | None = None
     """Its artefact; None for eager."""
     precision: str = "fp32"
     layout: str = "BCTHW"
-    """Order of the dimensions of what it is fed."""
+    """Order of the input's dimensions."""
     fused: bool = True
-    """Eager: with BatchNorms folded, as it should be used."""
+    """Eager: with BatchNorms folded, as in use."""
     size_bytes: int | None = None
     """Of the artefact's files."""
     max_difference: float | None = None
@@ -156,14 +156,14 @@ class Contestant:
 
 
 def load_contestant(contestant: Contestant, num_threads: int) -> Callable[[], object]:
-    """Load a contestant and return the call that is measured.
+    """Load a contestant and return the call to measure.
 
-    It is the runtime's work alone: input ready in the order that the artefact takes, logits as the
-    runtime gives them.
+    The call is the runtime's work alone: the input is ready in the artefact's layout, the logits
+    are left as the runtime gives them.
 
     Args:
         contestant: What to load.
-        num_threads: Threads for it. For eager it is a setting of the whole process.
+        num_threads: Threads for it; for eager a process-wide setting.
 
     Raises:
         UserError: If it cannot be loaded, or does not take such clips.
@@ -178,7 +178,7 @@ def load_contestant(contestant: Contestant, num_threads: int) -> Callable[[], ob
         raise UserError(
             f"{contestant.path} takes {at_once} clips at once; --batch must be a multiple of that"
         )
-    model(clips)  # says whether it takes such clips
+    model(clips)  # raises if it does not take such clips
     inputs = [model.inputs(part) for part in clips.split(at_once)]
     runner = model.runner
 

@@ -11,7 +11,7 @@ from ..profiling.operators import OperatorProfile
 from .contestants import EAGER, Contestant, example_clips, load_contestant
 
 PROFILED = (EAGER, "onnx", "openvino", "torch", "executorch")
-"""Runtimes that tell the time of their operators."""
+"""Runtimes that report operator times."""
 
 
 def profile_contestant(contestant: Contestant, num_threads: int) -> OperatorProfile:
@@ -22,11 +22,11 @@ def profile_contestant(contestant: Contestant, num_threads: int) -> OperatorProf
         num_threads: Threads for it.
 
     Raises:
-        UserError: If its runtime does not tell the time of its operators.
+        UserError: If its runtime does not report operator times.
     """
     if contestant.runtime not in PROFILED:
         raise UserError(
-            f"{contestant.runtime} does not tell the time of its operators; "
+            f"{contestant.runtime} does not report operator times; "
             f"those that do: {', '.join(PROFILED)}"
         )
     return in_child(_profile, contestant, num_threads, what=f"profiling {contestant.label}")
@@ -38,7 +38,7 @@ def _profile(contestant: Contestant, num_threads: int) -> OperatorProfile:
         from ..profiling.operators.eager import profile_eager
 
         return profile_eager(load_contestant(contestant, num_threads))
-    # The profilers take what the runtime itself takes, so the artefact only says what that is.
+    # The profilers take the runtime's own input; the artefact only states its layout.
     model = load_artefact(contestant.path, num_threads)
     clips = example_clips(contestant, uint8=model.takes_uint8)
     inputs = model.inputs(clips[: model.artefact.input.batch or len(clips)])

@@ -1,4 +1,4 @@
-"""From models, runtimes and forms to contestants: what must be exported first is."""
+"""From models, runtimes and forms to contestants, exporting models where needed."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ def prepare(
     channels: Channels | None = None,
     folder: Path,
 ) -> list[Contestant]:
-    """Make the contestants, exporting models to the runtimes that are asked for.
+    """Make the contestants, exporting models to the requested runtimes.
 
     Args:
         choices: Models and artefacts; artefacts run in their own runtime and form.
         runtimes: ``eager``, names of export targets, or ``all`` for eager and every target that
-            is installed here and takes the model; those that do not are named on stderr.
+            is installed and takes the model; the others are named on stderr.
         form: Graph form. ``auto`` takes the one that a runtime prefers, ``all`` all it has.
-        batches: Clips at once.
-        channels: Where the channels of inputs stand in artefacts that are exported now; None for
-            where each runtime is faster.
-        folder: Where artefacts are written. What an earlier call left there of the same names,
-            weights and code is used again.
+        batches: Batch sizes.
+        channels: Position of the channels in the inputs of new artefacts; None for the faster
+            one of each runtime.
+        folder: Where artefacts are written. Artefacts of an earlier call with the same names,
+            weights and code are reused.
 
     Raises:
         UserError: If a model, runtime or form is unknown, or an export fails.
@@ -54,7 +54,7 @@ def prepare(
     for batch in batches:
         if batch < 1:
             raise UserError(f"batch must be at least 1, not {batch}")
-    # What is misspelt shall be told now and not after minutes of exporting what stands before it.
+    # Report misspelt names now, not after minutes of exporting the models before them.
     named = _named(runtimes)
     for choice in choices:
         choice.check()
@@ -73,12 +73,12 @@ def prepare(
             except UserError as error:
                 if ALL not in runtimes or runtime in runtimes:
                     raise
-                say(f"{choice.label} is left out in {runtime}: {error}")
+                say(f"{choice.label} is skipped in {runtime}: {error}")
     return contestants
 
 
 def _named(runtimes: Sequence[str]) -> list[str]:
-    """Names without repetitions; ``all`` stands for what can run here."""
+    """Names without repetitions; ``all`` is expanded to what can run here."""
     names: list[str] = []
     for runtime in runtimes:
         if runtime == ALL:
@@ -94,18 +94,18 @@ def _named(runtimes: Sequence[str]) -> list[str]:
 
 
 def installed(target: Target) -> bool:
-    """Whether the libraries of a target are there; says on stderr which are not."""
+    """Whether the libraries of a target are installed; missing ones are named on stderr."""
     missing = [name for name in target.packages if library_version(name) is None]
     if missing:
         say(
-            f"{target.name} is left out: {', '.join(missing)} is not installed "
+            f"{target.name} is skipped: {', '.join(missing)} is not installed "
             f"(pip install 'video-mobile-former[{target.extra}]')"
         )
     return not missing
 
 
 def written_only(choice: ModelChoice, target: Target, folder: Path) -> dict[str, Any]:
-    """What there is to say of an artefact that does not run here: a row without times.
+    """Export an artefact that does not run here, and return its row, without times.
 
     Raises:
         UserError: If the target refuses the model.
@@ -203,12 +203,12 @@ def written(
     folder: Path,
     channels: Channels | None = None,
 ) -> Path:
-    """The artefact of a model, compared with it; written now if it is not there from before.
+    """The artefact of a model, compared with the model; exported now if it does not exist yet.
 
-    Its shape is fixed: what a runtime knows beforehand it can plan for.
+    Its shape is fixed, so that the runtime can plan for it.
 
     Raises:
-        UserError: If the target refuses the model, or the artefact is not equal to it.
+        UserError: If the target refuses the model, or the outputs differ.
     """
     name = choice.label.replace("/", "_").strip("._")
     order = "" if channels is None else f"-channels_{channels}"
@@ -225,7 +225,7 @@ def written(
 
 
 def _key(model: VideoModel, target: Target) -> str:
-    """Changes with the weights, the clip, the code that writes artefacts, and its libraries."""
+    """Key that changes with the weights, the clip, the export code and its libraries."""
     digest = hashlib.sha256()
     for name, value in model.state_dict().items():
         digest.update(name.encode())
@@ -244,7 +244,7 @@ def _clip(model: VideoModel) -> tuple[int, int]:
 
 
 def _macs(info: ArtefactInfo, clip: ClipSpec) -> int:
-    """Multiply-accumulates of one clip, which may be another than the artefact's own."""
+    """Multiply-accumulates of one clip, which may differ from the artefact's own."""
     if (clip.num_frames, clip.crop_size) == (info.clip.num_frames, info.clip.crop_size):
         return info.macs_per_view
     kind = ARCHITECTURES.get(info.architecture["class"])
@@ -255,7 +255,7 @@ def _macs(info: ArtefactInfo, clip: ClipSpec) -> int:
 
 
 def _size(target: Target, path: Path) -> int:
-    """Bytes of an artefact and what belongs to it."""
+    """Bytes of all files of an artefact."""
     files = [
         file
         for part in target.files(path).values()

@@ -1,4 +1,4 @@
-"""Measuring contestants: time in turn, memory each in a process of its own, operators."""
+"""Measuring contestants: time in turn, memory in one process each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LIBRARIES: dict[str, tuple[str, ...]] = {
     "executorch": ("executorch.runtime",),
     "litert": ("ai_edge_litert.interpreter",),
 }
-"""What runs the artefacts of a target: imported before memory is measured, as torch is."""
+"""Runtime library of each target: imported before memory is measured, as torch is."""
 _RUNTIMES = {
     EAGER: "torch",
     "torch": "torch",
@@ -29,9 +29,9 @@ _RUNTIMES = {
     "executorch": "executorch",
     "litert": "ai-edge-litert",
 }
-"""Distribution whose version stands beside a figure."""
+"""Distribution whose version is reported with a figure."""
 _QUIET = 0.2
-"""Up to so many cores may be busy with other things."""
+"""Cores that other programs may use before a warning."""
 
 
 def measure(
@@ -54,12 +54,12 @@ def measure(
     Returns:
         A row of plain data for each contestant and thread count: ``model``, ``runtime``,
         ``runtime_version``, ``form``, ``precision``, ``layout`` of the input, ``threads``,
-        ``batch``, ``num_frames``, ``size``, what :func:`.latency.speed` tells (``latency_ms`` of a
-        call, ``ms_per_clip``, ``macs`` of one clip, …), ``size_mb`` of the artefact,
+        ``batch``, ``num_frames``, ``size``, the values of :func:`.latency.speed` (``latency_ms``
+        of a call, ``ms_per_clip``, ``macs`` of one clip, …), ``size_mb`` of the artefact,
         ``max_difference`` from eager,
-        ``peak_memory_mb`` and ``loaded_memory_mb``, ``busy`` (share of the time that the
-        contestant had the processor, or more with several threads), ``other_load`` (cores that
-        other programs used meanwhile) and ``machine``.
+        ``peak_memory_mb`` and ``loaded_memory_mb``, ``busy`` (processor time over wall-clock time,
+        above 1 with several threads), ``other_load`` (cores that other programs used during the
+        run) and ``machine``.
 
     Raises:
         UserError: If a contestant cannot be loaded or run.
@@ -80,7 +80,7 @@ def measure(
 
 
 def check_options(threads: Sequence[int], rounds: int, seconds: float) -> None:
-    """Refuse what :func:`measure` cannot do, before anything is exported.
+    """Check the options of :func:`measure` before anything is exported.
 
     Raises:
         UserError: If a number is out of range.
@@ -97,7 +97,7 @@ def check_options(threads: Sequence[int], rounds: int, seconds: float) -> None:
 def _time_all(
     contestants: tuple[Contestant, ...], num_threads: int, rounds: int, seconds: float, what: str
 ) -> tuple[list[Timing], float | None]:
-    """Timings, and how many cores other programs used meanwhile."""
+    """Timings, and how many cores other programs used during them."""
     runs = {
         str(number): load_contestant(contestant, num_threads)
         for number, contestant in enumerate(contestants)
@@ -156,6 +156,6 @@ def _megabytes(count: int | None) -> float | None:
 def _tell_of_others(others: float | None, what: str) -> None:
     if others is not None and others > _QUIET:
         say(
-            f"{what}: other programs used {others:.1f} of {usable_cores()} cores meanwhile; ratios "
-            "within the run hold, times lean high"
+            f"{what}: other programs used {others:.1f} of {usable_cores()} cores; ratios within "
+            "the run hold, but times may be too high"
         )

@@ -10,7 +10,7 @@ from ..text import printable, shorten_middle
 
 WIDTH = 80
 _NARROWEST = 10
-"""Columns that a model's name is left with, however many others there are."""
+"""Smallest width of the column of model names."""
 Row = dict[str, Any]
 
 
@@ -21,17 +21,17 @@ class Column:
     head: str
     text: Callable[[Row], str]
     caption: Callable[[str], str] | None = None
-    """How a value that all rows share is told above the table instead."""
+    """Text above the table for a value that all rows share."""
     left: bool = False
     spare: int = 0
-    """Columns are left out where the table is too wide, the highest first; 0 never."""
+    """Columns are dropped where the table is too wide, the highest first; 0 never."""
 
 
 def format_rows(rows: Sequence[Row]) -> str:
-    """A table with what all rows share above it and what the figures are below it.
+    """A table, with shared values above it and an explanation of the figures below it.
 
     Args:
-        rows: As :func:`.run.measure` returns them, at least one.
+        rows: From :func:`.run.measure`, at least one.
     """
     shared, columns = [], []
     for column in _COLUMNS:
@@ -60,7 +60,7 @@ def format_rows(rows: Sequence[Row]) -> str:
 
 
 def _fitting(columns: Sequence[Column], widths: list[int]) -> list[int]:
-    """Which columns are shown; the first, the names of models, is made narrower first."""
+    """Indices of the columns that fit; the first, the names of models, is narrowed first."""
     kept = list(range(len(columns)))
     spare = sorted(kept, key=lambda i: -columns[i].spare)
     for i in spare:
@@ -79,12 +79,12 @@ def _notes(rows: Sequence[Row]) -> list[str]:
     told = {"processor": "processor time with one thread", "wall": "wall-clock time with several"}
     clocks = [told[name] for name in sorted({row["clock"] for row in rows})]
     lines = [
-        f"ms: of a clip, median of {times} rounds. ±: half the distance of the quartiles.",
+        f"ms: per clip, median of {times} rounds. ±: half the interquartile range.",
         f"Clock: {', '.join(clocks)}.",
         "GMAC: 1e9 multiply-accumulates.",
     ]
     if any(row["peak_memory_mb"] is not None for row in rows):
-        lines.append("MB: growth of resident memory by loading and running, at its highest.")
+        lines.append("MB: peak growth of resident memory from loading and running.")
     differences = [row["max_difference"] for row in rows if row["max_difference"] is not None]
     if differences:
         lines.append(f"Logits differ from those of eager by at most {max(differences):.1e}.")

@@ -1,4 +1,4 @@
-"""What a program hands over in place of a path, made into the clips that a model takes."""
+"""From in-memory sources (bytes, files, containers, frames) to the clips a model takes."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ Source = str | os.PathLike[str] | bytes | BinaryIO | InputContainer | np.ndarray
 """A path, the bytes of a file, an open file, a PyAV container, or frames."""
 
 _MOST_FRAMES = 2048
-"""Frames of a container that are kept at once, some 400 MB at 224 pixels."""
+"""Frames of a container kept at once, about 400 MB at 224 pixels."""
 
 _NO_NAME = "the given video"
-"""What a video without a path is called in messages."""
+"""Name of a video without a path in messages."""
 
 
 def views_of(
@@ -46,8 +46,8 @@ def views_of(
         clip: What the model takes.
         num_views: Clips in time.
         num_crops: Crops of each.
-        frame_rate: Frames per second of an array or tensor; None stands for the rate that
-            ``clip.stride`` is counted in.
+        frame_rate: Frames per second of an array or tensor; None means the rate in which
+            ``clip.stride`` is counted.
         reading: How bytes are decoded.
 
     Returns:
@@ -55,7 +55,7 @@ def views_of(
 
     Raises:
         VideoError: If it cannot be read.
-        UserError: If it is none of these.
+        UserError: If the source is none of these.
     """
     transform = EvalTransform(clip, num_crops)
     if isinstance(source, (np.ndarray, Tensor, InputContainer)):
@@ -93,7 +93,7 @@ _CHANNELS = {"(T, 3, H, W)": 1, "(T, H, W, 3)": 3}
 
 
 def _plain(source: np.ndarray) -> np.ndarray:
-    """An array that torch can take over: numbers, without negative strides."""
+    """An array that torch can share: numeric, without negative strides."""
     if source.dtype.kind not in "buif":
         raise UserError(f"a clip must be an array of uint8, not of {source.dtype}")
     return np.ascontiguousarray(source)
@@ -115,10 +115,10 @@ def _content(source: bytes | BinaryIO) -> bytes:
 
 
 def _decoded(container: InputContainer, convert: Converter) -> tuple[np.ndarray, Tensor]:
-    """Times (N,) in seconds and frames ``(N, 3, H, W)`` of all that a container still holds.
+    """Times (N,) in seconds and frames ``(N, 3, H, W)`` of the rest of a container.
 
-    Of more than :data:`_MOST_FRAMES` every second one is kept, again and again, so that a long
-    recording takes no more memory than a short one.
+    Whenever there are more than :data:`_MOST_FRAMES`, every second one is kept, so that the memory
+    for a long recording is bounded.
     """
     if not container.streams.video:
         raise VideoError(_NO_NAME, "no video stream in the container")

@@ -23,9 +23,9 @@ class PredictionTable:
     """Lines of a table, made as results come in, so its columns have fixed widths.
 
     Args:
-        paths: All paths that will come, to see how much room they need.
+        paths: All paths of the table, to size its columns.
         width: Terminal columns of the whole table, at least 40.
-        labels: All labels that may come; None reserves half of the room for them.
+        labels: All possible labels; None reserves half of the width for them.
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class PredictionTable:
     ):
         self.width = max(40, width)
         room = self.width - _SCORE_WIDTH - 2 * len(_GAP)
-        # Paths may have what labels leave, and half of the room in any case.
+        # Paths get what labels leave, and at least half of the width.
         for_labels = room if labels is None else max(len("label"), _longest(labels))
         self.path_width = max(
             len("clip"), min(_longest(map(str, paths)), max(room // 2, room - for_labels))
@@ -45,12 +45,12 @@ class PredictionTable:
         self.label_width = room - self.path_width
 
     def head(self) -> list[str]:
-        """Names of the columns and a rule."""
+        """Column names and a horizontal rule."""
         names = pad("clip", self.path_width) + _GAP + "score" + _GAP + "label"
         return [names, "─" * self.width]
 
     def lines(self, result: Result) -> list[str]:
-        """The lines of one file: its name beside the first class, or what is wrong with it."""
+        """The lines of one file: its name beside the first class, or its error."""
         name = pad(shorten_middle(printable(result.path), self.path_width), self.path_width)
         blank = " " * self.path_width
         if isinstance(result, PredictionFailure):
@@ -66,10 +66,10 @@ class PredictionTable:
 
 
 def format_table(results: Sequence[Result], width: int = 80) -> str:
-    """The whole table of finished results, failed files listed once more at its end.
+    """The whole table of finished results, failed files listed again at its end.
 
     Args:
-        results: What :meth:`.Predictor.predict_many` yields.
+        results: From :meth:`.Predictor.predict_many`.
         width: Terminal columns.
     """
     labels = [label for r in results if isinstance(r, Prediction) for label in r.labels]
@@ -88,7 +88,7 @@ def _longest(texts: Iterable[str]) -> int:
 
 
 def failure_summary(results: Sequence[Result]) -> list[str]:
-    """Lines that name every file that failed, whole names; none where all went well."""
+    """Lines that name every failed file in full; none where all succeeded."""
     failed = [result for result in results if isinstance(result, PredictionFailure)]
     if not failed:
         return []
@@ -110,11 +110,11 @@ def to_json(
     """Plain data for ``--json``.
 
     Args:
-        results: What :meth:`.Predictor.predict_many` yields.
-        model: Name or folder of the model, to tell outputs apart.
+        results: From :meth:`.Predictor.predict_many`.
+        model: Name or folder of the model.
         num_views: Views per video.
-        multi_label: Whether the scores of a file are those of each class by itself.
-        artefact: Where the model is one: its target, runtime, form, precision and digest.
+        multi_label: Whether each class has an independent score.
+        artefact: Of an artefact its target, runtime, form, precision and digest.
 
     Returns:
         ``model``, ``artefact`` (null for a checkpoint), ``num_views``, ``multi_label``,
@@ -140,7 +140,7 @@ def write_csv(path: str | Path, results: Iterable[Result]) -> None:
 
     Args:
         path: The file to write.
-        results: What :meth:`.Predictor.predict_many` yields; consumed as it is written.
+        results: From :meth:`.Predictor.predict_many`; consumed while writing.
 
     Raises:
         UserError: If it cannot be written.
@@ -150,7 +150,7 @@ def write_csv(path: str | Path, results: Iterable[Result]) -> None:
         temporary.open("w", encoding="utf-8", newline="") as stream,
     ):
         plain = csv.writer(stream, lineterminator="\n")
-        # Python before 3.13 leaves a lone carriage return bare, which then reads as a new line.
+        # Python before 3.13 does not quote a lone carriage return, which then reads as a new line.
         quoted = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
         plain.writerow(["path", "rank", "label", "score", "error"])
         for result in results:

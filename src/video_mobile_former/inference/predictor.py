@@ -1,4 +1,4 @@
-"""What a model says about video files, one after the other or many at once."""
+"""Predicting the classes of video files, one by one or many at once."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .given import Source, views_of
 from .scorer import Average, Precision, Scorer, at_least_one, named_classes
 
 _FEW_FILES = 32
-"""Below this starting worker processes (seconds) costs more time than they save."""
+"""Number of files below which starting worker processes (seconds) costs more than it saves."""
 
 
 @dataclass(frozen=True)
@@ -35,12 +35,12 @@ class Prediction:
     labels: tuple[str, ...]
     """Class names, most probable first."""
     scores: tuple[float, ...]
-    """Their probabilities in [0, 1], averaged over views; of a multi-label model each by itself, so
-    that they need not sum to 1."""
+    """Their probabilities in [0, 1], averaged over views; those of a multi-label model are
+    independent and need not sum to 1."""
     classes: tuple[int, ...]
     """Their positions among the logits."""
     num_frames: int
-    """Frames that were looked at, all views together."""
+    """Frames seen by the model, all views together."""
     padded: bool = False
     """The video is shorter than one clip of the model, so its last frame was repeated."""
 
@@ -60,7 +60,7 @@ class Prediction:
 
 @dataclass(frozen=True)
 class PredictionFailure:
-    """A file nothing could be said about."""
+    """A file that could not be predicted."""
 
     path: str
     reason: str
@@ -75,7 +75,7 @@ class Predictor:
     """Recognises actions in video files with one model.
 
     Args:
-        model: Carries ``clip`` and, where its classes have names, ``class_names``; not changed.
+        model: Has ``clip`` and, where its classes have names, ``class_names``; not changed.
         device: ``"auto"`` or a name torch knows.
         num_views: Clips per video, spread over its length, whose probabilities are averaged.
         num_crops: Crops per clip: 1 is the centre, more are spread evenly over the long side, both
@@ -114,13 +114,13 @@ class Predictor:
         """Recognise one video.
 
         Args:
-            source: A file or a folder of pictures by its path; the bytes of a file; an open binary
-                file, read from where it stands to its end; a PyAV container, decoded from where
-                it stands; or frames, uint8 RGB of any number and size, as a tensor
+            source: Path of a file or of a folder of pictures; the bytes of a file; an open binary
+                file, read from its position to its end; a PyAV container, decoded from its
+                position; or frames, uint8 RGB of any number and size, as a tensor
                 ``(T, 3, H, W)`` or a numpy array ``(T, H, W, 3)``.
             top_k: Classes to return, at least 1; all of them where there are fewer.
-            frame_rate: Frames per second of a tensor or array; matters to dense sampling only,
-                where None stands for the rate that the model's stride is counted in.
+            frame_rate: Frames per second of a tensor or array, used by dense sampling only; None
+                means the rate in which the model's stride is counted.
 
         Returns:
             The classes, most probable first; ``path`` is empty where the source has none.
@@ -158,15 +158,15 @@ class Predictor:
         num_workers: int | None = None,
         batch_size: int | None = None,
     ) -> Iterator[Prediction | PredictionFailure]:
-        """Recognise many videos; a bad file is reported in its place and the others go on.
+        """Recognise many videos; a bad file yields a failure and the others go on.
 
         Args:
             paths: Files, see :func:`~.sources.expand_sources`.
             top_k: Classes per file, at least 1.
-            num_workers: Processes that decode; 0 decodes here, None decides by the number of files
-                and cores.
-            batch_size: Files in one forward pass; None takes 1 on a CPU, so that results come one
-                by one, else 8.
+            num_workers: Decoding processes; 0 decodes in this one, None decides by the number of
+                files and cores.
+            batch_size: Files per forward pass; None takes 1 on a CPU, so that results come one by
+                one, else 8.
 
         Yields:
             One result for each path, in the order of ``paths``.

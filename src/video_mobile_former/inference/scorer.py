@@ -26,17 +26,16 @@ class Scorer:
     The model that was passed in is not changed.
 
     Args:
-        model: Maps normalised (B, 3, T, H, W) to logits; carries ``clip`` and, where its classes
-            have names, ``class_names``; with a true ``multi_label`` each logit is a yes or no of
-            its own. Its ``fuse()`` is used where it has one. An artefact (:mod:`..export`) runs on
-            its own ``only_device``, may compute in ``runs_precisions`` only, and where it
-            ``takes_uint8`` it normalises by itself.
+        model: Maps normalised (B, 3, T, H, W) to logits; has ``clip`` and, where its classes have
+            names, ``class_names``; with a true ``multi_label`` each logit is an independent yes or
+            no. Its ``fuse()`` is used where it has one. An artefact (:mod:`..export`) runs on its
+            own ``only_device``, computes in ``runs_precisions`` only, and normalises its input
+            where ``takes_uint8`` is true.
         device: ``"auto"`` (CUDA, then Apple's MPS, then the CPU) or a name torch knows.
         precision: ``"32"``, or ``"bf16"`` for bfloat16 autocast.
         average: What is averaged over views: ``"probabilities"`` (softmax, or sigmoid of a
             multi-label model, before the mean) or ``"logits"`` (after it).
-        views_at_once: Largest number of views in one forward pass, so that many views of a video
-            need no more memory than one.
+        views_at_once: Largest number of views in one forward pass, which bounds memory.
 
     Raises:
         UserError: If an argument is unknown or the device is absent.
@@ -75,19 +74,19 @@ class Scorer:
 
         Returns:
             ``(B, K)`` float32 probabilities on the CPU, averaged over the V views. They sum to 1,
-            but for a multi-label model, where each is that of its class to be there.
+            except for a multi-label model, where each class has an independent probability.
         """
         return self.finished(self.mean_of_views(clips))
 
     @torch.inference_mode()
     def mean_of_views(self, clips: Tensor) -> Tensor:
-        """What is averaged over views, so that a video may come in parts.
+        """Mean over views before the final activation, so that a video may come in parts.
 
         Args:
             clips: ``(B, V, 3, T, H, W)`` uint8.
 
         Returns:
-            ``(B, K)`` float32 on the CPU; :meth:`finished` makes probabilities of it.
+            ``(B, K)`` float32 on the CPU; :meth:`finished` turns it into probabilities.
         """
         batch, num_views = clips.shape[:2]
         logits = torch.cat(
@@ -124,15 +123,15 @@ def probabilities(logits: Tensor, *, multi_label: bool) -> Tensor:
 
 
 def is_multi_label(model: nn.Module) -> bool:
-    """Whether each logit of ``model`` is a yes or no of its own."""
+    """Whether each logit of ``model`` is an independent yes or no."""
     return bool(getattr(model, "multi_label", False))
 
 
 def clip_spec(model: nn.Module) -> ClipSpec:
-    """What ``model`` eats.
+    """The clip spec of ``model``.
 
     Raises:
-        UserError: If the model does not say.
+        UserError: If it has none.
     """
     clip = getattr(model, "clip", None)
     if not isinstance(clip, ClipSpec):
@@ -141,15 +140,15 @@ def clip_spec(model: nn.Module) -> ClipSpec:
 
 
 def untrained_head(model: nn.Module) -> str | None:
-    """A sentence to say where the checkpoint's training had no classes; None where it had some."""
+    """A warning if the checkpoint was trained without classes, else None."""
     info = getattr(model, "info", None)
     for key in ("training", "recipe", "pretrain", "task"):
         info = info.get(key) if isinstance(info, dict) else None
     if info != "masked_features":
         return None
     return (
-        "The model was pre-trained without labels (masked features): its head has learned no "
-        "classes, and what it tells is chance. Fine-tune it first: "
+        "The model was pre-trained without labels (masked features): its head is untrained and "
+        "its predictions are chance. Fine-tune it first: "
         "vmf train --data DATA --model FOLDER."
     )
 
@@ -164,7 +163,7 @@ def resolve_device(device: str | torch.device) -> torch.device:
     """The device that ``"auto"`` or a name stands for.
 
     Raises:
-        UserError: If torch knows no such device or it is absent here.
+        UserError: If torch knows no such device or it is not available.
     """
     if device == "auto":
         if torch.cuda.is_available():
@@ -216,10 +215,10 @@ def describe_device(device: torch.device, threads: int | None = None) -> str:
 
 
 def at_least_one(name: str, value: int) -> None:
-    """Refuse a count below 1, naming it.
+    """Check that a named count is at least 1.
 
     Raises:
-        UserError: If it is.
+        UserError: If it is below.
     """
     check_at_least(name, value, 1)
 
@@ -234,7 +233,7 @@ def _inference_copy(model: nn.Module) -> nn.Module:
 
 
 def _check_precision(model: nn.Module, precision: str) -> None:
-    """Refuse what an artefact was not made or loaded for."""
+    """Check that an artefact can compute in ``precision``."""
     allowed: Sequence[str] | None = getattr(model, "runs_precisions", None)
     if allowed is not None and precision not in allowed:
         raise UserError(

@@ -1,4 +1,4 @@
-"""From what a person names on the command line to a list of video files."""
+"""From command-line sources (files, folders, patterns) to a list of video files."""
 
 from __future__ import annotations
 
@@ -17,19 +17,18 @@ _WILDCARDS = re.compile(r"[*?\[]")
 
 
 def expand_sources(sources: str | Path | Sequence[str | Path]) -> list[Path]:
-    """Find the video files that files, folders and glob patterns stand for.
+    """Find the video files in files, folders and glob patterns.
 
-    A file is taken whatever its ending. A folder gives the videos (by ending) in it and below it,
-    hidden ones left out; without any, but with pictures in it, it is itself a video. A pattern
-    gives what a shell would make of it, ``**`` included, and the folders among its matches are
-    searched like any folder.
+    A file is taken whatever its suffix. A folder gives the videos (by suffix) in it and below it,
+    except hidden ones; a folder with pictures and no videos is itself a video. A pattern matches as
+    in a shell, ``**`` included, and the folders among its matches are searched like any folder.
 
     Args:
-        sources: One of them, or several; they keep their order.
+        sources: One or several; their order is kept.
 
     Returns:
-        Paths as they were written, those of one source in natural order (``clip2`` before
-        ``clip10``), each file once.
+        Paths as given, those of one source in natural order (``clip2`` before ``clip10``), each
+        file once.
 
     Raises:
         DataError: If a source matches nothing or cannot be read; the message names it.
@@ -40,7 +39,7 @@ def expand_sources(sources: str | Path | Sequence[str | Path]) -> list[Path]:
     found: dict[str, Path] = {}
     for source in listed:
         for path in _expand(source):
-            # The first way of writing a path is the one that is shown.
+            # The first spelling of a path is the one that is shown.
             found.setdefault(os.path.abspath(path), path)  # noqa: PTH100 - keeps symbolic links
     return list(found.values())
 

@@ -1,1 +1,1 @@
-"""The parts a Video Mobile-Former is built of; see each file for its equation and source."""
+"""The building blocks of Video Mobile-Former; each file gives its equation and source."""

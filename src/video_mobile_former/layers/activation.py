@@ -17,12 +17,12 @@ class DynamicReLU(nn.Module):
     """``y = max(a·x, b·x)`` with slopes computed per clip and channel from the first token.
 
     ``θ = hard_sigmoid(W_2 relu(W_1 z_0))``; ``a = 2·θ_a`` lies in [0, 2] and ``b = 2·θ_b − 1`` in
-    [−1, 1]. With ``θ = ½`` this is a plain ReLU, which is where training starts.
+    [−1, 1]. Training starts at ``θ = ½``, a plain ReLU.
 
     Args:
         token_dim: Width D of a token; the hidden layer has D/4.
         channels: Channels C of the features.
-        per_frame: Every frame has tokens, and so slopes, of its own.
+        per_frame: Each frame has its own tokens and slopes.
     """
 
     def __init__(self, token_dim: int, channels: int, *, per_frame: bool = False):

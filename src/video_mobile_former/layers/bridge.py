@@ -1,13 +1,13 @@
 """The two-way bridge: cross-attention between local features and global tokens.
 
 Source: Mobile-Former (arXiv 2108.05895, section 3.1). The heavy side, the local features, is never
-projected: that is what keeps the bridges cheap. In time the tokens stay one set for the whole clip
-and attend over all T·H·W places.
+projected, which keeps the bridges cheap. One set of tokens serves the whole clip and attends over
+all T·H·W positions.
 
 Both bridges are plain matrix products without a transposed copy of the features. In the ``volume``
-form, and in ``frames`` kept in plain layout, the heads are batched products. In ``frames`` kept
-channels-last the features already are rows (B, T·H·W, C), and the heads are put on the diagonal of
-one product: at two heads and few tokens the zeros cost less than splitting the rows would.
+form, and in ``frames`` with a contiguous layout, the heads are batched products. In ``frames`` with
+a channels-last layout the features already are rows (B, T·H·W, C), and the heads form a block
+diagonal of one product: with two heads and few tokens the zeros cost less than splitting the rows.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 
 class MobileToFormer(nn.Module):
-    """Tokens gather from all places: queries are tokens, keys and values the features themselves.
+    """Tokens attend to all positions: tokens are queries, features are keys and values.
 
     Args:
         token_dim: Token width D.
@@ -38,7 +38,7 @@ class MobileToFormer(nn.Module):
         self.register_buffer("mask", head_mask(channels, num_heads), persistent=False)
 
     def forward(self, tokens: Tensor, x: Tensor, num_frames: int) -> tuple[Tensor, Tensor]:
-        """Compute what the tokens gather.
+        """Attend from tokens to features.
 
         Args:
             tokens: (B, M, D).
@@ -47,7 +47,7 @@ class MobileToFormer(nn.Module):
 
         Returns:
             The residual for the tokens (B, M, D), to be added and normalised with ``norm``, and
-            the attention (B, h, M, T·H·W), which sums to one over places.
+            the attention (B, h, M, T·H·W), which sums to one over positions.
         """
         gate = 2 * F.hardsigmoid(self.gate(tokens))
         channels = gate.shape[-1]
@@ -69,7 +69,7 @@ class MobileToFormer(nn.Module):
 
 
 class FormerToMobile(nn.Module):
-    """Places read from the tokens: queries are the features, keys and values come from tokens.
+    """Positions attend to the tokens: features are queries, keys and values come from tokens.
 
     Args:
         token_dim: Token width D.
@@ -87,7 +87,7 @@ class FormerToMobile(nn.Module):
         self.register_buffer("mask", head_mask(channels, num_heads), persistent=False)
 
     def forward(self, x: Tensor, tokens: Tensor, num_frames: int) -> tuple[Tensor, Tensor]:
-        """Compute what the places read.
+        """Attend from features to tokens.
 
         Args:
             x: Local features, (B, C, T, H, W) or (B·T, C, H, W).
@@ -95,7 +95,7 @@ class FormerToMobile(nn.Module):
             num_frames: T.
 
         Returns:
-            The residual for the features, of the shape of ``x``, and the attention
+            The residual for the features, in the shape of ``x``, and the attention
             (B, h, M, T·H·W), which sums to one over tokens.
         """
         key, value = self.key(tokens), self.value(tokens)
@@ -146,12 +146,12 @@ def heads_to_features(heads: Tensor, like: Tensor, num_frames: int) -> Tensor:
 
 
 def head_mask(channels: int, num_heads: int) -> Tensor:
-    """(h, C), one where a channel belongs to a head."""
+    """Mask (h, C): 1 where a channel belongs to a head, else 0."""
     return torch.eye(num_heads).repeat_interleave(channels // num_heads, dim=1)
 
 
 def spread_heads(tokens: Tensor, mask: Tensor) -> Tensor:
-    """Put per-token vectors (B, M, C) on a block diagonal (B, h·M, C), one block a head."""
+    """Put per-token vectors (B, M, C) on a block diagonal (B, h·M, C), one block per head."""
     return (tokens.unsqueeze(1) * mask.to(tokens.dtype).unsqueeze(1)).flatten(1, 2)
 
 

@@ -1,6 +1,6 @@
 """Convolutions whose parameters have one shape and whose graph has two forms.
 
-Which form runs is seen from the rank of the input:
+The rank of the input decides which form runs:
 
 - ``volume``: x is (B, C, T, H, W) and convolutions are ``conv3d``;
 - ``frames``: x is (B·T, C, H, W), time folded into the batch, nothing above rank 4. A temporal
@@ -70,11 +70,11 @@ class SpatialConv(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw weights that keep the variance of their input."""
+        """Initialise weights so that they keep the variance of the input."""
         lecun_normal_(self.weight)
 
     def forward(self, x: Tensor, num_frames: int) -> Tensor:
-        """Convolve every frame alone."""
+        """Convolve each frame independently."""
         s, pads = self.stride, (self.padding, self.padding)
         if self.padding_kind == "same":
             x, pads = pad_same(x, self.weight.shape[-1], s)
@@ -85,7 +85,7 @@ class SpatialConv(nn.Module):
 
 
 class SpatiotemporalConv(nn.Module):
-    """``kt×k×k`` convolution of stride 1 in time; parameters as of ``Conv3d``.
+    """``kt×k×k`` convolution of stride 1 in time, with the parameters of a ``Conv3d``.
 
     Args:
         in_channels: Input channels.
@@ -120,7 +120,7 @@ class SpatiotemporalConv(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw weights that keep the variance of their input."""
+        """Initialise weights so that they keep the variance of the input."""
         lecun_normal_(self.weight)
 
     def forward(self, x: Tensor, num_frames: int) -> Tensor:
@@ -132,15 +132,15 @@ class SpatiotemporalConv(nn.Module):
         if x.dim() == 5:
             return F.conv3d(x, self.weight, self.bias, (1, s, s), (time, *pads), groups=self.groups)
         if may_overwrite() and is_channels_last(x):
-            # Without gradients one pass over the same memory seen as (B, C, T, H, W) is faster.
+            # Without gradients, one pass over the same memory viewed as (B, C, T, H, W) is faster.
             channels = self.weight.shape[0]
             groups = channels if self.groups == x.shape[1] else self.groups
-            # A depthwise multiplier leaves the fast kernel; on repeated channels there is none.
+            # A depthwise multiplier has no fast kernel; repeated channels avoid the multiplier.
             x = frames_to_volume(repeat_channels(x, groups // self.groups), num_frames)
             x = F.conv3d(x, self.weight, self.bias, (1, s, s), (time, *pads), groups=groups)
             return volume_to_frames(x)
         steps = [
-            # The bias belongs to the sum, so only the centre step carries it.
+            # The bias is added once, by the centre step.
             F.conv2d(x, w, self.bias if k == time else None, s, pads, groups=self.groups)
             for k, w in enumerate(self.weight.unbind(dim=2))
         ]
@@ -163,7 +163,7 @@ class TemporalConv(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draw weights that keep the variance of their input."""
+        """Initialise weights so that they keep the variance of the input."""
         lecun_normal_(self.weight)
 
     def forward(self, x: Tensor, num_frames: int) -> Tensor:
@@ -172,7 +172,7 @@ class TemporalConv(nn.Module):
             groups = self.weight.shape[0]
             return F.conv3d(x, self.weight, self.bias, 1, (self.padding, 0, 0), groups=groups)
         if not torch.compiler.is_compiling() and is_channels_last(x):
-            # The same memory seen as pictures of T × H·W pixels: a fast 2-D depthwise convolution.
+            # The same memory viewed as T × H·W images: a fast 2-D depthwise convolution.
             n, c, h, w = x.shape
             x = x.permute(0, 2, 3, 1).reshape(n // num_frames, num_frames, h * w, c)
             weight = self.weight.squeeze(-1)
@@ -197,7 +197,7 @@ class ConvNorm(nn.Module):
         temporal_conv: ``"3d"`` is the full kernel, ``"2plus1d"`` the spatial kernel followed by a
             depthwise temporal one with nothing in between.
         padding_kind: Where the zeros around a picture go.
-        eps: What BatchNorm adds to the variance.
+        eps: Added to the variance by BatchNorm.
     """
 
     def __init__(
@@ -242,7 +242,7 @@ class ConvNorm(nn.Module):
         return self.norm(x)
 
     def start_temporal_delta(self) -> None:
-        """Zero every temporal kernel but its centre, so that each frame is seen alone at first."""
+        """Zero each temporal kernel except its centre, so that frames start out independent."""
         if self.temporal is not None:
             _delta_(self.temporal.weight, torch.ones_like(self.temporal.weight[:, :, 0]))
         elif isinstance(self.conv, SpatiotemporalConv):
@@ -252,7 +252,7 @@ class ConvNorm(nn.Module):
 
     @torch.no_grad()
     def fold_norm(self) -> None:
-        """Fold the BatchNorm of inference mode into the last convolution before it."""
+        """Fold the inference-mode BatchNorm into the last convolution before it."""
         norm = self.norm
         if not isinstance(norm, BatchNorm):
             return
@@ -274,10 +274,10 @@ def norm_as_affine(norm: _BatchNorm) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def lecun_normal_(weight: Tensor) -> None:
-    """Draw normal weights of variance 1 / fan in, so that outputs vary as much as inputs.
+    """Initialise from a normal distribution of variance 1 / fan-in, which keeps the variance.
 
-    BatchNorm takes the scale away in training; with this one an untrained network in eval mode
-    also gives logits of moderate size, in every variant.
+    BatchNorm removes the scale in training; this scale also gives moderate logits from an
+    untrained network in eval mode, in every variant.
     """
     weight.normal_(std=math.prod(weight.shape[1:]) ** -0.5)
 

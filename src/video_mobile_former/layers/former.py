@@ -1,7 +1,7 @@
-"""The Former: a Transformer block over the handful of global tokens.
+"""The Former: a Transformer block over a few global tokens.
 
-Source: Mobile-Former (arXiv 2108.05895) as its public release computes it: queries are projected,
-keys and values are the tokens themselves.
+Source: Mobile-Former (arXiv 2108.05895), as in its public release: queries are projected, keys and
+values are the tokens themselves.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from .forms import drop_path
 
 
 class Former(nn.Module):
-    """Self-attention among M tokens, then a feed-forward D→2D→D, each with its LayerNorm.
+    """Self-attention among M tokens, then a feed-forward D→2D→D, each with a LayerNorm.
 
     Args:
         token_dim: Token width D, a multiple of ``num_heads``.
         num_heads: Heads; the scale is ``(D/h)^-1/2``.
-        drop_path_rate: Stochastic depth on the attention's residual.
+        drop_path_rate: Stochastic depth rate of the attention's residual.
     """
 
     def __init__(self, token_dim: int, num_heads: int = 4, drop_path_rate: float = 0.0):

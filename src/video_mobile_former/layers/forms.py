@@ -1,8 +1,8 @@
-"""Functions without parameters on features in either form, and on how these lie in memory.
+"""Parameter-free functions on features in either graph form, and on their memory layout.
 
 The forms are those of :mod:`.conv`: (B, C, T, H, W), and (B·T, C, H, W) with time folded into the
-batch. Frames may lie in memory with C innermost, channels-last; what reads as a change of axes is
-then mostly a view of the same memory.
+batch. Frames may be stored channels-last (C innermost); most changes of axes are then views of the
+same memory.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from torch import Tensor
 
 
 def sum_shifted(steps: list[Tensor], num_frames: int) -> Tensor:
-    """Add up ``steps[k]``, each (B·T, C, H, W), step k taken from ``k − centre`` frames later.
+    """Sum ``steps[k]``, each (B·T, C, H, W), where step k is read ``k − centre`` frames later.
 
     Frames beyond either end of a clip count as zero; clips do not mix.
     """
@@ -39,12 +39,12 @@ def sum_shifted(steps: list[Tensor], num_frames: int) -> Tensor:
 
 
 def is_channels_last(x: Tensor) -> bool:
-    """Whether frames (B·T, C, H, W) lie in memory with C innermost."""
+    """Whether frames (B·T, C, H, W) are stored with C innermost."""
     return x.is_contiguous(memory_format=torch.channels_last)
 
 
 def repeat_channels(x: Tensor, times: int) -> Tensor:
-    """Repeat every channel of channels-last (B·T, C, H, W), copies side by side."""
+    """Repeat each channel of channels-last (B·T, C, H, W), copies side by side."""
     if times == 1:
         return x
     n, c, h, w = x.shape
@@ -65,9 +65,9 @@ def volume_to_frames(x: Tensor) -> Tensor:
 
 
 def may_overwrite() -> bool:
-    """Whether a tensor made a moment ago may be changed in place: no autograd, no tracing.
+    """Whether a fresh tensor may be changed in place: no autograd, no tracing.
 
-    In place saves passes over memory; exporters would turn it into scatter operations.
+    In-place operations save memory traffic; exporters would turn them into scatter operations.
     """
     return not torch.is_grad_enabled() and not torch.compiler.is_compiling()
 
@@ -81,7 +81,7 @@ def fold_pixels(x: Tensor, num_frames: int, channels_last: bool) -> Tensor:
 
 
 def channel_shuffle(x: Tensor, groups: int) -> Tensor:
-    """Deal the channels of ``groups`` equal groups out in turn (ShuffleNet, arXiv 1707.01083)."""
+    """Interleave the channels of ``groups`` equal groups (ShuffleNet, arXiv 1707.01083)."""
     if groups == 1:
         return x
     n, c = x.shape[:2]
@@ -94,10 +94,10 @@ def channel_shuffle(x: Tensor, groups: int) -> Tensor:
 
 
 def drop_path(x: Tensor, rate: float, training: bool, num_frames: int) -> Tensor:
-    """Stochastic depth: zero a residual for whole clips and scale up the others.
+    """Stochastic depth: zero the residual of random clips and scale up the others.
 
-    Source: arXiv 1603.09382. ``x`` is a token (B, M, D) or feature tensor in either form; all
-    frames of a clip share their fate.
+    Source: arXiv 1603.09382. ``x`` is a token tensor (B, M, D) or features in either form; all
+    frames of a clip are kept or dropped together.
     """
     if not training or rate == 0.0:
         return x

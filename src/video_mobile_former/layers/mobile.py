@@ -1,8 +1,8 @@
 """The Mobile path: inverted-residual blocks of a light 3-D CNN.
 
-Source: Mobile-Former (arXiv 2108.05895), itself after MobileNetV2/V3. In time: every stride-1
-depthwise convolution of :class:`MobileBlock` and :class:`DownsampleBlock` may carry a temporal
-kernel; strided depthwise convolutions and :class:`LiteBlock` see each frame alone.
+Source: Mobile-Former (arXiv 2108.05895), after MobileNetV2/V3. Each stride-1 depthwise convolution
+of :class:`MobileBlock` and :class:`DownsampleBlock` may have a temporal kernel; strided depthwise
+convolutions and :class:`LiteBlock` process each frame independently.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from .forms import channel_shuffle, drop_path
 def make_activation(
     token_dim: int | None, channels: int, *, per_frame: bool = False
 ) -> StaticReLU6 | DynamicReLU:
-    """Dynamic ReLU where tokens of width ``token_dim`` steer it, else ReLU6."""
+    """Dynamic ReLU steered by tokens of width ``token_dim``, or ReLU6 where it is None."""
     if token_dim is None:
         return StaticReLU6()
     return DynamicReLU(token_dim, channels, per_frame=per_frame)
@@ -142,7 +142,7 @@ class DownsampleBlock(nn.Module):
         super().__init__()
         self.drop_path_rate = drop_path_rate
         hidden, hidden2 = in_channels * expand, out_channels * expand2
-        # After a depthwise convolution with multiplier the shuffle deals over its input channels.
+        # After a depthwise convolution with multiplier the shuffle runs over its input channels.
         self.shuffles = (in_channels, out_channels) if groups > 1 else (1, 1)
         self.down = ConvNorm(in_channels, hidden, 3, stride=2, groups=in_channels)
         self.down_act = make_activation(token_dim, hidden, per_frame=per_frame)

@@ -1,4 +1,4 @@
-"""Zeros around a picture, as two families of networks want them."""
+"""Zero padding around a picture, in the two conventions networks use."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from torch import Tensor
 
 PaddingKind = Literal["centred", "same"]
 """``centred``: half a kernel on every side. ``same``: TensorFlow's SAME, only as many zeros as
-⌈size / stride⌉ outputs need and the odd one at the bottom and right; with stride 2 on an even size
-the kernel then starts one pixel later than a centred one. With stride 1 both are one."""
+⌈size / stride⌉ outputs need, the odd one at the bottom and right; with stride 2 on an even size
+the kernel then starts one pixel later than a centred one. With stride 1 both are the same."""
 
 
 def pad_same(x: Tensor, kernel_size: int, stride: int) -> tuple[Tensor, tuple[int, int]]:
-    """Leave to a convolution the zeros that it can add by itself, and add the odd ones.
+    """Add the asymmetric zeros, and return the symmetric padding left to the convolution.
 
     Args:
         x: (…, H, W).
@@ -22,8 +22,8 @@ def pad_same(x: Tensor, kernel_size: int, stride: int) -> tuple[Tensor, tuple[in
         stride: Spatial stride.
 
     Returns:
-        ``x``, with a row below and a column at the right where they are needed, and the padding
-        (height, width) on both sides that the convolution has to add.
+        ``x``, with a row below and a column at the right where needed, and the padding
+        (height, width) that the convolution adds on both sides.
     """
     high, wide = (_total(size, kernel_size, stride) for size in x.shape[-2:])
     if high % 2 or wide % 2:

@@ -1,4 +1,4 @@
-"""Procedural video: clips made on the device, batch by batch, whose class is in their motion."""
+"""Procedural video: clips rendered on the device, batch by batch; the class is in the motion."""
 
 from .spec import FAMILIES, GENERATOR, ProceduralSpec, Target
 from .stream import ProceduralBatch, ProceduralVideo

@@ -10,7 +10,7 @@ from torch import Tensor
 from .keyed_random import KeyedRandom
 
 BONES = 10
-"""Segments a body."""
+"""Segments per body."""
 _TORSO, _HEAD, _UPPER_ARM, _FOREARM, _THIGH, _SHIN = 0.18, 0.085, 0.1, 0.1, 0.12, 0.12
 _LINK = 0.062
 
@@ -31,7 +31,7 @@ class Pose:
     lean: Tensor | None = None
     x: Tensor | None = None
     y: Tensor | None = None
-    """Where the body is, in widths to the right and downwards."""
+    """Position of the body, in widths to the right and downwards."""
     stands: bool = False
     """Keep the feet on the ground: the body sinks as the knees bend."""
 
@@ -40,7 +40,7 @@ def person(pose: Pose, scale: Tensor) -> Tensor:
     """Segments of a stick person.
 
     Args:
-        pose: Angles (n, F); whatever is not given hangs straight down.
+        pose: Angles (n, F); limbs without one hang straight down.
         scale: (n, 1, 1, 1) factor on all lengths.
 
     Returns:
@@ -72,7 +72,7 @@ def person(pose: Pose, scale: Tensor) -> Tensor:
 
 
 def chain(phase: Tensor | None, random: KeyedRandom, *, bend: Tensor | None = None) -> Tensor:
-    """Segments of a chain along which a wave runs, or that curls up.
+    """Segments of a chain that carries a wave or curls up.
 
     Args:
         phase: (n, F) of the wave in radians, or None.
@@ -102,11 +102,11 @@ def _down(angle: Tensor) -> Tensor:
 
 
 def body_depth(bones: Tensor, pixels: Tensor, thickness: Tensor) -> tuple[Tensor, Tensor]:
-    """How far pixels lie inside a body, and to which bone they belong.
+    """Depth of pixels inside a body, and the bone they belong to.
 
     Args:
         bones: (N, BONES, 4).
-        pixels: (N, P, P, 2) places in widths.
+        pixels: (N, P, P, 2) positions in widths.
         thickness: (N, BONES) radius of each bone in widths.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Views: how the camera moves when it is not the class, and how it shakes."""
+"""Views: camera motion that is not the class, and camera shake."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .trajectories import heading
 
 
 def wandering(random: KeyedRandom, time: Tensor, strength: float) -> Tensor:
-    """Gentle motion of the background that says nothing of the class.
+    """Gentle background motion, independent of the class.
 
     Args:
         random: n rows.
@@ -45,15 +45,15 @@ def shaken(random: KeyedRandom, time: Tensor, reach: float) -> Tensor:
 
 
 def looked_up(view: Tensor, start: Tensor, axis: Tensor) -> Tensor:
-    """Where on the tile of a pattern each pixel of a frame lies.
+    """Position of each pixel of a frame on the tile of a pattern.
 
     Args:
         view: (N, T, 4) as above.
-        start: (N, 4) the view at rest: place on the tile in tiles, log of tiles a width, turn.
+        start: (N, 4) the view at rest: position in tiles, log of tiles per width, turn.
         axis: (S,) pixel centres from -1/2 to 1/2.
 
     Returns:
-        (N, T, S, S, 2) places in tiles, not yet wrapped.
+        (N, T, S, S, 2) positions in tiles, not yet wrapped.
     """
     turn = view[..., 3] + start[:, None, 3]
     scale = (start[:, None, 2] - view[..., 2]).exp()

@@ -1,4 +1,4 @@
-"""What moves in a group of clips, before any pixel: poses of actors, the view, targets."""
+"""What moves in a group of clips, before rendering: poses of actors, the view, targets."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from .keyed_random import KeyedRandom
 from .spec import ProceduralSpec
 
 ACTORS = 4
-"""Most actors a clip."""
+"""Most actors per clip."""
 SUBSTEPS = 4
-"""Moments a frame at which poses are known; motion blur needs those between frames."""
+"""Moments per frame at which poses are known; motion blur needs those between frames."""
 
 
 @dataclass
 class Cast:
     """Actors of n clips of one class at F moments; families change the poses in place.
 
-    Places are in widths of the picture, from its centre, y downwards. The picture is a torus where
-    ``wraps``: what leaves on one side enters on the other.
+    Positions are in widths of the picture, from its centre, y downwards. The picture is a torus
+    where ``wraps``: what leaves on one side enters on the other.
     """
 
     time: Tensor
@@ -39,20 +39,20 @@ class Cast:
     glow: Tensor
     """(n, A, F) from 0 to 1, towards white."""
     count: Tensor
-    """(n,) how many of the actors are there."""
+    """(n,) number of actors present."""
     view: Tensor
-    """(n, F, 4): shift x, y of what is seen, log zoom, roll clockwise in radians."""
+    """(n, F, 4): shift x, y of the view, log zoom, roll clockwise in radians."""
     body_scale: Tensor
-    """(n,) how large a stick body is to be, 1 at most."""
+    """(n,) size of a stick body, at most 1."""
     wraps: bool = True
     bodies: Tensor | None = None
     """(n, F, J, 2) joints of a stick body, or None."""
     family_targets: dict[str, Tensor] = field(default_factory=dict)
-    """Targets that only the family knows."""
+    """Targets set by the family."""
 
     @property
     def clips(self) -> int:
-        """How many clips."""
+        """Number of clips n."""
         return len(self.count)
 
     def rows(self, chosen: Tensor) -> Cast:
@@ -63,15 +63,15 @@ class Cast:
         )
 
     def at_least(self, number: int) -> None:
-        """Let ``number`` actors be there, and a bystander more where there were more."""
+        """Set the count to ``number`` actors, plus one bystander where there were more."""
         self.count = self.count.clamp(number, number + 1)
 
     def only(self, number: int) -> None:
-        """Let ``number`` actors be there in every clip."""
+        """Set the count to ``number`` actors in every clip."""
         self.count = torch.full_like(self.count, number)
 
     def set_target(self, name: str, value: Tensor | float) -> None:
-        """Note the target ``name`` of all clips: a number, or one a clip."""
+        """Set the target ``name`` of all clips: one number, or one per clip."""
         value = torch.as_tensor(value, device=self.time.device)
         self.family_targets[name] = value.expand(self.clips) if value.dim() == 0 else value
 
@@ -79,18 +79,18 @@ class Cast:
         """Move all actors alike.
 
         Args:
-            way: (n or 1, F) parts of the step taken.
+            way: (n or 1, F) fraction of the step taken.
             step: (n, 2) in widths.
         """
         self.xy += (way[:, :, None] * step[:, None])[:, None]
 
 
 def sample_cast(random: KeyedRandom, spec: ProceduralSpec) -> Cast:
-    """Actors that stand still, before any class is known.
+    """Actors at rest, independent of the class.
 
     Args:
         random: n rows.
-        spec: Frames of a clip, and how far and how large things are.
+        spec: Frames per clip, and the distances and sizes of things.
     """
     n, moments = len(random), spec.num_frames * SUBSTEPS
     places = random.uniform(ACTORS, 2, low=-0.5, high=0.5)

@@ -1,4 +1,4 @@
-"""A folder of procedural clips: what it was made with, room for others, and its index."""
+"""A folder of procedural clips: its manifest, removal of old clips, and its index."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from ..files import check_folder, write_json, write_text
 
 
 def check_splits(clips_per_class: Mapping[str, int]) -> None:
-    """Refuse splits without clips, and names that are no names of folders.
+    """Check that splits have clips and names that can be folder names.
 
     Raises:
-        UserError: If there are any.
+        UserError: If one does not.
     """
     if not clips_per_class or any(count < 1 for count in clips_per_class.values()):
         raise UserError(f"clips_per_class must name splits with >= 1 clips, not {clips_per_class}")
@@ -33,16 +33,16 @@ def make_room(
     *,
     may_hold: str | None = None,
 ) -> None:
-    """Remove the clips of an earlier call with other parameters, and note the present ones.
+    """Remove the clips of an earlier call with other parameters, and record the new parameters.
 
     Args:
-        manifest: JSON file in the folder that notes them.
-        parameters: All that decides what is drawn, as JSON data, with ``clips_per_class``.
-        classes_of: Class names of noted parameters.
-        may_hold: Pattern of files that may lie in the folder although nothing was drawn there.
+        manifest: JSON file in the folder that records them.
+        parameters: Everything that determines the clips, as JSON data, with ``clips_per_class``.
+        classes_of: Class names of recorded parameters.
+        may_hold: Pattern of files allowed in a folder without clips.
 
     Raises:
-        DataError: If the note is damaged, or the folder holds other things.
+        DataError: If the manifest is damaged, or the folder holds other files.
         UserError: If the folder cannot be written to.
     """
     folder = manifest.parent
@@ -55,8 +55,8 @@ def make_room(
             raise DataError(f"{manifest} is damaged: delete the folder and try again") from error
         if old == parameters:
             return
-        # The index goes first and the note of the old parameters last: wherever this is
-        # interrupted, the next call takes it up again.
+        # The index is removed first and the old manifest last: after an interruption the next call
+        # starts over.
         (folder / "clips.csv").unlink(missing_ok=True)
         for split in splits:
             for name in classes:
@@ -70,7 +70,7 @@ def make_room(
 
 
 def write_index(folder: Path, rows: Sequence[tuple[str, str, str, str]]) -> Path:
-    """Write ``clips.csv`` with the columns path, label, split and group, unless it says the same.
+    """Write ``clips.csv`` with the columns path, label, split and group, unless it is unchanged.
 
     Returns:
         Its path.

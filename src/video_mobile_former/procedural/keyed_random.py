@@ -1,9 +1,9 @@
 """Random numbers that are a function of where they are used, for many clips at once.
 
-A generator hands out numbers in turn, so that what a clip gets depends on the clips before it. Here
-every number is a hash of (seed, batch, place in the batch, purpose, how manieth): the same on every
-device, in a batch of one or of many, and whatever else was asked for. The hash is the finaliser of
-SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014).
+The numbers of a sequential generator depend on the clips before. Here each number is a hash of
+(seed, batch, position in the batch, purpose, count): the same on every device and in batches of any
+size, independent of other calls. The hash is the finaliser of SplitMix64 (Steele, Lea and Flood,
+"Fast splittable pseudorandom number generators", OOPSLA 2014).
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import math
 import torch
 from torch import Tensor
 
-# SplitMix64's constants, as the signed numbers that torch calculates with.
+# SplitMix64's constants as signed integers, since torch has no unsigned arithmetic.
 _GOLDEN = 0x9E3779B97F4A7C15 - (1 << 64)
 _FIRST = 0xBF58476D1CE4E5B9 - (1 << 64)
 _SECOND = 0x94D049BB133111EB - (1 << 64)
@@ -24,7 +24,7 @@ class KeyedRandom:
     """Random numbers of several clips, one row each.
 
     Args:
-        keys: int64 (B,), one number a clip that tells it from all others.
+        keys: int64 (B,), one unique number per clip.
     """
 
     def __init__(self, keys: Tensor):
@@ -42,7 +42,7 @@ class KeyedRandom:
         return KeyedRandom(_mixed(self._keys + _number(purpose)))
 
     def rows(self, chosen: Tensor) -> KeyedRandom:
-        """Numbers of some of the clips, from the beginning."""
+        """Numbers of some of the clips, from the start."""
         return KeyedRandom(self._keys[chosen])
 
     def uniform(self, *shape: int, low: float = 0.0, high: float = 1.0) -> Tensor:
@@ -51,7 +51,7 @@ class KeyedRandom:
         column = torch.arange(self._used, self._used + count, device=self._keys.device)
         self._used += count
         bits = _mixed(self._keys[:, None] + (column + 1) * _GOLDEN)
-        # The upper 24 bits are all that a float32 between 0 and 1 holds.
+        # A float32 in [0, 1) holds the upper 24 bits.
         unit = _shifted(bits, 40).to(torch.float32) * 2.0**-24
         return (low + (high - low) * unit).view(len(self._keys), *shape)
 
@@ -86,7 +86,7 @@ def _number(text: str) -> int:
 
 
 def _shifted(bits: Tensor, by: int) -> Tensor:
-    """Shift to the right with zeros coming in, which torch's shift of signed numbers lacks."""
+    """Logical right shift; torch's shift of signed integers copies the sign."""
     return (bits >> by) & ((1 << (64 - by)) - 1)
 
 

@@ -1,4 +1,4 @@
-"""From a scene to pixels: background in view, objects in small patches, bodies, light, shutter."""
+"""From a scene to pixels: background, objects in small patches, bodies, light, shutter."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _SHUTTER = 3
 
 @dataclass
 class Bodies:
-    """Stick bodies of those clips that have one."""
+    """Stick bodies of the clips that have one."""
 
     clips: Tensor
-    """(n,) int64, which clips."""
+    """(n,) int64 positions of the clips."""
     bones: Tensor
     """(n, F, BONES, 4)."""
     thickness: Tensor
@@ -33,7 +33,7 @@ class Bodies:
 
 @dataclass
 class Scene:
-    """Everything that is drawn of B clips with O places for objects, at F moments."""
+    """Everything visible in B clips with O slots for objects, at F moments."""
 
     tile: Tensor
     """(B, 3, side, side) background, periodic."""
@@ -53,7 +53,7 @@ class Scene:
     wraps: Tensor
     """(B,) bool: the picture is a torus for objects."""
     shows_bodies_before: int
-    """Bodies are painted before the object of this number."""
+    """Bodies are painted before the object with this number."""
     bodies: Bodies | None
     light: Tensor
     """(B, F, 3) factors."""
@@ -65,7 +65,7 @@ def render(scene: Scene, size: int, blurred: Tensor) -> Tensor:
     Args:
         scene: Of B clips at F = T · SUBSTEPS moments.
         size: Height and width S in pixels.
-        blurred: (B,) bool, clips with an open shutter.
+        blurred: (B,) bool, clips with motion blur (an open shutter).
 
     Returns:
         uint8 (B, 3, T, S, S).
@@ -175,7 +175,7 @@ def _paint_bodies(canvas: Tensor, scene: Scene, rows: Tensor, when: Tensor) -> N
     )
     owner = torch.arange(len(mine), device=canvas.device).repeat_interleave(frames)
     colour = bodies.colours[mine][owner[:, None, None], nearest]
-    # Round to the eye: lit along the middle of each bone, dark towards its rim.
+    # Shaded to look round: bright along the middle of each bone, dark towards its rim.
     shade = 0.5 + 0.5 * (depth / thickness.amax(1)[owner][:, None, None] * 1.6).clamp(0, 1)
     opacity = (depth * side + 0.5).clamp(0, 1)
     shape = (len(mine), frames, width, width)

@@ -1,4 +1,4 @@
-"""Looks: background, objects and light of clips, sampled without knowing their class."""
+"""Appearance: background, objects and light of clips, sampled independently of the class."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ class Bank:
 def make_scene(
     casts: Sequence[tuple[Tensor, Cast]], random: KeyedRandom, bank: Bank, spec: ProceduralSpec
 ) -> Scene:
-    """Give casts their looks.
+    """Sample the appearance of casts.
 
     Args:
-        casts: Places in the batch (n,) and the cast of the clips there; together the whole batch.
+        casts: Positions in the batch (n,) and the cast there; together the whole batch.
         random: B rows.
         bank: Patterns and outlines.
-        spec: How much of what distracts.
+        spec: Amounts of clutter, occluders, blips, light and contrast.
     """
     tile, brightness = _background(random.fork("background"), bank, spec.background_contrast)
     moments = spec.num_frames * SUBSTEPS
@@ -85,7 +85,7 @@ def make_scene(
     return scene
 
 
-_DARK = 0.4  # part of its mean colour that a background without contrast has
+_DARK = 0.4  # brightness of a background without contrast, as a share of its mean colour
 
 
 def _background(random: KeyedRandom, bank: Bank, contrast: float) -> tuple[Tensor, Tensor]:
@@ -99,7 +99,7 @@ def _background(random: KeyedRandom, bank: Bank, contrast: float) -> tuple[Tenso
 
 
 def _start(random: KeyedRandom) -> Tensor:
-    """Any part of the tile, three octaves of size around the whole, turned any way."""
+    """A random view of the tile: any position and turn, sizes over three octaves."""
     place = random.uniform(2)
     scale = random.uniform(1, low=-1.0, high=0.6)
     return torch.cat([place, scale, random.uniform(1, high=2 * torch.pi)], 1)
@@ -108,7 +108,7 @@ def _start(random: KeyedRandom) -> Tensor:
 def _sprites(
     random: KeyedRandom, bank: Bank, brightness: Tensor, there: Tensor, contrast: float
 ) -> Tensor:
-    """Sprites (B, O, 4, SPRITE, SPRITE) of the objects that are ``there`` (B, O)."""
+    """Sprites (B, O, 4, SPRITE, SPRITE) of the objects present, ``there`` (B, O)."""
     which = random.whole(_OBJECTS, high=len(bank.patterns))[there]
     corner = random.whole(_OBJECTS, 2, high=SIDE)[there]
     step = torch.arange(SPRITE, device=which.device)
@@ -124,7 +124,7 @@ def _sprites(
 
 
 def _light(random: KeyedRandom, time: Tensor, strength: float) -> Tensor:
-    """Light that drifts or flickers, in three colours a little apart: (B, F, 3)."""
+    """Light that drifts or flickers, slightly different per colour channel: (B, F, 3)."""
     drift = random.uniform(1, 1, low=-0.35, high=0.35) * (time[None, :, None] - 0.5)
     cycles, phase = random.uniform(1, 1, low=0.5, high=2.5), random.uniform(1, 1)
     turns = 2 * torch.pi * (cycles * time[None, :, None] + phase)
@@ -165,7 +165,7 @@ def _add_occluder(scene: Scene, random: KeyedRandom, spec: ProceduralSpec) -> No
 
 
 def _add_blip(scene: Scene, random: KeyedRandom, spec: ProceduralSpec) -> None:
-    """Something there for one frame: in itself telling, in the clip meaningless."""
+    """An object in one frame only: salient, but unrelated to the class."""
     frame = torch.arange(scene.xy.shape[2], device=scene.xy.device) // SUBSTEPS
     when = random.whole(1, high=spec.num_frames)
     scene.xy[:, _BLIP] = random.uniform(1, 2, low=-0.5, high=0.5)
@@ -184,7 +184,7 @@ def _dressed(
     brightness: Tensor,
     spec: ProceduralSpec,
 ) -> Bodies:
-    """Bodies with colours and thickness; torso thicker, a round head."""
+    """Bodies with colours and thickness; the torso is thicker, the head round."""
     mine = random.rows(clips).fork("bodies")
     colours = sample_colours(mine, BONES, brightness[clips], spec.contrast)[:, :, 0]
     shared = sample_colours(mine, 1, brightness[clips], spec.contrast)[:, :, 0]

@@ -1,4 +1,4 @@
-"""Outlines and colours of objects: masks from radial functions, palettes that stand out."""
+"""Outlines and colours of objects: masks from radial functions, contrasting palettes."""
 
 from __future__ import annotations
 
@@ -15,15 +15,14 @@ SPRITE = 40
 
 
 def sample_masks(random: KeyedRandom) -> Tensor:
-    """Sample one outline a row: polygons, stars, discs, rings, blobs and crescents.
+    """Sample one outline per row: polygons, stars, discs, rings, blobs and crescents.
 
     Args:
         random: K rows.
 
     Returns:
         float32 (K, 2, SPRITE, SPRITE) in [0, 1]: opacity, soft at the edge, and brightness, darker
-        at the rim, which sets it off. None of them looks the same after half a turn or less, so
-        that turning can be seen.
+        at the rim. No outline looks the same after half a turn or less, so rotation is visible.
     """
     axis = (torch.arange(SPRITE, device=random.uniform(1).device) + 0.5) / SPRITE * 2 - 1
     x, y = axis.view(1, 1, -1) * 1.08, axis.view(1, -1, 1) * 1.08
@@ -41,7 +40,7 @@ def sample_masks(random: KeyedRandom) -> Tensor:
     edge = torch.where(kind == 0, polygon, torch.where(kind == 1, star, disc))
     edge = torch.where(kind == 3, blob, edge)
     mask = ((edge - radius) * SPRITE / 2.16 + 0.5).clamp(0, 1)
-    # A bite out of the side: it makes crescents of discs and marks which way a shape points.
+    # A notch in the side turns discs into crescents and shows the orientation of a shape.
     far = torch.hypot(x - 0.62, y)
     bite = ((far - random.uniform(1, 1, low=0.18, high=0.42)) * SPRITE / 2.16 + 0.5).clamp(0, 1)
     mask = mask * bite
@@ -56,23 +55,23 @@ def sample_colours(
 
     Args:
         random: B rows.
-        count: Things N a clip.
-        away_from: Brightness (B,) that the things stand out from; None for the background.
-        contrast: By how much, 0 to 1.
+        count: Things N per clip.
+        away_from: Brightness (B,) to contrast with; None for the background.
+        contrast: Strength of the contrast, 0 to 1.
 
     Returns:
-        (B, N, 3, 3): base colour, and what the two fields of a pattern add to it.
+        (B, N, 3, 3): base colour, and the colours that the two fields of a pattern add to it.
     """
     first = random.uniform(count, 3)
     other = random.uniform(count, 2, 3)
     if away_from is None:
         level = random.uniform(count, 1, low=0.15, high=0.85)
     else:
-        # To the other half of the range of brightness, all the more with more contrast.
+        # Towards the other half of the brightness range, further with more contrast.
         shift = random.uniform(count, 1, low=0.35, high=0.65) * contrast
         sign = torch.where(away_from > 0.5, -1.0, 1.0).view(-1, 1, 1)
         level = (away_from.view(-1, 1, 1) + sign * shift).clamp(0.05, 0.95)
-    # From nearly grey to strong colours, the same for all things of a clip of this kind.
+    # From nearly grey to saturated, the same for all things of one kind in a clip.
     strength = random.uniform(1, 1, low=0.1, high=0.75)
     tinted = (first - first.mean(-1, keepdim=True)) * strength
     middle = (level + tinted).clamp(0, 1)  # (B, N, 3)

@@ -1,4 +1,4 @@
-"""Contact sheets: a row of frames of a clip for each class, to look at."""
+"""Contact sheets: for each class a row of frames of a clip."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def write_sheets(
 
     Args:
         folder: Where to write ``sheet-<family>.png``; created.
-        spec: What is shown.
+        spec: What the clips show.
         seed: As for :class:`ProceduralVideo`.
         clips: Clips side by side in a row, at least 1.
 
@@ -47,10 +47,10 @@ def write_sheets(
 
 
 def sheet(video: ProceduralVideo, family: str, *, clips: int = 1, most_frames: int = 8) -> Any:
-    """Draw the contact sheet of a source's classes of one family as a PIL picture."""
+    """The contact sheet of one family of ``video`` as a PIL picture."""
     found = [k for k, owner in enumerate(video.class_family) if owner == family]
     labels = torch.tensor(found, device=video.device)
-    # A place for each row, so that no two rows show the same scene.
+    # Another scene for each row.
     places = torch.arange(len(found), device=video.device)
     columns = [
         video.draw(column, places, labels).clips.permute(0, 2, 3, 4, 1).cpu()
@@ -61,7 +61,7 @@ def sheet(video: ProceduralVideo, family: str, *, clips: int = 1, most_frames: i
 
 
 def _assembled(rows: Tensor, names: tuple[str, ...], most_frames: int) -> Any:
-    """Rows (N, clips, T, S, S, 3) under each other, names at the left."""
+    """Rows (N, clips, T, S, S, 3) below each other, names at the left."""
     image, draw, fonts = (
         require(f"PIL.{name}", extra="train", purpose="a contact sheet")
         for name in ("Image", "ImageDraw", "ImageFont")

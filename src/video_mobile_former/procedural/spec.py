@@ -1,4 +1,4 @@
-"""What procedural video shows: plain data that goes into a recipe or a file as JSON."""
+"""The specification of procedural video: plain data for recipes and JSON files."""
 
 from __future__ import annotations
 
@@ -18,54 +18,52 @@ FAMILIES: tuple[str, ...] = (
     "limbs",
     "long_range",
 )
-"""The families of classes, in the order in which their classes are numbered."""
+"""The families of classes, in the order of class numbers."""
 
 GENERATOR = 2
-"""Raised whenever the same spec and seed would give other pictures: part of the name of a cache."""
+"""Raised whenever the same spec and seed would give other pictures; part of a cache's name."""
 
 FRAMES_OF_EVENTS = {"order": 8, "long_range": 8}
-"""Frames without which an event may fall between two of them; some classes are then alike to the
-pixel."""
+"""Fewest frames at which no event falls between two of them; with fewer, some classes can be
+identical to the pixel."""
 
 _LATER = ("classes", "actor_size", "background_contrast")
-"""Fields that came later: not written at their defaults, so that older folders and runs go on."""
+"""Fields added later: not written at their defaults, so that older folders and runs stay valid."""
 _SHARES = ("motion_blur", "clutter", "occluders", "blips", "background_motion", "illumination")
 _STRENGTHS = ("contrast", "background_contrast")
 
 
 @dataclass(frozen=True)
 class Target:
-    """A dense target: something true of a clip beside its class."""
+    """A dense target: a property of a clip besides its class."""
 
     kind: Literal["regression", "classification"]
     width: int
-    """Numbers a clip (regression) or classes (classification)."""
+    """Numbers per clip (regression) or classes (classification)."""
 
 
 @dataclass(frozen=True)
 class ProceduralSpec:
-    """What is shown and how hard it is.
+    """What the clips show and how hard they are.
 
     Args:
-        families: Names out of :data:`FAMILIES`; their classes are those of the clips.
-        num_frames: Frames T, at least 4. Motions cover the same way whatever T is; events need 8,
+        families: Names from :data:`FAMILIES`; their classes are those of the clips.
+        num_frames: Frames T, at least 4. Motions cover the same distance for any T; events need 8,
             see :data:`FRAMES_OF_EVENTS`.
         size: Height and width in pixels, 32 or more, even.
-        motion_blur: Share of clips with an open shutter, 0 to 1. A blurred frame shows the axis of
-            its motion: take 0 where single frames shall say nothing of the class.
-        clutter: Chance of each of two small objects that go ways of their own, 0 to 1.
+        motion_blur: Share of clips with motion blur, 0 to 1. A blurred frame shows the axis of its
+            motion: use 0 where single frames must not reveal the class.
+        clutter: Probability of each of two small objects with unrelated motion, 0 to 1.
         occluders: Share of clips with a still object in front, 0 to 1.
-        blips: Share of clips in which something unrelated shows up for a single frame, 0 to 1.
-        background_motion: How much the background moves of itself where the camera is not the
-            class, 0 to 1.
-        illumination: How much the light changes, 0 to 1.
-        contrast: How much objects differ from the background in brightness, 0 to 1.
-        speed: Factor on how far things go, 0.25 to 2; less is harder.
-        body_size: Stick bodies are so large or larger, as part of their full size, 0.25 to 1.
+        blips: Share of clips in which something unrelated appears for a single frame, 0 to 1.
+        background_motion: Strength of background motion where the camera is not the class, 0 to 1.
+        illumination: Strength of light changes, 0 to 1.
+        contrast: Difference in brightness of objects and background, 0 to 1.
+        speed: Factor on distances moved, 0.25 to 2; less is harder.
+        body_size: Smallest size of stick bodies, as a share of their full size, 0.25 to 1.
         classes: Only these classes of the families; () for all.
-        actor_size: Factor on the size of what moves, 0.5 to 2.5; stick bodies have their own.
-        background_contrast: How strong the pattern of the background is, 0 for one dark colour to
-            1.
+        actor_size: Factor on the size of actors, 0.5 to 2.5; not of stick bodies.
+        background_contrast: Strength of the background's pattern, from 0 (one dark colour) to 1.
 
     Raises:
         UserError: If a value is out of its range.
@@ -89,7 +87,7 @@ class ProceduralSpec:
 
     def __post_init__(self) -> None:
         names = tuple(self.families)
-        object.__setattr__(self, "families", names)  # a list, as JSON gives it, will do
+        object.__setattr__(self, "families", names)  # JSON gives a list
         object.__setattr__(self, "classes", tuple(self.classes))
         for name in names:
             if name not in FAMILIES:
@@ -107,7 +105,7 @@ class ProceduralSpec:
         _check_range("actor_size", self.actor_size, 0.5, 2.5)
 
     def to_dict(self) -> dict[str, Any]:
-        """The values as JSON has them; of those that came later, only what is no default."""
+        """The values as JSON data; fields added later only where they are not at their default."""
         lists = {"families": list(self.families), "classes": list(self.classes)}
         values = {**dataclasses.asdict(self), **lists}
         later = {f.name: f.default for f in dataclasses.fields(self) if f.name in _LATER}
@@ -115,7 +113,7 @@ class ProceduralSpec:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> ProceduralSpec:
-        """Rebuild what :meth:`to_dict` gave.
+        """Rebuild from :meth:`to_dict`.
 
         Raises:
             UserError: If a key is unknown or a value out of range.

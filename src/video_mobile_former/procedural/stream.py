@@ -1,4 +1,4 @@
-"""Batches of procedural video: a pure function of seed, number of the batch and place in it."""
+"""Batches of procedural video: a pure function of seed, batch number and position in the batch."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from .spec import FAMILIES, ProceduralSpec, Target
 from .targets import TARGETS, measure
 
 BATCHES_A_BANK = 32
-"""Batches that share patterns and outlines, so that drawing those costs next to nothing."""
+"""Batches that share patterns and outlines, which makes their cost negligible."""
 
 
 @dataclass(frozen=True)
 class ProceduralBatch:
-    """Clips with what is true of them."""
+    """Clips with labels and targets."""
 
     clips: Tensor
     """uint8 RGB (B, 3, T, H, W)."""
@@ -31,19 +31,19 @@ class ProceduralBatch:
     targets: dict[str, Tensor]
     """float32 (B, width) for a regression, int64 (B,) for a classification."""
     masks: dict[str, Tensor]
-    """bool (B,): where the target of that name means something."""
+    """bool (B,): where the target of that name is valid."""
 
 
 class ProceduralVideo:
     """An endless supply of clips whose class is in their motion.
 
     Args:
-        spec: What is shown.
-        seed: Any whole number; other seeds give other clips.
-        device: Where clips are drawn and come out.
+        spec: What the clips show.
+        seed: Any integer; other seeds give other clips.
+        device: Where clips are rendered and returned.
 
     Raises:
-        UserError: If the spec names a class that its families do not have, or a single one.
+        UserError: If the spec names a class that its families do not have, or only one class.
 
     Source: pre-training on procedural clips, arXiv 2411.17584.
     """
@@ -61,16 +61,16 @@ class ProceduralVideo:
         self._bank: tuple[int, Bank] | None = None
 
     def batch(self, index: int, size: int, *, frozen: bool = False) -> ProceduralBatch:
-        """Draw one batch.
+        """Render one batch.
 
         Args:
             index: Number of the batch, 0 or more.
             size: Clips B. The first clips of a batch do not depend on how many follow.
-            frozen: Show one frame of each clip all the time: what is recognised without motion.
+            frozen: Repeat one frame of each clip, to test recognition without motion.
 
         Returns:
-            Clips, labels, targets and masks, on the device. Classes come in turns in random order:
-            among as many clips as there are classes, from the begin of a batch, each comes once.
+            Clips, labels, targets and masks, on the device. Classes take turns in random order:
+            each run of K clips from the start of a batch has each of the K classes once.
 
         Raises:
             UserError: If ``index`` or ``size`` is out of range.
@@ -85,11 +85,11 @@ class ProceduralVideo:
     def draw(
         self, index: int, places: Tensor, labels: Tensor, *, frozen: bool = False
     ) -> ProceduralBatch:
-        """Draw clips of given classes: equal places give equal scenes whatever the class.
+        """Render clips of given classes: equal places give equal scenes whatever the class.
 
         Args:
             index: Number of the batch.
-            places: int64 (B,), which scenes of it.
+            places: int64 (B,) scene numbers in the batch.
             labels: int64 (B,), the class of each.
             frozen: As in :meth:`batch`.
         """
@@ -118,7 +118,7 @@ class ProceduralVideo:
 
     def _cast(self, label: int, cast: Cast, random: KeyedRandom) -> Cast:
         family = self.class_family[label]
-        # Classes of a family use the same numbers: what begins alike does so to the pixel.
+        # Classes of a family use the same random numbers: equal starts are equal to the pixel.
         TABLE[family][self.class_names[label]](cast, random.fork(family))
         return cast
 
@@ -135,7 +135,7 @@ class ProceduralVideo:
 
 
 def _classes(spec: ProceduralSpec) -> list[tuple[str, str]]:
-    """The classes of a spec, each with its family, in the order of their numbers."""
+    """The classes of a spec, each with its family, in class order."""
     pairs = [(name, f) for f in FAMILIES if f in spec.families for name in TABLE[f]]
     if not spec.classes:
         return pairs

@@ -1,4 +1,4 @@
-"""Dense targets: what is true of a clip, measured on the poses that are drawn."""
+"""Dense targets: motion quantities of a clip, measured on the rendered poses."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from .families import EVENTS
 from .spec import Target
 
 TARGETS: dict[str, Target] = {
-    # Mean speed of the actors, in widths of the picture a clip.
+    # Mean speed of the actors, in widths of the picture per clip.
     "speed": Target("regression", 1),
     # Unit vector of the way from the first frame to the last, y downwards.
     "direction": Target("regression", 2),
@@ -20,20 +20,20 @@ TARGETS: dict[str, Target] = {
     "acceleration": Target("regression", 1),
     # Turns of the actors, clockwise.
     "rotation": Target("regression", 1),
-    # Log of the size at the end over that at the begin.
+    # Log of the size at the end over that at the start.
     "growth": Target("regression", 1),
     # Motion of the background: shift to the right and down in widths, log zoom, roll in radians.
     "view": Target("regression", 4),
     # Actors and bodies.
     "count": Target("classification", ACTORS + 1),
-    # Rounds of what repeats, a clip.
+    # Cycles of periodic motion per clip.
     "cycles": Target("regression", 1),
-    # 1: a swing that loses its reach, as in time that runs forward; 0: one that gains it.
+    # 1: a swing that decays, as when time runs forward; 0: one that grows.
     "arrow": Target("classification", 2),
     "first_event": Target("classification", len(EVENTS)),
     "last_event": Target("classification", len(EVENTS)),
 }
-"""All targets; each is valid where its mask says so."""
+"""All targets; each is valid where its mask is True."""
 
 _OF_FAMILIES = ("cycles", "arrow", "first_event", "last_event")
 _MOVING = ("motion", "periodic", "order", "interaction", "long_range")
@@ -47,8 +47,8 @@ def measure(
     """Measure every target.
 
     Args:
-        casts: Places in the batch (n,), the cast there, and its family.
-        view: (B, F, 4) as drawn.
+        casts: Positions in the batch (n,), the cast there, and its family.
+        view: (B, F, 4) as rendered.
 
     Returns:
         Values by name, float32 (B, width) or int64 (B,), and bool masks (B,). Where the mask is

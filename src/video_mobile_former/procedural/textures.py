@@ -1,7 +1,7 @@
 """Tileable patterns: spectra of natural pictures, noise octaves, gratings, cells, fractals, spots.
 
-A bank of patterns serves many batches: clips differ in which part of which pattern they show, at
-what size, turned how, in what colours. All are periodic, so a view may leave the tile on any side.
+A bank of patterns serves many batches: clips differ in pattern, part, size, rotation and colours.
+All patterns are periodic, so a view may leave the tile on any side.
 
 Sources: amplitude spectra that fall with 1/f are those of natural pictures (Field, "Relations
 between the statistics of natural images and the response properties of cortical cells", 1987); sums
@@ -25,13 +25,13 @@ SIDE = 128
 
 
 def sample_bank(random: KeyedRandom) -> Tensor:
-    """Sample one pattern a row.
+    """Sample one pattern per row.
 
     Args:
         random: K rows.
 
     Returns:
-        float32 (K, 2, SIDE, SIDE) in [0, 1]: two fields a pattern, to be given colours.
+        float32 (K, 2, SIDE, SIDE) in [0, 1]: two fields per pattern, to be coloured.
     """
     makers = list(PATTERNS.values())
     count = len(random)
@@ -41,7 +41,7 @@ def sample_bank(random: KeyedRandom) -> Tensor:
         if len(chosen):
             fork = random.rows(chosen).fork("pattern")
             bank[chosen] = torch.stack([_levelled(make(fork)) for _ in range(2)], 1)
-    # The second field is mostly smooth: it gives a pattern broad changes of colour.
+    # The second field is mostly smooth, for broad changes of colour.
     smooth = _levelled(_spectrum(random.fork("smooth"), random.uniform(1)[:, 0] * 0.8 + 1.6))
     bank[:, 1] = torch.lerp(bank[:, 1], smooth, 0.7)
     return bank
@@ -53,7 +53,7 @@ def natural(random: KeyedRandom) -> Tensor:
 
 
 def octaves(random: KeyedRandom) -> Tensor:
-    """Ridges: octaves of noise of which the sign is dropped."""
+    """Ridges: octaves of absolute noise."""
     total = 0.0
     for octave in range(2, 6):
         cells = 2**octave
@@ -80,7 +80,7 @@ def gratings(random: KeyedRandom) -> Tensor:
 
 
 def cells(random: KeyedRandom) -> Tensor:
-    """Polygons around scattered points, each with a shade of its own and a dark seam."""
+    """Polygons around scattered points, each with its own shade and a dark seam."""
     down, across = _axes(random)
     points = random.uniform(20, 2)
     shade = random.uniform(20)
@@ -92,7 +92,7 @@ def cells(random: KeyedRandom) -> Tensor:
 
 
 def fractals(random: KeyedRandom) -> Tensor:
-    """Julia sets: how soon z² + c leaves, mirrored so that the edges meet."""
+    """Julia sets: escape times of z² + c, mirrored so that the edges meet."""
     half = SIDE // 2
     axis = torch.linspace(-1.35, 1.35, half, device=random.uniform(1).device)
     turn = random.uniform(1, 1) * 2 * math.pi
@@ -110,7 +110,7 @@ def fractals(random: KeyedRandom) -> Tensor:
 
 
 def spots(random: KeyedRandom) -> Tensor:
-    """Smooth noise cut at a level: blots, as on hides."""
+    """Smooth noise cut at a threshold: spots, as on animal hides."""
     noise = _levelled(_spectrum(random, random.uniform(low=1.6, high=2.2)))
     return ((noise - 0.5) * 16).tanh()
 
@@ -123,7 +123,7 @@ PATTERNS: dict[str, Callable[[KeyedRandom], Tensor]] = {
     "fractals": fractals,
     "spots": spots,
 }
-"""From K rows of random numbers to (K, SIDE, SIDE), in the order in which a bank takes turns."""
+"""From K rows of random numbers to (K, SIDE, SIDE), in the order in which a bank cycles."""
 
 
 def _axes(random: KeyedRandom) -> tuple[Tensor, Tensor]:
@@ -144,7 +144,7 @@ def _spectrum(random: KeyedRandom, exponent: Tensor) -> Tensor:
 
 
 def _levelled(field: Tensor) -> Tensor:
-    """Mean 1/2, two deviations from 0 to 1: patterns of equal strength."""
+    """Normalise to mean 1/2 with two standard deviations reaching 0 and 1."""
     mean = field.mean((1, 2), keepdim=True)
     spread = field.std((1, 2), keepdim=True).clamp_min(1e-4)
     return ((field - mean) / spread * 0.25 + 0.5).clamp(0, 1)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 LEFT, RIGHT, UP, DOWN = range(4)
-"""Directions; those opposite to each other are neighbours."""
+"""Directions; opposite ones are adjacent."""
 CLOCKWISE: tuple[int, ...] = (UP, DOWN, RIGHT, LEFT)
 """The direction a quarter turn clockwise of each."""
 
@@ -41,11 +41,11 @@ def flash(time: Tensor, middle: Tensor | float, width: Tensor | float) -> Tensor
 
 
 def accelerated(time: Tensor, change: Tensor) -> Tensor:
-    """Way from 0 to 1 at a speed that grows from 1 - change to 1 + change of its mean."""
+    """Distance from 0 to 1 at a speed that grows from 1 - change to 1 + change times its mean."""
     return time * (1 - change) + change * time * time
 
 
 def swinging(time: Tensor, cycles: Tensor, phase: Tensor, decay: Tensor) -> Tensor:
-    """A swing whose reach falls (decay > 0) or grows (decay < 0) by e to that power."""
+    """An oscillation whose amplitude falls (decay > 0) or grows (decay < 0) by e to that power."""
     reach = (-decay * (time - (decay < 0).to(time.dtype))).exp()
     return reach * (2 * math.pi * (cycles * time + phase)).sin()

@@ -1,4 +1,4 @@
-"""Procedural video as files: H.264 clips in class folders and an index of them."""
+"""Procedural video as files: H.264 clips in class folders with an index."""
 
 from __future__ import annotations
 
@@ -32,26 +32,25 @@ def write_procedural(
 ) -> Path:
     """Write clips of all classes and an index of them, ``clips.csv``.
 
-    Scene i of a split is shown once in each class, so that looks say nothing of the class; its
-    clips share a ``group``. No scene is in two splits, nor are patterns and outlines, and a clip
-    depends only on ``spec``, ``seed``, its split and its number there. The call can be repeated and
-    resumed: clips that stand are kept as long as the arguments are the same, and with others the
-    old ones are replaced.
+    Each class shows scene i of a split once, so appearance does not reveal the class; these clips
+    share a ``group``. Splits share no scenes, patterns or outlines, and a clip depends only on
+    ``spec``, ``seed``, its split and its number there. The call can be repeated and resumed:
+    existing clips are kept while the arguments are the same, and replaced otherwise.
 
     Args:
-        folder: Where to write; created. It must be empty but for contact sheets, or written by
+        folder: Where to write; created. It must be empty except for contact sheets, or written by
             this function.
-        spec: What is shown.
+        spec: What the clips show.
         clips_per_class: Clips of each class, by split name, e.g. ``{"train": 40, "test": 10}``.
-        seed: Any whole number.
-        fps: Frames a second, at least 1.
+        seed: Any integer.
+        fps: Frames per second, at least 1.
 
     Returns:
         Path of ``clips.csv`` with columns path, label, split, group.
 
     Raises:
         UserError: If an argument is out of range or the system refuses to write.
-        DataError: If the folder holds other things.
+        DataError: If the folder holds other files.
     """
     folder = Path(folder)
     parameters = _checked(spec, clips_per_class, seed, fps)
@@ -71,13 +70,13 @@ def write_procedural(
             missing = [i for i, path in enumerate(names) if not (folder / path).exists()]
             if not missing:
                 continue
-            # One place for all: from equal random numbers come equal scenes.
+            # The same place for all classes: equal random numbers give equal scenes.
             places = torch.zeros_like(labels[missing])
             clips = video.draw(starts[split] + scene, places, labels[missing]).clips
             for i, clip in zip(missing, clips, strict=True):
                 with atomic_path(folder / names[i]) as temporary:
                     write_video(temporary, clip.transpose(0, 1).contiguous(), fps=fps)
-    # Last of all: a folder with an index is complete.
+    # The index is written last: a folder with an index is complete.
     return write_index(folder, rows)
 
 
@@ -87,7 +86,7 @@ def write_video(path: str | Path, clip: Tensor, *, fps: int) -> None:
     Args:
         path: File to write; the suffix names the container, e.g. ``.mp4``.
         clip: uint8 RGB (T, 3, H, W), H and W even.
-        fps: Frames a second.
+        fps: Frames per second.
 
     Raises:
         UserError: If this FFmpeg has no H.264 encoder.
@@ -97,8 +96,8 @@ def write_video(path: str | Path, clip: Tensor, *, fps: int) -> None:
     if "libx264" not in av.codecs_available:
         raise UserError("writing clips needs an FFmpeg with libx264; the wheels of PyAV have it")
     with av.open(str(path), "w") as container:
-        # A constant quantiser, because rate control looks ahead: it would make the first frame
-        # depend, if ever so little, on the motion that follows.
+        # A constant quantiser, because rate control looks ahead: the first frame would depend
+        # slightly on the motion that follows.
         stream = container.add_stream(
             "libx264", rate=fps, options={"preset": "veryfast", "qp": "20"}
         )
@@ -112,7 +111,7 @@ def write_video(path: str | Path, clip: Tensor, *, fps: int) -> None:
 
 @contextlib.contextmanager
 def _one_thread() -> Iterator[None]:
-    """Draw on one core: pictures are so small that threads would mostly wait for each other."""
+    """Render on one core: the pictures are too small for threads to help."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -1,7 +1,7 @@
 """Running one function in a fresh process.
 
-Thread counts are settings of a whole process in every runtime, and memory that one model took is
-never quite given back, so what is measured gets a process of its own.
+Thread counts are process-wide in every runtime, and a process never fully releases the memory of a
+model, so each measurement gets its own process.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ def in_child(function: Callable[..., T], *args: Any, what: str) -> T:
     Args:
         function: A function of a module, not a lambda: the process imports it by name.
         args: Plain data or other objects that can be pickled.
-        what: Names the work in an error, as ``"timing with 2 threads"``.
+        what: Names the work in an error, such as ``"timing with 2 threads"``.
 
     Raises:
         UserError: If the function raised one, or the process died (out of memory, a crash of a
-            runtime); says so with ``what``.
+            runtime); the message starts with ``what``.
         RuntimeError: If the function raised anything else; with its traceback.
     """
-    # Not a fork: this process has threads, whose locks it would copy in whatever state they are.
+    # Not a fork: it would copy the locks of this process's threads in an arbitrary state.
     context = multiprocessing.get_context("spawn")
     receiving, sending = context.Pipe(duplex=False)
     process = context.Process(target=_call, args=(sending, function, args), daemon=True)
@@ -62,14 +62,14 @@ def _call(sending: Connection, function: Callable[..., Any], args: tuple[Any, ..
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-    # Ctrl-C reaches all processes of a terminal; the main one tells of it and ends this one.
+    # Ctrl-C reaches all processes of a terminal; the main one reports it and ends this one.
     with contextlib.suppress(ValueError):
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     try:
         outcome = ("result", function(*args))
     except UserError as error:
         outcome = ("user", str(error))
-    except Exception:  # noqa: BLE001 - told whole by the main process
+    except Exception:  # noqa: BLE001 - reported in full by the main process
         import traceback
 
         outcome = ("error", traceback.format_exc())
@@ -78,7 +78,7 @@ def _call(sending: Connection, function: Callable[..., Any], args: tuple[Any, ..
 
 
 def _end_with(parent: Any) -> None:
-    """Wait until the main process is gone, killed perhaps, and go too."""
+    """Exit when the main process ends, even if it was killed."""
     parent.join()
     os._exit(1)
 
@@ -87,6 +87,6 @@ def _death(exitcode: int | None) -> str:
     if exitcode is not None and exitcode < 0:
         with contextlib.suppress(ValueError):
             name = signal.Signals(-exitcode).name
-            hint = ", most likely for want of memory" if name == "SIGKILL" else ""
+            hint = ", most likely out of memory" if name == "SIGKILL" else ""
             return f"the process was ended by {name}{hint}"
     return f"the process ended with status {exitcode}"

@@ -1,9 +1,9 @@
-"""What a model costs: parameters and multiply-accumulates.
+"""Parameters and multiply-accumulates of a model.
 
 MACs are counted for matrix products and convolutions, attention included; normalisation and
-activations are not. They are MACs, not FLOPs: papers of this field write "FLOPs" for the same
-number. Counting runs the ``volume`` form on meta tensors, so it is exact, needs no memory, and
-does not depend on tricks that another graph form plays for speed.
+activations are not. These are MACs; papers in this field write "FLOPs" for the same number.
+Counting runs the ``volume`` form on meta tensors: it is exact, needs no memory, and does not depend
+on the speed optimisations of another graph form.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ def known_cost(model: nn.Module, clip_shape: Sequence[int]) -> tuple[int, int]:
     """Parameters and MACs of one clip.
 
     Args:
-        model: Anything from clips to logits. Artefacts, which hold no parameters to count, say
-            what they cost in ``known_cost``.
-        clip_shape: (1, 3, T, H, W); of an artefact its own.
+        model: Maps clips to logits. Artefacts have no parameters to count and give their cost in
+            ``known_cost``.
+        clip_shape: (1, 3, T, H, W); for an artefact its own.
     """
     told: tuple[int, int] | None = getattr(model, "known_cost", None)
     return told or (count_parameters(model), count_macs(model, clip_shape))
@@ -40,14 +40,14 @@ def count_macs(model: nn.Module, clip_shape: Sequence[int] | None = None) -> int
     """Multiply-accumulates of one forward pass in eval mode.
 
     Args:
-        model: A model that maps (B, 3, T, H, W) to logits; it is not changed.
+        model: Maps (B, 3, T, H, W) to logits; not changed.
         clip_shape: Input shape; by default one native clip of ``model.clip``.
 
     Raises:
         UserError: If no shape is given and the model has no native clip.
 
     Returns:
-        MACs for the whole shape, so divide by B for one clip.
+        MACs for the whole shape; divide by B for one clip.
     """
     if clip_shape is None:
         clip = getattr(model, "clip", None)

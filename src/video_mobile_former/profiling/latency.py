@@ -1,12 +1,10 @@
-"""How long a callable takes, measured so that it can be compared with another.
+"""Latency of several callables, measured so that they can be compared.
 
-A shared machine is faster in one minute than in the next, so contestants are run in turn, round
-by round, and load falls on all alike; the figure is the median over rounds and its quartiles say
-how far to trust it. Two clocks are read. Wall-clock time is what a user waits. Processor time of
-the process is, with one thread, the same thing without the waiting for other programs, so it is
-what is reported there; with several threads it adds them up and wall-clock time is reported.
-Neither sees through everything: another program on the machine also takes memory bandwidth and
-cache, which lengthens both.
+The speed of a shared machine varies, so contestants run in turn, round by round, and load falls on
+all alike; the figure is the median over rounds, its quartiles show the spread. Two clocks are read.
+Wall-clock time is what a user waits. Processor time of the process excludes waiting for other
+programs, so it is reported for one thread; with several threads it is the sum over threads, so
+wall-clock time is reported. Both still grow when another program takes memory bandwidth and cache.
 """
 
 from __future__ import annotations
@@ -24,7 +22,7 @@ Clock = Literal["processor", "wall"]
 ReadClock = Callable[[], float]
 
 MIN_ROUNDS = 3
-"""Fewer than this have no spread to speak of."""
+"""Fewest rounds that give a spread."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +31,9 @@ class Spread:
 
     median: float
     lower: float
-    """A quarter of the measurements is below."""
+    """First quartile."""
     upper: float
-    """A quarter of the measurements is above."""
+    """Third quartile."""
 
     @classmethod
     def of(cls, values: tuple[float, ...]) -> Spread:
@@ -52,13 +50,13 @@ class Spread:
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of each timed call of one contestant, by both clocks."""
+    """Seconds of each timed call of one contestant, on both clocks."""
 
     wall_seconds: tuple[float, ...]
     processor_seconds: tuple[float, ...]
 
     def seconds(self, clock: Clock) -> Spread:
-        """Spread over the rounds by one clock."""
+        """Spread over the rounds on one clock."""
         return Spread.of(self.wall_seconds if clock == "wall" else self.processor_seconds)
 
     @property
@@ -86,24 +84,23 @@ def time_in_turn(
 ) -> dict[str, Timing]:
     """Time callables in turn.
 
-    A round calls each once on the clock; the order alternates. Contestants too slow for all
-    rounds within their share of time sit some out, evenly spread, so that they still meet the
-    same load as the quick ones.
+    A round times one call of each; the order alternates. Contestants too slow for all rounds
+    within their share of time skip some, evenly spread, so that they meet the same load as the
+    fast ones.
 
     Args:
-        runs: Contestants by name. A callable returns when its work is done, so one that uses
-            another device waits for it.
+        runs: Contestants by name. A callable returns when its work is done; one that uses another
+            device waits for it.
         rounds: Most measurements of each, at least 3.
         seconds: Time each contestant may take for all its rounds; ``min_rounds`` come first.
         min_rounds: Fewest measurements of each, however slow, at least 1.
         warm_up: Calls before the first round, at least 1: allocations, choice of kernels, clocks
-            of the processor. The last one tells how slow a contestant is.
-        settle: Calls off the clock before each timed one, so that a contestant finds its own
-            weights in the cache, as in use, and not those of the one before it, and idle threads
-            of the other's runtime have gone to sleep.
-        wall: Clock of the wall in seconds.
+            of the processor. The last one estimates how slow a contestant is.
+        settle: Untimed calls before each timed one, so that a contestant finds its own weights in
+            the cache, as in use, and idle threads of the previous runtime have gone to sleep.
+        wall: Wall clock in seconds.
         processor: Clock of this process's processor time in seconds.
-        step: Called after each timed call with how many are done, and of how many.
+        step: Called after each timed call with the calls done and the total.
 
     Returns:
         A :class:`Timing` for each name, in the order of ``runs``.
@@ -121,7 +118,7 @@ def time_in_turn(
         for name, cost in costs.items()
     }
     found: dict[str, list[tuple[float, float]]] = {name: [] for name in runs}
-    # Python's collector would fall on whoever happens to allocate next.
+    # Garbage collection would be charged to whichever contestant allocates next.
     collecting = gc.isenabled()
     gc.collect()
     gc.disable()
@@ -145,7 +142,7 @@ def time_in_turn(
 
 
 def share_of_rounds(cost: float, rounds: int, seconds: float, min_rounds: int) -> int:
-    """Rounds that a contestant takes part in whose turn costs ``cost`` seconds."""
+    """Rounds for a contestant whose turn takes ``cost`` seconds."""
     affordable = int(seconds / cost) if cost > 0 else rounds
     return min(rounds, max(affordable, min_rounds))
 
@@ -164,13 +161,13 @@ def turns(shares: Mapping[str, int], rounds: int) -> Iterator[str]:
 def speed(
     timing: Timing, *, num_threads: int, batch: int = 1, macs: int | None = None
 ) -> dict[str, Any]:
-    """What a timing says of a model, as plain data for a table or JSON.
+    """Latency figures of a model, as plain data for a table or JSON.
 
     Args:
         timing: Of calls on ``batch`` clips.
-        num_threads: Threads that the runtime was given; decides which clock is reported.
-        batch: Clips in a call.
-        macs: Multiply-accumulates of one clip, where known.
+        num_threads: Threads of the runtime; decides which clock is reported.
+        batch: Clips per call.
+        macs: Multiply-accumulates per clip, where known.
 
     Returns:
         ``latency_ms`` (median of a call by ``clock``), ``latency_ms_quartiles``, ``clock``, both

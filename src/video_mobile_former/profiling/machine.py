@@ -1,4 +1,4 @@
-"""What a figure was measured on."""
+"""The machine that a figure was measured on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 
 def processor_name() -> str:
-    """The processor as the system names it."""
+    """Name of the processor, as the system reports it."""
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():
         for line in cpuinfo.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -21,14 +21,14 @@ def processor_name() -> str:
 
 
 def usable_cores() -> int:
-    """Cores that this process may run on, which in a container are fewer than there are."""
+    """Cores that this process may run on; in a container fewer than the machine has."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def describe_machine() -> str:
-    """Processor, cores and system in one line, to stand beside every figure."""
+    """Processor, cores and system in one line, to go with every figure."""
     cores = usable_cores()
     return (
         f"{processor_name()}, {cores} core{'s' if cores > 1 else ''}, "
@@ -37,11 +37,11 @@ def describe_machine() -> str:
 
 
 def busy_seconds() -> float | None:
-    """Processor time that all programs together have used, on all cores, since the system started.
+    """Processor time used by all programs, on all cores, since the system started.
 
     Returns:
-        Seconds, time that a virtual machine's host took away included; None where the system does
-        not say (only Linux does).
+        Seconds, including time stolen by the host of a virtual machine; None where the system does
+        not report it (only Linux does).
     """
     with contextlib.suppress(OSError, ValueError, AttributeError):
         with Path("/proc/stat").open(encoding="ascii") as stream:

@@ -1,9 +1,8 @@
-"""How much memory it takes to load a model and to run it.
+"""Memory needed to load and run a model.
 
-Resident memory is what counts against a device's limit. A process never quite gives back what it
-once had, so each contestant is measured in a fresh one, and what is reported is the growth from
-the moment before the model (and its runtime) is loaded: the interpreter and torch, which load
-everything here, are in the process before and are not counted.
+Resident memory is what counts against a device's limit. A process never fully releases memory, so
+each contestant is measured in a fresh one. The figure is the growth since just before the model
+(and its runtime) is loaded: the interpreter and torch are already loaded and not counted.
 """
 
 from __future__ import annotations
@@ -26,11 +25,11 @@ class MemoryUse:
     """Growth of resident memory in bytes."""
 
     loaded: int | None
-    """Once the model is loaded, before it runs; None where the system tells only the peak."""
+    """After loading, before the first run; None where the system reports only the peak."""
     peak: int
-    """At the highest point of loading and running."""
+    """Peak of loading and running."""
     peak_running: int | None
-    """At the highest point of running alone; None where the system does not tell."""
+    """Peak of running alone; None where the system does not report it."""
 
 
 def memory_of(
@@ -50,7 +49,7 @@ def memory_of(
         libraries: Modules to import before measuring starts, so that they are not counted.
 
     Returns:
-        The growth, or None on a system that does not tell.
+        The growth, or None on a system that does not report it.
 
     Raises:
         UserError: If the process died, or ``make`` raised one.
@@ -91,12 +90,12 @@ def _measure(
 
 
 def resident_bytes() -> int | None:
-    """Memory of this process that is in use now; None where the system does not tell."""
+    """Resident memory of this process now; None where the system does not report it."""
     return _status_bytes("VmRSS")
 
 
 def peak_bytes() -> int | None:
-    """Most memory this process ever had; None where the system does not tell."""
+    """Peak memory of this process; None where the system does not report it."""
     found = _status_bytes("VmHWM")
     if found is not None:
         return found
@@ -109,7 +108,7 @@ def peak_bytes() -> int | None:
 
 
 def _restart_peak() -> bool:
-    """Let the peak count from now on; only Linux can, and some containers forbid it."""
+    """Reset the peak; only Linux can, and some containers forbid it."""
     with contextlib.suppress(OSError):
         _CLEAR.write_text("5")
         return True

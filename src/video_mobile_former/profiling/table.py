@@ -1,7 +1,7 @@
 """Models and their costs as a table: what ``vmf models`` prints.
 
-Counting all models takes twelve seconds of a server's core, and longer on a small board, so what
-was counted lies beside this file. ``python tools/count_models.py`` writes it; a test counts again.
+Counting all models takes twelve seconds on a server core, and longer on a small board, so the
+counts are stored beside this file. ``python tools/count_models.py`` writes them; a test recounts.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .cost import count_macs, count_parameters
 
 NUM_CLASSES = 400
 COUNTED = Path(__file__).with_name("costs.json")
-"""By name of a model, what :func:`count` gave for it."""
+"""Result of :func:`count` by model name."""
 
 
 def cost_rows(filter: str = "", *, recount: bool = False) -> list[dict[str, Any]]:
@@ -32,10 +32,10 @@ def cost_rows(filter: str = "", *, recount: bool = False) -> list[dict[str, Any]
 
     Args:
         filter: As for ``list_models``.
-        recount: Count every model anew; else only those whose counts did not come along.
+        recount: Recount every model; else only those without stored counts.
 
     Raises:
-        UserError: If no name fits.
+        UserError: If no name matches.
     """
     names = list_models(filter)
     if not names:
@@ -49,9 +49,9 @@ def cost_rows(filter: str = "", *, recount: bool = False) -> list[dict[str, Any]
 
 
 def count(name: str) -> dict[str, int]:
-    """Parameters and MACs of one view of the native clip, which is given too.
+    """Parameters and MACs of one view of the native clip, and that clip's size.
 
-    Of the family also both with factorised temporal kernels.
+    For the family also both with factorised temporal kernels.
     """
     costs = _costs(name)
     if name not in BASELINES:
@@ -77,7 +77,7 @@ def _about(name: str) -> dict[str, Any]:
 
 
 def format_rows(rows: Sequence[dict[str, Any]]) -> str:
-    """Two tables of 80 columns, the family and the baselines, as far as there are rows of each."""
+    """Two tables of 80 columns, the family and the baselines; a table without rows is omitted."""
     family = [row for row in rows if not row["baseline"]]
     others = [row for row in rows if row["baseline"]]
     lines = [*_family_lines(family), *([""] if family and others else []), *_baseline_lines(others)]
@@ -100,7 +100,7 @@ def _costs(name: str, **overrides: Any) -> dict[str, int]:
 
 
 def _shapes(name: str, **overrides: Any) -> VideoModel:
-    # Counting needs no weights, and drawing them takes longer than counting.
+    # Counting needs no weights, and initialising them takes longer than counting.
     with torch.device("meta"):
         return create_model(name, NUM_CLASSES, **overrides)
 

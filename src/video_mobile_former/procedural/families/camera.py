@@ -1,7 +1,7 @@
-"""The camera moves, and everything that is seen with it: pan, tilt, zoom, roll and shake.
+"""Camera motion: pan, tilt, zoom, roll and shake.
 
-``pan_left`` is named after the camera, so what is seen goes to the right. Things stand in a world
-wider than the picture, so that they come into view and leave it.
+``pan_left`` is named after the camera, so the picture moves to the right. The world is wider than
+the picture, so that things enter and leave the view.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def _shake(cast: Cast, random: KeyedRandom) -> None:
 
 
 def _film(cast: Cast) -> None:
-    """Show actors that stand in the world through the moving camera."""
+    """Show actors at rest in the world through the moving camera."""
     cast.only(ACTORS)
     cast.wraps = False
     shift, zoom, roll = cast.view[..., :2], cast.view[..., 2].exp(), cast.view[..., 3]

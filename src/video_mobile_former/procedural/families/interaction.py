@@ -1,7 +1,7 @@
-"""Two actors and what they do with each other.
+"""Interactions of two actors.
 
-Who is who changes from clip to clip, and all classes begin alike: one stands at some distance from
-the other, in any direction. There may be a third that stands by.
+Roles are random per clip, and all classes start alike: one actor at some distance from the other,
+in any direction. There may be a third as a bystander.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def _exchange(pair: _Pair) -> tuple[Tensor, Tensor]:
 
 
 def _avoid(pair: _Pair) -> tuple[Tensor, Tensor]:
-    """The second comes straight on; the first steps out of its way."""
+    """The second comes straight on; the first moves out of its way."""
     come = pair.gap * 1.6 * pair.time
     aside = eased(pair.time, 0.25, 0.7) * pair.random.uniform(1, low=0.28, high=0.38)
     aside = aside * pair.random.sign(1)

@@ -1,4 +1,4 @@
-"""What a family module gives: its classes, each a function that moves a cast."""
+"""Types of a family module: its classes, each a function that moves a cast."""
 
 from __future__ import annotations
 

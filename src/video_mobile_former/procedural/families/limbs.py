@@ -1,6 +1,6 @@
 """Articulated bodies: a stick person in typical movements, and a chain that wriggles or curls.
 
-Unlike the other families this one promises nothing of single frames: a pose says something.
+Unlike in the other families, a single frame may reveal the class: a pose is informative.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .kinds import Act, Classes
 
 @dataclass(frozen=True)
 class _Beat:
-    """What the movements of a clip are made of, (n, F) each."""
+    """Elements of the movements of a clip, (n, F) each."""
 
     time: Tensor
     wave: Tensor
@@ -142,7 +142,7 @@ def _curl(cast: Cast, random: KeyedRandom) -> None:
 
 
 def _place(cast: Cast, bones: Tensor, random: KeyedRandom) -> None:
-    """Let a body, with its own way and size, be somewhere around the centre."""
+    """Place a body, with its own path and size, around the centre."""
     place = random.uniform(1, 1, 2, low=-0.15, high=0.15).repeat(1, 1, 1, 2)
     cast.bodies = bones * cast.body_scale[:, None, None, None] + place
 

@@ -1,13 +1,13 @@
-"""What happened in the first quarter decides; all that comes later is alike in all classes.
+"""Long-range classes: the first quarter of a clip must be remembered to its end.
 
 - ``cue_left`` … ``cue_down``: the actors dart four times, once in each quarter. The class is the
-  way of the first dart; the later ones go any way. Adding up all darts without their order is right
-  in 53 % of the clips at best (the most frequent way of four random out of four).
-- ``turn_clockwise``, ``turn_anticlockwise``: a dart in the first quarter, loitering, a dart in the
-  last quarter, a quarter turn clockwise or anticlockwise of the first. Either dart alone goes any
-  way.
-- ``same_lamp``, ``other_lamp``: one of two actors lights up in the first quarter, and one in the
-  last: the same or the other. Either flash alone is in any of the two.
+  direction of the first dart; the later ones are random. Counting darts without their order is
+  right in at most 53 % of the clips (the most frequent of four random directions).
+- ``turn_clockwise``, ``turn_anticlockwise``: a dart in the first quarter, loitering, then a dart in
+  the last quarter, a quarter turn clockwise or anticlockwise from the first. Either dart alone has
+  a random direction.
+- ``same_lamp``, ``other_lamp``: one of two actors lights up in the first quarter, and the same or
+  the other one in the last. Either flash alone is of a random actor.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def _dart(cast: Cast, random: KeyedRandom, quarter: int, direction: Tensor) -> N
 
 
 def _loiter(cast: Cast, random: KeyedRandom) -> None:
-    """Wander between the first and the last quarter, and end where it began."""
+    """Wander between the first and the last quarter, and return to the start."""
     inside = (cast.time > 0.25) & (cast.time < 0.75)
     turns = (cast.time - 0.25)[None, :, None] * random.whole(1, 2, low=1, high=3) * 2
     wave = (2 * torch.pi * turns).sin() * random.uniform(1, 2, low=-0.05, high=0.05)
@@ -46,7 +46,7 @@ def _cue(cast: Cast, random: KeyedRandom, direction: int) -> None:
 def _relation(cast: Cast, random: KeyedRandom, clockwise: bool) -> None:
     first = random.whole(high=4)
     turned = torch.tensor(CLOCKWISE, device=first.device)[first]
-    last = turned if clockwise else turned ^ 1  # directions opposite to each other are neighbours
+    last = turned if clockwise else turned ^ 1  # opposite directions are adjacent
     _dart(cast, random, 0, first)
     _loiter(cast, random)
     _dart(cast, random, 3, last)
@@ -56,7 +56,7 @@ def _relation(cast: Cast, random: KeyedRandom, clockwise: bool) -> None:
 
 def _lamps(cast: Cast, random: KeyedRandom, same: bool) -> None:
     cast.at_least(2)
-    # On either side of a middle that is anywhere: far apart, also around the edges.
+    # On either side of a random middle: far apart, also around the edges.
     middle = cast.xy[:, :1].clone()
     side = torch.tensor([-0.25, 0.25], device=middle.device).view(1, 2, 1)
     cast.xy[:, :2] = middle
@@ -66,8 +66,8 @@ def _lamps(cast: Cast, random: KeyedRandom, same: bool) -> None:
     first = random.whole(high=2)
     last = first if same else 1 - first
     for lamp, early in ((first, True), (last, False)):
-        # Never in the first frame, over before the first quarter is, and seen in one of eight
-        # frames, also where those are any out of each eighth of the clip.
+        # Never in the first frame, finished within the first quarter, and visible in one of eight
+        # frames, even when frames are sampled at random from each eighth of the clip.
         when, width = (0.16, 0.16) if early else (0.9, 0.2)
         shown = flash(cast.time, when, width)
         lit = torch.nn.functional.one_hot(lamp, cast.glow.shape[1])

@@ -41,7 +41,7 @@ def _go_and(cast: Cast, random: KeyedRandom, other: int, *, go_first: bool) -> N
 
 
 def _parts(cast: Cast, random: KeyedRandom) -> tuple[Tensor, Tensor]:
-    """Ways (n, F) of what happens before the middle and of what happens after it."""
+    """Progress (n, F) of the event before the middle and of the event after it."""
     middle = random.uniform(1, low=0.42, high=0.55)
     time = cast.time[None]
     return ramp(time, 0.0, middle - 0.03), ramp(time, middle + 0.03, 0.97)

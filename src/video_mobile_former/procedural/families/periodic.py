@@ -1,6 +1,6 @@
-"""Periodic motion: swings, circles, pulses and rocking, which fade away or build up.
+"""Periodic motion: swings, circles, pulses and rocking, which decay or grow.
 
-A swing that loses reach has time running forward, one that gains it backward: the target ``arrow``.
+Decay means time runs forward, growth that it runs backward: the target ``arrow``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from .kinds import Classes
 
 
 def _wave(cast: Cast, random: KeyedRandom) -> tuple[Tensor, Tensor]:
-    """Two waves a quarter apart, (n, F) each, zero at the first moment."""
+    """Two waves a quarter period apart, (n, F) each, zero at the first moment."""
     cycles = random.uniform(1, low=1.0, high=1.9)
     phase = random.uniform(1)
     forward = random.chance(0.5, 1)

@@ -1,4 +1,4 @@
-"""Where the time of one forward pass goes, operator by operator, as each runtime tells it."""
+"""Time per operator of one forward pass, as each runtime's profiler reports it."""
 
 from .profile import OperatorProfile as OperatorProfile
 from .profile import OperatorTime as OperatorTime

@@ -19,8 +19,8 @@ def profile_eager(run: Callable[[], object], *, passes: int = 5) -> OperatorProf
         passes: Passes whose mean is taken, after two of warm-up.
 
     Returns:
-        Processor time inside each operator itself, without that of operators it calls; calls of
-        one operator with the same input shapes are one entry.
+        Processor time of each operator itself, excluding operators it calls; calls of one operator
+        with the same input shapes are one entry.
     """
     from torch.profiler import ProfilerActivity, profile
 
@@ -57,11 +57,11 @@ def _shapes(inputs: Any) -> str:
 
 @contextlib.contextmanager
 def _without_stderr() -> Iterator[None]:
-    """Keep the profiler's C++ code from logging where it starts and stops."""
+    """Suppress the start and stop logs of the profiler's C++ code."""
     sys.stderr.flush()
     kept = os.dup(2)
     try:
-        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - os.devnull is no ordinary path
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - os.devnull is not a regular path
             os.dup2(nowhere.fileno(), 2)
         yield
     finally:

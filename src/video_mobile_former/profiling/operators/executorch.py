@@ -29,9 +29,9 @@ def profile_executorch(
 
     Args:
         path: A program with one input.
-        inputs: What it takes.
+        inputs: The input tensor.
         num_threads: Threads of its pool.
-        passes: Forward passes of which the median is taken, after two of warm-up.
+        passes: Forward passes to take the median of, after two of warm-up.
 
     Raises:
         UserError: If the installed ExecuTorch was built without its event log.
@@ -50,7 +50,7 @@ def profile_executorch(
         log = Path(folder) / "log.etdp"
         program.write_etdump_result_to_file(str(log))
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that tensors were not kept
+            warnings.simplefilter("ignore")  # about tensors that were not kept
             blocks = devtools.Inspector(etdump_path=str(log)).event_blocks
     events = next(block.events for block in blocks if block.name == "Execute")
     return profile_of_events(events, skip=2)
@@ -62,7 +62,7 @@ def profile_of_events(events: Iterable[Any], *, skip: int) -> OperatorProfile:
     Args:
         events: With ``name``, ``perf_data.raw`` (milliseconds of each pass) and
             ``_instruction_id``.
-        skip: Passes of warm-up at the beginning.
+        skip: Warm-up passes at the start.
     """
     operators, whole = [], 0.0
     for event in events:
@@ -82,7 +82,7 @@ def profile_of_events(events: Iterable[Any], *, skip: int) -> OperatorProfile:
 
 
 def _words(name: str) -> tuple[str, str, str]:
-    """Type, kernel and number: of ``Convolution (NHWC, F32) IGEMM #1``, ``native_call_gt.out``."""
+    """Type, kernel and number from ``Convolution (NHWC, F32) IGEMM #1``, ``native_call_gt.out``."""
     if name.startswith(_NATIVE):
         return name.removeprefix(_NATIVE), "portable", ""
     name, mark, number = name.partition(" #")

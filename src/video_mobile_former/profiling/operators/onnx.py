@@ -24,9 +24,9 @@ def profile_onnx(
 
     Args:
         path: ``.onnx`` with one input.
-        inputs: What it takes.
+        inputs: The input tensor.
         num_threads: Threads within an operator.
-        passes: Forward passes of which the median is taken, after two of warm-up.
+        passes: Forward passes to take the median of, after two of warm-up.
     """
     runtime = require("onnxruntime", extra="export", purpose="an ONNX Runtime profile")
     with tempfile.TemporaryDirectory(prefix="vmf-profile-") as folder:
@@ -48,7 +48,7 @@ def profile_of_events(events: Iterable[dict[str, Any]], *, skip: int) -> Operato
 
     Args:
         events: Of several forward passes, in order.
-        skip: Passes of warm-up at the beginning.
+        skip: Warm-up passes at the start.
     """
     found: dict[str, list[dict[str, Any]]] = {}
     for event in events:

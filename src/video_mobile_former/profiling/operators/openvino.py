@@ -19,15 +19,15 @@ def profile_openvino(
 
     Args:
         path: ``.xml`` or ``.onnx`` with one input.
-        inputs: What it takes.
+        inputs: The input tensor.
         num_threads: Threads for inference.
-        passes: Forward passes of which the median is taken, after two of warm-up.
+        passes: Forward passes to take the median of, after two of warm-up.
     """
     openvino = require("openvino", extra="openvino", purpose="an OpenVINO profile")
     core = openvino.Core()
     settings = {
         "PERF_COUNT": True,
-        # On processors that have bfloat16 it would be taken without being asked for.
+        # OpenVINO would use bfloat16 by default on processors that have it.
         "INFERENCE_PRECISION_HINT": "f32",
         "INFERENCE_NUM_THREADS": num_threads,
         "NUM_STREAMS": 1,

@@ -1,4 +1,4 @@
-"""One form for what the profilers of all runtimes say, and its table."""
+"""A common format for the profiles of all runtimes, and its table."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ _WIDTH = 80
 
 @dataclass(frozen=True)
 class OperatorTime:
-    """What one node of a graph (or, in eager PyTorch, one operator with its shapes) takes."""
+    """Time of one node of a graph or, in eager PyTorch, of one operator with its shapes."""
 
     name: str
     kind: str
-    """Type of the operator, as ``Convolution``."""
+    """Type of the operator, such as ``Convolution``."""
     kernel: str
-    """The implementation that the runtime chose, as ``brgconv_avx512_1x1_f32``; empty where it
-    does not say."""
+    """The implementation that the runtime chose, such as ``brgconv_avx512_1x1_f32``; empty where
+    it is not reported."""
     milliseconds: float
     """In one forward pass: the median over passes."""
     calls: int = 1
     """How often it ran in one pass."""
     shape: str = ""
-    """Of its output, or of its inputs in eager PyTorch; empty where it is not known."""
+    """Of its output, or of its inputs in eager PyTorch; empty where unknown."""
 
 
 @dataclass(frozen=True)
 class OperatorProfile:
     """Times of all operators of one forward pass.
 
-    They are measured by the runtime itself, which slows it a little: compare shares, and take
-    the time of the whole from a benchmark.
+    The runtime's profiler slows it a little: compare shares, and take the total time from a
+    benchmark.
     """
 
     operators: tuple[OperatorTime, ...]
@@ -69,7 +69,7 @@ class OperatorProfile:
         return sorted(rows, key=lambda row: -row["milliseconds"])
 
     def slowest(self, count: int) -> list[OperatorTime]:
-        """The nodes that take longest."""
+        """The slowest nodes."""
         return sorted(self.operators, key=lambda operator: -operator.milliseconds)[:count]
 
     def to_dict(self, *, nodes: int = 20) -> dict[str, Any]:
@@ -88,7 +88,7 @@ def format_profile(profile: OperatorProfile, *, nodes: int = 10, min_share: floa
     """Two tables of 80 columns: by operator type, and the slowest nodes.
 
     Args:
-        profile: What a runtime told.
+        profile: Profile of one runtime.
         nodes: Rows of the second table.
         min_share: Types below this share of the time are summed up in one row.
     """
