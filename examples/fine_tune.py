@@ -29,11 +29,10 @@ def main(data: str, out: str, *, epochs: int = 30) -> None:
     model = load_model(out)
 
     # Clips that the training held out are measured, where the data has no split that says so.
-    index = load_index(data, class_names=model.class_names)
-    evaluation = evaluate(model, index, split="test" if "test" in index.splits() else None)
-    print(evaluation.summary())
+    print(evaluate(model, data).summary())
 
-    found = Predictor(model).predict(index.clips[0].path, top_k=1)
+    clip = load_index(data, class_names=model.class_names).clips[0]
+    found = Predictor(model).predict(clip.path, top_k=1)
     print(Path(found.path).name, found.labels[0], round(found.scores[0], 3))
 
 

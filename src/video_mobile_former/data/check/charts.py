@@ -11,10 +11,10 @@ from .distributions import Distribution, number
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-_WIDTH, _HEIGHT = 3.6, 1.7
+_WIDTH, _HEIGHT = 3.4, 1.7
 """Inches, of which a phone shows about as many."""
-_POINTS = 8
-_LETTER_INCHES = 0.07
+_POINTS = 9
+_LETTER_INCHES = 0.08
 """Width of a letter of that size."""
 
 

@@ -12,8 +12,6 @@ from .average_precision import average_precisions
 
 _MOST_SHOWN = 6
 """Curves of the weakest classes, and as many of the best."""
-_MOST_STEPS = 100
-"""Steps of a curve on a page; more cannot be seen."""
 
 
 @dataclass(frozen=True)
@@ -31,18 +29,6 @@ class Curve:
     """``(S,)`` rising to 1."""
     precision: np.ndarray
     """``(S,)``, that of all clips down to the one that reaches this recall."""
-
-    @property
-    def path(self) -> str:
-        """Its steps in an SVG of side 100, 0 at the bottom."""
-        kept = np.arange(len(self.recall))
-        if len(kept) > _MOST_STEPS:
-            kept = np.unique(np.linspace(0, len(kept) - 1, _MOST_STEPS).round().astype(int))
-        steps = [
-            f"V{100 * (1 - precision):.4g}H{100 * recall:.4g}"
-            for recall, precision in zip(self.recall[kept], self.precision[kept], strict=True)
-        ]
-        return f"M0 {100 * (1 - self.precision[0]):.4g}" + "".join(steps)
 
 
 def precision_over_recall(scores: np.ndarray, positives: np.ndarray) -> tuple[np.ndarray, ...]:

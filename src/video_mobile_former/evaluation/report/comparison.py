@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ...files import atomic_files, write_json
-from ...page import render
+from ...page import render, svg_url
 from ...text import pad, printable, shorten_middle
 from ..compare import ComparedModel, Comparison, Pair
 from ..metrics.single_label import SingleLabelMetrics
 from ..result import Cost, giga, percent
 from .method import span
+from .plots import cost_plot
 
 JSON_NAME, PAGE_NAME = "comparison.json", "comparison.html"
-WIDTH, HEIGHT = 640, 300
-"""Size of the plot in units of its own; letters are 12 of them high."""
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 24, 16, 44
 _MOST_CLASSES = 30
 """Classes in the table of classes."""
 _NAME_COLUMNS = 22
@@ -36,7 +32,7 @@ def write_comparison(comparison: Comparison, folder: str | Path) -> Path:
         The path of the page.
 
     Raises:
-        UserError: If a file cannot be written, or jinja2 is not installed.
+        UserError: If a file cannot be written, or jinja2 or matplotlib is not installed.
     """
     folder = Path(folder)
     page = render_comparison(comparison)
@@ -71,107 +67,9 @@ def render_comparison(comparison: Comparison) -> str:
         pairs=[_pair(pair) for pair in comparison.pairs],
         by_group=comparison.by_group,
         num_units=comparison.num_units,
-        plot=plot_of(comparison.models),
-        width=WIDTH,
-        height=HEIGHT,
-        left=_LEFT,
-        right=WIDTH - _RIGHT,
-        bottom=HEIGHT - _BOTTOM,
+        plot=svg_url(cost_plot(comparison.models)),
         **_classes(comparison),
     )
-
-
-@dataclass(frozen=True)
-class Dot:
-    """A model in the plot, in its units."""
-
-    x: float
-    y: float
-    low: float
-    high: float
-    """Ends of the interval."""
-    label: str
-    label_x: float
-    label_y: float
-    anchor: str
-
-
-@dataclass(frozen=True)
-class Plot:
-    """Accuracy over cost; the cost grows by factors."""
-
-    dots: tuple[Dot, ...]
-    x_ticks: tuple[tuple[float, str], ...]
-    y_ticks: tuple[tuple[float, str], ...]
-
-
-def plot_of(models: tuple[ComparedModel, ...]) -> Plot:
-    """Place models by the MACs of one video and their score.
-
-    Args:
-        models: With costs of any size, also 0 and equal ones.
-    """
-    costs = [math.log10(max(one.run.cost.total_macs, 1)) for one in models]
-    low, high = min(costs), max(costs)
-    room = max(0.18 * (high - low), 0.15)
-    low, high = low - room, high + room
-    scores = [one.metrics.score for one in models]
-    spans = [one.metrics.score_interval or (one.metrics.score,) * 2 for one in models]
-    bottom = max(0.0, math.floor(20 * min(a for a, _ in spans)) / 20)
-    top = min(1.0, max(math.ceil(20 * max(b for _, b in spans)) / 20, bottom + 0.05))
-
-    def x(cost: float) -> float:
-        return _LEFT + (cost - low) / (high - low) * (WIDTH - _LEFT - _RIGHT)
-
-    def y(share: float) -> float:
-        return HEIGHT - _BOTTOM - (share - bottom) / (top - bottom) * (HEIGHT - _TOP - _BOTTOM)
-
-    dots: list[Dot] = []
-    for one, cost, score, (a, b) in zip(models, costs, scores, spans, strict=True):
-        at = x(cost)
-        left = at > WIDTH * 0.7
-        label_y = y(score)
-        # Labels of models of equal cost and score would lie on each other.
-        side = "end" if left else "start"
-        for _ in dots:
-            near = [
-                d
-                for d in dots
-                if d.anchor == side and abs(d.label_y - label_y) < 14 and abs(d.x - at) < 150
-            ]
-            if near:
-                label_y = max(d.label_y for d in near) + 14
-        label = shorten_middle(printable(one.run.name), 26)
-        dots.append(
-            Dot(at, y(score), y(a), y(b), label, at - 9 if left else at + 9, label_y + 4, side)
-        )
-    step = next(s for s in (0.01, 0.02, 0.05, 0.1, 0.2) if (top - bottom) / s <= 6 or s == 0.2)
-    first = math.ceil(bottom / step - 1e-9)
-    shares = [i * step for i in range(first, math.floor(top / step + 1e-9) + 1)]
-    return Plot(
-        dots=tuple(dots),
-        x_ticks=tuple((x(math.log10(v)), _round_giga(v)) for v in _round_costs(low, high)),
-        y_ticks=tuple((y(share), f"{100 * share:.0f} %") for share in shares),
-    )
-
-
-def _round_giga(macs: int) -> str:
-    number, _, unit = giga(macs).partition(" ")
-    return f"{float(number):g} {unit}".rstrip()
-
-
-def _round_costs(low: float, high: float) -> list[int]:
-    """Round MACs between two logarithms, seven at most."""
-    for factors in ((1, 2, 3, 5, 7), (1, 2, 5), (1, 3), (1,)):
-        found = [
-            factor * 10**power
-            for power in range(max(0, math.floor(low)), math.ceil(high) + 1)
-            for factor in factors
-            if low <= math.log10(factor * 10**power) <= high
-        ]
-        if len(found) <= 7:
-            return found
-    return found[:: len(found) // 7 + 1]
 
 
 def _row(one: ComparedModel) -> dict[str, Any]:

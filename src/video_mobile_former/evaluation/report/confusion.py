@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ...optional import require
-from ...text import encodable, printable, shorten_middle
+from .plots import drawable
 
 _DPI = 160
 _COUNTS_UP_TO = 24
@@ -83,7 +83,7 @@ def _label_axes(axes: Any, class_names: Sequence[str], size: float) -> None:
     num_classes = len(class_names)
     step = max(1, int(np.ceil(num_classes * _LABEL_INCHES / size)))
     ticks = range(0, num_classes, step)
-    labels = [_drawable(class_names[i], i) for i in ticks]
+    labels = [drawable(class_names[i], f"class {i}", _LONGEST_LABEL) for i in ticks]
     # A dollar sign in a class name is no formula.
     points = _font_size(num_classes)
     style: dict[str, Any] = {"fontsize": points, "parse_math": False}
@@ -121,15 +121,3 @@ def _write_counts(axes: Any, counts: np.ndarray, shares: np.ndarray, size: float
             fontsize=fontsize,
             color="white" if shares[i, j] > 0.55 else "0.15",
         )
-
-
-def _drawable(name: str, position: int) -> str:
-    """A name as the picture can show it: one short line, in letters that its font has."""
-    from matplotlib.font_manager import findfont, get_font
-
-    line = printable(encodable(" ".join(name.split()))) or f"class {position}"
-    font = get_font(findfont("DejaVu Sans"))
-    if any(font.get_char_index(ord(char)) == 0 for char in line):
-        return f"class {position}"
-    # Long names of one set often begin alike: keep both ends.
-    return shorten_middle(line, _LONGEST_LABEL)

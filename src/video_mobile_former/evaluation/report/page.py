@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...files import atomic_files, write_json
-from ...page import render
+from ...page import render, svg_url
 from ..metrics.calibration import Calibration
 from ..metrics.curves import Curve
 from ..metrics.single_label import SingleLabelMetrics
@@ -17,6 +17,7 @@ from ..result import REPORT_NAME, Evaluation, giga, percent
 from . import multi_label, single_label
 from .confusion import confusion_png
 from .method import method_rows
+from .plots import curve_plot, reliability_plot
 
 PICTURE_NAME, PAGE_NAME = "confusion.png", "report.html"
 _MOST_WRONG_CLIPS = 200
@@ -70,7 +71,6 @@ def render_page(evaluation: Evaluation[Any, Any], confusion: bytes | None = None
     """
     kind = single_label if isinstance(evaluation.metrics, SingleLabelMetrics) else multi_label
     method, cost, wrong = evaluation.method, evaluation.cost, evaluation.wrong_clips()
-    num_told = sum(row.clips > 0 for row in evaluation.metrics.per_class)
     own = kind.content(evaluation)
     return render(
         f"evaluation/report/{evaluation.metrics.task}.html.jinja",
@@ -92,7 +92,8 @@ def render_page(evaluation: Evaluation[Any, Any], confusion: bytes | None = None
         num_wrong=len(wrong),
         picture=base64.b64encode(confusion or b"").decode("ascii"),
         picture_width=round(_png_width(confusion or b"") * 0.62),
-        **_curves(evaluation.curves, evaluation.class_names, num_told),
+        curves=[_curve_row(one, evaluation.class_names[one.label]) for one in evaluation.curves],
+        num_curves=sum(row.clips > 0 for row in evaluation.metrics.per_class),
         **_reliability(evaluation.calibration),
         **own,
     )
@@ -104,48 +105,27 @@ def _weakest_first(rows: Sequence[Any]) -> list[Any]:
 
 
 def _reliability(found: Calibration | None) -> dict[str, Any]:
-    """Calibration for a page; the plot has a side of 100, 0 at the bottom."""
+    """Calibration for a page."""
     if found is None:
         return {"ece": None}
-    bins = [
-        {
-            "x": f"{100 * one.confidence:.2f}",
-            "y": f"{100 - 100 * one.accuracy:.2f}",
-            "low": f"{100 - 100 * one.interval[0]:.2f}",
-            "high": f"{100 - 100 * one.interval[1]:.2f}",
-            "title": f"{one.count} scores, mean {one.confidence:.3f}: {percent(one.accuracy)}",
-        }
-        for one in found.bins
-    ]
     return {
         "ece": percent(found.ece_equal_width),
         "ece_mass": percent(found.ece_equal_mass),
         "ece_by_chance": percent(found.ece_by_chance),
         "mean_confidence": percent(found.mean_confidence),
         "mean_right": percent(found.accuracy),
-        "bins": bins,
+        "num_bins": len(found.bins),
+        "reliability": svg_url(reliability_plot(found)),
     }
 
 
-def _curves(found: Sequence[Curve], class_names: Sequence[str], num_told: int) -> dict[str, Any]:
-    """Precision over recall for a page.
-
-    Args:
-        found: Of the weakest and the best classes.
-        class_names: Of all classes.
-        num_told: Classes that have clips.
-    """
-    rows = [
-        {
-            "name": class_names[one.label],
-            "clips": one.clips,
-            "area": percent(one.average_precision),
-            "chance": f"{100 - 100 * one.chance:.2f}",
-            "path": one.path,
-        }
-        for one in found
-    ]
-    return {"curves": rows, "num_curves": num_told}
+def _curve_row(one: Curve, name: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "clips": one.clips,
+        "area": percent(one.average_precision),
+        "picture": svg_url(curve_plot(one)),
+    }
 
 
 def _png_width(picture: bytes) -> int:
