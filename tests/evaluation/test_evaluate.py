@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import torch
 
 from video_mobile_former import create_model
 from video_mobile_former.data.index.index import ClipIndex
+from video_mobile_former.data.index.measurable import measurable
 from video_mobile_former.data.loading.dataset import ClipDataset, ClipFailure
 from video_mobile_former.errors import DataError, UserError, VideoError
 from video_mobile_former.evaluation import Evaluation, evaluate, write_report
@@ -90,6 +91,48 @@ def test_a_split_is_chosen_and_unseen_clips_are_told_from_seen_ones(
         evaluate(
             motion_model(MOTIONS), with_splits(index, *["test"] * 6), split="dev", num_workers=0
         )
+
+
+def listed(index: ClipIndex, folder: Path, labels: Sequence[str], splits: Sequence[str]) -> Path:
+    """A list of the clips of an index."""
+    rows = zip((clip.path for clip in index.clips), labels, splits, strict=True)
+    table = folder / "clips.csv"
+    table.write_text("path,label,split\n" + "".join(f"{','.join(row)}\n" for row in rows), "utf-8")
+    return table
+
+
+def test_of_a_list_the_clips_are_chosen_as_by_the_command(
+    motion_index: ClipIndex,
+    motion_model: Callable,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    labels = [MOTIONS[clip.label] for clip in motion_index.clips]
+    table = listed(motion_index, tmp_path, labels, ["train", "test"] * 3)
+    # The class order is the model's, whatever it would be by name.
+    run = partial(evaluate, motion_model(MOTIONS[::-1]), num_workers=0, device="cpu")
+    found = run(table)
+    assert (found.method.split, found.method.num_clips) == ("test", 3)
+    assert found.class_names == MOTIONS[::-1]
+    assert "measuring the test split" in capsys.readouterr().err
+    assert run(str(table), split="all").method.num_clips == 6
+    capsys.readouterr()
+    chosen = measurable(table, class_names=MOTIONS[::-1], split="train")
+    again = run(chosen)
+    assert (again.method.split, again.method.num_clips) == ("train", 3)
+    assert "measuring" not in capsys.readouterr().err
+
+
+def test_of_a_list_a_multi_label_model_reads_several_classes(
+    motion_index: ClipIndex, motion_model: Callable, tmp_path: Path
+) -> None:
+    model = motion_model(MOTIONS)
+    model.multi_label = True
+    labels = ["falling", "", "falling|rising", "rising", "rising", "falling"]
+    table = listed(motion_index, tmp_path, labels, ["test"] * 6)
+    found = evaluate(model, table, num_workers=0, device="cpu")
+    assert found.to_dict()["task"] == found.metrics.task == "multi_label"
+    assert [clip.true for clip in found.clips][1:3] == [(), MOTIONS]
 
 
 def test_what_a_reader_must_know_is_noted(
