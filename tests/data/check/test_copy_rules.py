@@ -36,8 +36,8 @@ def found(*clips: tuple[Clip, str]) -> list[tuple[str, str]]:
     return [(one.kind, one.name) for one in problems]
 
 
-def clip(name: str, split: str | None = "train", label: int = 0, **kwargs) -> Clip:
-    return Clip(f"/{name}", (label,), split=split, name=name, **kwargs)
+def clip(name: str, split: str | None = "train", *labels: int, **kwargs) -> Clip:
+    return Clip(f"/{name}", labels or (0,), split=split, name=name, **kwargs)
 
 
 def test_different_content_is_fine():
@@ -65,13 +65,13 @@ def test_the_others_are_named():
 
 def test_copies_in_one_split():
     assert found((clip("a"), "x"), (clip("b"), "x")) == [("duplicate", "b")]
-    two = found((clip("a"), "x"), (clip("b", label=1), "x"))
+    two = found((clip("a"), "x"), (clip("b", "train", 1), "x"))
     assert two == [("same content, two labels", "b")]
     assert found((clip("a", None), "x"), (clip("b", None), "x")) == [("duplicate", "b")]
 
 
 def test_classes_of_multi_label_clips_are_compared_as_sets():
-    a, b = clip("a", labels=(1, 2)), clip("b", labels=(2, 1))
+    a, b = clip("a", "train", 1, 2), clip("b", "train", 2, 1)
     assert found((a, "x"), (b, "x")) == [("duplicate", "b")]
 
 
@@ -83,7 +83,7 @@ def test_parts_of_one_video():
     assert found((first, "x"), (elsewhere, "x")) == [("video across splits", "a")]
     overlapping = dataclasses.replace(elsewhere, start_seconds=1.5)
     assert found((first, "x"), (overlapping, "x")) == [("leak", "a")]
-    other_label = dataclasses.replace(second, start_seconds=1.5, label=1)
+    other_label = dataclasses.replace(second, start_seconds=1.5, labels=(1,))
     assert found((first, "x"), (other_label, "x")) == []  # two actions at once
 
 
