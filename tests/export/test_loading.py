@@ -1,8 +1,12 @@
 """Files that are no artefacts, damaged ones, and ones that would run code."""
 
+import hashlib
 import io
 import json
 import pickle
+import subprocess
+import sys
+import warnings
 import zipfile
 
 import pytest
@@ -11,6 +15,7 @@ import torch
 from video_mobile_former.errors import CheckpointError, UserError
 from video_mobile_former.export.artefact import info_path
 from video_mobile_former.export.loading import load_artefact, load_model
+from video_mobile_former.export.targets import to_torch
 from video_mobile_former.export.targets.table import TARGETS
 from video_mobile_former.inference import Predictor
 from video_mobile_former.inference.scorer import Scorer
@@ -173,8 +178,22 @@ def _size(text):
     return change
 
 
+def _named_for_pickles(name):
+    def change(members):
+        folder = next(iter(members)).partition("/")[0]
+        members[f"{folder}/data/constants/{name}"] = pickle.dumps(Trap())
+
+        def constants(values):
+            values["config"]["x"] = {"path_name": name, "is_param": False, "use_pickle": False}
+
+        _json(members, "constants_config.json", constants)
+
+    return change
+
+
 def _native(members):
-    members["copy/data/aotinductor/model/x.so"] = b"\x7fELF"
+    folder = next(iter(members)).partition("/")[0]
+    members[f"{folder}/data/aotinductor/model/x.so"] = b"\x7fELF"
 
 
 @pytest.mark.parametrize(
@@ -189,6 +208,8 @@ def _native(members):
         (_size("Symbol('print(1)')"), "has the expression"),
         (_size("[" * 9000), "has the expression"),
         (_native, "is code"),
+        (_named_for_pickles("opaque_obj_0"), "has a member 'data/constants/opaque_obj_0'"),
+        (_named_for_pickles("custom_obj_0"), "has a member 'data/constants/custom_obj_0'"),
     ],
 )
 def test_an_archive_that_would_run_code_is_refused(trap, message, copy_of, capsys):
@@ -197,6 +218,69 @@ def test_an_archive_that_would_run_code_is_refused(trap, message, copy_of, capsy
     with pytest.raises(CheckpointError, match=f"is refused: .*{message}"):
         load_model(path)
     assert "ran" not in capsys.readouterr().out
+
+
+def test_an_archive_that_two_readers_see_differently(artefacts, shared_data, tmp_path, monkeypatch):
+    good, bad = artefacts(**QUICK["torch"]).path, tmp_path / "bad.pt2"
+    tool = shared_data / "hostile" / "two_directories.py"
+    subprocess.run([sys.executable, tool, good, bad], check=True, cwd=tmp_path)
+    values = json.loads(info_path(good).read_text(encoding="utf-8"))
+    values["sha256"] = hashlib.sha256(bad.read_bytes()).hexdigest()
+    info_path(bad).write_text(json.dumps(values), encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):  # with its JSON, and by what is inside alone
+        with pytest.raises(CheckpointError, match=r"bad\.pt2 is refused: .*belong to no member"):
+            load_model(bad)
+        info_path(bad).unlink(missing_ok=True)
+    assert not (tmp_path / "PICKLE_RAN").exists()
+
+
+def _twice(path):
+    with zipfile.ZipFile(path, "a") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        archive.writestr(archive.namelist()[0], b"other")
+
+
+def _packed(path):
+    with zipfile.ZipFile(path) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            archive.writestr(name, content)
+
+
+def _end_record_twice(path):
+    content = path.read_bytes()
+    path.write_bytes(content + content[-22:])
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda path: path.write_bytes(b"#!/bin/sh\n" + path.read_bytes()), "no member"),
+        (lambda path: path.write_bytes(path.read_bytes() + b"\0" * 9), "does not end|no torch"),
+        (_end_record_twice, "does not end|no torch|no member"),
+        (_twice, "two members"),
+        (_packed, "is packed"),
+    ],
+)
+def test_an_archive_of_another_layout_is_refused(spoil, message, copy_of):
+    path = copy_of("torch", with_json=False)
+    spoil(path)
+    with pytest.raises(CheckpointError, match=rf"copy\.pt2 .*({message})"):
+        load_model(path)
+
+
+def test_what_is_loaded_is_what_was_judged(copy_of):
+    path = copy_of("torch", with_json=False)
+    original, judged = path.read_bytes(), to_torch._canonical(path)
+    path.write_bytes(b"replaced in the meantime")
+    with zipfile.ZipFile(judged) as archive, zipfile.ZipFile(io.BytesIO(original)) as before:
+        short = {name.partition("/")[2]: before.read(name) for name in before.namelist()}
+        assert {name.partition("/")[2] for name in archive.namelist()} == set(short)
+        for name in archive.namelist():
+            if not name.endswith(".json"):
+                assert archive.read(name) == short[name.partition("/")[2]]
 
 
 def test_a_rewritten_but_harmless_archive_loads(copy_of):

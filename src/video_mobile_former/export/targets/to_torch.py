@@ -4,15 +4,19 @@
 it names, so a file from a stranger could run code. Ours hold none of that: weights are raw bytes,
 the graph is JSON of tensor operators, sizes are plain arithmetic. Whatever has anything else is
 refused before torch sees it.
+
+Torch reads archives with a reader of its own, which may find another directory in the same bytes
+than Python's. So a file is read once, what Python's reader finds is judged, and torch is given a
+fresh archive of just that.
 """
 
 from __future__ import annotations
 
 import ast
+import io
 import json
 import re
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +42,17 @@ _SIZE_CALLS = {"Symbol", "Integer", "Add", "Mul", "Pow", "Max", "Min", "Mod", "P
 _SIZE_NODES = (ast.Expression, ast.Call, ast.Name, ast.Load, ast.Constant, ast.keyword)
 _SIZE_NODES += (ast.UnaryOp, ast.USub)
 _MAX_JSON = 64 << 20
+_WRITTEN = re.compile(
+    r"archive_format|archive_version|byteorder|\.data/(version|serialization_id)"
+    r"|models/model\.json|data/(weights/model_weights|constants/model_constants)_config\.json"
+    r"|data/weights/weight_\d+|data/constants/tensor_\d+|data/sample_inputs/model\.pt"
+    rf"|extra/{re.escape(_EXTRA)}"
+)
+"""Members of what ``vmf export`` writes, without the folder that all are in. Others, such as
+``opaque_obj_0`` among the constants, torch would unpickle because of their names."""
+_END, _END_SIZE = b"PK\x05\x06", 22
+_MOST_BETWEEN = 24
+"""Bytes between two members of an archive: the sizes of the first one once more."""
 
 
 def write(
@@ -51,16 +66,16 @@ def write(
     program._guards_code = []
     with quiet():
         torch.export.save(program, path, extra_files={_EXTRA: info.to_json()})
-    _check_safe(path)
+    _canonical(path)  # what could not be loaded again is not written
     return {}
 
 
 def load(path: Path, info: ArtefactInfo, threads: int) -> Runner:
     """Load for the CPU; see :class:`..TargetModule`."""
-    _check_safe(path)
+    archive = _canonical(path)
     try:
         with quiet():
-            module = torch.export.load(path).module()
+            module = torch.export.load(archive).module()
     except Exception as error:
         raise CheckpointError(f"{path} cannot be loaded: {first_line(error)}") from error
 
@@ -84,42 +99,44 @@ def load(path: Path, info: ArtefactInfo, threads: int) -> Runner:
 
 def embedded(path: Path) -> str | None:
     """The JSON in the archive; see :class:`..TargetModule`."""
-    for name, content in _members(path, f"/extra/{_EXTRA}"):
-        try:
-            return content.decode("utf-8")
-        except UnicodeDecodeError as error:
-            raise CheckpointError(f"{path} is damaged: {name} is no text") from error
-    return None
+    content = _members(path).get(f"extra/{_EXTRA}")
+    if content is None:
+        return None
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CheckpointError(f"{path} is damaged: extra/{_EXTRA} is no text") from error
 
 
-def _check_safe(path: Path) -> None:
-    """Refuse an archive that would make torch unpickle or evaluate something.
+def _canonical(path: Path) -> io.BytesIO:
+    """A fresh archive of what Python's reader finds in one, once that is known to be harmless.
 
     Raises:
-        CheckpointError: If it does, or is no such archive.
+        CheckpointError: If torch would unpickle or evaluate something, or it is no such archive.
     """
-    kinds = (".json", "/archive_format", ".pt")
-    members = dict(_members(path, *kinds))
-    names = [name.split("/", 1)[-1] for name in members]
-    if "archive_format" not in names:
+    members = _members(path)
+    if "archive_format" not in members:
         raise CheckpointError(f"{path} is no torch.export archive")
-    for name, content in members.items():
-        inner = name.split("/", 1)[-1]
-        if inner.startswith("extra/"):
-            continue
-        if name.endswith(".pt"):
-            if content:
-                raise _unsafe(path, f"{inner} is a pickle")
-        elif name.endswith(".json"):
-            try:
-                values = json.loads(content)
-            except ValueError as error:
-                raise CheckpointError(f"{path} is damaged: {inner} is no JSON") from error
-            _check_values(values, path, inner)
-    with zipfile.ZipFile(path) as archive:
-        for name in archive.namelist():
-            if "/aotinductor/" in name or name.endswith((".so", ".o", ".py", ".cpp")):
+    copy = io.BytesIO()
+    with zipfile.ZipFile(copy, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in members.items():
+            if name.startswith("data/aotinductor/") or name.endswith((".so", ".o", ".py", ".cpp")):
                 raise _unsafe(path, f"{name} is code")
+            if not _WRITTEN.fullmatch(name):
+                raise _unsafe(path, f"it has a member {name[:60]!r}")
+            if name.endswith(".pt") and content:
+                raise _unsafe(path, f"{name} is a pickle")
+            if name.endswith(".json") and not name.startswith("extra/"):
+                try:
+                    values = json.loads(content)
+                    # Written anew: of a key that stands twice another reader might take the first.
+                    content = json.dumps(values).encode()
+                except (ValueError, RecursionError) as error:
+                    raise CheckpointError(f"{path} is damaged: {name} is no JSON") from error
+                _check_values(values, path, name)
+            archive.writestr(f"model/{name}", content)
+    copy.seek(0)
+    return copy
 
 
 def _check_values(values: Any, path: Path, where: str) -> None:
@@ -164,17 +181,57 @@ def _is_plain(value: object) -> bool:
     )
 
 
-def _members(path: Path, *endings: str) -> Iterator[tuple[str, bytes]]:
-    """Names and contents of the members of an archive with such endings."""
+def _members(path: Path) -> dict[str, bytes]:
+    """Contents of an archive by name, without the folder that all its members are in.
+
+    Raises:
+        CheckpointError: If it is no archive, or bytes in it belong to no member: another reader
+            might find other members there.
+    """
+    found: dict[str, bytes] = {}
     try:
-        with zipfile.ZipFile(path) as archive:
+        data = path.read_bytes()
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            _check_layout(path, data, archive)
             for member in archive.infolist():
-                if member.filename.endswith(endings):
-                    if member.file_size > _MAX_JSON:
-                        raise CheckpointError(f"{path} is damaged: {member.filename} is too large")
-                    yield member.filename, archive.read(member)
-    except (zipfile.BadZipFile, OSError, NotImplementedError, EOFError) as error:
+                name = member.filename.partition("/")[2]
+                if name in found:
+                    raise _unsafe(path, f"it has two members {name[:60]!r}")
+                if name.endswith(".json") and member.file_size > _MAX_JSON:
+                    raise CheckpointError(f"{path} is damaged: {name} is too large")
+                found[name] = archive.read(member)
+    except CheckpointError:
+        raise
+    except (
+        zipfile.BadZipFile,
+        OSError,
+        NotImplementedError,
+        RuntimeError,
+        EOFError,
+        ValueError,
+    ) as error:
         raise CheckpointError(f"{path} is no torch.export archive: {error}") from error
+    return found
+
+
+def _check_layout(path: Path, data: bytes, archive: zipfile.ZipFile) -> None:
+    """Refuse bytes before, between and behind the members, and whatever is packed."""
+    if len({member.filename.partition("/")[0] for member in archive.infolist()}) > 1:
+        raise _unsafe(path, "its members are in several folders")
+    end = 0
+    for member in sorted(archive.infolist(), key=lambda member: member.header_offset):
+        start = member.header_offset
+        if not 0 <= start - end <= (_MOST_BETWEEN if end else 0):
+            raise _unsafe(path, "it has bytes that belong to no member")
+        if member.compress_type != zipfile.ZIP_STORED or member.flag_bits & 1:
+            raise _unsafe(path, f"{member.filename[:60]!r} is packed")
+        lengths = data[start + 26 : start + 28], data[start + 28 : start + 30]
+        end = start + 30 + sum(int.from_bytes(length, "little") for length in lengths)
+        end += member.file_size
+    if not 0 <= archive.start_dir - end <= _MOST_BETWEEN:
+        raise _unsafe(path, "it has bytes that belong to no member")
+    if data.rfind(_END) != len(data) - _END_SIZE or data.count(_END, archive.start_dir) != 1:
+        raise _unsafe(path, "it does not end where its directory does")
 
 
 def _unsafe(path: Path, what: str) -> CheckpointError:
