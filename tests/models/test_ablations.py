@@ -14,7 +14,7 @@ from video_mobile_former.layers.activation import DynamicReLU
 from video_mobile_former.layers.bridge import FormerToMobile, MobileToFormer
 from video_mobile_former.models import VideoMobileFormer, create_model
 from video_mobile_former.models.registry import load_checkpoint
-from video_mobile_former.models.token_options import unusual_options
+from video_mobile_former.models.video_mobile_former import unusual_options
 from video_mobile_former.profiling.cost import count_macs, count_parameters
 
 OPTIONS: list[dict[str, Any]] = [

@@ -18,7 +18,7 @@ from ..export.request import ExportRequest
 from ..export.targets.table import TARGETS, Target, get_target
 from ..files import write_text
 from ..models.registry import ARCHITECTURES
-from ..models.video_model import VideoModel, resolve_form
+from ..models.video_model import VideoModel
 from ..profiling.cost import count_macs
 from ..profiling.machine import library_version
 from .contestants import EAGER, Contestant, FormChoice, ModelChoice
@@ -154,7 +154,8 @@ def eager_forms(model: VideoModel, form: FormChoice) -> list[GraphForm]:
     """Graph forms of eager PyTorch that ``form`` stands for."""
     if form == ALL:
         return ["frames", "volume"]
-    return [resolve_form(model.form if form == "auto" else form, "cpu", training=False)]
+    chosen = model.form if form == "auto" else form
+    return ["volume" if chosen == "volume" else "frames"]  # frames is what "auto" stands for
 
 
 def target_forms(target: Target, form: FormChoice) -> list[GraphForm]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from .block import BlockRow
+from .video_mobile_former import BlockRow
 
 
 def lite(expand: int, channels: int, stride: int = 1) -> BlockRow:

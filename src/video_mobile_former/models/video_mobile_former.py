@@ -15,13 +15,19 @@ What is whose:
   every stride-1 depthwise convolution of Mobile and Downsample blocks and one in the stem, no
   temporal stride, tokens attending over all T·H·W places. Each is a constructor argument.
 
+A block is tokens first, then pixels (Mobile→Former, Former, Mobile, Former→Mobile), in the order of
+the parent's public release (arXiv 2108.05895, figure 3). The convolutions are in
+``layers/mobile.py``, the bridges in ``layers/bridge.py``, the family's tables in ``variants.py``.
+What ``bridges``, ``activation`` and ``tokens_per`` leave out exists for ablations; their defaults
+are the network of the paper.
+
 Axes: B clips, T frames, C channels, H, W pixels, M tokens, D token width, h heads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Literal, overload
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple, get_args, overload
 
 import torch
 import torch.nn.functional as F
@@ -29,12 +35,50 @@ from torch import Tensor, nn
 
 from ..clip_spec import ClipSpec
 from ..errors import UserError
-from ..layers.bridge import MobileToFormer
+from ..layers.bridge import FormerToMobile, MobileToFormer
 from ..layers.conv import ConvNorm, TemporalConvKind, norm_as_affine
-from ..layers.forms import channel_shuffle
-from .block import Block, BlockRow, attention_map, checkpointed, seen_by_tokens, stages_of
-from .token_options import ActivationKind, Bridges, TokensPer, check_token_arguments
-from .video_model import Form, VideoModel, check_arguments, check_choice, check_counts
+from ..layers.former import Former
+from ..layers.forms import channel_shuffle, drop_path
+from ..layers.mobile import DownsampleBlock, LiteBlock, MobileBlock
+from .video_model import (
+    Form,
+    VideoModel,
+    check_arguments,
+    check_choice,
+    check_counts,
+    recomputed,
+)
+
+
+class BlockRow(NamedTuple):
+    """One block of the table; rows are plain data so that they can be stored as JSON."""
+
+    kind: Literal["lite", "mobile", "down"]
+    expand: int
+    """Expansion e of the input channels (lite, mobile), or multiplier e1 (down)."""
+    channels: int
+    """Output channels."""
+    stride: int = 1
+    """Spatial stride."""
+    expand2: int = 0
+    """Multiplier e2 of the second depthwise convolution (down only)."""
+
+
+Bridges = Literal["two_way", "to_tokens", "to_features"]
+"""Which way the bridges go; ``to_tokens`` leaves out that features read from the tokens,
+``to_features`` that tokens gather from the features, at the head too."""
+ActivationKind = Literal["dynamic", "relu6"]
+"""``dynamic``: slopes computed from the first token; ``relu6``: the activation of the light CNN."""
+TokensPer = Literal["clip", "frame"]
+"""``clip``: one set of tokens sees all T frames; ``frame``: each frame has a set of its own, which
+sees nothing of the others."""
+
+TOKEN_OPTIONS: dict[str, tuple[str, ...]] = {
+    "bridges": get_args(Bridges),
+    "activation": get_args(ActivationKind),
+    "tokens_per": get_args(TokensPer),
+}
+"""Allowed values of each argument, the network of the paper first."""
 
 HeadActivation = Literal["relu6", "relu"]
 HEAD_ACTIVATIONS: dict[HeadActivation, Callable[[Tensor], Tensor]] = {
@@ -42,6 +86,179 @@ HEAD_ACTIVATIONS: dict[HeadActivation, Callable[[Tensor], Tensor]] = {
     "relu": F.relu,
 }
 """What follows the head's convolution: the parent's, and that of checkpoints before format 3."""
+
+
+class Block(nn.Module):
+    """A row of the table: the convolutions and, but for ``lite``, Former and both bridges.
+
+    Args:
+        in_channels: Input channels.
+        kind: ``"lite"``, ``"mobile"`` or ``"down"``.
+        expand: Expansion of the row.
+        channels: Output channels.
+        stride: Spatial stride; 2 for ``down``, 1 for ``mobile``.
+        expand2: Second multiplier (``down``).
+        groups: Groups of pointwise convolutions.
+        token_dim: Token width D, or None for the convolutions alone.
+        temporal_kernel: Length of stride-1 depthwise kernels in time.
+        temporal_conv: ``"3d"`` or ``"2plus1d"``.
+        drop_path_rate: Stochastic depth of every residual in the block.
+        bridges: Which way the bridges go.
+        activation: Whether the tokens steer the activations.
+        per_frame: Tokens are (B·T, M, D), a set for each frame.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        kind: Literal["lite", "mobile", "down"],
+        expand: int,
+        channels: int,
+        stride: int,
+        expand2: int,
+        *,
+        groups: int,
+        token_dim: int | None,
+        temporal_kernel: int,
+        temporal_conv: TemporalConvKind,
+        drop_path_rate: float,
+        bridges: Bridges = "two_way",
+        activation: ActivationKind = "dynamic",
+        per_frame: bool = False,
+    ):
+        super().__init__()
+        self.kind, self.drop_path_rate, self.per_frame = kind, drop_path_rate, per_frame
+        self.mobile_to_former: MobileToFormer | None = None
+        self.former: Former | None = None
+        self.former_to_mobile: FormerToMobile | None = None
+        if token_dim is not None and kind != "lite":
+            if bridges != "to_features":
+                self.mobile_to_former = MobileToFormer(token_dim, in_channels)
+            self.former = Former(token_dim, drop_path_rate=drop_path_rate)
+            if bridges != "to_tokens":
+                self.former_to_mobile = FormerToMobile(token_dim, channels)
+        steered_by = token_dim if activation == "dynamic" else None
+        self.mobile: LiteBlock | MobileBlock | DownsampleBlock
+        if kind == "lite":
+            self.mobile = LiteBlock(in_channels, expand, channels, stride, groups)
+        elif kind == "mobile":
+            self.mobile = MobileBlock(
+                in_channels,
+                expand,
+                channels,
+                groups=groups,
+                token_dim=steered_by,
+                temporal_kernel=temporal_kernel,
+                temporal_conv=temporal_conv,
+                per_frame=per_frame,
+                drop_path_rate=drop_path_rate,
+            )
+        else:
+            self.mobile = DownsampleBlock(
+                in_channels,
+                expand,
+                channels,
+                expand2,
+                groups=groups,
+                token_dim=steered_by,
+                temporal_kernel=temporal_kernel,
+                temporal_conv=temporal_conv,
+                per_frame=per_frame,
+                drop_path_rate=drop_path_rate,
+            )
+
+    def forward(
+        self, x: Tensor, tokens: Tensor | None, num_frames: int
+    ) -> tuple[Tensor, Tensor | None]:
+        """Map features (B, C, T, H, W) or (B·T, C, H, W) and tokens (B, M, D) to the next ones."""
+        x, tokens, _, _ = self._run(x, tokens, num_frames)
+        return x, tokens
+
+    def forward_with_attention(
+        self, x: Tensor, tokens: Tensor | None, num_frames: int
+    ) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
+        """As :meth:`forward`, with the attention of both bridges as (B, h, M, T, H, W)."""
+        before = (num_frames, x.shape[-2], x.shape[-1])
+        x, tokens, gather, read = self._run(x, tokens, num_frames)
+        after = (num_frames, x.shape[-2], x.shape[-1])
+        maps: dict[str, Tensor] = {}
+        if gather is not None:
+            maps["mobile_to_former"] = attention_map(gather, before)
+        if read is not None:
+            maps["former_to_mobile"] = attention_map(read, after)
+        return x, tokens, maps
+
+    def _run(
+        self, x: Tensor, tokens: Tensor | None, num_frames: int
+    ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
+        if self.former is None:
+            return self.mobile(x, tokens, num_frames), tokens, None, None
+        assert tokens is not None, "a block with a Former needs tokens"
+        rate, training = self.drop_path_rate, self.training
+        gather = read = None
+        if self.mobile_to_former is not None:
+            places, frames = seen_by_tokens(x, num_frames, self.per_frame)
+            gathered, gather = self.mobile_to_former(tokens, places, frames)
+            gathered = drop_path(gathered, rate, training, num_frames)
+            tokens = self.mobile_to_former.norm(tokens + gathered)
+        tokens = self.former(tokens)
+        x = self.mobile(x, tokens, num_frames)
+        if self.former_to_mobile is not None:
+            places, frames = seen_by_tokens(x, num_frames, self.per_frame)
+            residual, read = self.former_to_mobile(places, tokens, frames)
+            if residual.dim() != x.dim():
+                residual = residual.unflatten(0, (-1, num_frames)).transpose(1, 2)
+            x = x + drop_path(residual, rate, training, num_frames)
+        return x, tokens, gather, read
+
+
+def seen_by_tokens(x: Tensor, num_frames: int, per_frame: bool) -> tuple[Tensor, int]:
+    """Features as a bridge takes them, and how many frames one set of tokens sees.
+
+    Args:
+        x: (B, C, T, H, W) or (B·T, C, H, W).
+        num_frames: T.
+        per_frame: Each frame has tokens of its own; frames then stand in the batch.
+    """
+    if not per_frame:
+        return x, num_frames
+    return (x.transpose(1, 2).flatten(0, 1) if x.dim() == 5 else x), 1
+
+
+def attention_map(attention: Tensor, size: tuple[int, int, int]) -> Tensor:
+    """Attention over places as (B, h, M, T, H, W).
+
+    Args:
+        attention: (B, h, M, T·H·W), or (B·T, h, M, H·W) where each frame has tokens of its own.
+        size: T, H and W.
+    """
+    frames, height, width = size
+    if attention.shape[-1] == frames * height * width:
+        return attention.unflatten(-1, size)
+    return attention.unflatten(-1, size[1:]).unflatten(0, (-1, frames)).permute(0, 2, 3, 1, 4, 5)
+
+
+def stages_of(blocks: Iterable[Block]) -> list[list[Block]]:
+    """Blocks grouped by the size of their output, a downsampling block opening a stage."""
+    stages: list[list[Block]] = []
+    for block in blocks:
+        if not stages or block.kind == "down":
+            stages.append([])
+        stages[-1].append(block)
+    return stages
+
+
+def checkpointed(
+    stage: Sequence[Block], x: Tensor, tokens: Tensor | None, num_frames: int
+) -> tuple[Tensor, Tensor | None]:
+    """Run blocks without storing what happens inside; it is recomputed in the backward pass."""
+
+    def run(x: Tensor, tokens: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        for block in stage:
+            x, tokens = block(x, tokens, num_frames)
+        return x, tokens
+
+    return recomputed(run, stage, x, tokens)
 
 
 class VideoMobileFormer(VideoModel):
@@ -212,6 +429,22 @@ class VideoMobileFormer(VideoModel):
             local = local.unflatten(0, (-1, num_frames)).transpose(1, 2)
         return (local, tokens, maps) if return_attention else (local, tokens)
 
+    def forward_head(
+        self, features: Tensor, tokens: Tensor | None = None, *, pre_logits: bool = False
+    ) -> Tensor:
+        """Compute what follows :meth:`forward_features`.
+
+        Args:
+            features: (B, C, T, H', W').
+            tokens: (B, M, D), (B·T, M, D) per frame, or None without tokens.
+            pre_logits: Stop before dropout and the classifier.
+
+        Returns:
+            Logits (B, num_classes), or what the classifier takes, (B, F).
+        """
+        hidden = self._hidden(features, tokens, features.shape[2])
+        return hidden if pre_logits else self._classify(hidden)
+
     def no_weight_decay(self) -> set[str]:
         """Names of matrices that weight decay should leave alone (norms and biases aside)."""
         return {"tokens"} if self.num_tokens else set()
@@ -226,7 +459,7 @@ class VideoMobileFormer(VideoModel):
 
     def _logits(self, x: Tensor, num_frames: int) -> Tensor:
         local, tokens, _ = self._run_trunk(x, num_frames, with_attention=False)
-        return self._head(local, tokens, num_frames)
+        return self._classify(self._hidden(local, tokens, num_frames))
 
     def _run_trunk(
         self, x: Tensor, num_frames: int, *, with_attention: bool
@@ -261,7 +494,7 @@ class VideoMobileFormer(VideoModel):
                 maps.append({"block": torch.tensor(-1), **found})
         return x, tokens, maps
 
-    def _head(self, x: Tensor, tokens: Tensor | None, num_frames: int) -> Tensor:
+    def _hidden(self, x: Tensor, tokens: Tensor | None, num_frames: int) -> Tensor:
         x = self.head_conv(channel_shuffle(x, self.groups), num_frames)
         x = self.head_act(x)
         if x.dim() == 5:
@@ -274,8 +507,7 @@ class VideoMobileFormer(VideoModel):
             if self.per_frame:
                 first = first.unflatten(0, (-1, num_frames)).mean(1)
             pooled = torch.cat([pooled, first], dim=1)
-        hidden = F.hardswish(self.head_norm(self.head_linear(pooled)))
-        return self.classifier(F.dropout(hidden, self.drop_rate, self.training))
+        return F.hardswish(self.head_norm(self.head_linear(pooled)))
 
     def _rows(self) -> Iterator[Block]:
         for block in self.blocks:
@@ -296,10 +528,28 @@ class VideoMobileFormer(VideoModel):
             nn.init.normal_(self.tokens)
 
 
+def unusual_options(architecture: dict[str, Any]) -> dict[str, Any]:
+    """Arguments by which a network with tokens departs from the paper's.
+
+    Args:
+        architecture: Constructor arguments of a ``VideoMobileFormer``; older checkpoints lack some.
+
+    Returns:
+        For example ``{"bridges": "to_tokens"}``; empty for the network of the paper.
+    """
+    if not architecture["num_tokens"]:
+        return {}  # nothing is there that they could change
+    found = {name: architecture.get(name, usual) for name, (usual, *_) in TOKEN_OPTIONS.items()}
+    return {name: value for name, value in found.items() if value != TOKEN_OPTIONS[name][0]}
+
+
 def _check_arguments(values: dict[str, Any]) -> None:
     """Name the first argument that is out of range."""
     check_counts(values, "stem_channels", "token_dim", "groups", "head_dim")
-    check_token_arguments(values)
+    if not isinstance(values["num_tokens"], int) or values["num_tokens"] < 0:
+        raise UserError(f"num_tokens must be 0 or more, not {values['num_tokens']!r}")
+    for name, allowed in TOKEN_OPTIONS.items():
+        check_choice(values, name, allowed)
     for name in ("temporal_kernel", "stem_temporal_kernel"):
         if not isinstance(values[name], int) or values[name] < 1 or values[name] % 2 == 0:
             raise UserError(f"{name} must be an odd number of at least 1, not {values[name]!r}")

@@ -6,14 +6,18 @@ alone, so that the family and the baselines go through the same code.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import difflib
 import inspect
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
 
 from ..clip_spec import ClipSpec
 from ..errors import UserError
@@ -36,6 +40,8 @@ class VideoModel(CheckpointMixin, nn.Module):
     """
 
     classifier: nn.Linear
+    classifier_std: ClassVar[float] = 0.01
+    """Standard deviation of the classifier's first weights."""
     last_features_into: ClassVar[str] = "head_conv"
     """Name of the module that takes ``(x, num_frames)``, x the features of all frames before they
     are pooled, (B, C, T, H', W') or (B·T, C, H', W')."""
@@ -89,6 +95,49 @@ class VideoModel(CheckpointMixin, nn.Module):
         """
         return self._logits(frames, num_frames)
 
+    def forward_features(self, x: Tensor) -> Any:
+        """Compute what the head takes from normalised RGB (B, 3, T, H, W).
+
+        Returns:
+            What :meth:`forward_head` takes: features (B, C, T, H', W') or, of a
+            ``VideoMobileFormer``, these and the tokens.
+        """
+        raise NotImplementedError
+
+    def forward_head(self, features: Tensor, *, pre_logits: bool = False) -> Tensor:
+        """Compute what follows :meth:`forward_features`.
+
+        Args:
+            features: (B, C, T, H', W').
+            pre_logits: Stop before dropout and the classifier.
+
+        Returns:
+            Logits (B, num_classes), or what the classifier takes, (B, D).
+        """
+        raise NotImplementedError
+
+    def reset_classifier(self, num_classes: int) -> None:
+        """Put a fresh last layer in the place of the old one; all other weights stay.
+
+        Its weights are normal with the standard deviation ``classifier_std``, its biases 0. Names
+        of classes, which are those of the old layer, are forgotten.
+
+        Args:
+            num_classes: Number of logits, at least 1.
+
+        Raises:
+            UserError: If the number is below 1 or the model is fused.
+        """
+        check_counts({"num_classes": num_classes}, "num_classes")
+        if self.fused:
+            raise UserError("a fused model is for inference only; change the model it came from")
+        old = self.classifier
+        self.classifier = nn.Linear(old.in_features, num_classes).to(old.weight)
+        nn.init.normal_(self.classifier.weight, std=self.classifier_std)
+        nn.init.zeros_(self.classifier.bias)
+        self.num_classes = self.architecture["num_classes"] = num_classes
+        self.class_names = None
+
     def no_weight_decay(self) -> set[str]:
         """Names of matrices that weight decay should leave alone (norms and biases aside)."""
         return set()
@@ -131,6 +180,10 @@ class VideoModel(CheckpointMixin, nn.Module):
         """Logits of clips (B, 3, T, H, W), or of their frames (B·T, 3, H, W)."""
         raise NotImplementedError
 
+    def _classify(self, hidden: Tensor) -> Tensor:
+        """Logits (B, K) of what the classifier takes, (B, D)."""
+        return self.classifier(F.dropout(hidden, self.drop_rate, self.training))
+
     def _fold_rest(self) -> None:
         """Fold, in a copy that is being fused, the norms that are in no ``ConvNorm``."""
 
@@ -142,17 +195,49 @@ class VideoModel(CheckpointMixin, nn.Module):
                 f"pixels, not {tuple(x.shape)}"
             )
         num_frames = x.shape[2]
-        if resolve_form(self.form, x.device.type, self.training) == "frames":
+        if self.form != "volume":  # the faster one in eager mode, see docs/lab-notes.md
             x = x.transpose(1, 2).flatten(0, 1)
             x = x.contiguous(memory_format=torch.channels_last)
         return x, num_frames
 
 
-def resolve_form(form: Form, device_type: str, training: bool) -> Literal["volume", "frames"]:
-    """The graph form that ``form`` stands for on a device; figures in ``docs/lab-notes.md``."""
-    if form != "auto":
-        return form
-    return "frames"
+def recomputed(run: Callable[..., Any], modules: Sequence[nn.Module], *inputs: Any) -> Any:
+    """Run a part of a network without storing what happens inside (arXiv 1604.06174).
+
+    The backward pass computes it again; running statistics of BatchNorm are updated once.
+
+    Args:
+        run: The part, a function of ``inputs``.
+        modules: Whatever it runs through.
+        inputs: Tensors or None.
+
+    Returns:
+        What ``run`` returns.
+    """
+    return checkpoint(
+        run,
+        *inputs,
+        use_reentrant=False,
+        context_fn=lambda: (contextlib.nullcontext(), _statistics_frozen(modules)),
+    )
+
+
+@contextlib.contextmanager
+def _statistics_frozen(modules: Sequence[nn.Module]) -> Iterator[None]:
+    """Keep the recomputation from updating BatchNorm's running statistics a second time."""
+    norms = [m for module in modules for m in module.modules() if isinstance(m, _BatchNorm)]
+    # Not by switching the statistics off: autograd would then save other tensors than before.
+    momenta = [norm.momentum for norm in norms]
+    counts = [norm.num_batches_tracked for norm in norms]
+    for norm in norms:
+        norm.momentum = 0.0
+    try:
+        yield
+    finally:
+        for norm, momentum, count in zip(norms, momenta, counts, strict=True):
+            norm.momentum = momentum
+            if count is not None:
+                count.sub_(1)
 
 
 def check_arguments(values: dict[str, Any]) -> None:

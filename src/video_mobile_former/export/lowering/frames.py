@@ -16,8 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...layers.mobile import DownsampleBlock, LiteBlock, MobileBlock
-from ...models.block import Block
-from ...models.video_mobile_former import VideoMobileFormer
+from ...models.video_mobile_former import Block, VideoMobileFormer
 from .convolution import inverse, shuffled
 from .frames_convolution import Pointwise, SpaceTimeConv
 from .frames_tokens import Activation, Gather, Read, TokenMixer, make_linear

@@ -8,8 +8,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from ...errors import UserError
-from ...models.token_options import unusual_options
-from ...models.video_mobile_former import VideoMobileFormer
+from ...models.video_mobile_former import VideoMobileFormer, unusual_options
 from ...models.video_model import VideoModel
 from .frames import FramesNet
 from .frames_parts import exchange_parts

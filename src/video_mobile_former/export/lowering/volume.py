@@ -19,8 +19,7 @@ from torch import Tensor, nn
 from ...layers.activation import DynamicReLU
 from ...layers.conv import ConvNorm
 from ...layers.mobile import DownsampleBlock, LiteBlock, MobileBlock
-from ...models.block import Block
-from ...models.video_mobile_former import VideoMobileFormer
+from ...models.video_mobile_former import Block, VideoMobileFormer
 from .convolution import Depthwise, Stem, after_shuffle, lower_pointwise
 from .tokens import Clamp, Gather, Read, Slopes
 

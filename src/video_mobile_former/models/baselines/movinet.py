@@ -135,11 +135,9 @@ class MoViNet(StackedModel):
     def _activate(self, x: Tensor) -> Tensor:
         return F.silu(x)
 
-    def _logits(self, x: Tensor, num_frames: int) -> Tensor:
-        x = self._trunk(x, num_frames)
+    def _hidden(self, x: Tensor, num_frames: int) -> Tensor:
         pooled = mean_over_clip(F.silu(self.head_conv(x, num_frames)), num_frames)
-        hidden = F.silu(self.head_linear(pooled))
-        return self.classifier(F.dropout(hidden, self.drop_rate, self.training))
+        return F.silu(self.head_linear(pooled))
 
     def _rows(self) -> Iterator[Bottleneck]:
         for block in self.blocks:

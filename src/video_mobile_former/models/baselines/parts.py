@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from ...layers.activation import per_channel
 from ...layers.conv import ConvNorm
-from ..recompute import recomputed
-from ..video_model import VideoModel
+from ..video_model import VideoModel, recomputed
 
 
 class StackedModel(VideoModel):
@@ -32,6 +31,18 @@ class StackedModel(VideoModel):
         x, num_frames = self._in_form(x)
         x = self._trunk(x, num_frames)
         return x if x.dim() == 5 else x.unflatten(0, (-1, num_frames)).transpose(1, 2)
+
+    def forward_head(self, features: Tensor, *, pre_logits: bool = False) -> Tensor:
+        """Compute what follows :meth:`forward_features`; see the base class."""
+        hidden = self._hidden(features, features.shape[2])
+        return hidden if pre_logits else self._classify(hidden)
+
+    def _logits(self, x: Tensor, num_frames: int) -> Tensor:
+        return self._classify(self._hidden(self._trunk(x, num_frames), num_frames))
+
+    def _hidden(self, x: Tensor, num_frames: int) -> Tensor:
+        """What the classifier takes, (B, D), of features (B, C, T, H', W') or (B·T, C, H', W')."""
+        raise NotImplementedError
 
     def _trunk(self, x: Tensor, num_frames: int) -> Tensor:
         x = self._activate(self.stem(x, num_frames))

@@ -77,6 +77,7 @@ class TSMMobileNetV2(StackedModel):
         UserError: If an argument is out of range; the message names it.
     """
 
+    classifier_std = 0.001
     method = "2-D bottlenecks with channels that move in time: TSM-MobileNetV2 (arXiv 1811.08383)."
 
     def __init__(
@@ -138,17 +139,15 @@ class TSMMobileNetV2(StackedModel):
                 channels = row.channels
         self.head_conv = ConvNorm(channels, head_channels)
         self.classifier = nn.Linear(head_channels, num_classes)
-        nn.init.normal_(self.classifier.weight, std=0.001)
+        nn.init.normal_(self.classifier.weight, std=self.classifier_std)
         nn.init.zeros_(self.classifier.bias)
 
     def _activate(self, x: Tensor) -> Tensor:
         return F.relu6(x)
 
-    def _logits(self, x: Tensor, num_frames: int) -> Tensor:
-        x = F.relu6(self.head_conv(self._trunk(x, num_frames), num_frames))
+    def _hidden(self, x: Tensor, num_frames: int) -> Tensor:
         # The classifier is linear: the mean of the frames' logits is the logits of their mean.
-        pooled = mean_over_clip(x, num_frames)
-        return self.classifier(F.dropout(pooled, self.drop_rate, self.training))
+        return mean_over_clip(F.relu6(self.head_conv(x, num_frames)), num_frames)
 
 
 class ShiftBlock(nn.Module):
