@@ -66,8 +66,8 @@ def test_motion_is_learned_and_nothing_else(
     result = json.loads(capsys.readouterr().out)
     assert result["num_clips"] == CLASSES * SCENES["test"]
     assert result["top1"] >= 0.95
-    # Chance is 1/8; the bound is five standard deviations of a guess above it.
-    assert result["frozen_top1"] <= 0.25
+    # Chance is 1/6; the bound is four standard deviations of a guess above it.
+    assert result["frozen_top1"] <= 0.29
 
 
 # No frame shows the class -------------------------------------------------------------------
@@ -80,7 +80,8 @@ def test_what_moves_has_the_same_distribution_in_every_frame(name: str) -> None:
     random = KeyedRandom.of(0, 0, torch.arange(count))
     still = sample_cast(random.fork("cast"), CLIPS)
     start = still.rows(torch.arange(count))
-    TABLE["motion"][name](still, random.fork("motion"))
+    family = next(family for family in CLIPS.families if name in TABLE[family])
+    TABLE[family][name](still, random.fork(family))
     for same in ("size", "opacity", "glow", "count", "view"):
         assert torch.equal(getattr(still, same), getattr(start, same)), same
     assert still.wraps
@@ -137,8 +138,8 @@ def test_a_probe_on_one_frame_is_at_chance(frame: int) -> None:
     clips = different_scenes(260)
     features = statistics(clips[:, :, frame].flatten(0, 1)).unflatten(0, (-1, CLASSES))
     accuracy = probe_accuracy(features[:160], features[160:])
-    # 800 trials at 1/8: one standard deviation is 0.012.
-    assert abs(accuracy - 1 / CLASSES) < 0.047
+    # 600 trials at 1/6: one standard deviation is 0.015.
+    assert abs(accuracy - 1 / CLASSES) < 0.06
 
 
 def test_the_same_probe_sees_the_class_in_two_frames() -> None:
@@ -152,4 +153,4 @@ def test_the_same_probe_sees_the_class_in_two_frames() -> None:
         for shift in (-5, -3, 3, 5)
     ]
     features = torch.stack(products, -1) / (first * second).mean((-3, -2, -1))[..., None]
-    assert probe_accuracy(features[:48], features[48:]) > 0.25
+    assert probe_accuracy(features[:48], features[48:]) > 0.3

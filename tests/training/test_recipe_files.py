@@ -81,7 +81,7 @@ def _model(name: str) -> Any:
         known, classes = None, ProceduralClips(recipe).class_names
     else:
         classes = (
-            label_names(known) if known else tuple("abcdefgh" if name == "demo" else "abcdefghij")
+            label_names(known) if known else tuple("abcdef" if name == "demo" else "abcdefghij")
         )
     with torch.device("meta"):
         return build_model(recipe, tuple(classes))
