@@ -11,9 +11,10 @@ import pytest
 import torch
 
 from video_files import write_video
-from video_mobile_former import create_model
+from video_mobile_former import Predictor, UserError, create_model, list_models, register_model
 from video_mobile_former.data.index.formats import FORMATS
 from video_mobile_former.errors import DataError
+from video_mobile_former.models import registry
 
 FOLDER = Path(__file__).resolve().parents[1] / "examples"
 
@@ -25,6 +26,15 @@ def example(name: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture
+def two_classes(tmp_path: Path) -> Path:
+    for label, level in (("dark", 40), ("light", 200)):
+        for i in range(6):
+            picture = np.full((48, 64, 3), level + i, dtype=np.uint8)
+            write_video(tmp_path / "clips" / label / f"{i}.mp4", [picture] * 10)
+    return tmp_path / "clips"
 
 
 @pytest.fixture
@@ -50,16 +60,8 @@ def test_there_are_five_and_the_page_names_them() -> None:
 
 
 @pytest.mark.slow
-def test_fine_tune(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clips = tmp_path / "clips"
-    for label, level in (("dark", 40), ("light", 200)):
-        for i in range(6):
-            picture = np.full((48, 64, 3), level + i, dtype=np.uint8)
-            write_video(clips / label / f"{i}.mp4", [picture] * 10)
-    monkeypatch.chdir(tmp_path)
-    example("fine_tune").main("clips", "run", epochs=1)
+def test_fine_tune(two_classes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    example("fine_tune").main(str(two_classes), str(tmp_path / "run"), epochs=1)
     out = capsys.readouterr().out
     assert "top-1" in out
     assert out.splitlines()[-1].split()[0].endswith(".mp4")
@@ -97,3 +99,38 @@ def test_export(checkpoint: str, tmp_path: Path) -> None:
     )
     assert before.labels == after.labels
     assert after.scores == pytest.approx(before.scores, abs=1e-4)
+
+
+@pytest.mark.slow
+def test_add_model(two_classes: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = example("add_model")
+    monkeypatch.setattr(registry, "BASELINES", registry.BASELINES.copy())
+    monkeypatch.setattr(registry, "ARCHITECTURES", registry.ARCHITECTURES.copy())
+    model = module.main(str(two_classes), str(tmp_path / "run"), epochs=1)
+    assert isinstance(model, module.SeparableNet)
+    assert model.class_names == ("dark", "light")
+    # The same weights in both graph forms, and folded for inference.
+    x = torch.randn(2, 3, 5, 64, 64)
+    with torch.no_grad():
+        logits = model(x)
+        model.set_form("volume")
+        torch.testing.assert_close(model(x), logits, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(model.fuse()(x), logits, atol=1e-4, rtol=1e-4)
+    found = Predictor(model).predict(two_classes / "dark" / "0.mp4")
+    assert set(found.labels) == {"dark", "light"}
+
+
+def test_a_name_that_is_taken_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(registry, "BASELINES", registry.BASELINES.copy())
+    monkeypatch.setattr(registry, "ARCHITECTURES", registry.ARCHITECTURES.copy())
+    net = example("add_model").SeparableNet
+    with pytest.raises(UserError, match="'vmf_1g' is there already"):
+        register_model("vmf_1g", net, {})
+    with pytest.raises(UserError, match="takes no argument 'depth'"):
+        register_model("deep", net, {"depth": 3})
+    register_model("wide", net, {"channels": [32, 64]})
+    assert "wide" in list_models()
+    assert create_model("wide", 3, num_frames=4).architecture["channels"] == [32, 64]
+    other = example("add_model").SeparableNet  # another class of the same name
+    with pytest.raises(UserError, match="class named SeparableNet is registered already"):
+        register_model("other", other, {})
