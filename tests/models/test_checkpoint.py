@@ -103,6 +103,9 @@ def edit(folder: Path, **changes: Any) -> None:
         ({"class_names": [1, 2]}, "'class_names' must be a list of names"),
         ({"clip": {"num_frame": 4}}, "unknown keys"),
         ({"clip": {"num_frames": 0}}, "clip.num_frames must be"),
+        ({"clip": {"num_frames": 10**9}}, "clip.num_frames must be at most"),
+        ({"architecture": {"class": ["x"], "arguments": {}}}, "'class', a name"),
+        ({"architecture": {"class": "X3D", "arguments": []}}, "'arguments', an object"),
         ({"format": 99}, "format 99.*reads 1, 2, 3"),
         ({"multi_label": "gone"}, "'multi_label' must be true or false"),
         ({"multi_label": 1}, "'multi_label' must be true or false"),
@@ -122,6 +125,49 @@ def test_wrong_config_is_named(
     edit(tmp_path / "c", **changes)
     with pytest.raises(CheckpointError, match=message):
         load_checkpoint(tmp_path / "c")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_classes": 10**9}, "num_classes must be at most"),
+        ({"num_classes": 10**18}, "num_classes must be at most"),
+        ({"num_classes": 900_000}, "another shape: classifier"),
+        ({"num_tokens": 10**9}, "num_tokens must be at most"),
+        ({"head_dim": 1e300}, "head_dim must be at most"),
+        ({"blocks": [["mobile", 1, 8, 1, 0]] * 2000}, "blocks has more than 1000 entries"),
+        ({"blocks": 7}, "config.json: "),
+        ({"blocks": [[["lite"], 3, 12, 2, 0]]}, r"blocks\[0\]\.kind must be lite"),
+        ({"temporal_conv": ["3d"]}, "temporal_conv must be one of"),
+        ({"form": {}}, "form must be one of"),
+        ({"drop_rate": "much"}, "config.json: "),
+        ({"crop_size": None}, "config.json: "),
+    ],
+    ids=str,
+)
+def test_absurd_arguments_end_in_one_line(
+    model: VideoMobileFormer, tmp_path: Path, change: dict[str, Any], message: str
+) -> None:
+    model.save_pretrained(tmp_path / "c")
+    arguments = {**model.architecture, **change}
+    edit(tmp_path / "c", architecture={"class": "VideoMobileFormer", "arguments": arguments})
+    with pytest.raises(CheckpointError, match=message) as caught:
+        load_checkpoint(tmp_path / "c")
+    assert "\n" not in str(caught.value)
+
+
+def test_hostile_configurations_end_in_one_line(
+    model: VideoMobileFormer, tmp_path: Path, shared_data: Path
+) -> None:
+    model.save_pretrained(tmp_path / "c")
+    files = sorted((shared_data / "hostile" / "configs").glob("*.json"))
+    assert len(files) >= 6
+    for file in files:
+        (tmp_path / "c" / "config.json").write_bytes(file.read_bytes())
+        with pytest.raises(CheckpointError) as caught:
+            load_checkpoint(tmp_path / "c")
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 1000
 
 
 def test_missing_and_broken_files_are_named(model: VideoMobileFormer, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import torch
 from huggingface_hub import ModelCard, PyTorchModelHubMixin
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
@@ -30,6 +31,10 @@ CONFIG_FORMAT = 3
 """Format 2 says whether the model is multi-label; in format 1 none is. Format 3 says what follows
 the head's convolution of a Video Mobile-Former; before, it was ReLU without the cap at 6."""
 _FORMATS_READ = (1, 2, CONFIG_FORMAT)
+_MAX_CONFIG = 16 << 20
+_MAX_NUMBER, _MAX_ENTRIES = 10**6, 1000
+"""Of an argument, and of a list among the arguments: no network of this package comes near them."""
+_MAX_CLIP = {"num_frames": 4096, "crop_size": 8192, "resize_size": 8192}
 
 
 class CheckpointMixin(PyTorchModelHubMixin):
@@ -124,18 +129,27 @@ class CheckpointMixin(PyTorchModelHubMixin):
     def from_config(cls, config: Mapping[str, Any], folder: Path) -> Self:
         """Rebuild the model of a configuration that :func:`read_config` returned."""
         where = folder / CONFIG_NAME
+        arguments = config["architecture"]["arguments"]
+        state = read_weights(folder / WEIGHTS_NAME)
         try:
-            model = cls(**config["architecture"]["arguments"])
-            model.clip = ClipSpec.from_dict(config["clip"])
-        except (TypeError, UserError) as error:
-            raise CheckpointError(f"{where}: {error}") from error
+            clip = ClipSpec.from_dict(config["clip"])
+            with torch.device("meta"):  # costs no memory, whatever the numbers are
+                sketch = cls(**arguments)
+            assert isinstance(sketch, nn.Module)
+            _check_fit(sketch, state, folder / WEIGHTS_NAME)
+            model = cls(**arguments)
+            model.clip = clip
+        except CheckpointError:
+            raise
+        except (TypeError, ValueError, ArithmeticError, RuntimeError, UserError) as error:
+            raise CheckpointError(f"{where}: {str(error).partition(chr(10))[0]}") from error
         names = config["class_names"]
         model.class_names = None if names is None else tuple(names)
         _check_names(model.class_names, model.num_classes, folder)
         model.multi_label = config["multi_label"]
         model.info = {k: config[k] for k in ("training", "measured", "license") if k in config}
         assert isinstance(model, nn.Module)
-        load_weights(model, read_weights(folder / WEIGHTS_NAME), folder / WEIGHTS_NAME)
+        load_weights(model, state, folder / WEIGHTS_NAME)
         model.eval()
         return model
 
@@ -188,9 +202,13 @@ def read_config(folder: str | Path) -> dict[str, Any]:
             f"(a training run keeps its checkpoints in 'best' and 'last')"
         )
     try:
+        if path.stat().st_size > _MAX_CONFIG:
+            raise CheckpointError(f"{path} is larger than {_MAX_CONFIG >> 20} MB: no configuration")
         config = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
+    except RecursionError as error:
+        raise CheckpointError(f"{path} holds no configuration: it is nested too deeply") from error
     if not isinstance(config, dict):
         raise CheckpointError(f"{path} holds no configuration")
     missing = [
@@ -208,8 +226,16 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     if not isinstance(config.get("multi_label"), bool):
         raise CheckpointError(f"{path}: 'multi_label' must be true or false")
     architecture, names = config["architecture"], config["class_names"]
-    if not isinstance(architecture, dict) or {"class", "arguments"} - set(architecture):
-        raise CheckpointError(f"{path}: 'architecture' must hold 'class' and 'arguments'")
+    if (
+        not isinstance(architecture, dict)
+        or not isinstance(architecture.get("class"), str)
+        or not isinstance(architecture.get("arguments"), dict)
+    ):
+        raise CheckpointError(
+            f"{path}: 'architecture' must hold 'class', a name, and 'arguments', an object"
+        )
+    _check_bounds(architecture["arguments"], path, "architecture.arguments")
+    _check_bounds(config["clip"], path, "clip")
     if config["format"] < 3 and architecture["class"] == "VideoMobileFormer":
         architecture["arguments"].setdefault("head_activation", "relu")
     if names is not None and not (
@@ -217,6 +243,21 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     ):
         raise CheckpointError(f"{path}: 'class_names' must be a list of names or null")
     return config
+
+
+def _check_bounds(values: Any, path: Path, where: str) -> None:
+    """Refuse numbers and lists that would only use up memory."""
+    if isinstance(values, dict):
+        for key, value in values.items():
+            limit = _MAX_CLIP.get(key, _MAX_NUMBER) if where == "clip" else _MAX_NUMBER
+            if isinstance(value, (int, float)) and not abs(value) <= limit:
+                raise CheckpointError(f"{path}: {where}.{key} must be at most {limit}")
+            _check_bounds(value, path, f"{where}.{key}")
+    elif isinstance(values, list):
+        if len(values) > _MAX_ENTRIES:
+            raise CheckpointError(f"{path}: {where} has more than {_MAX_ENTRIES} entries")
+        for i, value in enumerate(values):
+            _check_bounds({f"[{i}]": value}, path, where)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
@@ -241,6 +282,11 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor], source: str | Pa
     Raises:
         CheckpointError: Names the first missing, unknown or misshapen entries.
     """
+    _check_fit(model, state, source)
+    model.load_state_dict(state)
+
+
+def _check_fit(model: nn.Module, state: Mapping[str, Tensor], source: str | Path) -> None:
     own = model.state_dict()
     missing, unknown = sorted(own.keys() - state.keys()), sorted(state.keys() - own.keys())
     misshapen = [
@@ -259,7 +305,6 @@ def load_weights(model: nn.Module, state: Mapping[str, Tensor], source: str | Pa
     ]
     if problems:
         raise CheckpointError(f"{source} does not fit the model; {'; '.join(problems)}")
-    model.load_state_dict(state)
 
 
 def _first(entries: Sequence[str], count: int = 3) -> str:

@@ -546,6 +546,13 @@ def unusual_options(architecture: dict[str, Any]) -> dict[str, Any]:
 def _check_arguments(values: dict[str, Any]) -> None:
     """Name the first argument that is out of range."""
     check_counts(values, "stem_channels", "token_dim", "groups", "head_dim")
+    for i, row in enumerate(values["blocks"]):
+        kind, *numbers, _ = row
+        if kind not in ("lite", "mobile", "down"):
+            raise UserError(f"blocks[{i}].kind must be lite, mobile or down, not {kind!r}")
+        counted = numbers if kind != "down" else row[1:]
+        if not all(isinstance(value, int) and value > 0 for value in counted):
+            raise UserError(f"blocks[{i}]: numbers must be whole and above 0, not {row!r}")
     if not isinstance(values["num_tokens"], int) or values["num_tokens"] < 0:
         raise UserError(f"num_tokens must be 0 or more, not {values['num_tokens']!r}")
     for name, allowed in TOKEN_OPTIONS.items():
