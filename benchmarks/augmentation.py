@@ -26,7 +26,7 @@ from video_mobile_former.data.loading.sampling import sample
 from video_mobile_former.data.transforms import Augmentation, TrainTransform, augment
 from video_mobile_former.data.transforms.randaugment import OPERATIONS, operate, strength
 from video_mobile_former.data.video.reader import VideoReader
-from video_mobile_former.training.objectives.mixing import Mix, Mixing, mix_clips
+from video_mobile_former.training.clips.mixing import Mix, Mixing, mix_clips
 
 TRANSFORMS: dict[str, dict[str, Any]] = {
     "crop and flip": {},

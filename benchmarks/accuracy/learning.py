@@ -14,7 +14,7 @@ from torch import Tensor
 
 from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data.transforms import EvalTransform, TrainTransform, augment, normalize
-from video_mobile_former.training.objectives.losses import classification_loss
+from video_mobile_former.training.objectives.supervised import classification_loss
 from video_mobile_former.training.optim import build_optimizer, learning_rate
 from video_mobile_former.training.recipe.fields import AugmentRecipe, OptimRecipe
 from video_mobile_former.training.run.ema import WeightAverage

@@ -16,7 +16,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from video_mobile_former.cli.train import recipe_from_words
 from video_mobile_former.errors import UserError
 from video_mobile_former.training import fit as fit_module
-from video_mobile_former.training import loop as task_module
+from video_mobile_former.training.objectives import supervised
 
 
 def freeze_norms() -> None:
@@ -34,7 +34,7 @@ def freeze_norms() -> None:
 
 
 def break_second(*, error: bool) -> None:
-    loss = task_module.classification_loss
+    loss = supervised.classification_loss
 
     def broken(*args: Any, **options: Any) -> Any:
         found = loss(*args, **options)
@@ -44,7 +44,7 @@ def break_second(*, error: bool) -> None:
             raise UserError("its disk is full")
         return found * float("nan")
 
-    task_module.classification_loss = broken
+    supervised.classification_loss = broken
 
 
 def main() -> int:

@@ -294,15 +294,15 @@ def test_other_clips_in_the_same_place_are_not_the_same_run(
 
 def _stop_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
     """Press Ctrl-C while this optimiser step is computed, once."""
-    from video_mobile_former.training.loop import VideoTask
+    from video_mobile_former.training.loop import Training
 
-    original = VideoTask.training_step
+    original = Training.step
     done = []
 
-    def training_step(self: VideoTask, batch: Any, batch_idx: int) -> torch.Tensor:
+    def training_step(self: Training, batch: Any) -> torch.Tensor:
         if self.position.step + 1 == step and not done:
             done.append(True)
             os.kill(os.getpid(), signal.SIGINT)
-        return original(self, batch, batch_idx)
+        return original(self, batch)
 
-    monkeypatch.setattr(VideoTask, "training_step", training_step)
+    monkeypatch.setattr(Training, "step", training_step)

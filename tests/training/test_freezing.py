@@ -16,7 +16,7 @@ from video_mobile_former.models.registry import create_model
 from video_mobile_former.training.build import build_indexes, build_model
 from video_mobile_former.training.fit import fit
 from video_mobile_former.training.freezing import backbone_rate, frozen_backbone
-from video_mobile_former.training.loop import VideoTask
+from video_mobile_former.training.loop import Training
 from video_mobile_former.training.optim import parameter_groups
 from video_mobile_former.training.recipe.fields import Recipe
 
@@ -40,16 +40,15 @@ def _changed(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
 def _watch_epochs(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """The weights, and for how many parameters the optimiser has averages, as epochs begin."""
     seen: list[dict[str, Any]] = []
-    original = VideoTask.training_step
+    original = Training.step
 
-    def step(self: VideoTask, batch: Any, batch_idx: int) -> Tensor:
+    def step(self: Training, batch: Any) -> Tensor:
         if self.position.batch == 0:
-            optimizer: Any = self.optimizers(False)
             weights = {k: v.clone() for k, v in self.model.state_dict().items()}
-            seen.append({"weights": weights, "states": len(optimizer.state)})
-        return original(self, batch, batch_idx)
+            seen.append({"weights": weights, "states": len(self.optimizer.state)})
+        return original(self, batch)
 
-    monkeypatch.setattr(VideoTask, "training_step", step)
+    monkeypatch.setattr(Training, "step", step)
     return seen
 
 
@@ -72,7 +71,7 @@ def test_the_head_learns_alone_and_then_everything(
 
 @pytest.mark.parametrize(
     "optimizer",
-    ["adamw", *(pytest.param(name, marks=pytest.mark.slow) for name in ("sgd", "lamb"))],
+    ["adamw", pytest.param("sgd", marks=pytest.mark.slow)],
 )
 def test_all_epochs_frozen_is_a_linear_classifier(optimizer: str, small_recipe: Make) -> None:
     recipe = small_recipe(train__freeze_epochs=2, optim__optimizer=optimizer)
@@ -90,15 +89,15 @@ def test_a_crash_costs_only_time(
     whole = small_recipe(out=str(tmp_path / "whole"), **changes)
     fit(whole)
     broken = small_recipe(out=str(tmp_path / "broken"), **changes)
-    original = VideoTask.training_step
+    original = Training.step
 
-    def crash(self: VideoTask, batch: Any, batch_idx: int) -> Tensor:
+    def crash(self: Training, batch: Any) -> Tensor:
         if self.position.step + 1 == step:
             raise _CrashError
-        return original(self, batch, batch_idx)
+        return original(self, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(VideoTask, "training_step", crash)
+        patch.setattr(Training, "step", crash)
         with pytest.raises(_CrashError):
             fit(broken)
     fit(broken)

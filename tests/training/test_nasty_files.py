@@ -15,7 +15,7 @@ from nasty_clips import NastyDataset
 from video_mobile_former.data.index.quarantine import read_quarantine
 from video_mobile_former.training.clips import file_clips
 from video_mobile_former.training.fit import fit
-from video_mobile_former.training.loop import VideoTask
+from video_mobile_former.training.loop import Training
 from video_mobile_former.training.recipe.fields import Recipe
 from video_mobile_former.training.run.interrupt import TrainingInterrupted
 
@@ -82,15 +82,15 @@ def test_a_run_over_files_that_stop_processes_finishes_and_resumes_to_the_same_c
     assert [row["failed"] for row in rows if row["row"] == "train"] == ["4", "4"]
 
     # The same, interrupted after the first batch of the second epoch.
-    step = VideoTask.training_step
+    step = Training.step
     broken = small_recipe(out=f"{whole.out}-broken", **changes)
 
-    def stop_there(self: VideoTask, batch: Any, batch_idx: int) -> Any:
+    def stop_there(self: Training, batch: Any) -> Any:
         self.stop.requested = self.stop.requested or self.position.step == 3
-        return step(self, batch, batch_idx)
+        return step(self, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(VideoTask, "training_step", stop_there)
+        patch.setattr(Training, "step", stop_there)
         with pytest.raises(TrainingInterrupted):
             fit(broken)
     before = read_quarantine(Path(str(broken.out), "quarantine.txt"))

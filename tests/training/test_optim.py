@@ -166,41 +166,8 @@ def test_the_rate_grows_with_the_batch_of_all_processes() -> None:
     assert batch_scale(recipe) == 3.0
 
 
-def test_a_step_follows_lamb() -> None:
-    torch.manual_seed(0)
-    model = torch.nn.Linear(4, 3)
-    weight, bias = model.weight.detach().clone(), model.bias.detach().clone()
-    recipe = OptimRecipe(optimizer="lamb", lr=0.1, weight_decay=0.2, betas=(0.8, 0.9))
-    optimizer = build_optimizer(model, recipe)
-    model(torch.randn(5, 4)).square().sum().backward()
-    optimizer.step()
-    assert model.weight.grad is not None
-    assert model.bias.grad is not None
-    # First averages, without bias correction: (1 - 0.8) g and (1 - 0.9) g².
-    update = 0.2 * model.weight.grad / (0.1**0.5 * model.weight.grad.abs() + 1e-6) + 0.2 * weight
-    expected = weight - 0.1 * weight.norm() / update.norm() * update
-    torch.testing.assert_close(model.weight.detach(), expected, atol=1e-5, rtol=1e-4)
-    # The bias neither decays nor is scaled by its norm.
-    update = 0.2 * model.bias.grad / (0.1**0.5 * model.bias.grad.abs() + 1e-6)
-    torch.testing.assert_close(model.bias.detach(), bias - 0.1 * update, atol=1e-5, rtol=1e-4)
-
-
-def test_lamb_has_the_groups_of_the_others() -> None:
-    with torch.device("meta"):
-        model = create_model("vmf_500m", 5)
-    recipe = OptimRecipe(optimizer="lamb", weight_decay=0.1, layer_decay=0.5)
-    groups = build_optimizer(model, recipe).param_groups
-    usual = build_optimizer(model, OptimRecipe(weight_decay=0.1, layer_decay=0.5)).param_groups
-    for key in ("lr_scale", "weight_decay"):
-        assert [group[key] for group in groups] == [group[key] for group in usual]
-    assert all(group["adam"] == (group["weight_decay"] == 0) for group in groups)
-    assert [len(g["params"]) for g in groups] == [len(g["params"]) for g in usual]
-
-
-@pytest.mark.parametrize("optimizer", ["adamw", "sgd", "lamb"])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_layers_of_training_alone_learn_with_every_optimiser(optimizer: str) -> None:
-    if optimizer == "lamb":
-        pytest.importorskip("pytorch_optimizer")
     beside = torch.nn.Linear(3, 2)
     recipe = OptimRecipe(optimizer=optimizer)  # pyright: ignore[reportArgumentType] - a literal
     found = build_optimizer(torch.nn.Linear(4, 3), recipe, extra=beside)

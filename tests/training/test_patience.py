@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from video_mobile_former.errors import RecipeError
-from video_mobile_former.training import callbacks
+from video_mobile_former.training import loop
 from video_mobile_former.training.fit import fit
-from video_mobile_former.training.loop import VideoTask
+from video_mobile_former.training.loop import Training
 from video_mobile_former.training.recipe.fields import Recipe
 from video_mobile_former.training.tally import Measured
 
@@ -38,7 +38,7 @@ def scores(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         asked.append(len(asked) + 1)
         return Measured(top1=top1, top5=1.0, mean_class=top1, loss=loss, clips=8)
 
-    monkeypatch.setattr(callbacks, "measure", measure)
+    monkeypatch.setattr(loop, "measure", measure)
     return asked
 
 
@@ -103,18 +103,18 @@ def test_a_resumed_run_counts_on(
     patient: Make, scores: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = patient(train__best_by="top1", train__patience=3)
-    original = VideoTask.training_step
+    original = Training.step
 
-    def training_step(self: VideoTask, batch: Any, batch_idx: int) -> Any:
+    def training_step(self: Training, batch: Any) -> Any:
         if self.position.epoch == 4:
             raise _CrashError
-        return original(self, batch, batch_idx)
+        return original(self, batch)
 
-    monkeypatch.setattr(VideoTask, "training_step", training_step)
+    monkeypatch.setattr(Training, "step", training_step)
     with pytest.raises(_CrashError):
         fit(recipe)
     assert len(scores) == 4
-    monkeypatch.setattr(VideoTask, "training_step", original)
+    monkeypatch.setattr(Training, "step", original)
     assert fit(recipe).epochs == len(scores) == 6
 
 

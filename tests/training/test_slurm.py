@@ -15,8 +15,8 @@ import pytest
 
 from video_mobile_former.training.recipe.fields import Recipe
 from video_mobile_former.training.recipe.read import save_recipe
+from video_mobile_former.training.run.fabric import make_fabric
 from video_mobile_former.training.run.run_folder import RunFolder
-from video_mobile_former.training.trainer import make_trainer
 
 Read = Callable[[Any], list[dict[str, str]]]
 
@@ -39,8 +39,6 @@ def test_torchrun_in_a_job_says_who_is_who(
     small_recipe: Callable[..., Recipe],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    import lightning.pytorch as pl
-
     for name, value in JOB.items():
         monkeypatch.setenv(name, value)
     if torchrun:
@@ -50,8 +48,8 @@ def test_torchrun_in_a_job_says_who_is_who(
         for name, value in started.items():
             monkeypatch.setenv(name, value)
     recipe = small_recipe(train__devices=2 if torchrun else 1)
-    trainer = make_trainer(recipe, RunFolder(str(recipe.out)), pl.Callback(), [])
-    assert (trainer.global_rank, trainer.world_size) == ranks
+    fabric = make_fabric(recipe)
+    assert (fabric.global_rank, fabric.world_size) == ranks
 
 
 @pytest.mark.slow

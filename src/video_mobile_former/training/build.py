@@ -24,6 +24,7 @@ from ..models.mobile_former import load_mobile_former
 from ..models.registry import create_model, list_models, load_checkpoint
 from ..models.shipped_weights import HEAD, check_shipped
 from ..models.video_model import VideoModel
+from .objectives.choose import task_of
 from .recipe.fields import ClipRecipe, DataRecipe, ModelRecipe, Recipe
 
 
@@ -46,7 +47,7 @@ def build_indexes(
         RecipeError: If no data is named.
     """
     data = source = recipe.data
-    if recipe.pretrain.task == "masked_features" and _any_videos(source):
+    if not task_of(recipe).labels and _any_videos(source):
         source = dataclasses.replace(source, format="unlabelled")
     index = load_index(source)
     start = _start_folder(recipe.model)

@@ -6,7 +6,7 @@ import contextlib
 import dataclasses
 import io
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -25,24 +25,23 @@ from ..version import __version__
 from .build import build_indexes, build_model, excluded_by, reading_of
 from .clips.file_clips import FileClips
 from .clips.procedural_clips import ProceduralClips, is_procedural
+from .objectives.choose import Known, make_objective, task_of
 from .objectives.class_weights import class_weights
-from .objectives.distill import Teacher, load_teacher
-from .objectives.losses import loss_kind
-from .objectives.pretraining import Pretraining, make_pretraining
+from .objectives.objective import Objective
 from .objectives.smoothness import check_smoothness
 from .optim import batch_scale
 from .progress import say_begin
 from .recipe.checks import check_compile, check_device, check_patience, check_unlabelled
 from .recipe.fields import Recipe
 from .recipe.read import recipe_to_dict
+from .run.fabric import cores_for_workers, kill_others, make_fabric, quiet_lightning
 from .run.interrupt import StopRequest, StopTraining, TrainingInterrupted
 from .run.lost import ProcessLostError, SharedError, watching_others
 from .run.run_folder import RunFolder
 from .tally import best_by
-from .trainer import cores_for_workers, make_trainer, quiet_lightning
 
 if TYPE_CHECKING:
-    from lightning.pytorch.loggers import Logger
+    from lightning.fabric.loggers.logger import Logger
 
 
 @dataclass(frozen=True)
@@ -69,13 +68,20 @@ class FitResult:
     """False in all but the first of several processes, which should print nothing."""
 
 
-def fit(recipe: Recipe, *, loggers: Sequence[Logger] = ()) -> FitResult:
+def fit(
+    recipe: Recipe,
+    *,
+    objective: Callable[[VideoModel], Objective] | None = None,
+    loggers: Sequence[Logger] = (),
+) -> FitResult:
     """Train by a recipe, or continue where the same recipe was stopped.
 
     Everything is written under ``recipe.out``, see :class:`~.run.run_folder.RunFolder`.
 
     Args:
         recipe: What to do; see :mod:`.recipe.fields`.
+        objective: What is learned, made from the network in training mode, in place of what the
+            recipe asks for (``pretrain.task``, ``distill``, ``optim.loss`` and the like).
         loggers: Lightning loggers to tell the metrics to, besides the CSV file and TensorBoard.
 
     Returns:
@@ -87,7 +93,7 @@ def fit(recipe: Recipe, *, loggers: Sequence[Logger] = ()) -> FitResult:
     """
     require("lightning", extra="train", purpose="training")
     require("tensorboard", extra="train", purpose="training")
-    from lightning.pytorch.utilities import rank_zero_only
+    from lightning.fabric.utilities import rank_zero_only
 
     if recipe.out is None:
         raise RecipeError("out is missing: say where results go, --out runs/NAME")
@@ -98,7 +104,7 @@ def fit(recipe: Recipe, *, loggers: Sequence[Logger] = ()) -> FitResult:
         # Of several processes one is enough to say what was found.
         reading_of(recipe).check()
         check_device(recipe)
-        parts = _prepare(recipe, run)
+        parts = _prepare(recipe, run, objective)
     if leader:
         # Only now, when all that could be wrong is known to be right, is the folder touched.
         found = run.prepare(recipe)
@@ -115,7 +121,7 @@ def fit(recipe: Recipe, *, loggers: Sequence[Logger] = ()) -> FitResult:
         return dataclasses.replace(_result(run), is_main=False)  # nothing to train together
     try:
         with StopRequest() as stop, quiet_lightning(), cores_for_workers(recipe.data.num_workers):
-            _train(recipe, run, parts, stop, loggers, leader)
+            _train(recipe, run, parts, stop, loggers)
     except (StopTraining, KeyboardInterrupt) as error:
         if leader:
             say(f"stopped; the same command continues {run.path} from its saved state")
@@ -135,12 +141,12 @@ class _Parts:
 
     clips: FileClips | ProceduralClips
     model: VideoModel
-    class_weights: torch.Tensor | None
-    teacher: Teacher | None
-    pretraining: Pretraining | None
+    objective: Objective
 
 
-def _prepare(recipe: Recipe, run: RunFolder) -> _Parts:
+def _prepare(
+    recipe: Recipe, run: RunFolder, own: Callable[[VideoModel], Objective] | None
+) -> _Parts:
     """Find and make everything that a recipe names; refuse what does not fit together."""
     weights = None
     if is_procedural(recipe.data):
@@ -153,17 +159,17 @@ def _prepare(recipe: Recipe, run: RunFolder) -> _Parts:
         weights = class_weights(recipe.optim.class_weights, train)
         model = build_model(recipe, train.class_names, multi_label=train.multi_label)
         clips = FileClips(recipe, run, model.clip, train, val, weights)
-    best_by(recipe, multi_label=clips.multi_label)
-    check_patience(recipe, validates=clips.val_clips > 0)
-    loss_kind(recipe.optim.loss, multi_label=clips.multi_label)
-    check_smoothness(recipe, model.clip)
-    if recipe.pretrain.task == "masked_features":
+    if own is None and not task_of(recipe).labels:
         check_unlabelled(recipe)
+    known = Known(recipe, model, weights, clips.targets)
+    objective = make_objective(known) if own is None else own(model)
+    best_by(recipe, multi_label=clips.multi_label, labels=objective.labels)
+    check_patience(recipe, validates=clips.val_clips > 0)
+    check_smoothness(recipe, model.clip)
+    if not objective.labels:
         model.class_names = None  # the head is left as it was: it has learned no classes
-    teacher = load_teacher(recipe.distill, model)
-    pretraining = make_pretraining(recipe, model, clips.targets)
-    check_compile(recipe, watched=pretraining is not None)
-    return _Parts(clips, model, weights, teacher, pretraining)
+    check_compile(recipe, objective.looks_inside)
+    return _Parts(clips, model, objective)
 
 
 def _train(
@@ -172,38 +178,28 @@ def _train(
     parts: _Parts,
     stop: StopRequest,
     loggers: Sequence[Logger],
-    leader: bool,
 ) -> None:
-    from .callbacks import Keeper
-    from .loop import VideoTask
-    from .progress import Progress
+    from .loop import Training
 
-    clips = parts.clips
-    task = VideoTask(
-        parts.model, recipe, stop, parts.class_weights, parts.teacher, parts.pretraining
-    )
-    if recipe.train.compile:
-        parts.model.compile()  # copies of the model, such as the average, are not
-    keeper = Keeper(
-        run,
-        make_loaders=clips.loaders,
-        data=clips.fingerprint(),
-        info=_training_info(recipe, clips),
-        best_by=best_by(recipe, multi_label=clips.multi_label),
-        progress=Progress(visible=leader),
-        families=clips.families,
-    )
-    world_size = recipe.train.devices * recipe.train.nodes
+    fabric = make_fabric(recipe)
+    info = _training_info(recipe, parts.clips)
     try:
-        with watching_others(run, world_size):
-            make_trainer(recipe, run, keeper, loggers).fit(task)
-    except SystemExit as error:
-        # Lightning's answer to a second Ctrl-C and to a SIGTERM that came while it started.
-        if stop.requested:
-            raise StopTraining from error
+        with watching_others(run, recipe.train.devices * recipe.train.nodes):
+            fabric.launch()
+            Training(
+                recipe,
+                run,
+                fabric,
+                parts.clips,
+                parts.model,
+                parts.objective,
+                stop=stop,
+                info=info,
+                loggers=loggers,
+            ).train()
+    except KeyboardInterrupt:
+        kill_others(fabric)
         raise
-    finally:
-        keeper.progress.stop()
 
 
 def _result(run: RunFolder) -> FitResult:

@@ -7,14 +7,13 @@ rest is frozen they end at the head; afterwards the rest learns from a head that
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
 
 from ..models.shipped_weights import HEAD
-from .objectives.losses import zero_loss
 from .recipe.fields import Recipe
 
 
@@ -45,6 +44,16 @@ def frozen_backbone(model: Any, frozen: bool = True) -> Iterator[None]:
             parameter.requires_grad_(True)
         for module in training:
             module.training = True
+
+
+def zero_loss(parameters: Iterable[nn.Parameter]) -> Tensor:
+    """A loss of 0 whose gradient is 0 for every trainable parameter.
+
+    For a batch of which nothing could be read: with several processes each of them has to take
+    part in the exchange of gradients, or the others wait for ever.
+    """
+    terms = [parameter.sum() * 0.0 for parameter in parameters if parameter.requires_grad]
+    return sum(terms[1:], start=terms[0])
 
 
 def no_part(loss: Tensor, model: nn.Module) -> Tensor:

@@ -1,297 +1,504 @@
-"""The Lightning module: one training step, and the exact place in the run that it has reached.
+"""The training loop, from the epochs of a recipe to the step of the optimiser.
 
-Resuming does not use Lightning's own checkpoints: their loop counters know several kinds of
-interrupted epoch, none of which promises the same loss curve. Instead the place in the run is
-three numbers of our own (epoch, batch, optimiser step), everything random is a function of them
-and the seed, and a resumed run is a fresh trainer that starts counting from there.
+The place in a run is three numbers (epoch, batch, optimiser step). Everything random is a function
+of them and the seed, and they are saved with the weights, so that a run that is resumed computes
+what it would have computed unbroken. Devices, precision and processes are Lightning Fabric's.
 """
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 import math
-from contextlib import ExitStack
-from typing import Any, cast
+import time
+from collections.abc import Sequence
+from typing import Any
 
-import lightning.pytorch as pl
 import numpy as np
 import torch
 import torch.distributed as dist
+from lightning.fabric import Fabric
+from lightning.fabric.loggers.logger import Logger
 from torch import Tensor, nn
 
 from ..console import say
 from ..data.loading.dataset import Batch
-from .clips.batches import EpochBatches, TrainLoader
-from .clips.inputs import mixing, moved, training_inputs
+from ..errors import DataError, UserError
+from .clips.batches import guarded
+from .clips.file_clips import FileClips
+from .clips.inputs import moved
+from .clips.procedural_clips import ProceduralClips
 from .divergence import GradientWatch, loss_error
-from .freezing import backbone_rate, drop_gradients, frozen_backbone, no_part
-from .objectives.distill import Teacher
-from .objectives.losses import LossKind, classification_loss, loss_kind, zero_loss
-from .objectives.pretraining import Pretraining
-from .objectives.smoothness import recorded_features, smoothness_loss
+from .freezing import backbone_rate, drop_gradients, frozen_backbone, no_part, zero_loss
+from .objectives.objective import Figures, Objective
 from .optim import batch_scale, build_optimizer, learning_rate, set_rates
+from .progress import Progress, in_words
 from .recipe.fields import Recipe
 from .run.ema import WeightAverage
-from .run.interrupt import StopRequest
+from .run.interrupt import StopRequest, StopTraining
+from .run.logs import MetricsFile, RunLogs
 from .run.position import Position, Totals
+from .run.run_folder import RunFolder
+from .tally import BEST_NAMES, BestBy, Measured, best_by
+from .validate import measure
 
 
-class VideoTask(pl.LightningModule):
-    """Trains a video classifier.
+class Learner(nn.Module):
+    """The network and its objective as one module: what processes exchange gradients of."""
+
+    def __init__(self, model: Any, objective: Objective):
+        super().__init__()
+        self.model, self.objective = model, objective
+
+    def forward(
+        self, batch: Batch, place: Sequence[int], *, enough: bool = True, frozen: bool = False
+    ) -> tuple[Tensor, Figures]:
+        """Loss and figures of a batch, see :meth:`Objective.step`.
+
+        Args:
+            batch: On the device.
+            place: What everything random is a function of.
+            enough: False where it holds too few clips to learn from: the loss is 0 then, with a
+                gradient of 0, for the other processes wait for a gradient.
+            frozen: Whether the last layer learns alone.
+        """
+        if not enough:
+            return zero_loss(self.parameters()), {}
+        with frozen_backbone(self.model, frozen):
+            loss, figures = self.objective.step(self.model, batch, place)
+        return (no_part(loss, self.model) if frozen else loss), figures
+
+
+class Training:
+    """One run, or what is left of it.
 
     Args:
-        model: A model with a ``clip``, in training mode.
-        recipe: Optimiser, loss and seed.
+        recipe: What to do.
+        run: The folder; its state, if there is one, is taken up.
+        fabric: Launched.
+        clips: To train and validate on.
+        model: The network, in training mode.
+        objective: What it learns.
         stop: Whether somebody asked to save and stop.
-        class_weights: ``(num_classes,)`` float32; None is 1 for all.
-        teacher: A model to learn from, if the recipe wants one.
-        pretraining: What is learned beside the classes or in their place.
+        info: What every checkpoint says about its training.
+        loggers: Told the metrics, besides the CSV file and TensorBoard.
+
+    Raises:
+        DataError: If the clips are not those of the saved state.
     """
 
     def __init__(
         self,
-        model: Any,
         recipe: Recipe,
+        run: RunFolder,
+        fabric: Fabric,
+        clips: FileClips | ProceduralClips,
+        model: Any,
+        objective: Objective,
+        *,
         stop: StopRequest,
-        class_weights: Tensor | None = None,
-        teacher: Teacher | None = None,
-        pretraining: Pretraining | None = None,
+        info: dict[str, Any],
+        loggers: Sequence[Logger] = (),
     ):
-        super().__init__()
-        self.model: Any = model
-        self.recipe = recipe
-        self.stop = stop
-        self.loss_kind: LossKind = loss_kind(recipe.optim.loss, multi_label=model.multi_label)
-        self.register_buffer("class_weights", class_weights, persistent=False)
-        self.teacher = teacher
-        self.pretraining = pretraining
-        self.mixing = mixing(recipe.augment)
-        self.position = Position()
-        self.totals = Totals()
-        self.first_step = 0
-        self.steps_per_epoch = 1
-        self.loader: TrainLoader | None = None
-        self.stop_agreed = False
-        self.grad_norm = math.nan
-        self._gradients = GradientWatch(recipe)
-        self._last_indices = torch.empty(0, dtype=torch.int64)
-        self.optimizer_state: dict[str, Any] | None = None
-        decay = recipe.train.ema_decay
-        # Inside a list Lightning does not see the average: DDP need not exchange it every step.
-        self._average = [] if decay is None else [WeightAverage(model, decay)]
-        self._beside: list[WeightAverage] = []
-        if decay is not None and pretraining is not None:
-            self._beside = [WeightAverage(pretraining, decay)]
-
-    @property
-    def average(self) -> WeightAverage | None:
-        """The running average of the weights, if wanted."""
-        return self._average[0] if self._average else None
-
-    @property
-    def averages(self) -> list[WeightAverage]:
-        """All running averages: of the model and of the layers of pre-training."""
-        return [*self._average, *self._beside]
-
-    @property
-    def labels(self) -> bool:
-        """Whether classes are learned."""
-        return self.pretraining is None or self.pretraining.labels
-
-    def errors(self, clips: Tensor, number: int) -> Tensor:
-        """Losses (B,) of masked features of the validation batch with this number."""
-        layers = self._beside[0].model if self._beside else self.pretraining
-        return cast("Pretraining", layers).errors(self.result, clips, [number, self.global_rank])
-
-    @property
-    def result(self) -> Any:
-        """The model that is evaluated and saved."""
-        return self._average[0].model if self._average else self.model
-
-    def use_loader(self, loader: TrainLoader) -> None:
-        """Take the training clips of this process."""
-        self.loader = loader
-        self.steps_per_epoch = math.ceil(len(loader) / self.recipe.train.accumulate)
-
-    def train_dataloader(self) -> Any:
-        """Batches from the current position to the end of its epoch."""
-        assert self.loader is not None
-        return EpochBatches(self.loader, self.position, self.stop)
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The optimiser, with its running averages where the run is resumed."""
-        fused = self.recipe.train.precision != "fp16"
-        apart = self.recipe.train.freeze_epochs > 0
-        optimizer = build_optimizer(
-            self.model, self.recipe.optim, fused=fused, extra=self.pretraining, head_apart=apart
+        self.recipe, self.run, self.fabric, self.clips = recipe, run, fabric, clips
+        self.model, self.objective, self.stop, self.info = model, objective, stop, info
+        self.loader, self.val_batches = clips.loaders(
+            fabric.global_rank, fabric.world_size, fabric.device
         )
-        if self.optimizer_state is not None:
-            optimizer.load_state_dict(self.optimizer_state)
-            self.optimizer_state = None
-        return optimizer
+        self.steps_per_epoch = math.ceil(len(self.loader) / recipe.train.accumulate)
+        self.best_by: BestBy = best_by(
+            recipe, multi_label=model.multi_label, labels=objective.labels
+        )
+        self.best: dict[str, Any] | None = None
+        self.latest: dict[str, Any] | None = None
+        self.position, self.totals = Position(), Totals()
+        self.progress = Progress(visible=fabric.is_global_zero)
+        self.gradients = GradientWatch(recipe)
+        self.grad_norm = math.nan
+        self.indices = torch.empty(0, dtype=torch.int64)
+        self.unsaved = self.stop_agreed = False
 
-    def transfer_batch_to_device(
-        self, batch: Any, device: torch.device, dataloader_idx: int
-    ) -> dict[str, Any]:
-        """Move the tensors; the rest of a batch is a few Python values."""
-        return moved(batch, device)
+        decay = recipe.train.ema_decay
+        self.averages: list[tuple[WeightAverage, nn.Module]] = []
+        if decay is not None:
+            learned = [model, *([objective] if self._has_layers() else [])]
+            self.averages = [(WeightAverage(module, decay), module) for module in learned]
+        if recipe.train.compile:
+            model.compile()  # its copy, the average, is not
+        state = self._restored()
+        learner: nn.Module = Learner(model, objective)
+        if recipe.train.sync_batchnorm and fabric.world_size > 1:
+            learner = nn.SyncBatchNorm.convert_sync_batchnorm(learner)
+        self.learner = fabric.setup_module(learner)
+        for average, _ in self.averages:
+            average.to(fabric.device)
+        optimizer = build_optimizer(
+            model,
+            recipe.optim,
+            fused=recipe.train.precision != "fp16",
+            extra=objective if self._has_layers() else None,
+            head_apart=recipe.train.freeze_epochs > 0,
+        )
+        if state is not None:
+            optimizer.load_state_dict(state["optimizer"])
+            fabric.strategy.precision.load_state_dict(state["precision"])
+        self.optimizer: Any = fabric.setup_optimizers(optimizer)
+        self.logs = self._open_logs(loggers, 0 if state is None else state["metrics_size"])
+        self.saved_at, self.saved_step = time.monotonic(), self.position.step
+        self.counted_at = time.monotonic()
 
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Make dropout and stochastic depth a function of the place in the run."""
-        mixed = np.random.SeedSequence(self._place())
+    # --- the loop -------------------------------------------------------------------------------
+
+    def train(self) -> None:
+        """Train to the end.
+
+        Raises:
+            StopTraining: If a stop was asked for; the state is saved.
+            UserError: If the loss, the data or the disk does not allow to go on.
+        """
+        at, train = self.position, self.recipe.train
+        self.progress.start(self._batches_done(), train.epochs * len(self.loader))
+        outcome = "failed"
+        try:
+            if at.unmeasured:
+                self.finish_epoch()
+            for epoch in range(at.epoch, train.epochs):
+                if self.finished():
+                    break
+                self.loader.start_at(epoch, at.batch)
+                for batch in guarded(self.loader, self.stop):
+                    last = at.batch + 1 == len(self.loader)
+                    due = last or (at.batch + 1) % train.accumulate == 0
+                    rate = self.set_out()
+                    with self.fabric.no_backward_sync(self.learner, enabled=not due):
+                        loss = self.step(moved(batch, self.fabric.device))
+                        self.fabric.backward(loss / train.accumulate)
+                    if due:
+                        self.limit_gradient()
+                        self.optimizer.step()
+                        self.optimizer.zero_grad()
+                        for average, module in self.averages:
+                            average.update(module)
+                        at.step += 1
+                    at.batch += 1
+                    # While gradients are summed there is nothing to save: no state holds them.
+                    self.unsaved = due
+                    self.progress.update(self._batches_done(), f"epoch {epoch + 1}/{train.epochs}")
+                    if due and at.step % train.log_every_n_steps == 0:
+                        self.log_step(rate)
+                    if due and not last:  # the last batch is followed by the epoch's own save
+                        if self.is_time_to_save():
+                            self.save()
+                        if self.stop_agreed:
+                            raise StopTraining
+                self.log_epoch()
+                self.finish_epoch()
+            self.fabric.barrier("saved")  # the others read the result that the first wrote
+            outcome = "success"
+        except StopTraining:
+            if self.unsaved:
+                self.save()
+            raise
+        finally:
+            self.progress.stop()
+            self.logs.close(outcome)
+
+    def set_out(self) -> float:
+        """Seed torch by the place in the run and set the learning rates.
+
+        Returns:
+            That of the next optimiser step; ``layer_decay`` lowers it for some groups.
+        """
+        mixed = np.random.SeedSequence(self.place())
         torch.manual_seed(int(mixed.generate_state(1, np.uint64)[0]) >> 1)
-        epochs = self.position.step / self.steps_per_epoch
-        set_rates(self.optimizers(False), self.current_rate(), backbone_rate(epochs, self.recipe))
+        recipe, at = self.recipe, self.position
+        rate = batch_scale(recipe) * learning_rate(
+            at.step,
+            recipe.optim,
+            steps_per_epoch=self.steps_per_epoch,
+            epochs=recipe.train.epochs,
+        )
+        set_rates(self.optimizer, rate, backbone_rate(at.step / self.steps_per_epoch, recipe))
+        return rate
 
-    def _place(self) -> list[int]:
+    def place(self) -> list[int]:
         """What everything random in a batch is a function of."""
-        return [self.recipe.seed, self.position.epoch, self.position.batch, self.global_rank]
+        at = self.position
+        return [self.recipe.seed, at.epoch, at.batch, self.fabric.global_rank]
 
     @property
     def frozen(self) -> bool:
         """Whether the head learns alone in this epoch."""
         return self.position.epoch < self.recipe.train.freeze_epochs
 
-    def current_rate(self) -> float:
-        """Learning rate of the next optimiser step; `layer_decay` lowers it for some groups."""
-        return batch_scale(self.recipe) * learning_rate(
-            self.position.step,
-            self.recipe.optim,
-            steps_per_epoch=self.steps_per_epoch,
-            epochs=self.recipe.train.epochs,
-        )
-
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-        """Give the loss of one batch and count it.
+    def step(self, batch: Batch) -> Tensor:
+        """Give the loss of one batch on the device and count it.
 
         Raises:
             UserError: If the loss is not finite, or too many clips cannot be read.
         """
-        count, correct = len(batch["labels"]) * batch["clips"].shape[1], 0
-        self._last_indices = batch["indices"]
-        if not self._has_statistics(count):
-            loss = zero_loss(self.model.parameters())
-            count = 0
-        else:
-            clips, targets = training_inputs(
-                batch, self.model.clip, self.model.num_classes, self.mixing, self._place()
-            )
-            loss, logits = self._loss(clips, targets, batch)
-            if self.labels and not self.model.multi_label:
-                # Of a mixed clip the class that it has most of counts.
-                labels = targets.argmax(1) if targets.dim() == 2 else targets
-                correct = int((logits.argmax(1) == labels).sum())
-        self._count(batch, count, loss.item() if count else 0.0, correct)
-        return loss
-
-    def _has_statistics(self, count: int) -> bool:
-        """Whether a batch is trained on: one clip has no batch statistics."""
-        enough = count >= 2
-        if self.recipe.train.sync_batchnorm and self.trainer.world_size > 1:
+        count = len(batch["labels"]) * batch["clips"].shape[1]
+        self.indices = batch["indices"]
+        enough = count >= 2  # one clip has no batch statistics
+        if self.recipe.train.sync_batchnorm and self.fabric.world_size > 1:
             # Shared statistics wait for every process: if one has no clips, all leave theirs out.
-            return self.trainer.strategy.reduce_boolean_decision(enough, all=True)
-        return enough
-
-    def _loss(
-        self, clips: Tensor, targets: Tensor, batch: Any | None = None
-    ) -> tuple[Tensor, Tensor]:
-        """The loss of clips (B, 3, T, H, W), and their logits (B, K)."""
-        optim, beside, features = self.recipe.optim, self.pretraining, None
-        shown, mask = clips, None
-        if beside is not None:
-            shown, mask = beside.hide(clips, self._place())
-        with ExitStack() as watching:
-            pooled = optim.temporal_smoothness > 0 or self.recipe.distill.features > 0
-            found = watching.enter_context(recorded_features(self.model)) if pooled else None
-            seen = beside and watching.enter_context(beside.watch(self.model))
-            watching.enter_context(frozen_backbone(self.model, self.frozen))
-            logits = self.model(shown)
-        if found is not None:
-            features = found.features[0]
-        loss = self._label_loss(logits, targets, shown, features)
-        if features is not None and optim.temporal_smoothness > 0:
-            smooth = smoothness_loss(features, optim.smoothness_frames)
-            loss = loss + optim.temporal_smoothness * smooth
-        if beside is not None and seen is not None:
-            # What is known of two clips that are mixed is not known of the mix.
-            given = batch if batch is not None and targets.dim() == 1 else {}
-            known = given.get("targets"), given.get("masks")
-            loss = loss + beside.loss(seen, clips, mask, *known)
-        return (no_part(loss, self.model) if self.frozen else loss), logits
-
-    def _label_loss(
-        self, logits: Tensor, targets: Tensor, clips: Tensor, features: Tensor | None
-    ) -> Tensor:
-        optim = self.recipe.optim
-        if not self.labels:
-            return logits.sum() * 0  # DDP waits for a gradient of every layer
-        loss = classification_loss(
-            logits,
-            targets,
-            kind=self.loss_kind,
-            label_smoothing=optim.label_smoothing,
-            class_weights=cast("Tensor | None", self.class_weights),
-        )
-        if self.teacher is not None:
-            loss = self.teacher.loss(loss, logits, clips, self.loss_kind, features)
+            enough = self.fabric.strategy.reduce_boolean_decision(enough, all=True)
+        loss, figures = self.learner(batch, self.place(), enough=enough, frozen=self.frozen)
+        self._count(batch, count if enough else 0, loss, figures)
         return loss
 
-    def _count(self, batch: Batch, count: int, loss: float, correct: int) -> None:
+    def _count(self, batch: Batch, count: int, loss: Tensor, figures: Figures) -> None:
         """Add a batch to the totals; all processes learn of it and decide alike."""
-        finite = math.isfinite(loss)
-        failures = batch["failures"]
-        numbers = [count, loss * count if finite else 0.0, correct, len(failures)]
-        numbers += [float(self.stop.requested), float(not finite)]
-        if self.trainer.world_size > 1:
-            shared = torch.tensor(numbers, dtype=torch.float64, device=self.device)
+        value, world = loss.item() if count else 0.0, self.fabric.world_size
+        finite, failures = math.isfinite(value), batch["failures"]
+        shown = [float(figures[name]) if count else 0.0 for name in self.objective.figures]
+        numbers = [float(self.stop.requested), float(not finite), len(failures)]
+        numbers += [count, value * count if finite else 0.0, *shown]
+        if world > 1:
+            shared = torch.tensor(numbers, dtype=torch.float64, device=self.fabric.device)
             dist.all_reduce(shared)
             numbers = shared.tolist()
-        if numbers[5]:
-            names = functools.partial(self._names, batch["indices"])
-            step, several = self.position.step + 1, self.trainer.world_size
-            raise loss_error(self.recipe, step, loss, names, several)
-        self.totals.add(int(numbers[0]), numbers[1], int(numbers[2]), int(numbers[3]))
+        stop, infinite, failed, clips, total, *shown = numbers
+        if infinite:
+            raise loss_error(self.recipe, self.position.step + 1, value, self._names, world)
+        named = dict(zip(self.objective.figures, shown, strict=True))
+        self.totals.add(int(clips), total, int(failed), named)
         self.totals.keep_failures(failures)
-        self.stop_agreed = bool(numbers[4])
-        assert self.loader is not None
-        clips = self.recipe.train.batch_size * len(self.loader) * self.trainer.world_size
-        self.totals.refuse_failures(clips, self.loader.source, self.trainer.world_size)
+        self.stop_agreed = bool(stop)
+        planned = self.recipe.train.batch_size * len(self.loader) * world
+        self.totals.refuse_failures(planned, self.loader.source, world)
 
-    def _names(self, indices: Tensor) -> list[str]:
-        assert self.loader is not None
-        return self.loader.names(indices.tolist())
+    def _names(self) -> list[str]:
+        """The clips of the last batch of this process."""
+        return self.loader.names(self.indices.tolist())
 
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
+    def limit_gradient(self) -> None:
         """Clip the norm of the whole gradient; one that is not finite may end the run."""
         if self.frozen:
             drop_gradients(self.model)
+        # In fp16 the loss was scaled; the optimiser steps on the true gradient, clipped.
+        self.fabric.strategy.precision.unscale_gradients(self.optimizer.optimizer)
         limit = self.recipe.optim.gradient_clip
-        parameters = [p for p in self.parameters() if p.grad is not None]
+        parameters = [p for p in self.learner.parameters() if p.grad is not None]
         norm = nn.utils.clip_grad_norm_(parameters, math.inf if limit is None else limit)
         self.grad_norm = norm.item()
-        names = functools.partial(self._names, self._last_indices)
-        told = self._gradients.check(self.grad_norm, self.position.step + 1, names)
-        if told and self.trainer.is_global_zero:
+        told = self.gradients.check(self.grad_norm, self.position.step + 1, self._names)
+        if told and self.fabric.is_global_zero:
             say(told)
 
-    def advance(self) -> bool:
-        """Move past the batch just trained on.
+    # --- the end of an epoch --------------------------------------------------------------------
 
-        Returns:
-            Whether an optimiser step was taken, so that nothing but the weights is to be saved.
+    def log_epoch(self) -> None:
+        """Log the training part of an epoch, which is over."""
+        at, totals = self.position, self.totals
+        at.epoch, at.batch, at.unmeasured = at.epoch + 1, 0, True
+        self.log("train", {**totals.means(), "clips": totals.clips, "failed": totals.failed})
+        if totals.failed:
+            self.progress.line(
+                f"epoch {at.epoch}: {totals.failed} clips could not be read and were left out: "
+                f"{totals.named_failures()}"
+            )
+
+    def finish_epoch(self) -> None:
+        """Validate, write the checkpoints and the state; done again if stopped within.
+
+        Raises:
+            StopTraining: If a stop was asked for and there is more to train.
         """
-        at = self.position
-        at.batch += 1
-        step = self.first_step + self.trainer.global_step
-        stepped = step > at.step
-        at.step = step
-        if stepped:
-            modules: list[Any] = [self.model, self.pretraining]
-            for average, module in zip(self.averages, modules, strict=False):
-                average.update(module)
-        return stepped
+        at, train = self.position, self.recipe.train
+        words = [f"epoch {at.epoch}/{train.epochs}", f"loss {self.totals.means()['loss']:.3f}"]
+        is_best = False
+        if self.val_batches is not None:
+            measured = self.measured()
+            is_best = measured.better_than(self.best, self.best_by)
+            self.latest = measured.to_dict() | {"epoch": at.epoch}
+            self.best = self.latest if is_best else self.best
+            assert self.best is not None
+            form = ".3f" if self.best_by == "loss" else ".1%"
+            now, best = self.latest[self.best_by], self.best[self.best_by]
+            words.append(f"validation {BEST_NAMES[self.best_by]} {now:{form}} (best {best:{form}})")
+        if self.fabric.is_global_zero:
+            self.save_checkpoints(is_best=is_best)
+        at.unmeasured, self.totals = False, Totals()
+        self.save()
+        finished = self.finished()
+        left = self.progress.time_left(self._batches_done())
+        words.append(in_words(at.seconds) + (f", {left} left" if left and not finished else ""))
+        self.progress.line(" · ".join(words))
+        if finished and at.epoch < train.epochs:
+            assert self.best is not None
+            self.progress.line(
+                f"stopped early: validation {BEST_NAMES[self.best_by]} is no better since epoch "
+                f"{self.best['epoch']} (train.patience {train.patience})"
+            )
+        if not finished and self._stop_wanted():
+            raise StopTraining
+
+    def finished(self) -> bool:
+        """Whether the run ends here; its state says so too, so that it is not continued."""
+        at, train = self.position, self.recipe.train
+        # Since when nothing was better, the best checkpoint tells: a resumed run counts on.
+        waited = at.epoch - self.best["epoch"] if self.best is not None else 0
+        stale = 0 < train.patience <= waited
+        return (at.epoch >= train.epochs or stale) and not at.unmeasured
+
+    def _stop_wanted(self) -> bool:
+        wanted = self.stop.requested or self.stop_agreed
+        if self.fabric.world_size > 1:
+            return self.fabric.strategy.reduce_boolean_decision(wanted, all=False)
+        return wanted
+
+    def measured(self) -> Measured:
+        """What validation says of :attr:`result`, logged."""
+        assert self.val_batches is not None
+        fabric, at = self.fabric, self.position
+        if fabric.world_size > 1:
+            # Every process keeps its own BatchNorm statistics; those of the first one count.
+            for buffer in self.result.buffers():
+                dist.broadcast(buffer, 0)
+        measured = measure(
+            self.result,
+            guarded(self.val_batches, self.stop),
+            num_classes=self.model.num_classes,
+            device=fabric.device,
+            autocast=fabric.autocast,
+            world_size=fabric.world_size,
+            stop=lambda: self.stop.requested,
+            families=self.clips.families,
+            errors=None if self.objective.labels else self._errors,
+        )
+        if measured.failed:
+            total = measured.failed + measured.clips
+            what = f"{measured.failed} of {total} validation clips cannot be read"
+            names = "; ".join(measured.failures)
+            if measured.failed > total / 2:
+                raise DataError(f"{what}: {names}")
+            self.progress.line(f"epoch {at.epoch}: {what}: {names}")
+        if not math.isfinite(measured.loss):
+            raise UserError(
+                f"epoch {at.epoch}: the validation loss is {measured.loss}; "
+                f"try a lower --optim.lr (now {self.recipe.optim.lr:g})"
+            )
+        counts = {"clips": measured.clips, "failed": measured.failed}
+        self.log("val", {**measured.scores(), **counts})
+        return measured
+
+    @property
+    def result(self) -> Any:
+        """The network that is validated and saved: the running average, if one is wanted."""
+        return self.averages[0][0].model if self.averages else self.model
+
+    def _errors(self, batch: Batch, number: int) -> Tensor:
+        """Losses (B,) of the validation batch with this number."""
+        layers: Any = self.averages[1][0].model if len(self.averages) > 1 else self.objective
+        batch = moved(batch, self.fabric.device)
+        return layers.errors(self.result, batch, [number, self.fabric.global_rank])
+
+    # --- records --------------------------------------------------------------------------------
+
+    def _open_logs(self, loggers: Sequence[Logger], size: int) -> RunLogs:
+        """The CSV file, cut back to the saved state, TensorBoard and the caller's loggers."""
+        from lightning.fabric.loggers.tensorboard import TensorBoardLogger
+
+        step = self.position.step
+        board = TensorBoardLogger(
+            self.run.path,
+            name=self.run.tensorboard.name,
+            version="",
+            # Curves forget what a killed run logged after its last saved state.
+            purge_step=step + 1 if step else None,
+        )
+        file = MetricsFile(self.run.metrics, size) if self.fabric.is_global_zero else None
+        return RunLogs(file, [board, *loggers])
+
+    def log_step(self, rate: float) -> None:
+        """Log what was trained on since the last time."""
+        row = self.totals.take_recent()
+        if row:
+            self.log("step", {"lr": rate, **row, "grad_norm": self.grad_norm})
+
+    def log(self, row: str, values: dict[str, Any]) -> None:
+        """Log a row, see :meth:`RunLogs.write`."""
+        self._count_seconds()
+        self.logs.write(row, self.position, values)
+
+    def is_time_to_save(self) -> bool:
+        """Whether the recipe wants the state saved after this step."""
+        train = self.recipe.train
+        steps, minutes = train.checkpoint_every_n_steps, train.checkpoint_every_minutes
+        if steps is not None and self.position.step - self.saved_step >= steps:
+            return True
+        late = minutes is not None and time.monotonic() - self.saved_at > 60 * minutes
+        # Only the first process writes, so that its clock alone decides.
+        return late and self.fabric.is_global_zero
+
+    def save(self) -> None:
+        """Save what a restart needs; everything it does not hold was written before."""
+        self._count_seconds()
+        self.saved_at, self.saved_step, self.unsaved = time.monotonic(), self.position.step, False
+        if not self.fabric.is_global_zero:
+            return
+        averages = [average.state_dict() for average, _ in self.averages] + [None, None]
+        self.run.save_state(
+            {
+                "data": self._fingerprint(),
+                "finished": self.finished(),
+                "best": self.best,
+                "latest": self.latest,
+                "metrics_size": self.logs.size(),
+                "position": dataclasses.asdict(self.position),
+                "totals": dataclasses.asdict(self.totals),
+                "model": self.model.state_dict(),
+                "average": averages[0],
+                "objective": self.objective.state_dict(),
+                "objective_average": averages[1],
+                "optimizer": self.optimizer.state_dict(),
+                "precision": self.fabric.strategy.precision.state_dict(),
+            }
+        )
+
+    def _restored(self) -> dict[str, Any] | None:
+        """Take up all of a saved state but the optimiser's, and give it; None of a new run."""
+        if not self.run.state.exists():
+            return None
+        state = self.run.load_state()
+        if state["data"] != self._fingerprint():
+            raise DataError(
+                f"{self.run.path}: the clips are not those the run began with (files, labels, "
+                "classes or their weights changed), or the objective is another; "
+                "--overwrite true starts it anew"
+            )
+        self.model.load_state_dict(state["model"])
+        self.objective.load_state_dict(state["objective"])
+        saved = [state["average"], state["objective_average"]]
+        for (average, _), one in zip(self.averages, saved, strict=False):
+            average.load_state_dict(one)
+        self.position, self.totals = Position(**state["position"]), Totals(**state["totals"])
+        self.best, self.latest = state["best"], state["latest"]
+        return state
+
+    def _has_layers(self) -> bool:
+        """Whether the objective has parameters of its own."""
+        return next(self.objective.parameters(), None) is not None
+
+    def _fingerprint(self) -> str:
+        """What must not change within a run beside its recipe."""
+        return f"{self.clips.fingerprint()} {type(self.objective).__name__}"
+
+    def save_checkpoints(self, *, is_best: bool) -> None:
+        """Write the last checkpoint and, where it is the best so far, that one too."""
+        at, model = self.position, self.result
+        training = {**self.info, "epoch": at.epoch, "step": at.step, "seconds": round(at.seconds)}
+        model.info = {"training": training}
+        if self.latest is not None:
+            model.info["measured"] = {"validation": self.latest}
+        model.save_pretrained(self.run.last)
+        if is_best:
+            model.save_pretrained(self.run.best)
+
+    def _count_seconds(self) -> None:
+        now = time.monotonic()
+        self.position.seconds += now - self.counted_at
+        self.counted_at = now
+
+    def _batches_done(self) -> int:
+        return self.position.epoch * len(self.loader) + self.position.batch

@@ -1,4 +1,4 @@
-"""AdamW, SGD or LAMB with weight decay where it belongs, and the rate of a step and a layer."""
+"""AdamW or SGD with weight decay where it belongs, and the rate of a step and a layer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import torch
 from torch import nn
 
 from ..models.shipped_weights import HEAD
-from ..optional import require
 from .recipe.fields import OptimRecipe, Recipe
 
 _BLOCK = re.compile(r"blocks\.(\d+)\.")
@@ -103,14 +102,8 @@ def build_optimizer(
         extra: Layers of training alone, which learn at the full rate.
         head_apart: See :func:`parameter_groups`.
 
-    Raises:
-        UserError: If the library of the optimiser is not installed.
-
-    Source: AdamW is arXiv 1711.05101, Nesterov's momentum in SGD as torch has it, LAMB arXiv
-    1904.00962 as pytorch-optimizer has it.
+    Source: AdamW is arXiv 1711.05101, Nesterov's momentum in SGD as torch has it.
     """
-    if recipe.optimizer == "lamb":
-        return _lamb(model, recipe, extra, head_apart)
     groups = parameter_groups(model, recipe.weight_decay, recipe.layer_decay, head_apart=head_apart)
     if extra is not None:
         groups += parameter_groups(extra, recipe.weight_decay)
@@ -119,36 +112,6 @@ def build_optimizer(
             groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0
         )
     return torch.optim.AdamW(groups, lr=recipe.lr, betas=recipe.betas, fused=fused)
-
-
-def require_lamb() -> Any:
-    """The library that LAMB comes from.
-
-    Raises:
-        UserError: If it is not installed.
-    """
-    return require("pytorch_optimizer", extra="lamb", purpose="the optimiser lamb")
-
-
-def _lamb(
-    model: nn.Module, recipe: OptimRecipe, extra: nn.Module | None, head_apart: bool
-) -> torch.optim.Optimizer:
-    groups = parameter_groups(model, 1.0, recipe.layer_decay, head_apart=head_apart)
-    if extra is not None:
-        groups += parameter_groups(extra, 1.0)
-    for group in groups:
-        # What does not decay is not scaled by its norm either: a bias near 0 would never move.
-        group["adam"] = group["weight_decay"] == 0
-        group["weight_decay"] *= recipe.weight_decay
-    return require_lamb().Lamb(
-        [group for group in groups if group["params"]],
-        lr=recipe.lr,
-        betas=recipe.betas,
-        # As the paper has it: decay inside the ratio, and no correction of the averages' start,
-        # which the library otherwise makes up for in the rate; the warm-up does that here.
-        weight_decouple=False,
-        adam_debias=True,
-    )
 
 
 def set_rates(optimizer: Any, rate: float, backbone: float = 1.0) -> None:

@@ -70,14 +70,19 @@ class Measured:
         return (sign * now[by], -now["loss"]) > (sign * best[by], -best["loss"])
 
 
-def best_by(recipe: Recipe, *, multi_label: bool) -> BestBy:
+def best_by(recipe: Recipe, *, multi_label: bool, labels: bool = True) -> BestBy:
     """What decides which checkpoint of a run is the best.
+
+    Args:
+        recipe: What is asked for.
+        multi_label: Whether a clip may have several classes.
+        labels: Whether classes are learned.
 
     Raises:
         RecipeError: If the recipe asks for something that the data does not have.
     """
     by = recipe.train.best_by
-    if recipe.pretrain.task == "masked_features":
+    if not labels:
         if by not in ("auto", "loss"):
             raise RecipeError(f"train.best_by {by}: without labels there is only the loss")
         return "loss"

@@ -28,7 +28,7 @@ def measure(
     world_size: int = 1,
     stop: Callable[[], bool] = lambda: False,
     families: Sequence[str] | None = None,
-    errors: Callable[[Tensor, int], Tensor] | None = None,
+    errors: Callable[[Batch, int], Tensor] | None = None,
 ) -> Measured:
     """Measure a model on clips with one or more views each, whose probabilities are averaged.
 
@@ -42,8 +42,7 @@ def measure(
         world_size: Processes that share the clips; all get the same result.
         stop: Asked at every batch.
         families: Family of each class, for accuracies of these; None of data without.
-        errors: In place of classes: gives the losses (B,) of normalised clips (B, 3, T, H, W), told
-            also the number of the batch.
+        errors: In place of classes: gives the losses (B,) of a batch with this number.
 
     Raises:
         StopTraining: As soon as ``stop`` says so, in any process.
@@ -66,13 +65,13 @@ def measure(
         names += [str(failure) for failure in batch["failures"]]
         if not len(batch["labels"]):
             continue
+        if errors is not None:
+            with autocast():
+                tally.add(errors(batch, number).float().cpu(), batch["labels"])
+            continue
         clips = batch["clips"].to(device)
         with autocast():
-            inputs = normalize(clips.flatten(0, 1), model.clip)
-            if errors is not None:
-                tally.add(errors(inputs, number).float().cpu(), batch["labels"])
-                continue
-            logits = model(inputs)
+            logits = model(normalize(clips.flatten(0, 1), model.clip))
         scores = probabilities(logits.float(), multi_label=several)
         scores = scores.unflatten(0, clips.shape[:2]).mean(1)  # (B, V, K) to (B, K)
         tally.add(scores.cpu(), batch["labels"].cpu())

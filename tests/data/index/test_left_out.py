@@ -16,7 +16,7 @@ from video_mobile_former.data.index.quarantine import (
 )
 from video_mobile_former.training.build import build_indexes
 from video_mobile_former.training.fit import fit
-from video_mobile_former.training.loop import VideoTask
+from video_mobile_former.training.loop import Training
 from video_mobile_former.training.recipe.fields import Recipe
 from video_mobile_former.training.run.interrupt import TrainingInterrupted
 from video_mobile_former.training.run.run_folder import RunFolder
@@ -43,14 +43,14 @@ def test_a_run_keeps_what_it_excluded(
         write_quarantine(checked, dict.fromkeys(names[::3], "cut off"), check_source(clips_csv))
     recipe = small_recipe(train__epochs=1)
     run = RunFolder(str(recipe.out))
-    step = VideoTask.training_step
+    step = Training.step
 
-    def stop(self: VideoTask, batch: Any, batch_idx: int) -> Any:
+    def stop(self: Training, batch: Any) -> Any:
         self.stop.requested = True
-        return step(self, batch, batch_idx)
+        return step(self, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(VideoTask, "training_step", stop)
+        patch.setattr(Training, "step", stop)
         with pytest.raises(TrainingInterrupted):
             fit(recipe)
     assert run.excluded.exists() == first

@@ -9,23 +9,23 @@ from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data.index.index import load_index
 from video_mobile_former.data.loading.dataset import ClipDataset
 from video_mobile_former.data.loading.loader import WorkersEndedError, make_loader
-from video_mobile_former.training.clips.batches import EpochBatches, guarded
+from video_mobile_former.training.clips.batches import guarded
 from video_mobile_former.training.run.interrupt import StopRequest, StopTraining
-from video_mobile_former.training.run.position import Position
 
 
 def test_batches_go_on_from_the_position(clips_csv: Path) -> None:
     spec = ClipSpec(num_frames=2, crop_size=32, resize_size=32)
     index = load_index(clips_csv).split("train")
     loader = make_loader(ClipDataset(index, spec, train=True), batch_size=8, num_workers=0)
-    at = Position()
-    batches = EpochBatches(loader, at, StopRequest())
-    whole = [b["indices"].tolist() for b in batches]
+
+    def batches(epoch: int, batch: int = 0) -> list[list[int]]:
+        loader.start_at(epoch, batch)
+        return [b["indices"].tolist() for b in guarded(loader, StopRequest())]
+
+    whole = batches(0)
     assert len(whole) == 3
-    at.batch = 2
-    assert [b["indices"].tolist() for b in batches] == whole[2:]
-    at.epoch, at.batch = 1, 0
-    again = [b["indices"].tolist() for b in batches]
+    assert batches(0, 2) == whole[2:]
+    again = batches(1)
     assert sorted(i for b in again for i in b) == sorted(i for b in whole for i in b)
     assert again != whole
 

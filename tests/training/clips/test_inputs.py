@@ -9,7 +9,7 @@ from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data.loading.dataset import Batch
 from video_mobile_former.data.transforms import Augmentation, augment, normalize, stack_parameters
 from video_mobile_former.training.clips.inputs import mixing, train_transform, training_inputs
-from video_mobile_former.training.objectives.mixing import Mixing, mix_clips, mix_targets
+from video_mobile_former.training.clips.mixing import Mixing, mix_clips, mix_targets
 from video_mobile_former.training.recipe.fields import AugmentRecipe
 
 SPEC = ClipSpec(num_frames=4, crop_size=24, resize_size=32)

@@ -17,7 +17,7 @@ from video_mobile_former.models.registry import load_checkpoint
 from video_mobile_former.training.clips.batches import TrainLoader
 from video_mobile_former.training.clips.procedural_clips import ProceduralClips, is_procedural
 from video_mobile_former.training.fit import fit
-from video_mobile_former.training.loop import VideoTask
+from video_mobile_former.training.loop import Training
 from video_mobile_former.training.recipe.fields import Recipe
 from video_mobile_former.training.recipe.read import recipe_from_dict
 from video_mobile_former.training.run.run_folder import RunFolder
@@ -70,16 +70,16 @@ def test_a_killed_run_ends_as_one_that_was_not(
     procedural: Make, tmp_path: Path, read_metrics: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = fit(procedural(out=str(tmp_path / "whole")))
-    step = VideoTask.training_step
+    step = Training.step
     left = [3]
 
-    def dies(self: VideoTask, batch: Any, batch_idx: int) -> Any:
+    def dies(self: Training, batch: Any) -> Any:
         left[0] -= 1
         if not left[0]:
             raise RuntimeError("killed")
-        return step(self, batch, batch_idx)
+        return step(self, batch)
 
-    monkeypatch.setattr(VideoTask, "training_step", dies)
+    monkeypatch.setattr(Training, "step", dies)
     recipe = procedural(train__checkpoint_every_n_steps=1)
     with pytest.raises(RuntimeError, match="killed"):
         fit(recipe)
@@ -90,7 +90,7 @@ def test_a_killed_run_ends_as_one_that_was_not(
     one, other = (load_file(run.last / "model.safetensors") for run in (whole, again))
     assert all(torch.equal(one[key], other[key]) for key in one)
     states = [RunFolder(run.out).load_state() for run in (whole, again)]
-    for key in ("pretraining", "pretraining_average"):
+    for key in ("objective", "objective_average"):
         a, b = (state[key].get("model", state[key]) for state in states)
         assert a.keys() == b.keys()
         assert all(torch.equal(a[name], b[name]) for name in a)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,21 +14,22 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from video_mobile_former.clip_spec import ClipSpec
+from video_mobile_former.data.loading.dataset import Batch
 from video_mobile_former.data.transforms import normalize
 from video_mobile_former.errors import RecipeError, UserError
 from video_mobile_former.export.artefact import ArtefactInfo, ArtefactInput, InputDtype
 from video_mobile_former.export.runner import ExportedModel
 from video_mobile_former.models import VideoModel, create_model
 from video_mobile_former.training.fit import fit
-from video_mobile_former.training.loop import VideoTask
+from video_mobile_former.training.loop import Learner, Training
 from video_mobile_former.training.objectives import distill
+from video_mobile_former.training.objectives.choose import Known, make_objective
 from video_mobile_former.training.objectives.distill import (
+    Distillation,
     Teacher,
     distillation_loss,
     load_teacher,
-    similarity_loss,
 )
-from video_mobile_former.training.objectives.smoothness import recorded_features
 from video_mobile_former.training.recipe.fields import DistillRecipe, Recipe
 
 Make = Callable[..., Recipe]
@@ -95,13 +97,13 @@ def test_the_teacher_sees_the_same_pixels_in_its_own_normalisation() -> None:
     shape = (1, 3, 1, 1, 1)
     clips = (pixels - torch.tensor(spec.mean).view(shape)) / torch.tensor(spec.std).view(shape)
     watcher = Watcher()
-    Teacher(watcher, spec, DistillRecipe()).logits(clips)
+    Teacher(watcher, spec).logits(clips)
     own = (pixels - torch.tensor((0.1, 0.2, 0.3)).view(shape)) / torch.tensor((0.5, 1.0, 2.0)).view(
         shape
     )
     torch.testing.assert_close(watcher.seen, own, atol=1e-5, rtol=0)
     Watcher.takes_uint8 = True
-    Teacher(watcher, spec, DistillRecipe()).logits(clips)
+    Teacher(watcher, spec).logits(clips)
     assert torch.equal(watcher.seen, (pixels * 255).round().to(torch.uint8))
 
 
@@ -116,27 +118,45 @@ def test_a_teacher_of_one_device_gets_the_clips_there() -> None:
             return torch.zeros(len(x), 3)
 
     teacher = CpuOnly()
-    logits = Teacher(teacher, ClipSpec(), DistillRecipe()).logits(torch.rand(2, 3, 4, 32, 32))
+    logits = Teacher(teacher, ClipSpec()).logits(torch.rand(2, 3, 4, 32, 32))
     assert teacher.seen.device.type == "meta"
     assert logits.device.type == "cpu"
 
 
+def objective(recipe: Recipe, model: VideoModel) -> Distillation:
+    made = make_objective(Known(recipe, model))
+    assert isinstance(made, Distillation)
+    return made
+
+
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
-def test_loss_and_gradients_are_mixed(tmp_path: Path, weight: float) -> None:
+def test_loss_and_gradients_are_mixed(tmp_path: Path, small_recipe: Make, weight: float) -> None:
     model = student()
-    recipe = DistillRecipe(teacher=save_teacher(tmp_path / "t"), weight=weight, temperature=4.0)
-    teacher = load_teacher(recipe, model)
-    assert teacher is not None
-    before = {k: v.clone() for k, v in teacher.model.state_dict().items()}
-    clips = torch.randn(2, 3, 4, 32, 32)
-    logits = model(clips)
-    label_loss = nn.functional.cross_entropy(logits, torch.tensor([0, 2]))
-    theirs = teacher.model(clips)
-    expected = (1 - weight) * label_loss + weight * distillation_loss(
-        logits, theirs, temperature=4.0, kind="cross_entropy"
+    recipe = small_recipe(
+        distill__teacher=save_teacher(tmp_path / "t"),
+        distill__weight=weight,
+        distill__temperature=4.0,
+        optim__label_smoothing=0.0,
     )
-    found = teacher.loss(label_loss, logits, clips, "cross_entropy")
+    taught = objective(recipe, model)
+    teacher = taught.teacher
+    before = {k: v.clone() for k, v in teacher.model.state_dict().items()}
+    batch = Batch(
+        clips=torch.randint(0, 256, (2, 1, 3, 4, 32, 32), dtype=torch.uint8),
+        labels=torch.tensor([0, 2]),
+        indices=torch.arange(2),
+        failures=[],
+        padded=[],
+    )
+    clips = normalize(batch["clips"].flatten(0, 1), model.clip)
+    logits = model(clips)
+    label_loss = nn.functional.cross_entropy(logits, batch["labels"])
+    expected = (1 - weight) * label_loss + weight * distillation_loss(
+        logits, teacher.model(clips), temperature=4.0, kind="cross_entropy"
+    )
+    found, figures = taught.step(model, batch, [0, 0, 0, 0])
     torch.testing.assert_close(found, expected)
+    assert figures["top1"] == (logits.argmax(1) == batch["labels"]).sum()
     found.backward()
     assert all(p.grad is not None for p in model.parameters())
     assert all(p.grad is None and not p.requires_grad for p in teacher.model.parameters())
@@ -145,15 +165,14 @@ def test_loss_and_gradients_are_mixed(tmp_path: Path, weight: float) -> None:
 
 
 def test_a_teacher_is_no_part_of_what_is_trained(tmp_path: Path, small_recipe: Make) -> None:
-    from video_mobile_former.training.run.interrupt import StopRequest
-
     model = student()
-    teacher = load_teacher(DistillRecipe(teacher=save_teacher(tmp_path / "t")), model)
-    task = VideoTask(model, small_recipe(), StopRequest(), None, teacher)
-    assert len(list(task.parameters())) == len(list(model.parameters()))
-    task.train()
-    assert teacher is not None
-    assert not teacher.model.training
+    taught = objective(small_recipe(distill__teacher=save_teacher(tmp_path / "t")), model)
+    learner = Learner(model, taught)
+    assert len(list(learner.parameters())) == len(list(model.parameters()))
+    assert learner.state_dict().keys() == {f"model.{key}" for key in model.state_dict()}
+    learner.train()
+    assert not taught.teacher.model.training
+    assert copy.deepcopy(taught).teacher is taught.teacher
 
 
 def test_no_teacher_is_none() -> None:
@@ -275,84 +294,18 @@ def test_training_with_a_teacher_resumes(
 
     whole, alone = run("whole"), run("alone", distill__teacher=None)
     assert read_metrics(whole) != read_metrics(alone)
-    original = VideoTask.training_step
+    original = Training.step
     crashes = [True]
 
-    def crash_once(self: VideoTask, batch: Any, batch_idx: int) -> Tensor:
+    def crash_once(self: Training, batch: Any) -> Tensor:
         if self.position.step == 2 and crashes:
             crashes.pop()
             raise RuntimeError("a crash")
-        return original(self, batch, batch_idx)
+        return original(self, batch)
 
-    monkeypatch.setattr(VideoTask, "training_step", crash_once)
+    monkeypatch.setattr(Training, "step", crash_once)
     with pytest.raises(RuntimeError, match="a crash"):
         run("broken")
     assert read_metrics(run("broken")) == read_metrics(whole)
     one, other = (load_file(f / "last" / "model.safetensors") for f in (whole, tmp_path / "broken"))
     assert all(torch.equal(one[key], other[key]) for key in one)
-
-
-def test_features_are_compared_by_which_frames_are_alike() -> None:
-    torch.manual_seed(0)
-    ours, theirs = torch.randn(2, 3, 5), torch.randn(2, 3, 7)
-    grams = []
-    for features in (ours, theirs):
-        rows = features.reshape(6, -1).numpy()
-        rows = rows - rows.mean(0)
-        gram = rows @ rows.T
-        grams.append(gram / np.linalg.norm(gram, axis=1, keepdims=True))
-    expected = ((grams[0] - grams[1]) ** 2).sum() / 6
-    assert similarity_loss(ours, theirs).item() == pytest.approx(expected, rel=1e-4)
-    turn = torch.linalg.qr(torch.randn(5, 5))[0]
-    assert similarity_loss(ours, 3 * ours @ turn + 1).item() == pytest.approx(0, abs=1e-6)
-
-
-def test_matching_features_teaches_a_student_of_another_width(tmp_path: Path) -> None:
-    folder = save_teacher(tmp_path / "t", name="vmf_2g_cnn")
-    model = student()
-    recipe = DistillRecipe(teacher=folder, weight=0.0, features=1.0)
-    teacher = load_teacher(recipe, model)
-    assert teacher is not None
-    clips = torch.randn(4, 3, 4, 32, 32)
-    optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
-    losses = []
-    for _ in range(12):
-        with recorded_features(model) as found:
-            logits = model(clips)
-        label_loss = 0.0 * logits.sum()
-        loss = teacher.loss(label_loss, logits, clips, "cross_entropy", found.features[0])
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
-    assert losses[-1] < 0.5 * losses[0]
-    assert all(p.grad is None for p in teacher.model.parameters())
-
-
-def test_a_run_matches_features_and_an_artefact_cannot(
-    small_recipe: Make, read_metrics: Read, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    plain = small_recipe(train__epochs=1, model__name="vmf_500m_cnn")
-    taught = fit(plain)
-    losses = []
-    for weight in (0.0, 2.0):
-        recipe = small_recipe(
-            out=str(tmp_path / f"features-{weight}"),
-            train__epochs=1,
-            model__name="vmf_500m_cnn",
-            distill__teacher=str(taught.last),
-            distill__features=weight,
-        )
-        fit(recipe)
-        losses.append(float(read_metrics(recipe.out)[0]["loss"]))
-    assert losses[1] > losses[0], "the student's frames are alike in other ways than the teacher's"
-    monkeypatch.setattr(distill, "load_model", lambda name: _Artefact())
-    monkeypatch.setattr(distill, "_same_classes", lambda *_: None)
-    with pytest.raises(RecipeError, match=r"distill\.features: a\.onnx gives scores alone"):
-        load_teacher(DistillRecipe(teacher="a.onnx", features=0.1), student())
-
-
-class _Artefact:
-    """What ``load_model`` gives for a file of another runtime, as far as it is asked here."""
-
-    class_names, multi_label = CLASSES, False

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import types
 
 import numpy as np
 import pytest
 import torch
+from video_mobile_former.training.objectives.pretraining import watch
 
+from video_mobile_former.data.loading.dataset import Batch
 from video_mobile_former.models import create_model
 from video_mobile_former.models.baselines import BASELINES
+from video_mobile_former.training.objectives.choose import Known, make_objective
 from video_mobile_former.training.objectives.masked_features import (
     MaskedFeatures,
     draw_mask,
     hide,
     hog,
 )
-from video_mobile_former.training.objectives.pretraining import Pretraining, watch
-from video_mobile_former.training.recipe.fields import PretrainRecipe
+from video_mobile_former.training.objectives.objective import watch
+from video_mobile_former.training.recipe.read import recipe_from_dict
 
 NAMES = ["vmf_500m", *{row.model: name for name, row in reversed(BASELINES.items())}.values()]
 
@@ -104,15 +107,13 @@ def test_only_hidden_places_count() -> None:
 def test_every_network_gives_what_it_needs(name: str) -> None:
     local: dict[str, torch.Tensor] = {}
     hidden: dict[str, torch.Tensor] = {}
+    seen = types.SimpleNamespace()
     for form in ("volume", "frames"):
         torch.manual_seed(0)
         model = create_model(name, 3, form=form).eval()
         x = torch.rand(2, 3, 4, 64, 64, generator=torch.Generator().manual_seed(1))
-        with ExitStack() as stack:
-            seen = watch(model, stack)
+        with watch(model, seen):
             model(x)
-        assert seen.local is not None
-        assert seen.hidden is not None
         assert seen.local.shape[:2] == (2, 4)
         assert seen.hidden.shape == (2, model.classifier.in_features)
         local[form], hidden[form] = seen.local, seen.hidden
@@ -124,19 +125,25 @@ def test_every_network_gives_what_it_needs(name: str) -> None:
 def test_what_is_hidden_can_be_learned() -> None:
     torch.manual_seed(0)
     model = create_model("vmf_500m", 2, num_frames=4, crop_size=64).train()
-    beside = Pretraining(PretrainRecipe(task="masked_features"), model, {})
+    recipe = recipe_from_dict({"pretrain.task": "masked_features"})
+    objective = make_objective(Known(recipe, model))
     # Stripes across or along the whole picture: what can be seen tells what is hidden.
     stripes = (torch.arange(64) // 4 % 2).float()
     clips = torch.stack([stripes.expand(64, 64), stripes[:, None].expand(64, 64)]).repeat(4, 1, 1)
-    clips = clips[:, None, None].expand(-1, 3, 4, -1, -1) - 0.5
-    rest = [*model.parameters(), *beside.parameters()]
+    clips = (255 * clips[:, None, None, None]).expand(-1, 1, 3, 4, -1, -1).byte()
+    batch = Batch(
+        clips=clips,
+        labels=torch.zeros(8, dtype=torch.int64),
+        indices=torch.arange(8),
+        failures=[],
+        padded=[],
+    )
+    rest = [*model.parameters(), *objective.parameters()]
     optimizer = torch.optim.AdamW(rest, lr=3e-3)
     losses = []
     for step in range(12):
-        shown, mask = beside.hide(clips, [step])
-        with beside.watch(model) as seen:
-            model(shown)
-        loss = beside.loss(seen, clips, mask, None, None)
+        loss, figures = objective.step(model, batch, [step])
+        assert not figures
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

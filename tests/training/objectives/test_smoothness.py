@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import itertools
+import types
 from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
+from video_mobile_former.data.loading.dataset import Batch
 from video_mobile_former.errors import RecipeError
 from video_mobile_former.models import create_model
 from video_mobile_former.models.baselines import BASELINES
 from video_mobile_former.training.fit import fit
-from video_mobile_former.training.loop import VideoTask
+from video_mobile_former.training.objectives.choose import Known, make_objective
+from video_mobile_former.training.objectives.objective import watch
 from video_mobile_former.training.objectives.smoothness import (
     VELOCITY_SHARE,
     _quadratic_forms,
     _windows,
-    recorded_features,
     smoothness_loss,
 )
 from video_mobile_former.training.recipe.fields import Recipe
-from video_mobile_former.training.run.interrupt import StopRequest
 
 Make = Callable[..., Recipe]
 
@@ -105,22 +106,24 @@ def test_its_gradient_makes_features_smoother() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_features_of_every_network_in_both_forms(name: str) -> None:
     found: dict[str, Tensor] = {}
+    seen = types.SimpleNamespace()
     for form in ("volume", "frames"):
         torch.manual_seed(0)
         model = create_model(name, 3, form=form).eval()
         x = torch.rand(2, 3, 4, 64, 64, generator=torch.Generator().manual_seed(1))
-        with recorded_features(model) as recorded:
+        with watch(model, seen, hidden=False):
             model(x)
-        found[form] = recorded.features[0]
+        found[form] = seen.local.mean(dim=(3, 4))
+        del seen.local
         model(x)
-        assert len(recorded.features) == 1, "the hook must be gone"
+        assert not hasattr(seen, "local"), "the hook must be gone"
     assert found["volume"].shape[:2] == (2, 4)
     torch.testing.assert_close(found["volume"], found["frames"], atol=1e-4, rtol=1e-4)
     assert found["frames"].std(dim=1).max() > 0
     model = create_model(name, 3).train()
-    with recorded_features(model) as recorded:
+    with watch(model, seen, hidden=False):
         model(torch.rand(2, 3, 4, 64, 64))
-    smoothness_loss(recorded.features[0], 4).backward()
+    smoothness_loss(seen.local.mean(dim=(3, 4)), 4).backward()
     grads = {k: p.grad for k, p in model.named_parameters() if p.grad is not None}
     assert grads[next(k for k in grads if k.startswith("stem"))].abs().sum() > 0
     assert not any(k.startswith("classifier") for k in grads)
@@ -131,11 +134,18 @@ def test_a_training_step_adds_it_to_the_loss(small_recipe: Make) -> None:
     for weight in (0.0, 0.5, 1.0):
         torch.manual_seed(0)
         model = create_model("vmf_500m", 8, num_frames=4, crop_size=32)
-        task = VideoTask(model, small_recipe(optim__temporal_smoothness=weight), StopRequest())
-        clips = torch.rand(4, 3, 4, 32, 32, generator=torch.Generator().manual_seed(1))
-        loss, logits = task._loss(clips, torch.arange(4))
+        objective = make_objective(Known(small_recipe(optim__temporal_smoothness=weight), model))
+        generator = torch.Generator().manual_seed(1)
+        shape = (4, 1, 3, 4, 32, 32)
+        batch = Batch(
+            clips=torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator),
+            labels=torch.arange(4),
+            indices=torch.arange(4),
+            failures=[],
+            padded=[],
+        )
+        loss, _ = objective.step(model, batch, [0, 0, 0, 0])
         found[weight] = loss.item()
-        assert logits.shape == (4, 8)
     assert found[0.5] > found[0.0] + 0.1
     assert found[1.0] - found[0.5] == pytest.approx(found[0.5] - found[0.0], rel=1e-4)
 

@@ -1,24 +1,20 @@
 from __future__ import annotations
 
 import copy
-import sys
 from collections.abc import Callable
-from typing import Any
 
-import lightning.pytorch as pl
 import pytest
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from video_mobile_former.errors import RecipeError, UserError
+from video_mobile_former.errors import RecipeError
 from video_mobile_former.models.registry import create_model
 from video_mobile_former.training import fit as fit_module
 from video_mobile_former.training.recipe.checks import check_device, check_sync_batchnorm
 from video_mobile_former.training.recipe.fields import Recipe
 from video_mobile_former.training.recipe.read import recipe_from_dict
 from video_mobile_former.training.run.run_folder import RunFolder
-from video_mobile_former.training.trainer import make_trainer
 
 Make = Callable[..., Recipe]
 
@@ -95,30 +91,6 @@ def test_more_gpus_than_there_are_are_refused(
         return
     with pytest.raises(RecipeError, match=rf"train\.devices 8: GPUs are asked .* {message}"):
         check_device(recipe)
-
-
-def test_a_missing_library_is_named_before_a_run_begins(
-    small_recipe: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, "pytorch_optimizer", None)
-    recipe = small_recipe(optim__optimizer="lamb")
-    with pytest.raises(UserError, match=r"lamb needs pytorch_optimizer: pip install .*\[lamb\]"):
-        fit_module.fit(recipe)
-    assert not RunFolder(str(recipe.out)).path.exists()
-
-
-@pytest.mark.parametrize("devices", [1, 2])
-@pytest.mark.parametrize("wanted", [False, True])
-def test_several_processes_are_told_to_share(
-    devices: int, wanted: bool, small_recipe: Make
-) -> None:
-    recipe = small_recipe(train__sync_batchnorm=wanted, train__devices=devices)
-    trainer = make_trainer(recipe, RunFolder(str(recipe.out)), pl.Callback(), ())
-    sync: Any = getattr(trainer.strategy, "_layer_sync", None)
-    assert (sync is not None) == (wanted and devices == 2)
-    if sync is not None:
-        converted = sync.apply(nn.Sequential(nn.BatchNorm3d(2)))
-        assert isinstance(converted[0], nn.SyncBatchNorm)
 
 
 @pytest.mark.parametrize("name", ["vmf_500m", "x3d_xs", "movinet_a0", "tsm_mobilenetv2"])

@@ -1,4 +1,4 @@
-"""Batches for the trainer, from where the run is, with clear words when their source dies."""
+"""What the loop takes its batches from, with clear words when their source dies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Protocol, runtime_checkable
 from ...data.loading.dataset import Batch
 from ...data.loading.loader import WorkersEndedError
 from ..run.interrupt import StopRequest, StopTraining
-from ..run.position import Position
 
 
 @runtime_checkable
@@ -33,25 +32,6 @@ class TrainLoader(Protocol):
     def names(self, indices: Sequence[int]) -> list[str]:
         """What a person is told of clips, by the ``indices`` of their batch."""
         ...
-
-
-class EpochBatches:
-    """The batches that are left of an epoch, anew at every ``iter()``.
-
-    It has no length on purpose: Lightning would ask once and hold a resumed, shorter epoch to it.
-
-    Args:
-        loader: All training clips of this process.
-        position: Moved by the run; says which epoch, and its first batch.
-        stop: See :func:`guarded`.
-    """
-
-    def __init__(self, loader: TrainLoader, position: Position, stop: StopRequest):
-        self._loader, self._position, self._stop = loader, position, stop
-
-    def __iter__(self) -> Iterator[Batch]:
-        self._loader.start_at(self._position.epoch, self._position.batch)
-        yield from guarded(self._loader, self._stop)
 
 
 def guarded(batches: Iterable[Batch], stop: StopRequest) -> Iterator[Batch]:

@@ -14,8 +14,8 @@ from ...data.index.index import ClipIndex
 from ...data.limits import Limits
 from ...data.loading.dataset import Batch, ClipDataset
 from ...data.loading.loader import ClipLoader, make_loader
+from ...procedural import Target
 from ..build import reading_of
-from ..objectives.target_heads import Target
 from ..recipe.fields import Recipe
 from ..run.run_folder import RunFolder
 from .inputs import train_transform

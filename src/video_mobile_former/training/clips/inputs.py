@@ -12,8 +12,8 @@ from torch import Tensor
 from ...clip_spec import ClipSpec
 from ...data.loading.dataset import Batch
 from ...data.transforms import TrainTransform, augment, normalize
-from ..objectives.mixing import Mixing, mix_clips, mix_targets
 from ..recipe.fields import AugmentRecipe
+from .mixing import Mixing, mix_clips, mix_targets
 
 _NOT_OF_A_CLIP = (
     "runs_on",

@@ -4,16 +4,11 @@ The loss is ``(1 − w) · L + w · T² · KL(teacher ‖ student)``, L the loss
 ``distill.weight`` and T ``distill.temperature``, which divides the logits of both. Where each class
 is a yes or no of its own, KL is that of every class by itself, averaged as the loss of the labels
 is.
-
-On request the features match as well (arXiv 1907.09682): for F the features of all frames of a
-batch before the head, averaged over the picture, and G = F Fᵀ with rows of length 1, the mean of
-``‖G_teacher − G_student‖²`` over frames is added. Which frames are alike is compared, not the
-features themselves, so that networks of any two widths go together and nothing is learned beside
-them. Decided here: frames in place of whole clips, so that what changes in time counts.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,10 +21,10 @@ from ...errors import RecipeError, UserError
 from ...export.loading import load_model
 from ...models.registry import list_models
 from ...models.video_model import VideoModel
-from ..recipe.fields import DistillRecipe
+from ..recipe.fields import DistillRecipe, Recipe
 from .foreign_teachers import foreign_teacher
-from .losses import LossKind
-from .smoothness import recorded_features
+from .objective import Beside, Pass
+from .supervised import LossKind, Supervised
 
 
 def distillation_loss(
@@ -59,46 +54,22 @@ def distillation_loss(
     return temperature**2 * found
 
 
-def similarity_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """How differently two networks find the frames of a batch alike.
-
-    Args:
-        student: Features (B, T, C).
-        teacher: Features (B, T, C'), of the same clips.
-
-    Returns:
-        The mean over all frames, a scalar; 0 where one is the other turned or scaled.
-    """
-    with torch.autocast(student.device.type, enabled=False):
-        ours, theirs = (_similarities(features) for features in (student, teacher))
-        return (ours - theirs).square().sum(1).mean()
-
-
-def _similarities(features: Tensor) -> Tensor:
-    """Which frames are alike, (B·T, B·T), each row of length 1."""
-    # Features pass a ReLU or not; without their mean no two frames are alike by that alone.
-    rows = features.float().flatten(0, 1)
-    rows = rows - rows.mean(0)
-    return F.normalize(rows @ rows.T, dim=1)
-
-
 class Teacher:
     """A trained model that grades the clips a student is trained on.
 
     Args:
         model: In eval mode, with a ``clip``; it is never trained.
-        student: What the student eats; its normalisation is undone for the teacher.
-        recipe: Weight and temperature.
+        student: What the student takes; its normalisation is undone for the teacher.
     """
 
-    def __init__(self, model: nn.Module, student: ClipSpec, recipe: DistillRecipe):
+    def __init__(self, model: nn.Module, student: ClipSpec):
         self.model: Any = model.eval().requires_grad_(False)
-        self.recipe = recipe
         own: ClipSpec = self.model.clip
         # own normalised = student normalised · scale + shift
         self.scale = torch.tensor(student.std) / torch.tensor(own.std)
         self.shift = (torch.tensor(student.mean) - torch.tensor(own.mean)) / torch.tensor(own.std)
 
+    @torch.no_grad()
     def logits(self, clips: Tensor) -> Tensor:
         """Grade clips.
 
@@ -108,17 +79,6 @@ class Teacher:
         Returns:
             Logits (B, K) on the device of ``clips``.
         """
-        return self.grade(clips)[0]
-
-    @torch.no_grad()
-    def grade(self, clips: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Logits (B, K) of clips and, where the recipe matches features, those (B, T, C)."""
-        if self.recipe.features == 0:
-            return self._run(clips), None
-        with recorded_features(self.model) as found:
-            return self._run(clips), found.features[0]
-
-    def _run(self, clips: Tensor) -> Tensor:
         # An artefact runs on the CPU whatever the student trains on.
         device = getattr(self.model, "only_device", clips.device)
         self.model.to(device)
@@ -129,29 +89,41 @@ class Teacher:
             x = _as_bytes(x, self.model.clip)
         return self.model(x.to(device)).to(clips.device)
 
-    def loss(
-        self,
-        label_loss: Tensor,
-        student: Tensor,
-        clips: Tensor,
-        kind: LossKind,
-        features: Tensor | None = None,
-    ) -> Tensor:
-        """The loss of the labels with the teacher's mixed in.
+    def __deepcopy__(self, memo: Any) -> Teacher:
+        # A running average of what is trained has no teacher of its own.
+        return self
 
-        Args:
-            label_loss: L, a scalar.
-            student: The student's logits (B, K).
-            clips: What it saw, (B, 3, T, H, W).
-            kind: Kind of the label's loss.
-            features: The student's of all frames (B, T, C), if they are to match.
-        """
-        logits, theirs = self.grade(clips)
-        found = distillation_loss(student, logits, temperature=self.recipe.temperature, kind=kind)
-        loss = (1 - self.recipe.weight) * label_loss + self.recipe.weight * found
-        if features is None or theirs is None:
-            return loss
-        return loss + self.recipe.features * similarity_loss(features, theirs)
+
+class Distillation(Supervised):
+    """Learns the classes of clips and the scores of a teacher.
+
+    Args:
+        recipe: The part of both in the loss.
+        model: Tells whether a clip may have several classes.
+        teacher: The model to learn from.
+        class_weights: ``(num_classes,)`` float32; None is 1 for all.
+        beside: Losses beside.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        model: Any,
+        teacher: Teacher,
+        class_weights: Tensor | None = None,
+        beside: Sequence[Beside] = (),
+    ):
+        super().__init__(recipe, model, class_weights, beside)
+        self.teacher = teacher
+        self.distill = recipe.distill
+
+    def loss(self, seen: Pass, logits: Tensor) -> Tensor:
+        """The loss of the labels with the teacher's mixed in."""
+        share, temperature = self.distill.weight, self.distill.temperature
+        labels = super().loss(seen, logits)
+        theirs = self.teacher.logits(seen.shown)
+        found = distillation_loss(logits, theirs, temperature=temperature, kind=self.kind)
+        return (1 - share) * labels + share * found
 
 
 def load_teacher(recipe: DistillRecipe, student: VideoModel) -> Teacher | None:
@@ -182,14 +154,9 @@ def load_teacher(recipe: DistillRecipe, student: VideoModel) -> Teacher | None:
     except UserError as error:
         raise RecipeError(f"distill.teacher: {error}") from error
     _same_classes(name, model, student)
-    if recipe.features > 0 and not isinstance(model, VideoModel):
-        raise RecipeError(
-            f"distill.features: {name} gives scores alone; give a checkpoint folder as the "
-            "teacher, or --distill.features 0"
-        )
     if isinstance(model, VideoModel) and not model.fused:
         model = model.fuse()
-    teacher = Teacher(model, student.clip, recipe)
+    teacher = Teacher(model, student.clip)
     clip = student.clip
     try:
         probe = torch.zeros(1, 3, clip.num_frames, clip.crop_size, clip.crop_size)

@@ -1,12 +1,11 @@
-"""Teachers that were not made by this package: TorchScript and ONNX files, and public weights.
+"""Teachers that were not made by this package: ONNX files and public weights.
 
-None of them says what its scores mean or how its pixels are normalised, so the recipe does.
+Neither says what its scores mean or how its pixels are normalised, so the recipe does.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,6 @@ from ...models.baselines import BASELINES
 from ...models.video_model import VideoModel
 from ..recipe.fields import DistillRecipe
 
-TORCHSCRIPT = (".pt", ".pth", ".ts", ".torchscript")
-"""Endings of the files that `torch.jit.save` writes."""
 _WEIGHTS = (".pyth", ".safetensors")
 
 
@@ -82,7 +79,7 @@ def foreign_teacher(recipe: DistillRecipe, student: VideoModel) -> nn.Module | N
     """Load a teacher that this package did not make; None if it did.
 
     Args:
-        recipe: Its ``teacher`` is a TorchScript or ONNX file, or a name of the other networks with
+        recipe: Its ``teacher`` is an ONNX file, or a name of the other networks with
             ``weights``.
         student: What it is to teach.
 
@@ -93,20 +90,19 @@ def foreign_teacher(recipe: DistillRecipe, student: VideoModel) -> nn.Module | N
     name, path = recipe.teacher or "", Path(recipe.teacher or "")
     if recipe.weights is not None:
         return _with_public_weights(recipe, name, student)
-    script = path.suffix in TORCHSCRIPT and path.is_file()
     if path.suffix in _WEIGHTS and path.is_file():
         raise RecipeError(
             f"distill.teacher: {name} has weights alone; give --distill.weights {name} and the "
             f"name of its network as --distill.teacher, one of {', '.join(_with_public())}"
         )
-    if not script and not _foreign_onnx(path):
+    if not _foreign_onnx(path):
         if path.exists():
             _refuse_unused(recipe, name)
         return None
     own = student.clip
     clip = dataclasses.replace(own, mean=recipe.mean or own.mean, std=recipe.std or own.std)
     return ForeignModel(
-        _torchscript(path) if script else _onnx(path),
+        _onnx(path),
         path=path,
         clip=clip,
         class_names=_class_names(recipe, name),
@@ -127,8 +123,8 @@ def _refuse_unused(recipe: DistillRecipe, name: str) -> None:
     for field in ("label_file", "mean", "std"):
         if getattr(recipe, field) is not None:
             raise RecipeError(
-                f"distill.{field}: {name} tells that itself; the field is for TorchScript and ONNX "
-                "files of other makers"
+                f"distill.{field}: {name} tells that itself; the field is for ONNX files of other "
+                "makers"
             )
 
 
@@ -163,20 +159,6 @@ def _foreign_onnx(path: Path) -> bool:
     if path.suffix != ".onnx" or not path.is_file() or info_path(path).is_file():
         return False
     return embedded(path) is None
-
-
-def _torchscript(path: Path) -> Callable[[Tensor], Any]:
-    try:
-        with warnings.catch_warnings():
-            # It will go some day; until then people have such files.
-            warnings.filterwarnings("ignore", r"`torch\.jit", DeprecationWarning)
-            model = torch.jit.load(path, map_location="cpu").eval()
-    except Exception as error:
-        first = str(error).strip().splitlines()[:1] or [type(error).__name__]
-        raise CheckpointError(
-            f"{path} is no TorchScript file (weights alone go into distill.weights): {first[0]}"
-        ) from error
-    return model
 
 
 def _onnx(path: Path) -> Callable[[Tensor], Any]:

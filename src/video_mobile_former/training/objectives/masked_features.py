@@ -14,11 +14,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any, cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from ...data.loading.dataset import Batch
+from ..clips.inputs import training_inputs
+from .objective import Beside, OnePass, Pass
 
 ORIENTATIONS = 9
 CELL = 8
@@ -28,18 +33,41 @@ CELLS = 4
 _STRIDE = CELL * CELLS
 
 
-class MaskedFeatures(nn.Module):
+class MaskedFeatures(Beside):
     """Hides parts of clips and grades what is predicted of them.
 
     Args:
         channels: Of the last features.
         ratio: Share of places to hide, between 0 and 1.
+        weight: Of the loss.
+        every: 2 hides parts of every second clip of a batch alone, for labels want whole ones too.
     """
 
-    def __init__(self, channels: int, ratio: float):
+    field = "pretrain"
+    wants_local = True
+
+    def __init__(self, channels: int, ratio: float, *, weight: float = 1.0, every: int = 1):
         super().__init__()
-        self.ratio = ratio
+        self.ratio, self.weight, self.every = ratio, weight, every
         self.predict = nn.Linear(channels, CELLS * CELLS * 3 * ORIENTATIONS)
+
+    def hide(self, seen: Pass) -> None:
+        """Hide parts of the clips of a pass."""
+        seen.mask = self.draw(seen.clips, seen.place)
+        if self.every == 2:
+            seen.mask[1::2] = False
+        seen.shown = hide(seen.clips, seen.mask)
+
+    def forward(self, seen: Pass) -> Tensor:
+        """See :class:`Beside`."""
+        return self.weight * self.errors(seen).mean()
+
+    def errors(self, seen: Pass) -> Tensor:
+        """The losses of the clips of a pass that have hidden parts."""
+        assert seen.local is not None
+        assert seen.mask is not None
+        step = self.every
+        return self.loss(seen.local[::step], seen.clips[::step], seen.mask[::step])
 
     def draw(self, clips: Tensor, place: Sequence[int], first: int = 0) -> Tensor:
         """Draw what to hide.
@@ -79,6 +107,25 @@ class MaskedFeatures(nn.Module):
             error = (predicted - hog(clips, mask.shape[2], mask.shape[3])).square().mean(-1)
             hidden = mask.float()
             return (error * hidden).flatten(1).sum(1) / hidden.flatten(1).sum(1).clamp_min(1)
+
+
+class MaskedPrediction(OnePass):
+    """Learns what is hidden, and no classes.
+
+    Args:
+        masked: What is hidden, and the layer that predicts it.
+        beside: More losses beside.
+    """
+
+    def __init__(self, masked: MaskedFeatures, beside: Sequence[Beside] = ()):
+        super().__init__([masked, *beside])
+
+    def errors(self, model: Any, batch: Batch, place: Sequence[int]) -> Tensor:
+        """See :class:`~.objective.Objective`."""
+        clips, labels = training_inputs(batch, model.clip, model.num_classes, self.mixing, place)
+        seen = Pass(batch, clips, labels, place, shown=clips)
+        self.look(model, seen)
+        return cast("MaskedFeatures", self.beside[0]).errors(seen)
 
 
 def hide(clips: Tensor, mask: Tensor) -> Tensor:

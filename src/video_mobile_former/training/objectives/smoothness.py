@@ -15,53 +15,39 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...clip_spec import ClipSpec
 from ...errors import RecipeError
-from ...models.video_model import VideoModel
 from ..recipe.fields import Recipe
+from .objective import Beside, Pass
 
 VELOCITY_SHARE = 0.5
 """Weight α of the squared velocities, as in the release."""
 _EPS = 1e-5
 
 
-@dataclass
-class Recorded:
-    """What :func:`recorded_features` found."""
-
-    features: list[Tensor] = field(default_factory=list)
-    """(B, T, C) of each forward pass, with its graph."""
-
-
-@contextmanager
-def recorded_features(model: VideoModel) -> Iterator[Recorded]:
-    """Keep the features of every frame that the head sees in forward passes meanwhile.
+class Smoothness(Beside):
+    """Keeps the features of consecutive frames on a smooth path.
 
     Args:
-        model: Any network of this package, in either graph form.
+        weight: Of the loss.
+        window: Frames whose orders are compared, 3 to 7.
     """
-    found = Recorded()
 
-    def keep(module: nn.Module, args: tuple[Tensor, int]) -> None:
-        x, num_frames = args
-        if x.dim() == 5:
-            pooled = x.mean(dim=(3, 4)).transpose(1, 2)
-        else:
-            pooled = x.mean(dim=(2, 3)).unflatten(0, (-1, num_frames))
-        found.features.append(pooled)
+    field = "optim.temporal_smoothness"
+    wants_local = True
 
-    handle = model.get_submodule(model.last_features_into).register_forward_pre_hook(keep)
-    try:
-        yield found
-    finally:
-        handle.remove()
+    def __init__(self, weight: float, window: int):
+        super().__init__()
+        self.weight, self.window = weight, window
+
+    def forward(self, seen: Pass) -> Tensor:
+        """See :class:`~.objective.Beside`."""
+        assert seen.local is not None
+        return self.weight * smoothness_loss(seen.local.mean(dim=(3, 4)), self.window)
 
 
 def smoothness_loss(features: Tensor, window: int) -> Tensor:

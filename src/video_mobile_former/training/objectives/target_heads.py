@@ -4,27 +4,16 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Literal, Protocol
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...errors import RecipeError
-
-
-class Target(Protocol):
-    """One thing that is known of a clip."""
-
-    @property
-    def kind(self) -> Literal["regression", "classification"]:
-        """``"regression"`` of numbers about as large as 1, or ``"classification"``."""
-        ...
-
-    @property
-    def width(self) -> int:
-        """How many numbers, or how many classes."""
-        ...
+from ...procedural import Target
+from ..freezing import zero_loss
+from .objective import Beside, Pass
 
 
 class TargetHeads(nn.Module):
@@ -79,3 +68,33 @@ class TargetHeads(nn.Module):
                 errors = F.cross_entropy(found, wanted, reduction="none")
             total = total + self.weights[name] * (errors * mask).sum() / mask.sum().clamp_min(1)
         return total / sum(self.weights.values())
+
+
+class KnownTargets(Beside):
+    """Learns what is known of procedural clips beside their class.
+
+    Args:
+        heads: A layer for each target.
+        weight: Of the loss.
+    """
+
+    field = "pretrain"
+    wants_hidden = True
+
+    def __init__(self, heads: TargetHeads, weight: float):
+        super().__init__()
+        self.heads, self.weight = heads, weight
+
+    def forward(self, seen: Pass) -> Tensor:
+        """See :class:`~.objective.Beside`."""
+        assert seen.hidden is not None
+        features = seen.hidden.float()
+        batch: Any = seen.batch
+        with torch.autocast(features.device.type, enabled=False):
+            # What is known of two clips that are mixed is not known of the mix.
+            if seen.targets.dim() == 1 and "targets" in batch:
+                found = self.heads(features, batch["targets"], batch["masks"])
+            else:
+                # Every layer has a part in the loss, or DDP would wait for its gradient.
+                found = zero_loss(self.heads.parameters())
+        return self.weight * found

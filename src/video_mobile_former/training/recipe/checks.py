@@ -5,7 +5,6 @@ from __future__ import annotations
 import torch
 
 from ...errors import RecipeError
-from ..optim import require_lamb
 from .fields import Recipe
 
 
@@ -30,12 +29,9 @@ def check_device(recipe: Recipe) -> None:
     """Refuse what the machine has no library or device for.
 
     Raises:
-        UserError: If the optimiser's library is missing.
         RecipeError: If there are fewer GPUs than asked for, fp16 is to run on a CPU, or batch
             statistics are to be shared without CUDA.
     """
-    if recipe.optim.optimizer == "lamb":
-        require_lamb()
     kind = recipe.train.accelerator
     gpus = _gpus()
     on_gpu = gpus > 0
@@ -77,7 +73,7 @@ def check_unlabelled(recipe: Recipe) -> None:
     for key, is_set in needs.items():
         if is_set:
             raise RecipeError(
-                f"{key} needs labels, which pretrain.task masked_features has none of"
+                f"{key} needs labels, which pretrain.task {recipe.pretrain.task} has none of"
             )
 
 
@@ -96,26 +92,18 @@ def check_sync_batchnorm(recipe: Recipe) -> None:
         )
 
 
-def check_compile(recipe: Recipe, *, watched: bool) -> None:
+def check_compile(recipe: Recipe, looks_inside: str | None) -> None:
     """Refuse ``train.compile`` where features inside the network are looked at.
 
     Args:
         recipe: What to do.
-        watched: Targets beside the classes are learned from them.
+        looks_inside: The field that asks for them; None where nothing does.
 
     Raises:
-        RecipeError: If a field needs them: compiled code runs no hooks that come later.
+        RecipeError: If there is one: compiled code runs no hooks that come later.
     """
-    if not recipe.train.compile:
-        return
-    fields = {
-        "optim.temporal_smoothness": recipe.optim.temporal_smoothness > 0,
-        "distill.features": recipe.distill.features > 0,
-        "pretrain": watched,
-    }
-    found = next((name for name, wanted in fields.items() if wanted), None)
-    if found is not None:
+    if recipe.train.compile and looks_inside is not None:
         raise RecipeError(
-            f"train.compile: {found} looks at features inside the network, which compiled code "
-            "does not show; --train.compile false"
+            f"train.compile: {looks_inside} looks at features inside the network, which compiled "
+            "code does not show; --train.compile false"
         )

@@ -85,9 +85,8 @@ class OptimRecipe(Section):
 
     section: ClassVar[str] = "optim"
 
-    optimizer: Literal["adamw", "sgd", "lamb"] = "adamw"
-    """adamw; sgd with Nesterov's momentum; or lamb, for batches of a thousand clips and more. The
-    others than adamw want an `lr` and `weight_decay` of their own."""
+    optimizer: Literal["adamw", "sgd"] = "adamw"
+    """adamw; or sgd with Nesterov's momentum, which wants an `lr` and `weight_decay` of its own."""
     lr: Positive = 1e-3
     """Highest learning rate, for one optimiser step whatever the batch size; see `lr_batch`."""
     lr_batch: Number = 0
@@ -111,7 +110,7 @@ class OptimRecipe(Section):
     momentum: ShareBelowOne = 0.9
     """Nesterov's momentum of sgd."""
     betas: tuple[ShareBelowOne, ShareBelowOne] = (0.9, 0.999)
-    """Decay of the two running averages of adamw and lamb."""
+    """Decay of the two running averages of adamw."""
     gradient_clip: Positive | None = 1.0
     """Largest norm of the whole gradient; null = no limit."""
     loss: Literal["auto", "cross_entropy", "bce"] = "auto"
@@ -146,27 +145,24 @@ class DistillRecipe(Section):
     section: ClassVar[str] = "distill"
 
     teacher: str | None = None
-    """A checkpoint folder, an artefact of `vmf export`, a TorchScript or ONNX file of other makers,
-    or with distill.weights a name of the other networks (x3d_s), with the same classes in the same
-    order; null = none. TorchScript is a program: take it from people you trust."""
+    """A checkpoint folder, an artefact of `vmf export`, an ONNX file of other makers, or with
+    distill.weights a name of the other networks (x3d_s), with the same classes in the same order;
+    null = none."""
     weights: str | None = None
     """Public weights of a teacher that is such a name."""
     label_file: str | None = None
     """Class names of a teacher that does not tell them, one a line in the order of its scores, or
     a known set as kinetics400."""
     mean: tuple[float, float, float] | None = None
-    """What a TorchScript or ONNX file of another maker wants subtracted from RGB in 0 to 1; null =
-    as the student."""
+    """Per-channel mean of RGB in 0 to 1 that an ONNX file of another maker expects; null = as the
+    student."""
     std: tuple[Positive, Positive, Positive] | None = None
-    """What it wants that divided by; null = as the student."""
+    """Per-channel std that it expects; null = as the student."""
     weight: Share = 0.5
     """Share of the teacher in the loss; the labels have the rest."""
     temperature: Positive = 2.0
     """What the logits of both are divided by before they are compared; high ones let
     unlikely classes count more."""
-    features: NotNegative = 0.0
-    """Weight of a loss by which frames shall be alike for the student where they are for the
-    teacher (arXiv 1907.09682), which must be a checkpoint folder; 0 = none."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -363,7 +359,7 @@ class PretrainRecipe(Section):
 
     section: ClassVar[str] = "pretrain"
 
-    task: Literal["labels", "masked_features"] = "labels"
+    task: str = "labels"
     """labels: the classes of the data; masked_features: what hidden parts of a clip look like
     (arXiv 2112.09133), for which no labels are needed."""
     epoch_clips: Annotated[int, Range(2, 1_000_000_000)] = 4096

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import os
@@ -102,7 +103,7 @@ class RunLogs:
         Args:
             row: ``"step"``, ``"train"`` or ``"val"``.
             at: Where the run is; between epochs it stands before the next one.
-            values: Columns and numbers.
+            values: Names and numbers; those without a column go to the loggers alone.
 
         Raises:
             UserError: If something cannot be written.
@@ -110,7 +111,8 @@ class RunLogs:
         epoch = at.epoch + 1 if row == "step" else at.epoch
         if self._file is not None:
             where = {"row": row, "epoch": epoch, "step": at.step, "seconds": round(at.seconds, 1)}
-            self._file.write({**where, **values})
+            known = {name: value for name, value in values.items() if name in COLUMNS}
+            self._file.write({**where, **known})
         for logger in self._loggers:
             try:
                 logger.log_metrics({f"{row}/{k}": v for k, v in values.items()}, step=at.step)
@@ -123,6 +125,12 @@ class RunLogs:
     def size(self) -> int:
         """Bytes of the CSV file, see :meth:`MetricsFile.size`."""
         return 0 if self._file is None else self._file.size()
+
+    def close(self, status: str) -> None:
+        """Let the loggers write what they hold; ``status`` is ``"success"`` or ``"failed"``."""
+        for logger in self._loggers:
+            with contextlib.suppress(OSError):
+                logger.finalize(status)
 
 
 def _text(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import torch.distributed as dist
@@ -36,22 +36,36 @@ class Totals:
 
     clips: int = 0
     loss: float = 0.0
-    correct: int = 0
     failed: int = 0
+    figures: dict[str, float] = field(default_factory=dict)
+    """What an objective gives beside the loss."""
     empty_in_a_row: int = 0
     failures: list[str] = field(default_factory=list)
     """The first few, for the message at the end of the epoch."""
-    recent: list[float] = field(default_factory=lambda: [0.0, 0.0, 0.0])
-    """Clips, loss and correct since the last ``step`` row of the log."""
+    recent: dict[str, float] = field(default_factory=dict)
+    """Clips, loss and figures since the last ``step`` row of the log."""
 
-    def add(self, clips: int, loss: float, correct: int, failed: int) -> None:
+    def add(self, clips: int, loss: float, failed: int, figures: Mapping[str, float]) -> None:
         """Count one batch."""
         self.clips += clips
         self.loss += loss
-        self.correct += correct
         self.failed += failed
         self.empty_in_a_row = 0 if clips else self.empty_in_a_row + 1
-        self.recent = [a + b for a, b in zip(self.recent, (clips, loss, correct), strict=True)]
+        _add(self.figures, figures)
+        _add(self.recent, {"clips": clips, "loss": loss, **figures})
+
+    def means(self) -> dict[str, float]:
+        """Loss and figures of a clip."""
+        sums = {"loss": self.loss, **self.figures}
+        return {name: value / max(self.clips, 1) for name, value in sums.items()}
+
+    def take_recent(self) -> dict[str, float]:
+        """The same of the clips since this was last asked, and their number; empty without any."""
+        recent, self.recent = self.recent, {}
+        clips = recent.pop("clips", 0)
+        if not clips:
+            return {}
+        return {name: value / clips for name, value in recent.items()} | {"clips": int(clips)}
 
     def keep_failures(self, failures: Iterable[object]) -> None:
         """Keep what is said of unreadable clips, as long as it is little."""
@@ -86,3 +100,8 @@ class Totals:
             dist.all_gather_object(lists, self.failures)
             self.failures = [one for found in lists for one in found][:_NAMES_KEPT]
         raise SharedDataError(f"{source}: {what}: {self.named_failures()}")
+
+
+def _add(sums: dict[str, float], values: Mapping[str, float]) -> None:
+    for name, value in values.items():
+        sums[name] = sums.get(name, 0.0) + value

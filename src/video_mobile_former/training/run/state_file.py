@@ -19,7 +19,7 @@ from torch import Tensor
 from ...errors import UserError
 from ...files import atomic_path
 
-_FORMAT = "vmf-state-1"
+_FORMAT = "vmf-state-2"
 
 
 def write_state(path: Path, state: dict[str, Any]) -> None:

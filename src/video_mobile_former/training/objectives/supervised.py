@@ -1,16 +1,63 @@
-"""The training loss."""
+"""Supervised learning: the classes of the data, with weights, smoothing and mixed clips."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Literal
+from collections.abc import Sequence
+from typing import Any, Literal, cast
 
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...errors import RecipeError
+from ..clips.inputs import mixing
+from ..clips.mixing import dense_targets
+from ..recipe.fields import Recipe
+from .objective import Beside, Figures, OnePass, Pass
 
 LossKind = Literal["cross_entropy", "bce"]
+
+
+class Supervised(OnePass):
+    """Learns the classes of clips.
+
+    Args:
+        recipe: Kind of the loss, label smoothing, how clips are mixed.
+        model: Tells whether a clip may have several classes.
+        class_weights: ``(num_classes,)`` float32; None is 1 for all.
+        beside: Losses beside.
+    """
+
+    labels = True
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        model: Any,
+        class_weights: Tensor | None = None,
+        beside: Sequence[Beside] = (),
+    ):
+        super().__init__(beside, mixing(recipe.augment))
+        self.kind: LossKind = loss_kind(recipe.optim.loss, multi_label=model.multi_label)
+        self.label_smoothing = recipe.optim.label_smoothing
+        self.register_buffer("class_weights", class_weights, persistent=False)
+        self.figures = () if model.multi_label else ("top1",)
+
+    def loss(self, seen: Pass, logits: Tensor) -> Tensor:
+        """The loss of the labels."""
+        return classification_loss(
+            logits,
+            seen.targets,
+            kind=self.kind,
+            label_smoothing=self.label_smoothing,
+            class_weights=cast("Tensor | None", self.class_weights),
+        )
+
+    def count(self, seen: Pass, logits: Tensor) -> Figures:
+        """How many clips are told right; of a mixed clip the class that it has most of counts."""
+        if not self.figures:
+            return {}
+        labels = seen.targets.argmax(1) if seen.targets.dim() == 2 else seen.targets
+        return {"top1": (logits.argmax(1) == labels).sum()}
 
 
 def classification_loss(
@@ -67,28 +114,3 @@ def loss_kind(choice: Literal["auto", "cross_entropy", "bce"], *, multi_label: b
             "use bce or auto"
         )
     return choice
-
-
-def dense_targets(targets: Tensor, num_classes: int) -> Tensor:
-    """Classes as rows of 0 and 1; targets that have rows already are left as they are.
-
-    Args:
-        targets: (B,) int64, or (B, num_classes) float.
-        num_classes: Length of a row.
-
-    Returns:
-        (B, num_classes) float32.
-    """
-    if targets.dim() == 1:
-        targets = F.one_hot(targets, num_classes)
-    return targets.float()
-
-
-def zero_loss(parameters: Iterable[nn.Parameter]) -> Tensor:
-    """A loss of 0 whose gradient is 0 for every trainable parameter.
-
-    For a batch of which nothing could be read: with several processes each of them has to take
-    part in the exchange of gradients, or the others wait for ever.
-    """
-    terms = [parameter.sum() * 0.0 for parameter in parameters if parameter.requires_grad]
-    return sum(terms[1:], start=terms[0])

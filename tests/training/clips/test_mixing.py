@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from video_mobile_former.training.objectives.losses import classification_loss
-from video_mobile_former.training.objectives.mixing import Mix, Mixing, mix_clips, mix_targets
+from video_mobile_former.training.clips.mixing import Mix, Mixing, mix_clips, mix_targets
+from video_mobile_former.training.objectives.supervised import classification_loss
 
 Kind = Literal["spatial", "temporal", "spatiotemporal"]
 SHAPE = (6, 3, 8, 20, 30)

@@ -16,9 +16,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
-
-from .losses import dense_targets
 
 CutKind = Literal["spatial", "temporal", "spatiotemporal"]
 _STREAM = 1
@@ -108,6 +107,21 @@ def mix_targets(targets: Tensor, num_classes: int, mix: Mix) -> Tensor:
     """
     targets = dense_targets(targets, num_classes)
     return mix.share * targets + (1 - mix.share) * targets[mix.partners.to(targets.device)]
+
+
+def dense_targets(targets: Tensor, num_classes: int) -> Tensor:
+    """Classes as rows of 0 and 1; targets that have rows already are left as they are.
+
+    Args:
+        targets: (B,) int64, or (B, num_classes) float.
+        num_classes: Length of a row.
+
+    Returns:
+        (B, num_classes) float32.
+    """
+    if targets.dim() == 1:
+        targets = F.one_hot(targets, num_classes)
+    return targets.float()
 
 
 def _partners(count: int, rng: np.random.Generator) -> Tensor:

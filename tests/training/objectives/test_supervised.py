@@ -7,7 +7,11 @@ import torch
 import torch.nn.functional as F
 
 from video_mobile_former.errors import RecipeError
-from video_mobile_former.training.objectives.losses import classification_loss, loss_kind, zero_loss
+from video_mobile_former.training.objectives.supervised import (
+    classification_loss,
+    loss_kind,
+    zero_loss,
+)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 0.9])
