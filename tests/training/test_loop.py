@@ -10,6 +10,8 @@ import pytest
 import torch
 from lightning.fabric import Fabric
 from lightning.fabric.plugins import MixedPrecision
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from video_mobile_former.data.loading.dataset import Batch, ClipFailure
 from video_mobile_former.errors import DataError, UserError
@@ -28,8 +30,8 @@ from video_mobile_former.training.run.run_folder import RunFolder
 Make = Callable[..., Recipe]
 
 
-def _training(recipe: Recipe, precision: MixedPrecision | None = None) -> Training:
-    fabric = Fabric(accelerator="cpu", devices=1, plugins=precision)
+def _training(recipe: Recipe, fabric: Fabric | None = None) -> Training:
+    fabric = Fabric(accelerator="cpu", devices=1) if fabric is None else fabric
     train, val = build_indexes(recipe)
     model = build_model(recipe, train.class_names)
     run = RunFolder(str(recipe.out))
@@ -99,6 +101,29 @@ def test_with_shared_statistics_all_processes_train_or_none(
     assert task.totals.clips == (4 if others else 0)
 
 
+class _Two(Fabric):
+    """Believes that there is another process."""
+
+    world_size = 2  # pyright: ignore[reportAssignmentType] - a property there
+
+
+@pytest.mark.parametrize("several", [False, True])
+@pytest.mark.parametrize("wanted", [False, True])
+def test_several_processes_are_told_to_share(
+    several: bool, wanted: bool, small_recipe: Make
+) -> None:
+    fabric = (_Two if several else Fabric)(accelerator="cpu", devices=1)
+    recipe = small_recipe(train__sync_batchnorm=wanted, train__batch_size=4)
+    task = _training(recipe, fabric)
+    kinds = {isinstance(m, nn.SyncBatchNorm) for m in task.model.modules() if _is_norm(m)}
+    assert kinds == {wanted and several}
+    assert not any(isinstance(m, nn.SyncBatchNorm) for m in task.result.modules())
+
+
+def _is_norm(module: nn.Module) -> bool:
+    return isinstance(module, _BatchNorm)
+
+
 def test_empty_batches_do_not_go_on_for_ever(task: Training) -> None:
     for _ in range(MAX_EMPTY_BATCHES - 1):
         task.step(_batch(1))
@@ -163,7 +188,8 @@ def test_with_fp16_the_true_gradient_is_limited(
 ) -> None:
     """The scaled loss of fp16 must not reach the norm, nor shrink what the optimiser gets."""
     recipe = small_recipe(optim__optimizer=optimizer, train__precision="fp16")
-    task = _training(recipe, MixedPrecision("16-mixed", "cpu"))
+    precision = MixedPrecision("16-mixed", "cpu")
+    task = _training(recipe, Fabric(accelerator="cpu", devices=1, plugins=precision))
     weight = next(p for p in task.model.parameters() if p.ndim > 1)
     task.fabric.backward(3 * weight.sum())
     assert weight.grad is not None
@@ -211,7 +237,7 @@ def test_long_gradients_are_told_to_the_person(
 def test_overflow_in_fp16_leaves_a_step_out_and_is_no_divergence(small_recipe: Make) -> None:
     recipe = small_recipe(train__precision="fp16", train__ema_decay=None)
     precision = MixedPrecision("16-mixed", "cpu")
-    task = _training(recipe, precision)
+    task = _training(recipe, Fabric(accelerator="cpu", devices=1, plugins=precision))
     task.indices = torch.tensor([0, 3])
     scaler = precision.scaler
     assert scaler is not None

@@ -7,7 +7,6 @@ import types
 import numpy as np
 import pytest
 import torch
-from video_mobile_former.training.objectives.pretraining import watch
 
 from video_mobile_former.data.loading.dataset import Batch
 from video_mobile_former.models import create_model
