@@ -7,10 +7,10 @@ import torch
 import torch.nn.functional as F
 
 from video_mobile_former.errors import RecipeError
+from video_mobile_former.training.freezing import zero_loss
 from video_mobile_former.training.objectives.supervised import (
     classification_loss,
     loss_kind,
-    zero_loss,
 )
 
 
