@@ -29,7 +29,8 @@ from video_mobile_former.models import VideoModel, load_checkpoint
 from video_mobile_former.training.fit import fit
 from video_mobile_former.training.objectives.choose import TASKS, Task
 from video_mobile_former.training.objectives.objective import Figures, Objective, watch
-from video_mobile_former.training.recipe.read import Recipe, recipe_from_dict
+from video_mobile_former.training.recipe.fields import Recipe
+from video_mobile_former.training.recipe.read import recipe_from_dict
 
 
 class Backwards(Objective):
