@@ -6,7 +6,11 @@ stdout is for results only, so that ``--json`` output can be piped.
 from __future__ import annotations
 
 import contextlib
+import io
+import logging
+import os
 import sys
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
@@ -35,6 +39,59 @@ def track(items: Iterable[T], *, description: str, total: int | None = None) -> 
         console=Console(stderr=True), transient=True, redirect_stdout=sys.stdout.isatty()
     ) as progress:
         yield from progress.track(items, total=total, description=description)
+
+
+@contextlib.contextmanager
+def quiet(*, output: bool = False) -> Iterator[None]:
+    """Keep remarks of libraries on their own insides from the terminal; errors come as exceptions.
+
+    Args:
+        output: Drop whatever is printed as well, by native code too. stdout is for results and
+            stderr for what we say; converters and runtimes write to both, some past Python.
+    """
+    before = logging.root.manager.disable
+    logging.disable(logging.ERROR if output else logging.WARNING)
+    try:
+        with warnings.catch_warnings(), contextlib.ExitStack() as stack:
+            warnings.simplefilter("ignore")
+            if output:
+                stack.enter_context(descriptors_dropped(1, 2))
+                stack.enter_context(contextlib.redirect_stdout(io.StringIO()))
+                stack.enter_context(contextlib.redirect_stderr(io.StringIO()))
+            yield
+    finally:
+        logging.disable(before)
+
+
+@contextlib.contextmanager
+def descriptors_dropped(*descriptors: int) -> Iterator[None]:
+    """Send file descriptors nowhere: C and C++ write to them directly.
+
+    Args:
+        descriptors: 1 for stdout, 2 for stderr; those that are closed are passed over.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    kept = {descriptor: os.dup(descriptor) for descriptor in descriptors if _is_open(descriptor)}
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        for descriptor in kept:
+            os.dup2(nowhere, descriptor)
+        yield
+    finally:
+        for descriptor, copy in kept.items():
+            os.dup2(copy, descriptor)
+            os.close(copy)
+        os.close(nowhere)
+
+
+def _is_open(descriptor: int) -> bool:
+    try:
+        os.fstat(descriptor)
+    except OSError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

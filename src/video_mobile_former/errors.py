@@ -45,22 +45,27 @@ class RecipeError(UserError):
     """A recipe has an unknown key or a value of the wrong type or range."""
 
 
-def known_names(name: str, known: Iterable[str], *, cutoff: float = 0.4) -> str:
+def known_names(
+    name: str, known: Iterable[str], *, cutoff: float = 0.4, otherwise: str | None = None
+) -> str:
     """The end of a message on an unknown name: the nearest known name, and all of them.
 
     More than forty are listed only where none is near.
 
     Args:
-        name: The unknown name.
-        known: Names in lower case.
+        name: The unknown name, in any case.
+        known: The names.
         cutoff: Similarity from which a name is suggested, 0 to 1.
+        otherwise: What is said where none is near, in place of the list.
     """
-    known = list(known)
-    near = difflib.get_close_matches(name.lower(), known, n=1, cutoff=cutoff)
-    if near and len(known) > 40:
-        return f"; did you mean {near[0]!r}?"
-    hint = f"; did you mean {near[0]!r}? Known: " if near else "; known: "
-    return hint + ", ".join(known)
+    folded = {other.casefold(): other for other in known}
+    near = difflib.get_close_matches(name.casefold(), folded, n=1, cutoff=cutoff)
+    meant = f"; did you mean {folded[near[0]]!r}?" if near else ""
+    if otherwise is not None:
+        return meant or f"; {otherwise}"
+    if near and len(folded) > 40:
+        return meant
+    return (f"{meant} Known: " if near else "; known: ") + ", ".join(folded.values())
 
 
 def nearest_key(key: str, known: Iterable[str]) -> str | None:

@@ -161,7 +161,7 @@ from video_mobile_former.data.index.clip import Clip
 from video_mobile_former.data.index.index import ClipIndex
 from video_mobile_former.data.limits import Limits
 
-index = ClipIndex((Clip(sys.argv[1], 0, name="big.mp4"),), ("a",), "clips")
+index = ClipIndex((Clip(sys.argv[1], (0,), name="big.mp4"),), ("a",), "clips")
 spec = ClipSpec(num_frames=2, crop_size=32, resize_size=36)
 item = ClipDataset(index, spec, train=False, limits=Limits(memory_mb=float(sys.argv[2])))[0]
 print("read" if isinstance(item, dict) else item)

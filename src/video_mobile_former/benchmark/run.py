@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from ..console import progress_bar, say
+from ..data.processes import usable_cores
 from ..errors import UserError
 from ..profiling.child import in_child
 from ..profiling.latency import MIN_ROUNDS, Timing, speed, time_in_turn
-from ..profiling.machine import busy_seconds, describe_machine, library_version, usable_cores
+from ..profiling.machine import busy_seconds, describe_machine, library_version
 from ..profiling.memory import MemoryUse, memory_of
 from .contestants import EAGER, Contestant, load_contestant
 

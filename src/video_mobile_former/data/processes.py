@@ -178,7 +178,7 @@ def run_tasks(
 
 
 def usable_cores() -> int:
-    """Number of cores that this process may use."""
+    """Cores that this process may run on, which in a container are fewer than there are."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1

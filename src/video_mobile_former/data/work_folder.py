@@ -8,6 +8,7 @@ run goes on from the journal.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -15,8 +16,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from ..errors import DataError, UserError
 from ..files import write_text
+
+_NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP)
 
 
 class WorkFolder:
@@ -211,8 +216,8 @@ class PreparedFolder(WorkFolder):
 def locked(folder: Path) -> Iterator[None]:
     """Keep other processes that ask for the same lock out of a folder.
 
-    The lock ends with the process, however it ends. Where the system has no such locks (Windows,
-    some network file systems) nothing is kept out.
+    The lock ends with the process, however it ends. On file systems that have no locks nothing is
+    kept out.
 
     Args:
         folder: An existing folder; the file ``.lock`` in it is used.
@@ -220,16 +225,15 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         UserError: If another process holds it.
     """
+    lock = FileLock(folder / ".lock")
     try:
-        import fcntl  # not on Windows
-    except ImportError:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UserError(f"{folder}: another process is writing here") from error
+    except OSError as error:
+        if error.errno not in _NO_LOCKS:
+            raise
+    try:
         yield
-        return
-    with (folder / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise UserError(f"{folder}: another process is writing here") from error
-        except OSError:
-            pass
-        yield
+    finally:
+        lock.release()

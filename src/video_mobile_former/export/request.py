@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 
 from ..clip_spec import ClipSpec
+from ..console import quiet
 from ..errors import UserError
 from ..models.video_model import VideoModel
 from ..optional import require
@@ -27,7 +28,6 @@ from .artefact import (
 )
 from .lowering import GraphForm
 from .targets.table import Free, Target, get_target
-from .tracing import hushed
 
 Batch = int | Literal["auto", "dynamic"]
 
@@ -84,7 +84,7 @@ def check_request(request: ExportRequest, out: str | Path) -> None:
     if target.extra is not None:
         for package in target.packages:
             module = package.replace("-", "_")
-            with hushed():  # some print when they are imported
+            with quiet(output=True):  # some print when they are imported
                 require(module, extra=target.extra, purpose=f"export to {target.title}")
 
 

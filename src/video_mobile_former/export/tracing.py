@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import os
-import sys
-import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch.export import Dim, ExportedProgram
 
+from ..console import quiet
 from ..errors import UserError
 from .artefact import INPUT_NAME, ArtefactInfo
 from .graph import ExportGraph
@@ -51,23 +45,6 @@ def trace(graph: ExportGraph, info: ArtefactInfo) -> ExportedProgram:
         ) from error
 
 
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Keep remarks of exporters on their own insides from the terminal; errors still come."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "torch._export")]
-    before = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            for kind in (DeprecationWarning, FutureWarning, UserWarning):
-                warnings.simplefilter("ignore", kind)
-            yield
-    finally:
-        for logger, level in zip(loggers, before, strict=True):
-            logger.setLevel(level)
-
-
 def first_line(error: BaseException) -> str:
     """The first line of an error that says something, at most 300 characters."""
     lines = [line.strip() for line in str(error).splitlines()]
@@ -88,52 +65,3 @@ def _free_dimensions(info: ArtefactInfo) -> dict[int, Any]:
         for name in ("height", "width"):
             found[axes.index(name)] = Dim(name, min=MIN_SIZE, max=_MAX_SIZE)
     return found
-
-
-@contextlib.contextmanager
-def hushed() -> Iterator[None]:
-    """Drop remarks of libraries while they are imported and at work, those of native code as well.
-
-    stdout is for results and stderr for what we say; mobile converters and runtimes write to both,
-    some of them past Python. Errors still come as exceptions.
-    """
-    before = logging.root.manager.disable
-    logging.disable(logging.ERROR)
-    try:
-        with (
-            warnings.catch_warnings(),
-            _descriptors_dropped(),
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(before)
-
-
-@contextlib.contextmanager
-def _descriptors_dropped() -> Iterator[None]:
-    """Send file descriptors 1 and 2 nowhere: C and C++ write to them directly."""
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
-    kept = {descriptor: os.dup(descriptor) for descriptor in (1, 2) if _is_open(descriptor)}
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        for descriptor in kept:
-            os.dup2(nowhere, descriptor)
-        yield
-    finally:
-        for descriptor, copy in kept.items():
-            os.dup2(copy, descriptor)
-            os.close(copy)
-        os.close(nowhere)
-
-
-def _is_open(descriptor: int) -> bool:
-    try:
-        os.fstat(descriptor)
-    except OSError:
-        return False
-    return True

@@ -6,7 +6,6 @@ a training run into the two files.
 
 from __future__ import annotations
 
-import difflib
 import json
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
-from ..errors import CheckpointError, UserError
+from ..errors import CheckpointError, UserError, known_names
 from .checkpoint import load_weights
 from .video_model import VideoModel
 
@@ -96,11 +95,12 @@ def check_shipped(name: str, weights: str, folder: Path | None = None) -> None:
     """
     found = shipped_weights(folder)
     if weights not in found:
-        near = [kind for kind in difflib.get_close_matches(weights, _KINDS, n=1) if kind in found]
-        hint = f"did you mean {near[0]!r}?" if near else f"there are: {', '.join(found)}"
+        hint = known_names(weights, found)
         if not found:
-            hint = "this version has none; vmf train procedural_500m makes some, for --model FOLDER"
-        raise UserError(f"no weights called {weights!r} come with the package; {hint}")
+            hint = (
+                "; this version has none; vmf train procedural_500m makes some, for --model FOLDER"
+            )
+        raise UserError(f"no weights called {weights!r} come with the package{hint}")
     if name not in found[weights]:
         raise UserError(
             f"no {weights} weights come with the package for {name}; "

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import difflib
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -20,7 +19,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from ..clip_spec import ClipSpec
-from ..errors import UserError
+from ..errors import UserError, known_names
 from ..layers.conv import ConvNorm
 from .checkpoint import CheckpointMixin
 
@@ -270,9 +269,7 @@ def check_choice(values: dict[str, Any], name: str, allowed: tuple[str, ...]) ->
 
 def check_names(model: type[VideoModel], name: str, overrides: Iterable[str]) -> None:
     """Refuse what is no constructor argument of ``model``; suggests the nearest."""
-    known = set(inspect.signature(model).parameters)
+    known = list(inspect.signature(model).parameters)
     for key in overrides:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            raise UserError(f"{name} takes no argument {key!r}{hint}")
+            raise UserError(f"{name} takes no argument {key!r}{known_names(key, known)}")

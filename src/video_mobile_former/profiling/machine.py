@@ -8,6 +8,8 @@ import os
 import platform
 from pathlib import Path
 
+from ..data.processes import usable_cores
+
 
 def processor_name() -> str:
     """Name of the processor, as the system reports it."""
@@ -18,13 +20,6 @@ def processor_name() -> str:
             if key.strip() == "model name" and value.strip():
                 return value.strip()
     return platform.processor() or platform.machine() or os.name
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on; in a container fewer than the machine has."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def describe_machine() -> str:

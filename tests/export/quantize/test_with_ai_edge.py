@@ -10,8 +10,8 @@ import pytest
 import torch
 from torch import nn
 
+from video_mobile_former.console import quiet
 from video_mobile_former.errors import UserError
-from video_mobile_former.export.tracing import hushed
 
 pytestmark = [
     pytest.mark.skipif(
@@ -56,7 +56,7 @@ def written(tmp_path_factory) -> bytes:
 
 
 def convert(model: nn.Module, path) -> bytes:
-    with hushed(), torch.no_grad():
+    with quiet(output=True), torch.no_grad():
         converter: Any = importlib.import_module("litert_torch")
         converter.convert(Named(model), sample_kwargs={"clip": INPUTS[0]}).export(str(path))
     return path.read_bytes()
@@ -82,7 +82,7 @@ def kernels(content: bytes) -> Counter[tuple[str, str]]:
 
 
 def logits(content: bytes) -> np.ndarray:
-    with hushed():
+    with quiet(output=True):
         library: Any = importlib.import_module("ai_edge_litert.interpreter")
         run = library.Interpreter(model_content=content).get_signature_runner()
         return np.concatenate([run(clip=x.numpy())["logits"] for x in INPUTS])

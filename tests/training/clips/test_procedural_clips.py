@@ -170,7 +170,7 @@ def test_what_has_no_meaning_is_refused(procedural: Make) -> None:
         fit(procedural(pretrain__families=["motoin"]))
     with pytest.raises(RecipeError, match="pretrain: no class 'wlk' in motion, order"):
         fit(procedural(pretrain__classes=["wlk", "grow"]))
-    with pytest.raises(RecipeError, match="unknown target 'sped'; did you mean speed"):
+    with pytest.raises(RecipeError, match="unknown target 'sped'; did you mean 'speed'"):
         fit(procedural(pretrain__target_weights=["sped=2"]))
     with pytest.raises(RecipeError, match="NAME=WEIGHT"):
         procedural(pretrain__target_weights=["speed"])

@@ -47,7 +47,7 @@ def test_what_is_not_known_teaches_nothing() -> None:
 
 
 def test_weights_are_of_targets_that_there_are() -> None:
-    with pytest.raises(RecipeError, match="unknown target 'wai'; did you mean way"):
+    with pytest.raises(RecipeError, match="unknown target 'wai'; did you mean 'way'"):
         TargetHeads(5, TARGETS, {"wai": 1.0})
     with pytest.raises(RecipeError, match="all are 0"):
         TargetHeads(5, TARGETS, {"way": 0.0, "kind": 0.0})

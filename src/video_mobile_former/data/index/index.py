@@ -9,7 +9,6 @@ are in ``formats/``.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +17,7 @@ from typing import cast
 import numpy as np
 
 from ...console import say
-from ...errors import DataError
+from ...errors import DataError, known_names
 from .clip import SPLITS, Clip
 from .columns import ColumnsBuilder
 from .formats import find_format
@@ -193,11 +192,9 @@ def _build(
 def _hint(label: str, names: Sequence[str]) -> str:
     if label.isdecimal():
         return "; numbers stand for classes in lists of --format slowfast with a label file"
-    folded = {name.casefold(): name for name in names}
-    close = difflib.get_close_matches(label.casefold(), folded, n=1, cutoff=0.6)
-    if close:
-        return f"; did you mean {folded[close[0]]!r}?"
-    return f" of {len(names)} classes ({', '.join(names[:5])}{', …' if len(names) > 5 else ''})"
+    some = f"{', '.join(names[:5])}{', …' if len(names) > 5 else ''}"
+    otherwise = f"its {len(names)} classes are {some}"
+    return known_names(label, names, cutoff=0.6, otherwise=otherwise)
 
 
 def _checked_names(names: Sequence[str], where: str) -> tuple[str, ...]:

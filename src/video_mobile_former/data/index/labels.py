@@ -6,14 +6,13 @@ classes, they are compared, and a difference is an error: nothing is put in anot
 
 from __future__ import annotations
 
-import difflib
 import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...errors import DataError
+from ...errors import DataError, known_names
 
 LABEL_SETS = (
     "kinetics400",
@@ -40,9 +39,8 @@ def label_names(name: str) -> tuple[str, ...]:
         DataError: If there is no such set; suggests the nearest.
     """
     if name not in LABEL_SETS:
-        near = difflib.get_close_matches(name, LABEL_SETS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(LABEL_SETS)}"
-        raise DataError(f"no label names of a data set {name!r} come with this package; {hint}")
+        near = known_names(name, LABEL_SETS)
+        raise DataError(f"no label names of a data set {name!r} come with this package{near}")
     file = Path(__file__).parent / "names" / f"{name}.txt"
     return tuple(file.read_text(encoding="utf-8").splitlines())
 

@@ -147,7 +147,7 @@ def without(index: ClipIndex, file: Path, *, of_run: bool) -> ClipIndex:
         of_run: It is the copy of a run, for all its data.
 
     Raises:
-        DataError: If it cannot be read.
+        DataError: If it cannot be read, or names every clip.
     """
     entries = read_quarantine(file)
     rows = index.table.find(entries)
@@ -155,6 +155,8 @@ def without(index: ClipIndex, file: Path, *, of_run: bool) -> ClipIndex:
         _say_unknown(entries, rows, index, file)
     if not len(rows):
         return index
+    if len(rows) == len(index):
+        raise DataError(f"{file}: leaves out all clips of {index.source}")
     are = "is" if len(rows) == 1 else "are"
     say(f"{index.source}: {len(rows)} of {len(index)} clips {are} left out by {file}")
     kept = np.delete(np.arange(len(index)), rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal, cast
 
@@ -13,7 +12,7 @@ from torch.utils.data import DataLoader
 from ...console import say
 from ...errors import DataError, UserError, check_at_least
 from ..byte_ranges import is_url
-from ..processes import process_context
+from ..processes import process_context, usable_cores
 from .batches import ClipBatchSampler, collate
 from .dataset import Batch, ClipDataset, clip_name
 from .failures import Failing, Quarantine
@@ -246,9 +245,7 @@ def _shards(dataset: ClipDataset, shuffle: Literal["auto", "full", "shards"]) ->
 
 def default_workers() -> int:
     """Number of cores this process may use, at most 8."""
-    if hasattr(os, "sched_getaffinity"):
-        return min(8, len(os.sched_getaffinity(0)))
-    return min(8, os.cpu_count() or 1)
+    return min(8, usable_cores())
 
 
 def tells_of_death(error: Exception) -> bool:

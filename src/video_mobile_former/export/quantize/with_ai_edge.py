@@ -14,11 +14,10 @@ from typing import Any
 
 from torch import Tensor
 
-from ...console import track
+from ...console import quiet, track
 from ...errors import UserError
 from ...optional import require
 from ..artefact import INPUT_NAME
-from ..tracing import hushed
 
 TOOL = "ai-edge-quantizer"
 """Distribution that does it."""
@@ -98,7 +97,7 @@ def import_quantizer() -> ModuleType:
     Raises:
         UserError: If it is not installed.
     """
-    with hushed():
+    with quiet(output=True):
         return _module("quantizer")
 
 
@@ -111,7 +110,7 @@ def _ranges(
     model: bytes, recipe: Any, inputs: Sequence[Tensor], threads: int
 ) -> dict[str, dict[str, Any]]:
     """Ranges of what goes into and comes out of the chosen operators, by name."""
-    with hushed():
+    with quiet(output=True):
         calibrator = _module("calibrator")
         qsv_utils = _module("utils.qsv_utils")
         mode = calibrator.CalibrationMode.CALIBRATION_PRESERVE_ALL_TENSORS
@@ -122,13 +121,13 @@ def _ranges(
         run = calibrator.CalibrationSignatureRunner(work, None, mode, recipe)
     # One at a time: the quantiser's own loop would hold all of them in memory at once.
     for x in track(inputs, description="calibrating", total=len(inputs)):
-        with hushed():
+        with quiet(output=True):
             run(**{INPUT_NAME: x.numpy()})
     return work.get_model_qsvs()
 
 
 def _quantized(work: Any, ranges: dict[str, dict[str, Any]] | None) -> bytes:
-    with hushed():
+    with quiet(output=True):
         done = work.quantize(ranges, enable_progress_bar=False, enable_progress_report=False)
     assert done.quantized_model is not None
     return bytes(done.quantized_model)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import io
-import logging
 import sys
 from collections.abc import Iterator, Sequence
 from types import ModuleType
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from torch import Tensor
 
-from ...console import track
+from ...console import quiet, track
 from ...errors import UserError
 from ...optional import require
 
@@ -54,7 +53,8 @@ def quantize_openvino(model: Model, inputs: Sequence[Tensor]) -> Model:
     fold_constants(model)
     kept = kept_operators(model)
     per_tensor = QuantizationParameters(mode=QuantizationScheme.SYMMETRIC, per_channel=False)
-    with _quiet():
+    # On stdout, where results go, NNCF draws; it also lists what it leaves out.
+    with quiet(), contextlib.redirect_stdout(io.StringIO()):
         return nncf.quantize(
             model,
             nncf.Dataset(_Tracked(inputs)),
@@ -139,16 +139,3 @@ class _Tracked:
     def __iter__(self) -> Iterator[np.ndarray]:
         for x in track(self.inputs, description="calibrating", total=len(self.inputs)):
             yield x.numpy()
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep NNCF from drawing on stdout, where results go, and from listing what it leaves out."""
-    logger = logging.getLogger("nncf")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):
-            yield
-    finally:
-        logger.setLevel(level)

@@ -7,8 +7,6 @@ have a scale for each output channel; activations one for the whole tensor, with
 
 from __future__ import annotations
 
-import logging
-import warnings
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -16,10 +14,9 @@ import torch
 from torch import Tensor, fx
 from torch.export import ExportedProgram
 
-from ...console import track
+from ...console import quiet, track
 from ...errors import UserError
 from ...optional import require
-from ..tracing import hushed
 
 _ACTIVATIONS = {
     torch.ops.aten.relu.default,
@@ -44,25 +41,18 @@ def quantize_program(program: ExportedProgram, inputs: Sequence[Tensor]) -> Expo
     Raises:
         UserError: If ExecuTorch is not installed, or the program has nothing to quantise.
     """
-    with hushed():
+    with quiet(output=True):
         require("executorch.exir", extra="executorch", purpose="INT8 for ExecuTorch")
         from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
     module = program.module()
     if not pointwise_convolutions(module):
         raise UserError("the graph has no pointwise convolution that could run in INT8")
-    with warnings.catch_warnings(), torch.no_grad():
-        # Advice on other ways to quantise.
-        warnings.simplefilter("ignore")
-        before = logging.root.manager.disable
-        logging.disable(logging.WARNING)
-        try:
-            observed = prepare_pt2e(module, _quantizer())
-            for example in track(inputs, description="calibrating", total=len(inputs)):
-                observed(example)
-            quantized = convert_pt2e(observed)
-            return torch.export.export(quantized, (inputs[0],))
-        finally:
-            logging.disable(before)
+    with quiet(), torch.no_grad():  # advice on other ways to quantise
+        observed = prepare_pt2e(module, _quantizer())
+        for example in track(inputs, description="calibrating", total=len(inputs)):
+            observed(example)
+        quantized = convert_pt2e(observed)
+        return torch.export.export(quantized, (inputs[0],))
 
 
 def pointwise_convolutions(module: fx.GraphModule) -> list[fx.Node]:

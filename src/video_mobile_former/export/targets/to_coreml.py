@@ -7,11 +7,12 @@ from typing import Any
 
 import torch
 
+from ...console import quiet
 from ...errors import CheckpointError, UserError
 from ...optional import require
 from ..artefact import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtefactInfo
 from ..graph import ExportGraph
-from ..tracing import first_line, hushed, trace
+from ..tracing import first_line, trace
 from .table import Runner, WriteOptions
 
 MINIMUM = "iOS16"
@@ -30,12 +31,12 @@ def write(
     """
     if info.input.dtype == "uint8":
         raise UserError("Core ML programs take no uint8 input; export with float32 input")
-    with hushed():
+    with quiet(output=True):
         tools = require("coremltools", extra="coreml", purpose="writing for Core ML")
     half = info.precision == "fp16"
     program = trace(graph, info)
     try:
-        with hushed(), torch.no_grad():
+        with quiet(output=True), torch.no_grad():
             model = tools.convert(
                 program.run_decompositions({}),
                 convert_to="mlprogram",
@@ -68,7 +69,7 @@ def load(path: Path, info: ArtefactInfo, threads: int) -> Runner:
 
 def embedded(path: Path) -> str | None:
     """The JSON in the metadata of the package; see :class:`..TargetModule`."""
-    with hushed():
+    with quiet(output=True):
         tools = require("coremltools", extra="coreml", purpose="Core ML")
         try:
             spec = tools.utils.load_spec(str(path))

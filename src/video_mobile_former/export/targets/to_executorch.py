@@ -10,14 +10,14 @@ from typing import Any, ClassVar
 import numpy as np
 import torch
 
-from ...console import say
+from ...console import quiet, say
 from ...errors import CheckpointError, UserError
 from ...optional import require
 from ..artefact import METADATA_KEY, ArtefactInfo
 from ..graph import ExportGraph
 from ..quantize.parts import describe_parts
 from ..quantize.with_pt2e import quantize_program
-from ..tracing import first_line, hushed, trace
+from ..tracing import first_line, trace
 from .table import Runner, WriteOptions
 
 _NO_WORK = {"executorch_call_delegate", "getitem"}
@@ -34,7 +34,7 @@ def write(
     Returns:
         ``not_delegated``: how often each operator is left to the slow portable kernels.
     """
-    with hushed():
+    with quiet(output=True):
         require("executorch.exir", extra="executorch", purpose="writing for ExecuTorch")
         from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
         from executorch.exir import to_edge_transform_and_lower
@@ -46,7 +46,7 @@ def write(
         program = quantize_program(program, options.calibration)
         settings["quantization"] = describe_parts("torchao", "executorch") | {"rest": "fp32"}
     try:
-        with hushed(), torch.no_grad():
+        with quiet(output=True), torch.no_grad():
             lowered = to_edge_transform_and_lower(
                 program,
                 partitioner=[XnnpackPartitioner()],
@@ -80,7 +80,7 @@ def embedded(path: Path) -> str | None:
     program = _open(path)
     if METADATA_KEY not in program.method_names:
         return None
-    with hushed():
+    with quiet(output=True):
         value = program.load_method(METADATA_KEY).execute([])[0]
     return value if isinstance(value, str) else None
 
@@ -116,7 +116,7 @@ class PteRunner:
     def _open(self) -> Any:
         program = _open(self.path)  # loading the library makes the pool
         try:
-            with hushed():
+            with quiet(output=True):
                 if _pool_size() != self.threads:
                     for other in self._opened:
                         other._program = other._method = None
@@ -130,7 +130,7 @@ class PteRunner:
 
 
 def _open(path: Path) -> Any:
-    with hushed():
+    with quiet(output=True):
         runtime = require("executorch.runtime", extra="executorch", purpose="ExecuTorch")
         try:
             return runtime.Runtime.get().load_program(path)

@@ -9,13 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ...console import quiet
 from ...errors import CheckpointError, UserError
 from ...optional import require
 from ..artefact import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtefactInfo
 from ..graph import ExportGraph
 from ..quantize import with_ai_edge
 from ..quantize.parts import describe_parts, tool_version
-from ..tracing import first_line, hushed
+from ..tracing import first_line
 from .table import Runner, WriteOptions
 
 _FILE_IDENTIFIER = b"TFL3"
@@ -46,11 +47,11 @@ def write(
     """
     if info.precision != "fp32":
         with_ai_edge.import_quantizer()  # before the conversion, which takes minutes
-    with hushed():
+    with quiet(output=True):
         converter = require("litert_torch", extra="litert", purpose="writing for LiteRT")
     example = graph.example(1 if info.input.batch is None else info.input.batch)
     try:
-        with hushed(), torch.no_grad():
+        with quiet(output=True), torch.no_grad():
             found = converter.convert(_Named(graph).eval(), sample_kwargs={INPUT_NAME: example})
             found.export(str(path))
     except Exception as error:
@@ -65,7 +66,7 @@ def load(path: Path, info: ArtefactInfo, threads: int) -> Runner:
     name = "ai_edge_litert.interpreter"
     _check_file(path)
     try:
-        with hushed():
+        with quiet(output=True):
             library = require(name, extra="litert", purpose="LiteRT")
             interpreter = library.Interpreter(model_path=str(path), num_threads=threads)
             runner = interpreter.get_signature_runner()
@@ -141,7 +142,7 @@ def _check_file(path: Path) -> None:
 
 
 def _schema() -> Any:
-    with hushed():
+    with quiet(output=True):
         return require("ai_edge_litert.schema_py_generated", extra="litert", purpose="LiteRT")
 
 

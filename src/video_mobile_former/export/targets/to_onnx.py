@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ...console import quiet
 from ...errors import CheckpointError, UserError
 from ...optional import require
 from ..artefact import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtefactInfo
 from ..graph import ExportGraph
 from ..quantize.parts import describe_parts
 from ..quantize.with_onnxruntime import quantize_onnx
-from ..tracing import first_line, quiet, trace
+from ..tracing import first_line, trace
 from .table import Runner, WriteOptions
 
 if TYPE_CHECKING:

@@ -23,10 +23,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from ...console import quiet
 from ...errors import CheckpointError
 from ..artefact import METADATA_KEY, ArtefactInfo
 from ..graph import ExportGraph
-from ..tracing import first_line, quiet, trace
+from ..tracing import first_line, trace
 from .table import Runner, WriteOptions
 
 _EXTRA = f"{METADATA_KEY}.json"

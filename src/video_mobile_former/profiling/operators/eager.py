@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
+from ...console import descriptors_dropped
 from .profile import OperatorProfile, OperatorTime, shape_text
 
 
@@ -27,11 +25,11 @@ def profile_eager(run: Callable[[], object], *, passes: int = 5) -> OperatorProf
     for _ in range(2):
         run()
     profiler = profile(activities=[ProfilerActivity.CPU], record_shapes=True)
-    with _without_stderr():
+    with descriptors_dropped(2):
         profiler.start()
     for _ in range(passes):
         run()
-    with _without_stderr():
+    with descriptors_dropped(2):
         profiler.stop()
     operators = []
     for event in profiler.key_averages(group_by_input_shape=True):
@@ -53,17 +51,3 @@ def _shapes(inputs: Any) -> str:
     """Shapes of the first inputs that have one: the data and the weights."""
     shapes = [shape_text(sizes) for sizes in inputs or [] if sizes and isinstance(sizes[0], int)]
     return ", ".join(shapes[:2])
-
-
-@contextlib.contextmanager
-def _without_stderr() -> Iterator[None]:
-    """Suppress the start and stop logs of the profiler's C++ code."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - os.devnull is not a regular path
-            os.dup2(nowhere.fileno(), 2)
-        yield
-    finally:
-        os.dup2(kept, 2)
-        os.close(kept)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import statistics
 import tempfile
-import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from ...console import quiet
 from ...errors import UserError
 from ...optional import require
 from .profile import OperatorProfile, OperatorTime
@@ -49,8 +49,7 @@ def profile_executorch(
     with tempfile.TemporaryDirectory(prefix="vmf-profile-") as folder:
         log = Path(folder) / "log.etdp"
         program.write_etdump_result_to_file(str(log))
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # about tensors that were not kept
+        with quiet():  # it warns that tensors were not kept
             blocks = devtools.Inspector(etdump_path=str(log)).event_blocks
     events = next(block.events for block in blocks if block.name == "Execute")
     return profile_of_events(events, skip=2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import difflib
 import io
 import math
 from pathlib import Path
@@ -13,7 +12,7 @@ from torch import Tensor
 
 from ...data.index.index import ClipIndex
 from ...data.index.listing import read_text
-from ...errors import DataError
+from ...errors import DataError, known_names
 
 _COLUMNS = ("class", "weight")
 
@@ -65,9 +64,8 @@ def _read(path: Path, names: tuple[str, ...]) -> list[float]:
         where = f"{path}:{rows.line_num}"
         name, value = ((row[column] or "").strip() for column in _COLUMNS)
         if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else "the data has no such class"
-            raise DataError(f"{where}: unknown class {name!r}; {hint}")
+            near = known_names(name, names, cutoff=0.6, otherwise="the data has no such class")
+            raise DataError(f"{where}: unknown class {name!r}{near}")
         if name in weights:
             raise DataError(f"{where}: class {name!r} is listed twice")
         weights[name] = _weight(value, where)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...errors import RecipeError
+from ...errors import RecipeError, known_names
 from ...procedural import Target
 from ..freezing import zero_loss
 from .objective import Beside, Pass
@@ -32,9 +31,8 @@ class TargetHeads(nn.Module):
         super().__init__()
         for name in weights:
             if name not in targets:
-                near = difflib.get_close_matches(name, targets, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"known are {', '.join(targets)}"
-                raise RecipeError(f"pretrain.target_weights: unknown target {name!r}; {hint}")
+                near = known_names(name, targets)
+                raise RecipeError(f"pretrain.target_weights: unknown target {name!r}{near}")
         self.targets = dict(targets)
         self.weights = {name: weights.get(name, 1.0) for name in targets}
         if not sum(self.weights.values()):

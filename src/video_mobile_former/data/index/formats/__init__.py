@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import difflib
-
-from ....errors import DataError
+from ....errors import DataError, known_names
 from ..folders import folder_rows
 from ..listing import list_rows
 from ..source import DataSource, Format
@@ -61,9 +59,8 @@ def find_format(source: DataSource) -> Format:
         DataError: If the name is unknown, the data does not exist, or is plainly of another form.
     """
     if source.format != "auto" and source.format not in FORMATS:
-        near = difflib.get_close_matches(source.format, FORMATS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(FORMATS)}"
-        raise DataError(f"unknown data format {source.format!r}; {hint}")
+        near = known_names(source.format, FORMATS)
+        raise DataError(f"unknown data format {source.format!r}{near}")
     if source.format == "shards" or (source.format == "auto" and is_shards(source.shown)):
         return shards_format(source)
     if not source.listing.exists():
