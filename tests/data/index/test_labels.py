@@ -58,7 +58,7 @@ def test_they_are_the_published_ones(shared_data: Path, name: str, file: str):
 def test_unknown_sets():
     with pytest.raises(DataError, match=r"data set 'kinetics40'.* did you mean 'kinetics400'"):
         label_names("kinetics40")
-    with pytest.raises(DataError, match="known are kinetics400, kinetics600"):
+    with pytest.raises(DataError, match="known: kinetics400, kinetics600"):
         label_names("xyz")
 
 

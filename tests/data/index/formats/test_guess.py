@@ -63,5 +63,5 @@ def test_every_format_is_named_in_the_help_of_recipes():
 def test_unknown_formats():
     with pytest.raises(DataError, match="unknown data format 'kinetics'; did you mean 'kinetics"):
         find_format(DataSource("x", format="kinetics"))
-    with pytest.raises(DataError, match="known are folder, list, "):
+    with pytest.raises(DataError, match="known: folder, list, "):
         find_format(DataSource("x", format="xyz"))
