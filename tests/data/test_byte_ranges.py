@@ -15,7 +15,7 @@ import torch
 from video_files import write_video
 from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data import byte_ranges as module
-from video_mobile_former.data.byte_ranges import is_url, read_bytes, require_protocol
+from video_mobile_former.data.byte_ranges import is_url, join, read_bytes, require_protocol
 from video_mobile_former.data.index.clip import Clip
 from video_mobile_former.data.index.index import ClipIndex
 from video_mobile_former.data.loading.dataset import ClipDataset, ClipFailure
@@ -267,3 +267,17 @@ def test_clips_in_a_shard_and_at_a_url(tmp_path: Path, server: str):
     assert isinstance(short, ClipFailure)
     assert short.path == "url/b.mp4"
     assert "bytes too early" in short.reason
+
+
+@pytest.mark.parametrize(
+    ("base", "name", "expected"),
+    [
+        ("/data", "a/b.mp4", "/data/a/b.mp4"),
+        ("/data", "/other/b.mp4", "/other/b.mp4"),
+        ("/data", "https://host/b.mp4", "https://host/b.mp4"),
+        ("https://host/set/", "a/b.mp4", "https://host/set/a/b.mp4"),
+        ("s3://bucket/set", "b.mp4", "s3://bucket/set/b.mp4"),
+    ],
+)
+def test_names_in_lists(base: str, name: str, expected: str):
+    assert join(base, name) == expected

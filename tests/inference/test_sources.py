@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from video_mobile_former.errors import DataError
+from video_mobile_former.errors import DataError, UserError
 from video_mobile_former.inference.sources import expand_sources
 from video_mobile_former.text import natural_key
 
@@ -132,3 +132,10 @@ def test_any_names_can_be_sorted_and_the_order_is_one(texts: list[str]) -> None:
     once = sorted(texts, key=natural_key)
     backwards = texts[::-1]
     assert sorted(backwards, key=natural_key) == once
+
+
+def test_a_url_stands_for_itself(tmp_path: Path):
+    url = "https://example.org/a/clip.mp4"
+    assert expand_sources([url, url]) == [url]
+    with pytest.raises(UserError, match="nothing://"):
+        expand_sources("nothing://example.org/clip.mp4")

@@ -212,6 +212,9 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
         help="frames per second of clips that are folders of pictures (default: 30)",
     )
     parser.add_argument(
+        "--partial", action="store_true", help="take what there is of files that are cut off"
+    )
+    parser.add_argument(
         "--num_workers",
         type=typed(Workers),
         metavar="N",
@@ -226,7 +229,7 @@ def reading_of(args: argparse.Namespace) -> Reading:
     """How videos are read by the options of :func:`add_run_options`."""
     from ..data.video.backend import Reading
 
-    return Reading(backend=args.backend, frame_rate=args.frame_rate)
+    return Reading(backend=args.backend, frame_rate=args.frame_rate, partial=args.partial)
 
 
 def model_of(args: argparse.Namespace) -> VideoModel | ExportedModel:

@@ -29,6 +29,20 @@ def is_url(path: str) -> bool:
     return _URL.match(path) is not None
 
 
+def join(base: str | Path, name: str) -> str:
+    """The path that a name in a list stands for.
+
+    Args:
+        base: Folder or URL that relative names are relative to.
+        name: Relative or absolute path, or a URL.
+    """
+    if is_url(name):
+        return name
+    if is_url(str(base)):
+        return f"{str(base).rstrip('/')}/{name.lstrip('/')}"
+    return str(Path(base).expanduser().absolute() / Path(name).expanduser())
+
+
 def require_protocol(url: str) -> None:
     """Make sure that URLs of this kind can be read, before worker processes try.
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..data.byte_ranges import join
 from ..data.index.clip import Clip
 from ..data.index.index import ClipIndex
 from ..data.loading.dataset import ClipDataset
@@ -188,9 +189,7 @@ class Predictor:
     def _run(
         self, paths: list[str], top_k: int, num_workers: int, batch_size: int
     ) -> Iterator[Prediction | PredictionFailure]:
-        clips = tuple(
-            Clip(path=str(Path(path).absolute()), labels=(0,), name=path) for path in paths
-        )
+        clips = tuple(Clip(path=join(Path.cwd(), path), labels=(0,), name=path) for path in paths)
         dataset = ClipDataset(
             ClipIndex(clips=clips, class_names=("",), source="the given files"),
             self.scorer.clip,

@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+from ..data.byte_ranges import is_url, require_protocol
 from ..data.suffixes import VIDEO_SUFFIXES
 from ..data.video.picture_folder import picture_names
 from ..errors import DataError
@@ -16,28 +17,34 @@ from ..text import natural_key
 _WILDCARDS = re.compile(r"[*?\[]")
 
 
-def expand_sources(sources: str | Path | Sequence[str | Path]) -> list[Path]:
+def expand_sources(sources: str | Path | Sequence[str | Path]) -> list[Path | str]:
     """Find the video files in files, folders and glob patterns.
 
     A file is taken whatever its suffix. A folder gives the videos (by suffix) in it and below it,
     except hidden ones; a folder with pictures and no videos is itself a video. A pattern matches as
     in a shell, ``**`` included, and the folders among its matches are searched like any folder.
+    A URL stands for itself.
 
     Args:
         sources: One or several; their order is kept.
 
     Returns:
-        Paths as given, those of one source in natural order (``clip2`` before ``clip10``), each
-        file once.
+        Paths and URLs as given, those of one source in natural order (``clip2`` before
+        ``clip10``), each file once.
 
     Raises:
         DataError: If a source matches nothing or cannot be read; the message names it.
+        UserError: If a kind of URL is unknown or its library is not installed.
     """
     listed = [sources] if isinstance(sources, (str, Path)) else list(sources)
     if not listed:
         raise DataError("name at least one video file, folder or pattern")
-    found: dict[str, Path] = {}
+    found: dict[str, Path | str] = {}
     for source in listed:
+        if is_url(str(source)):
+            require_protocol(str(source))
+            found.setdefault(str(source), str(source))
+            continue
         for path in _expand(source):
             # The first spelling of a path is the one that is shown.
             found.setdefault(os.path.abspath(path), path)  # noqa: PTH100 - keeps symbolic links

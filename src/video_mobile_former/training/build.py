@@ -80,7 +80,14 @@ def _any_videos(source: DataSource) -> bool:
 
 def reading_of(recipe: Recipe) -> Reading:
     """How the videos of a recipe are read."""
-    return Reading(recipe.decode.backend, recipe.decode.device, recipe.data.frame_rate)
+    decode = recipe.decode
+    return Reading(
+        decode.backend,
+        decode.device,
+        recipe.data.frame_rate,
+        decode.damaged_share,
+        decode.partial,
+    )
 
 
 def excluded_by(data: DataRecipe) -> dict[str, str]:

@@ -173,7 +173,7 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         self.train = train
         self.transform: Transform | TrainTransform = transform
         self.seed = seed
-        self.num_views = num_views
+        self.num_views, self.num_crops = num_views, num_crops
         self.repeats = repeats
         self.augment_later = augment_later
         self.limits = limits or Limits()
@@ -181,6 +181,12 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         """``(N,)`` uint8: 1 for clips not to be read; worker processes see it change."""
         self.reading = reading or Reading()
         self.reading.check()  # not in the worker processes, whose errors come as tracebacks
+
+    @property
+    def clip_bytes(self) -> int:
+        """Bytes of the clips of one item."""
+        views = self.repeats if self.train else self.num_views * self.num_crops
+        return views * 3 * self.spec.num_frames * self.spec.crop_size**2
 
     def __len__(self) -> int:
         return len(self.index)

@@ -16,6 +16,7 @@ from ..processes import process_context, usable_cores
 from .batches import ClipBatchSampler, collate
 from .dataset import Batch, ClipDataset, clip_name
 from .failures import Failing, Quarantine
+from .room import fitting
 from .worker_watch import Death, WorkerWatch, stop_workers
 
 _MAX_FUTILE = 10
@@ -131,7 +132,7 @@ class ClipLoader(DataLoader):
         if hopeless or not all(death.can_go_on for death in deaths):
             raise WorkersEndedError(
                 f"{self._last_words(deaths)}: out of memory, or a script without "
-                "`if __name__ == '__main__':`; try a lower num_workers"
+                "`if __name__ == '__main__':`; try a lower num_workers, in Docker more --shm-size"
             ) from error
         if not explained:
             say(f"{self._last_words(deaths)}; new ones go on")
@@ -193,7 +194,8 @@ def make_loader(
         A loader of :class:`~video_mobile_former.data.loading.dataset.Batch`.
 
     Raises:
-        UserError: If a number is out of range.
+        UserError: If a number is out of range, or there is no room for batches of worker
+            processes.
     """
     if num_workers is None:
         num_workers = default_workers()
@@ -213,11 +215,14 @@ def make_loader(
     several: dict[str, Any] = {}
     watch = None
     if num_workers:
+        size = batch_size * dataset.clip_bytes
+        num_workers, ahead = fitting(num_workers, size, processes=world_size)
         watch = WorkerWatch(num_workers)
         dataset.excluded.share_memory_()
         several = {
             "multiprocessing_context": process_context(),
             "persistent_workers": True,
+            "prefetch_factor": ahead,
             "worker_init_fn": watch.init(),
         }
     loader = ClipLoader(

@@ -277,6 +277,10 @@ class DecodeRecipe(Section):
     """Longest time for one clip; a file that takes longer counts as unreadable."""
     memory_limit_mb: Positive = 2048.0
     """Most memory that reading one clip may take; a file that needs more counts as unreadable."""
+    damaged_share: Share = 0.1
+    """Share of its packets that may be undecodable in a file; the frame before stands for each."""
+    partial: bool = False
+    """Take what there is of files that are cut off."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

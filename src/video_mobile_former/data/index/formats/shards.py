@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ....errors import DataError, VideoError
-from ...byte_ranges import is_url, read_bytes
+from ...byte_ranges import is_url, join, read_bytes
 from ..clip import Clip, named
 from ..listing import read_text
 from ..source import DataSource, Faults, Format
@@ -82,23 +82,9 @@ def _list_of(named: str) -> str | None:
 def _rows(found: ShardList, where: str, base: str) -> Iterator[Clip[str]]:
     names = found.class_names
     for shard in found.shards:
-        path = join_url(base, shard.file)
+        path = join(base, shard.file)
         for clip in shard.clips:
             yield dataclasses.replace(named(clip, names), path=path, listing=where)
-
-
-def join_url(base: str, name: str) -> str:
-    """The place of a file that a list names, relative to a folder or URL.
-
-    Args:
-        base: Folder or URL.
-        name: Relative or absolute path, or a URL.
-    """
-    if is_url(name):
-        return name
-    if is_url(base):
-        return f"{base.rstrip('/')}/{name.lstrip('/')}"
-    return str(Path(base).expanduser().absolute() / Path(name).expanduser())
 
 
 def _parent(where: str) -> str:
@@ -137,10 +123,10 @@ def _files(source: DataSource) -> list[str]:
     elif named.endswith(".txt"):
         lines = _lines(named)
         base = source.root if source.root is not None else _parent(named)
-        files = [join_url(base, name) for line in lines for name in expand_braces(line)]
+        files = [join(base, name) for line in lines for name in expand_braces(line)]
     else:
         base = source.root if source.root is not None else "."
-        files = [join_url(base, name) for name in expand_braces(named)]
+        files = [join(base, name) for name in expand_braces(named)]
     if not files:
         raise DataError(f"{named}: no tar files in it")
     missing = [file for file in files if not is_url(file) and not Path(file).is_file()]
