@@ -25,7 +25,7 @@ import json, resource, sys, time
 try:
     from video_mobile_former.data.video.reader import VideoReader
 except ImportError:  # before the redesign
-    from video_mobile_former.data.reader import VideoReader
+    from video_mobile_former.data.decode import VideoReader
 from video_mobile_former.data.limits import Limits, limited
 from video_mobile_former.errors import VideoError
 start, found = time.process_time(), {}

@@ -215,7 +215,7 @@ def make_loader(
     several: dict[str, Any] = {}
     watch = None
     if num_workers:
-        size = batch_size * dataset.clip_bytes
+        size = min(batch_size, len(dataset)) * dataset.clip_bytes
         num_workers, ahead = fitting(num_workers, size, processes=world_size)
         watch = WorkerWatch(num_workers)
         dataset.excluded.share_memory_()
