@@ -131,7 +131,7 @@ def test_a_small_p_is_not_believed_where_the_interval_of_groups_holds_0(run: Run
 
 
 def test_only_models_measured_on_training_clips_are_named(run: Run) -> None:
-    note = f"{TRAINED_ON} (6 of 6): this is no accuracy on unseen data."
+    note = f"{TRAINED_ON} (6 of 6): this is not accuracy on unseen data."
     other = dataclasses.replace(run, name="other", notes=(note,))
     method = {**run.method, "split": None}
     unnamed = dataclasses.replace(run, name="unnamed", method=method)

@@ -1,4 +1,4 @@
-"""Measuring a trained model on labelled clips, with its cost, and reporting it."""
+"""Evaluation of trained models on labelled clips: accuracy, cost and reports."""
 
 from .evaluate import evaluate as evaluate
 from .report.page import write_report as write_report

@@ -1,4 +1,4 @@
-"""Whether models were measured on the same clips and classes, and the clips in one order."""
+"""Checking that runs have the same clips and classes, and aligning their order."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from .predictions import Run
 
 
 def aligned(run: Run, first: Run) -> Run:
-    """A run with its clips in the order of the first one's.
+    """A run with its clips in the order of another.
 
     Args:
-        run: What is put in order.
-        first: On the same clips.
+        run: The run to reorder.
+        first: A run on the same clips, with the wanted order.
 
     Raises:
-        DataError: If classes, their order, the clips or their labels are not the same; names the
-            first difference.
+        DataError: If classes, their order, the clips or their labels differ; names the first
+            difference.
     """
     if run.multi_label != first.multi_label:
-        kinds = ["one class a clip", "several classes a clip"]
+        kinds = ["single-label", "multi-label"]
         raise DataError(
-            f"{run.name} tells {kinds[run.multi_label]}, {first.name} "
-            f"{kinds[first.multi_label]}: they cannot be compared"
+            f"{run.name} is {kinds[run.multi_label]}, {first.name} "
+            f"is {kinds[first.multi_label]}: they cannot be compared"
         )
     check_same_classes(run.class_names, first.class_names, run.name, first.name)
     for one in (run, first):
@@ -66,7 +66,7 @@ def readable(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
     """Runs without the clips that one of them could not read.
 
     Returns:
-        The runs, and the names of the clips that are left out of any.
+        The runs, and the names of the excluded clips.
     """
     unread = {key for run in runs for key in run.unread}
     found = []
@@ -87,10 +87,10 @@ def readable(runs: Sequence[Run]) -> tuple[list[Run], list[str]]:
 def check_same_classes(
     found: Sequence[str], expected: Sequence[str], name: str, other: str
 ) -> None:
-    """Refuse two models whose classes are not the same in the same order.
+    """Check that two models have the same classes in the same order.
 
     Raises:
-        DataError: Names the first difference.
+        DataError: If not; names the first difference.
     """
     try:
         check_classes(found, expected, name, other=other)

@@ -1,4 +1,4 @@
-"""What became of every clip that was measured."""
+"""Results of single clips."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from ..data.index.index import ClipIndex
 from .metrics.multi_label import THRESHOLD
 
 _BEST = 5
-"""Scores kept of every multi-label clip, besides those of its own classes."""
+"""Scores kept for every multi-label clip, besides those of its own classes."""
 
 
 @dataclass(frozen=True)
 class ClipResult:
-    """What became of one clip that has one class."""
+    """Result of one single-label clip."""
 
     name: str
     """Its path as written in the data."""
@@ -35,13 +35,13 @@ class ClipResult:
 
     @property
     def how_wrong(self) -> float:
-        """For sorting clips that are wrong: how sure the model is of the other class."""
+        """Sort key of wrong clips: the score of the predicted class."""
         return self.score
 
 
 @dataclass(frozen=True)
 class LabelScore:
-    """How sure the model is of one class of a clip."""
+    """Score of one class of a clip."""
 
     label: str
     score: float
@@ -50,18 +50,18 @@ class LabelScore:
 
 @dataclass(frozen=True)
 class MultiLabelClip:
-    """What became of one clip that has several classes or none."""
+    """Result of one multi-label clip."""
 
     name: str
     """Its path as written in the data."""
     true: tuple[str, ...]
     """Its classes, possibly none."""
     scores: tuple[LabelScore, ...]
-    """Of its classes and of the five best ones, highest first."""
+    """Scores of its classes and of the five best ones, highest first."""
     correct: bool
-    """Exactly its classes have a score of at least the threshold."""
+    """Whether exactly its classes have a score of at least the threshold."""
     error: float
-    """Largest distance of a score from what it should be, over all classes."""
+    """Largest distance of a score from its target (0 or 1), over all classes."""
     start_seconds: float | None
     """Begin and end of the part of the file, where the data names one."""
     end_seconds: float | None
@@ -70,22 +70,22 @@ class MultiLabelClip:
 
     @property
     def how_wrong(self) -> float:
-        """For sorting clips that are wrong: the error."""
+        """Sort key of wrong clips: the error."""
         return self.error
 
     def own(self) -> list[LabelScore]:
-        """The scores of its classes, lowest first: those that were missed."""
+        """The scores of its classes, lowest first."""
         return [entry for entry in self.scores if entry.label in self.true][::-1]
 
     def best_other(self) -> LabelScore | None:
-        """The class with the highest score of those that it does not have."""
+        """The highest score of a class that it does not have."""
         return next((entry for entry in self.scores if entry.label not in self.true), None)
 
 
 def single_label_clips(
     probabilities: Tensor, labels: Tensor, index: ClipIndex
 ) -> tuple[ClipResult, ...]:
-    """What became of clips that have one class each.
+    """Results of single-label clips.
 
     Args:
         probabilities: ``(N, K)`` float.
@@ -114,7 +114,7 @@ def single_label_clips(
 def multi_label_clips(
     probabilities: Tensor, targets: Tensor, index: ClipIndex
 ) -> tuple[MultiLabelClip, ...]:
-    """What became of clips that have several classes or none.
+    """Results of multi-label clips.
 
     Args:
         probabilities: ``(N, K)`` float.

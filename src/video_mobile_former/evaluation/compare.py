@@ -1,4 +1,4 @@
-"""Several models on the same clips: who is better, by how much, at what cost, and is it chance?"""
+"""Comparing models on the same clips: differences, intervals, significance and cost."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from .result import TRAINED_ON, plain
 
 COMPARISON_FORMAT = 1
 _DRAWS_A_PAIR = 80
-"""Draws of clips with several classes, so that a corrected p can be as low as 0.025."""
+"""Resamples of multi-label clips, so that a corrected p can be as low as 0.025."""
 
 
 @dataclass(frozen=True)
@@ -52,20 +52,20 @@ class Pair:
     difference: float
     """Of top-1, or of mean average precision."""
     interval: tuple[float, float] | None
-    """95 %, paired bootstrap: the same draws of the clips (or groups) for both."""
+    """95 %, paired bootstrap: the same resamples of the clips (or groups) for both."""
     only_first: int | None
-    """Clips that only the first got right; None where clips have several classes."""
+    """Clips that only the first got right; None for multi-label clips."""
     only_second: int | None
     p: float | None
-    """McNemar's exact test, or for several classes a clip the bootstrap's; None without draws."""
+    """McNemar's exact test, or the bootstrap for multi-label clips; None without resamples."""
     p_holm: float | None
-    """The same corrected for the number of pairs."""
+    """The same, corrected for the number of pairs."""
 
     @property
     def differs(self) -> bool:
-        """Whether p (Holm) is below 0.05 and 0 lies outside the interval.
+        """Whether p (Holm) is below 0.05 and 0 is outside the interval.
 
-        McNemar's test alone is too sure where clips of a group stand or fall together.
+        McNemar's test alone gives too small a p where the clips of a group are correlated.
         """
         if self.p_holm is None or self.interval is None:
             return False
@@ -74,15 +74,15 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What :func:`compare` found."""
+    """The result of :func:`compare`."""
 
     models: tuple[ComparedModel, ...]
-    """In the order in which they were given."""
+    """In the order given."""
     pairs: tuple[Pair, ...]
     multi_label: bool
     by_group: bool
     num_units: int
-    """Groups, or clips without one, of which random draws are made."""
+    """Number of resampled units: groups, and clips without one."""
     notes: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
@@ -108,10 +108,10 @@ def compare(runs: Sequence[Run]) -> Comparison:
         runs: At least two; clips may come in any order. Views and clip specs may differ.
 
     Returns:
-        Scores with their cost, and every pair's difference with its interval and p value.
+        Scores and costs, and the difference of every pair with interval and p value.
 
     Raises:
-        DataError: If classes, their order, the clips or their labels are not the same.
+        DataError: If classes, their order, the clips or their labels differ.
     """
     if len(runs) < 2:
         raise DataError("a comparison takes at least two models")
@@ -157,7 +157,7 @@ def _pairs(runs: Sequence[Run], labels: np.ndarray, units: np.ndarray) -> list[P
 def _multi_label_pairs(runs: Sequence[Run], maps: Sequence[float], units: np.ndarray) -> list[Pair]:
     drawn = None
     if units.max() > 0:
-        # Of R draws no p is below 2 / (R + 1), and Holm multiplies it by the number of pairs.
+        # With R resamples no p is below 2 / (R + 1), and Holm multiplies it by the pairs.
         fewest = _DRAWS_A_PAIR * len(runs) * (len(runs) - 1) // 2
         drawn = drawn_maps([run.scores for run in runs], runs[0].targets, units, fewest)
         drawn = drawn[~np.isnan(drawn).any(1)]
@@ -184,10 +184,10 @@ def _notes(runs: Sequence[Run], by_group: bool, num_units: int, unread: Sequence
     if unread:
         notes.append(
             f"{len(unread)} of {len(unread) + len(runs[0].keys)} clips could not be read with "
-            f"every model and are left out for all: {some_of(unread, ', ')}."
+            f"every model and are excluded for all: {some_of(unread, ', ')}."
         )
     if len({_seen(run.clip) for run in runs}) > 1:
-        notes.append("The models take different clips of the videos; the table says which.")
+        notes.append("The models take different clips of the videos; see the table.")
     averages = {run.method["average"] for run in runs if run.cost.total_views > 1}
     if len(averages) > 1:
         notes.append(
@@ -195,9 +195,9 @@ def _notes(runs: Sequence[Run], by_group: bool, num_units: int, unread: Sequence
         )
     if by_group and not runs[0].multi_label:
         notes.append(
-            f"The clips come from {num_units} groups (scenes, people). The intervals draw whole "
-            "groups; McNemar's test takes clips as independent, so its p is too small where the "
-            "clips of a group stand or fall together. Believe the interval where they disagree."
+            f"The clips come from {num_units} groups (scenes, people). The intervals resample "
+            "whole groups; McNemar's test takes clips as independent, so its p is too small where "
+            "the clips of a group are correlated. Trust the interval where they disagree."
         )
     frozen = [run.name for run in runs if run.method.get("freeze_frames") is not None]
     if frozen:
@@ -209,7 +209,7 @@ def _notes(runs: Sequence[Run], by_group: bool, num_units: int, unread: Sequence
 
 
 def _seen(clip: ClipSpec) -> ClipSpec:
-    """A clip without what does not change which frames are seen how large."""
+    """A clip spec without the values that do not affect which pixels the model sees."""
     alike: dict[str, Any] = {"mean": (0, 0, 0), "std": (1, 1, 1)}
     if clip.sampling == "uniform":
         alike |= {"stride": 1, "stride_fps": 1.0}

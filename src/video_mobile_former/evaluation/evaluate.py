@@ -69,47 +69,47 @@ def evaluate(
 ) -> Evaluation[Any, Any]:
     """Measure accuracy and cost of a model.
 
-    Of clips with one class each the outcome holds accuracies; of multi-label clips, which need a
-    model with a true ``multi_label``, average precisions.
+    Metrics of single-label clips are accuracies; those of multi-label clips, which need a model
+    with a true ``multi_label``, are average precisions.
 
     Args:
-        model: Maps (B, 3, T, H, W) to logits; carries ``clip`` and, where they are known,
-            ``class_names`` and ``info``. It is not changed, and need not be in eval mode.
-        data: The labelled clips: an index, with its classes in the order of the model's; or a
-            folder or list of which clips are chosen as ``vmf evaluate`` does, see
-            :func:`~..data.index.measurable.measurable`; or what that function has chosen, to which
-            ``split`` and ``quarantine`` mean nothing more.
+        model: Maps (B, 3, T, H, W) to logits; has ``clip`` and, where known, ``class_names`` and
+            ``info``. It is not changed, and need not be in eval mode.
+        data: The labelled clips: an index, with its classes in the model's order; or a folder or
+            list, from which clips are chosen as by ``vmf evaluate``, see
+            :func:`~..data.index.measurable.measurable`; or the result of that function, for which
+            ``split`` and ``quarantine`` are ignored.
         split: ``"train"``, ``"val"``, ``"test"`` or ``"all"``. None takes every clip of an index;
-            of a folder or list the test split, else val, else what training held out, else all.
+            of a folder or list the test split, else val, else the held-out clips, else all.
         quarantine: List of clips to exclude; None takes that of ``vmf data check`` where it has
             checked this folder or list.
-        num_views: Clips in time per video, at least 1, or ``"full"``: as many as see the whole of
-            each video. Costs are then the mean over the videos.
-        num_crops: Crops of each, at least 1.
-        sampling: How frames are spread over a video, where not as the model was made for.
-        stride: Of dense clips: step between frames, counted in frames of a 30 fps video.
+        num_views: Views in time per video, at least 1, or ``"full"``: enough to cover each whole
+            video. Costs are then the mean over the videos.
+        num_crops: Crops per view in time, at least 1.
+        sampling: ``"uniform"`` or ``"dense"``; None takes the model's own.
+        stride: For dense clips: step between frames, counted in frames of a 30 fps video.
         batch_size: Videos per batch; also the largest number of views in one forward pass.
-        num_workers: Processes that decode; None takes the usable cores, at most 8.
+        num_workers: Decoding processes; None takes the usable cores, at most 8.
         device: ``"auto"`` or a name torch knows.
         precision: ``"32"``, or ``"bf16"`` for bfloat16 autocast.
         freeze_frames: Position k in [0, T): every frame of a clip is replaced by its k-th sampled
-            one. What is then still recognised is recognised without motion.
-        average: Over views: ``"probabilities"`` or ``"logits"``.
+            one, to measure recognition without motion.
+        average: Averaging over views: ``"probabilities"`` or ``"logits"``.
         model_name: Name or folder of the model, for messages and the report.
         reading: Decode backend, and frame rate of folders of pictures; None takes the defaults.
-        thumbnails: Whether the page may show frames of clips that were taken for another class.
+        thumbnails: Whether the page may show frames of misclassified clips.
 
     Returns:
         Metrics, cost, method and the result of every clip.
 
     Raises:
-        DataError: If the data cannot be read, the classes do not fit the model's, the split has no
-            clips, or only one of model and clips is multi-label.
+        DataError: If the data cannot be read, the classes do not match the model's, the split has
+            no clips, or only one of model and clips is multi-label.
         VideoError: If more than half of the clips, or 20 batches in a row, cannot be read. Fewer
-            are left out, and ``method.failures`` and a note name them.
+            are excluded and named in ``method.failures`` and a note.
         UserError: If an argument is out of range.
     """
-    # Better now than after an hour of scoring.
+    # Fail now rather than after an hour of scoring.
     require("torchmetrics", extra="train", purpose="evaluation")
     spec = clip_spec(model).sampled(sampling, stride)
     for name, value in (
@@ -197,7 +197,7 @@ def _outcome(
     *,
     thumbnails: bool,
 ) -> Evaluation[Any, Any]:
-    """All figures of the scores, of the kind that the clips are of."""
+    """The evaluation of the scores, single-label or multi-label as the clips are."""
     names, groups = index.class_names, [clip.group for clip in index.clips]
     probabilities, labels = scores.probabilities, scores.labels
     pictures: dict[int, str] = {}
@@ -229,12 +229,12 @@ def _outcome(
 
 
 def _check_kind(model: nn.Module, index: ClipIndex) -> None:
-    """Refuse clips of several classes for a model that tells one, and the other way round."""
+    """Check that model and clips are both single-label or both multi-label."""
     if is_multi_label(model) != index.multi_label:
         tells = "several classes" if is_multi_label(model) else "one class"
         have = "are multi-label" if index.multi_label else "have one class each"
         raise DataError(
-            f"{index.source}: its clips {have}, and the model was trained to tell {tells} of a clip"
+            f"{index.source}: its clips {have}, but the model was trained for {tells} per clip"
         )
 
 

@@ -1,4 +1,4 @@
-"""What a reader must know to judge the numbers of an evaluation, one sentence each."""
+"""Notes of an evaluation: caveats of its numbers, one sentence each."""
 
 from __future__ import annotations
 
@@ -14,29 +14,29 @@ from ..inference.scorer import clip_spec, untrained_head
 from .result import TRAINED_ON, Method
 
 _FEW_GROUPS = 20
-"""Groups below which an interval that is made of them is itself unsure."""
+"""Number of groups below which an interval over groups is itself uncertain."""
 _NAMED = 3
-"""Clips that are named where there may be many."""
+"""Most clips named in a note."""
 
 
 def notes_of(method: Method, index: ClipIndex, model: nn.Module) -> list[str]:
-    """All of them.
+    """All notes of an evaluation.
 
     Args:
         method: How it was measured.
         index: The clips.
-        model: The model, whose checkpoint may tell how it was trained.
+        model: The model, whose checkpoint may describe its training.
     """
     notes, info = [], getattr(model, "info", None)
     if method.freeze_frames is not None:
         notes.append(
             f"Frozen clips: every frame was replaced by sampled frame {method.freeze_frames} (from "
-            "0), so nothing moved. This tells what is recognised without motion; it is not the "
+            "0), so nothing moved. This measures what is recognised without motion; it is not the "
             "accuracy of the model."
         )
     if method.clip != (own := clip_spec(model)):
         notes.append(
-            f"The frames are not those that the model was made for: {method.clip.sampling_words} "
+            f"The frame sampling is not the model's own: {method.clip.sampling_words} "
             f"(the model: {own.sampling_words})."
         )
     if method.failures:
@@ -47,23 +47,23 @@ def notes_of(method: Method, index: ClipIndex, model: nn.Module) -> list[str]:
     notes += data_notes(index)
     if not index.splits() and _same_path(of_recipe(info, "data", "path"), index.source):
         notes.append(
-            "The model was trained on this data, which is not divided into splits: clips that it "
-            "was trained on are likely to be among those measured."
+            "The model was trained on this data, which has no splits: training clips are likely "
+            "to be among those measured."
         )
     if method.split == "val" and of_recipe(info, "train", "best_by") is not None:
         notes.append(
-            "These are validation clips. Where the best checkpoint of a run was chosen by them, "
-            "clips that nothing was chosen by tend to do a little worse."
+            "These are validation clips. If they were used to choose the best checkpoint, accuracy "
+            "on new clips tends to be a little lower."
         )
     if not method.class_order_checked:
         notes.append(
-            "The model does not know the names of its classes: that their order is that of the "
-            "data could not be checked."
+            "The model has no class names: it could not be checked that their order is that of the "
+            "data."
         )
     if _trained_balanced(info) and not index.multi_label:
         notes.append(
-            "The model was trained with its classes balanced: the mean per-class accuracy is what "
-            "it was trained for, more than top-1."
+            "The model was trained with balanced classes, so for mean per-class accuracy rather "
+            "than top-1."
         )
     if method.num_padded:
         notes.append(
@@ -76,24 +76,25 @@ def notes_of(method: Method, index: ClipIndex, model: nn.Module) -> list[str]:
 def _unread(method: Method) -> str:
     named = [f"{one['name']} ({one['reason']})" for one in method.failures]
     return (
-        f"{len(named)} of {method.num_clips + len(named)} clips could not be read and are not "
-        f"measured: {some_of(named, '; ')}."
+        f"{len(named)} of {method.num_clips + len(named)} clips could not be read and are "
+        f"excluded: {some_of(named, '; ')}."
     )
 
 
 def some_of(names: Sequence[str], separator: str) -> str:
-    """The first of many, and how many more there are."""
+    """The first names, and the number of others."""
     more = len(names) - _NAMED
     return separator.join(names[:_NAMED]) + (f"{separator}and {more} more" if more > 0 else "")
 
 
 def data_notes(index: ClipIndex) -> list[str]:
-    """Of the clips alone, so that they can be said before an hour of scoring."""
+    """Notes on the clips alone, for printing before an hour of scoring."""
     notes = []
     splits = index.splits()
     if "train" in splits:
         notes.append(
-            f"{TRAINED_ON} ({splits['train']} of {len(index)}): this is no accuracy on unseen data."
+            f"{TRAINED_ON} ({splits['train']} of {len(index)}): this is not accuracy on unseen "
+            "data."
         )
     empty = sum(1 for count in index.counts() if count == 0)
     if empty:
@@ -105,15 +106,15 @@ def data_notes(index: ClipIndex) -> list[str]:
     groups = {clip.group for clip in index.clips if clip.group is not None}
     if groups and len(groups) < len(index):
         notes.append(
-            f"The {len(index)} clips come from {len(groups)} groups (scenes, people), which are "
-            "not independent inside; intervals are made of whole groups"
-            + (", though few of them tell little." if len(groups) < _FEW_GROUPS else ".")
+            f"The {len(index)} clips come from {len(groups)} groups (scenes, people), whose clips "
+            "are not independent; intervals resample whole groups"
+            + (", but so few are unreliable." if len(groups) < _FEW_GROUPS else ".")
         )
     return notes
 
 
 def training_seed(model: nn.Module) -> int | None:
-    """That of the model's training, where its checkpoint tells."""
+    """Seed of the model's training, where its checkpoint has it."""
     seed = of_recipe(getattr(model, "info", None), "seed")
     return seed if isinstance(seed, int) else None
 

@@ -1,4 +1,4 @@
-"""What a model said of every clip, kept beside its report, so that it can be compared later."""
+"""The scores of every clip, stored beside a report for later comparisons."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .result import REPORT_FORMAT, REPORT_NAME, Cost, Evaluation
 
 SCORES_NAME = "predictions.safetensors"
 ClipKey = tuple[str, float | None, float | None]
-"""A clip as the data names it: path, begin and end in seconds."""
+"""A clip as the data names it: path, start and end in seconds."""
 
 
 @dataclass(frozen=True)
@@ -32,9 +32,9 @@ class Run:
     scores: Tensor
     """``(N, K)`` float32."""
     keys: tuple[ClipKey, ...]
-    """Of the N clips."""
+    """Keys of the N clips."""
     true: tuple[tuple[str, ...], ...]
-    """Classes of each."""
+    """Classes of each clip."""
     groups: tuple[str | None, ...]
     multi_label: bool
     cost: Cost
@@ -42,7 +42,7 @@ class Run:
     method: dict[str, Any]
     """``method`` of its report."""
     notes: tuple[str, ...] = ()
-    """Those of its report."""
+    """Notes of its report."""
 
     @property
     def unread(self) -> tuple[ClipKey, ...]:
@@ -68,11 +68,11 @@ def save_scores(path: Path, scores: Tensor) -> None:
 
 
 def run_of(evaluation: Evaluation[Any, Any], name: str) -> Run:
-    """An evaluation as something to compare.
+    """An evaluation as a run to compare.
 
     Args:
-        evaluation: With its scores.
-        name: For tables.
+        evaluation: An evaluation with scores.
+        name: Short name for tables.
     """
     assert evaluation.scores is not None
     return _run(name, evaluation.to_dict(), evaluation.scores)
@@ -81,7 +81,7 @@ def run_of(evaluation: Evaluation[Any, Any], name: str) -> Run:
 def is_report(path: str | Path) -> bool:
     """Whether a path is a folder with a report, or its ``report.json``.
 
-    A checkpoint in whose folder an earlier report was written is still a checkpoint.
+    A checkpoint folder that also has a report is still a checkpoint.
     """
     path = Path(path)
     if path.name == REPORT_NAME:
@@ -90,14 +90,14 @@ def is_report(path: str | Path) -> bool:
 
 
 def load_run(path: str | Path, name: str) -> Run:
-    """Read an evaluation that was written earlier.
+    """Read a stored evaluation.
 
     Args:
         path: Folder of a report, or its ``report.json``.
-        name: For tables.
+        name: Short name for tables.
 
     Raises:
-        DataError: If it is missing, damaged, or of an older version that kept no predictions.
+        DataError: If it is missing, damaged, or of an older format without predictions.
     """
     folder = Path(path).parent if Path(path).is_file() else Path(path)
     report, file = folder / REPORT_NAME, folder / SCORES_NAME
@@ -108,8 +108,8 @@ def load_run(path: str | Path, name: str) -> Run:
     found = value.get("format") if isinstance(value, dict) else None
     if found != REPORT_FORMAT:
         raise DataError(
-            f"{report} has format {found!r}, and predictions are kept from format {REPORT_FORMAT} "
-            "on; evaluate that model again"
+            f"{report} has format {found!r}, but predictions are stored from format "
+            f"{REPORT_FORMAT} on; evaluate that model again"
         )
     try:
         scores = load_file(file)["probabilities"]

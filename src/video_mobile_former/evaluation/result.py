@@ -1,4 +1,4 @@
-"""What an evaluation found, what it cost and how it was measured."""
+"""The result of an evaluation: metrics, cost and method."""
 
 from __future__ import annotations
 
@@ -19,12 +19,11 @@ from .metrics.multi_label import MultiLabelMetrics
 from .metrics.single_label import SingleLabelMetrics
 
 REPORT_FORMAT = 4
-"""Format 4 has scores of all clips beside it, intervals of whole groups and calibration; format 3
-says of what artefact it is (``method.artefact``, null in PyTorch), format 2 the task; reports of
-format 1 are of a model that tells one class of a clip."""
+"""Format 4 adds stored scores of all clips, intervals over groups and calibration; format 3 the
+artefact (``method.artefact``, null in PyTorch); format 2 the task; format 1 is single-label."""
 REPORT_NAME = "report.json"
 TRAINED_ON = "Training clips are among those measured"
-"""Begin of the note that says so."""
+"""Start of the note on this."""
 
 MetricsT = TypeVar("MetricsT", SingleLabelMetrics, MultiLabelMetrics)
 ClipT = TypeVar("ClipT", ClipResult, MultiLabelClip)
@@ -32,23 +31,23 @@ ClipT = TypeVar("ClipT", ClipResult, MultiLabelClip)
 
 @dataclass(frozen=True)
 class Cost:
-    """Multiply-accumulates (MACs), which this field's papers call FLOPs."""
+    """Cost in multiply-accumulates (MACs), which papers in this field call FLOPs."""
 
     parameters: int
     macs_per_view: int
     num_views: float
-    """Clips in time; a mean over the videos where each was seen from end to end."""
+    """Views in time; the mean over the videos with ``"full"`` views."""
     num_crops: int
-    """Crops of each."""
+    """Crops per view in time."""
 
     @property
     def total_views(self) -> float:
-        """Forward passes for one video."""
+        """Forward passes per video."""
         return self.num_views * self.num_crops
 
     @property
     def total_macs(self) -> int:
-        """For one video, all views together."""
+        """Per video, all views together."""
         return round(self.macs_per_view * self.total_views)
 
     @property
@@ -68,14 +67,14 @@ class Cost:
 
 @dataclass(frozen=True)
 class Method:
-    """How it was measured."""
+    """How an evaluation was measured."""
 
     model: str
     """Name or folder of the model."""
     data: str
-    """Folder or list of the clips."""
+    """Folder or list of clips."""
     split: str | None
-    """None where all clips of the data were taken."""
+    """None for all clips of the data."""
     num_clips: int
     clip: ClipSpec
     num_views: float
@@ -84,24 +83,24 @@ class Method:
     precision: str
     freeze_frames: int | None
     num_padded: int
-    """Clips shorter than the model's, whose last frame was repeated."""
+    """Clips shorter than the model's, padded with their last frame."""
     class_order_checked: bool
     training_seed: int | None
-    """Seed of the training run, where the checkpoint tells it; evaluation draws nothing."""
+    """Seed of the training run, where the checkpoint has it; evaluation is deterministic."""
     device: str
     versions: dict[str, str]
     date: str
     """ISO 8601, UTC."""
     seconds: float
-    """For all clips, decoding included."""
+    """Duration for all clips, decoding included."""
     full_views: bool = False
-    """As many clips were taken of each video as see the whole of it."""
+    """Whether the views cover the whole of each video."""
     artefact: dict[str, Any] | None = None
-    """What was measured in another runtime: ``target``, ``runtime``, ``form``, ``precision`` and
-    ``sha256``; None for a model in PyTorch."""
+    """The measured artefact: ``target``, ``runtime``, ``form``, ``precision`` and ``sha256``; None
+    for a model in PyTorch."""
     failures: tuple[dict[str, Any], ...] = ()
-    """Clips that could not be read and are not among those measured: ``name``, ``start_seconds``,
-    ``end_seconds`` and ``reason``."""
+    """Clips excluded because they could not be read: ``name``, ``start_seconds``, ``end_seconds``
+    and ``reason``."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -110,25 +109,25 @@ class Method:
 
 @dataclass(frozen=True)
 class Evaluation(Generic[MetricsT, ClipT]):
-    """The outcome of :func:`.evaluate`, of clips with one class each or with several."""
+    """The outcome of :func:`.evaluate`, single-label or multi-label."""
 
     metrics: MetricsT
-    """Says by its ``task`` which kind it is of: ``"single_label"`` or ``"multi_label"``."""
+    """Their ``task`` is ``"single_label"`` or ``"multi_label"``."""
     cost: Cost
     method: Method
     clips: tuple[ClipT, ...]
     notes: tuple[str, ...]
-    """What a reader must know to judge the numbers, one sentence each."""
+    """Caveats of the numbers, one sentence each."""
     calibration: Calibration | None = None
-    """How far scores are from the share that is right: those of the predicted classes, of
-    multi-label clips those of all pairs of a clip and a class."""
+    """Calibration of the predicted classes' scores, or of the scores of all clip-class pairs for
+    multi-label clips."""
     scores: Tensor | None = field(default=None, compare=False, repr=False)
-    """``(N, K)`` float32 probabilities, averaged over views; kept beside the report."""
+    """``(N, K)`` float32 probabilities, averaged over views; stored beside the report."""
     curves: tuple[Curve, ...] = field(default=(), compare=False, repr=False)
     """Precision over recall of the weakest and the best classes; for the page only."""
     thumbnails: Mapping[int, str] = field(default_factory=dict, compare=False, repr=False)
-    """Base64 of JPEG files of some clips that were taken for another class, by position in
-    ``clips``; for the page only."""
+    """Base64 of JPEG files of some misclassified clips, by position in ``clips``; for the page
+    only."""
 
     @property
     def class_names(self) -> tuple[str, ...]:
@@ -136,11 +135,11 @@ class Evaluation(Generic[MetricsT, ClipT]):
         return tuple(row.name for row in self.metrics.per_class)
 
     def wrong_clips(self) -> list[ClipT]:
-        """Those with a class missed or wrongly found, the largest errors first."""
+        """Clips with a missed or wrongly found class, the largest errors first."""
         return sorted((c for c in self.clips if not c.correct), key=lambda c: -c.how_wrong)
 
     def to_dict(self) -> dict[str, Any]:
-        """What ``report.json`` holds: plain data without NaN, and text that UTF-8 can hold."""
+        """Content of ``report.json``: plain data without NaN, all text encodable as UTF-8."""
         value = {
             "format": REPORT_FORMAT,
             "task": self.metrics.task,
@@ -154,7 +153,7 @@ class Evaluation(Generic[MetricsT, ClipT]):
         return plain(value)
 
     def summary(self) -> str:
-        """The headline for a terminal, a few lines of at most 80 columns where names allow."""
+        """A summary for a terminal, a few lines of at most 80 columns where names allow."""
         metrics, cost, found = self.metrics, self.cost, self.calibration
         if isinstance(metrics, SingleLabelMetrics):
             lines = [*_single_label_lines(metrics)]
@@ -181,14 +180,14 @@ def _single_label_lines(metrics: SingleLabelMetrics) -> Iterator[str]:
     )
     yield f"top-5            {top5}"
     yield f"mean per class   {percent(metrics.mean_class_accuracy)}"
-    yield f"commonest class  {percent(metrics.majority_share)}   (always answering it)"
+    yield f"majority class   {percent(metrics.majority_share)}   (always predicting it)"
 
 
 def _multi_label_lines(metrics: MultiLabelMetrics) -> Iterator[str]:
     classes = f"{metrics.map_classes} class{'es' if metrics.map_classes > 1 else ''}"
     exact = metrics.num_exact / metrics.num_clips
     yield f"mAP              {percent(metrics.map)}   ({classes}; {interval_words(metrics)})"
-    yield f"chance mAP       {percent(metrics.chance_map)}   (scores that know nothing)"
+    yield f"chance mAP       {percent(metrics.chance_map)}   (random scores)"
     yield f"micro AP         {percent(metrics.micro_ap)}   (all classes in one ranking)"
     yield (
         f"F1 at {metrics.threshold:g}        {percent(metrics.f1)}   "
@@ -201,10 +200,10 @@ def _multi_label_lines(metrics: MultiLabelMetrics) -> Iterator[str]:
 
 
 def interval_words(metrics: MultiLabelMetrics) -> str:
-    """How sure the mean average precision is, in words."""
+    """The interval of the mean average precision as text."""
     if metrics.map_interval is None:
         alone = metrics.map_resamples == 0
-        return f"no interval: {'one clip or group' if alone else 'all draws say the same'}"
+        return f"no interval: {'one clip or group' if alone else 'all resamples are equal'}"
     low, high = metrics.map_interval
     return f"95 % interval {100 * low:.1f}–{100 * high:.1f} %"
 
@@ -217,7 +216,7 @@ def percent(share: float | None) -> str:
 def giga(macs: int) -> str:
     """MACs with three significant digits and a unit, for example ``"425 M"``."""
     for unit, factor in (("T", 10**12), ("G", 10**9), ("M", 10**6), ("k", 10**3)):
-        # Rounding may carry into the next unit: 999.9 M is 1.00 G.
+        # Rounding may reach the next unit: 999.9 M is 1.00 G.
         if macs >= 0.9995 * factor:
             value = macs / factor
             digits = 2 if value < 9.995 else 1 if value < 99.95 else 0
@@ -234,7 +233,7 @@ def note_lines(notes: Iterable[str]) -> Iterator[str]:
 
 
 def plain(value: Any) -> Any:
-    """JSON data with text that UTF-8 can hold."""
+    """JSON data with all text encodable as UTF-8."""
     if isinstance(value, str):
         return encodable(value)
     if isinstance(value, dict):

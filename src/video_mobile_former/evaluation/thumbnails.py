@@ -1,4 +1,4 @@
-"""Small pictures of clips that were taken for another class."""
+"""Thumbnails of misclassified clips."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .clip_results import ClipResult
 from .metrics.single_label import SingleLabelMetrics
 
 PER_CONFUSION = 3
-"""Pictures of one pair of classes."""
+"""Most pictures per pair of classes."""
 _SHORT_SIDE = 96
 
 
@@ -26,14 +26,14 @@ def confused_thumbnails(
     """The middle frames of some clips of the worst confusions, the most confident errors first.
 
     Args:
-        metrics: Tell the worst confusions.
-        clips: What became of every clip of ``index``.
+        metrics: Metrics with the confusions.
+        clips: Result of every clip of ``index``.
         index: The clips.
         reading: As for the evaluation.
 
     Returns:
         Base64 of a JPEG file, about 3 kB, by position of the clip. A frame that cannot be read is
-        left out: the clip has been measured all the same.
+        omitted.
     """
     found = {}
     for pair in metrics.worst_confusions():

@@ -1,4 +1,4 @@
-"""Scoring every clip of a data set by a model, all views of it."""
+"""Scoring all views of every clip of a data set."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from ..errors import CheckpointError, UserError, VideoError
 from ..inference.scorer import Scorer
 
 _MAX_EMPTY = 20
-"""Batches in a row without a clip that can be read; a disk that is gone gives no others."""
+"""Consecutive batches without a readable clip that stop the run, as when a disk is gone."""
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What a model said about the clips of an index, in their order."""
+    """The model's scores for the clips of an index, in their order."""
 
     probabilities: Tensor
     """``(N, K)`` float32, averaged over views."""
     labels: Tensor
-    """``(N,)`` int64, or of a multi-label index ``(N, K)`` float32 with a 1 for each class."""
+    """``(N,)`` int64, or for a multi-label index ``(N, K)`` float32 with a 1 for each class."""
     num_padded: int
-    """Clips shorter than the model's, whose last frame was repeated."""
+    """Clips shorter than the model's, padded with their last frame."""
     mean_views: float
-    """Views of a video, crops among them, over all clips."""
+    """Views of all clips together, crops included."""
     seconds: float
-    """From the first file opened to the last score, decoding included."""
+    """Time from the first file opened to the last score, decoding included."""
     failures: tuple[ClipFailure, ...] = ()
-    """Clips that cannot be read; of them there is nothing in the tensors."""
+    """Clips that cannot be read; the tensors exclude them."""
     kept: tuple[int, ...] | None = None
-    """Positions in the index of those that can, where some cannot."""
+    """Positions in the index of the readable clips, where some are not."""
 
 
 def score_clips(
@@ -53,7 +53,7 @@ def score_clips(
             some of its views.
         index: The clips.
         freeze_frames: Position k in [0, T): every frame of a clip is replaced by its k-th one, so
-            that nothing moves; None leaves clips as they are.
+            that nothing moves; None leaves clips unchanged.
 
     Returns:
         Probabilities and labels.
@@ -61,8 +61,8 @@ def score_clips(
     Raises:
         VideoError: If more than half of the clips, or all of 20 batches in a row, cannot be read;
             names the first one and why.
-        CheckpointError: If the model has another number of classes than the index, or gives
-            scores that are not finite.
+        CheckpointError: If the numbers of classes of model and index differ, or scores are not
+            finite.
     """
     check_frozen_frame(freeze_frames, scorer.clip.num_frames)
     sums = torch.zeros(len(index), len(index.class_names))
@@ -90,7 +90,7 @@ def score_clips(
         labels[places] = batch["labels"]
         num_padded += len(batch["padded"])
     kept = None
-    if failed:  # also clips of which a first part could be read, but no later one
+    if failed:  # also clips with a readable first part and an unreadable later one
         kept = tuple(i for i in range(len(index)) if i not in failed)
         sums, num_views, labels = (x[list(kept)] for x in (sums, num_views, labels))
     return Scores(
@@ -105,7 +105,7 @@ def score_clips(
 
 
 def _refuse(failed: dict[int, ClipFailure], clips: int, empty: int) -> None:
-    """Stop where most clips cannot be read: a figure of the others would be a surprise."""
+    """Raise where most clips cannot be read: accuracy on the others would be misleading."""
     if len(failed) <= clips / 2 and empty < _MAX_EMPTY:
         return
     first = failed[min(failed)]
@@ -131,7 +131,7 @@ def freeze(clips: Tensor, k: int) -> Tensor:
 
 
 def check_frozen_frame(freeze_frames: int | None, num_frames: int) -> None:
-    """Refuse a frame that a clip does not have.
+    """Check that a clip has the frame to freeze at.
 
     Raises:
         UserError: If it is out of range.

@@ -147,7 +147,7 @@ def test_no_bytes(tmp_path: Path):
 
 def test_zero_bytes(tmp_path: Path):
     (tmp_path / "a.mp4").write_bytes(bytes(50_000))
-    assert kinds(tmp_path / "a.mp4") == {"unreadable": "it begins with nothing but zero bytes"}
+    assert kinds(tmp_path / "a.mp4") == {"unreadable": "it starts with nothing but zero bytes"}
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_folders_are_compared_by_their_pictures(tmp_path: Path):
 def test_gaps_and_damage_in_a_folder(tmp_path: Path):
     folder = write_pictures(tmp_path / "a")
     (folder / "img_00005.jpg").unlink()
-    assert kinds(folder) == {"fewer frames": "12 announced, 11 come out"}
+    assert kinds(folder) == {"fewer frames": "12 announced, 11 decoded"}
     cut(folder / "img_00009.jpg", 0.5)
     text = "img_00009.jpg: the picture is damaged or cut off"
     assert kinds(folder) == {"truncated": text}
@@ -362,7 +362,7 @@ def test_blank_and_still(tmp_path: Path):
     ("start", "end", "text"),
     [
         (1.95, None, None),
-        (2.5, 3.0, "begins at 2.5 s, but the last frame appears at 1.95 s"),
+        (2.5, 3.0, "starts at 2.5 s, but the last frame is at 1.95 s"),
         (None, 0.0, "ends at 0 s, before the first frame at 0.00 s"),
         (0.5, 99.0, None),
     ],

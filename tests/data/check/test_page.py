@@ -227,6 +227,6 @@ def test_pages_of_other_forms():
     quick = result(options=CheckOptions(full=False, split="train"))
     text = Page(render_page(quick)).text
     assert "one frame of each file decoded, only the split train" in text
-    assert "damage inside of files was not looked for" in text
+    assert "damage inside files was not checked" in text
     empty = result(names=(), each=0)
     assert "Lengths and sizes" not in Page(render_page(empty)).text

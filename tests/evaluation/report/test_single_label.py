@@ -84,7 +84,7 @@ def test_the_page_says_what_matters(evaluation: Evaluation) -> None:
         "falling",
         "5.mp4",
         "checked",
-        "scoring draws nothing at random",
+        "scoring is deterministic",
         "torch",
     ):
         assert wanted in text, wanted

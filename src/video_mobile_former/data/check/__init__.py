@@ -1,4 +1,4 @@
-"""Reading every file of a data set before training does, and telling what is wrong with it."""
+"""Checking every file of a data set before training, and reporting its problems."""
 
 from .check import check_data as check_data
 from .page import write_check as write_check

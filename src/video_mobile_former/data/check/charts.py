@@ -12,17 +12,17 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _WIDTH, _HEIGHT = 3.4, 1.7
-"""Inches, of which a phone shows about as many."""
+"""Inches, about the width of a phone."""
 _POINTS = 9
 _LETTER_INCHES = 0.08
 """Width of a letter of that size."""
 
 
 def bar_chart(one: Distribution) -> Figure:
-    """Draw a distribution: a bar for each of a few values, else a histogram.
+    """Plot a distribution: a bar for each of a few values, else a histogram.
 
     Args:
-        one: Of at least one value.
+        one: A distribution of at least one value.
 
     Raises:
         UserError: If matplotlib is not installed.
@@ -36,7 +36,7 @@ def bar_chart(one: Distribution) -> Figure:
         places = range(len(single))
         axes.bar(places, [count for _, count in single], width=min(0.7, 0.12 * len(single)))
         labels = [number(value) for value, _ in single]
-        # Labels that would run into each other are left out.
+        # Labels that would overlap are omitted.
         wide = (max(map(len, labels)) + 2) * _LETTER_INCHES
         step = math.ceil(len(labels) * wide / (_WIDTH - 0.5))
         axes.set_xticks(places[::step], labels[::step])

@@ -27,36 +27,36 @@ from .read_files import choose_thumbnails, read_files
 from .result import CheckOptions, CheckResult
 
 _MUCH_MISSING = 0.1
-"""Share of an official list that may be gone without a word."""
+"""Share of an official list that may be missing without a warning."""
 _PICTURES_PER_CLASS = 16
-"""Small pictures made of a class; the page shows some of them."""
+"""Thumbnails made per class; the page shows some of them."""
 
 
 def check_data(source: DataSource, out: Path, options: CheckOptions) -> CheckResult:
-    """Read every file of a set and tell what is wrong with it.
+    """Read every file of a data set and report its problems.
 
     Args:
         source: The data.
-        out: Folder for the facts of every file; :func:`.write_check` takes it as well.
-        options: How thoroughly.
+        out: Folder for the facts of every file; may be the one for :func:`.write_check`.
+        options: Thoroughness and limits.
 
     Returns:
-        The outcome, with every problem that was found.
+        The outcome, with every problem found.
 
     Raises:
-        DataError: If there is no such data, or nothing in it is understood.
+        DataError: If there is no such data, or none of it can be parsed.
         UserError: If the folder cannot be written, or a library for the page is not installed.
-        KeyboardInterrupt: When interrupted; what was read until then is kept in ``out``.
+        KeyboardInterrupt: When interrupted; facts read so far are kept in ``out``.
     """
     begin = time.monotonic()
-    # Hours of reading shall not end with the news that the page cannot be drawn.
+    # Check the libraries for the page before hours of reading.
     for library in ("jinja2", "matplotlib"):
         require(library, extra="train", purpose="the page of a check")
     index, faults = _load(source, options.split)
     passed_over = dict(faults.passed_over)
     tasks, keys = _tasks(index, passed_over, options)
     for url in {c.path.partition("://")[0]: c.path for c in index.clips if is_url(c.path)}.values():
-        require_protocol(url)  # a library that is not there is no file's fault
+        require_protocol(url)  # a missing library is not a fault of the files
     workers = options.num_workers or default_workers()
     known = read_files(tasks, out, num_workers=workers, timeout_seconds=options.timeout_seconds)
     facts = [known[key] for key in keys]
@@ -93,7 +93,7 @@ def _load(source: DataSource, split: str | None) -> tuple[ClipIndex, Faults]:
     except DataError:
         if not faults.found:
             raise
-        # Nothing in it can be used; the report tells what is wrong with each row.
+        # Nothing in it can be used; the report lists the fault of each row.
         names = read_label_file(source.label_file) if source.label_file else ()
         return ClipIndex((), names, str(source.listing)), faults
     return (index.split(split) if split else index), faults
@@ -102,7 +102,7 @@ def _load(source: DataSource, split: str | None) -> tuple[ClipIndex, Faults]:
 def _tasks(
     index: ClipIndex, passed_over: Iterable[str], options: CheckOptions
 ) -> tuple[list[FileTask], list[FileKey]]:
-    """What is to be read, each file once; and the key of every clip's file."""
+    """The files to read, each once; and the file key of every clip."""
     shown = choose_thumbnails((clip.labels for clip in index.clips), _PICTURES_PER_CLASS)
     tasks: dict[tuple[str, int | None], FileTask] = {}
     keys: list[FileKey] = []
@@ -140,7 +140,7 @@ def _of_row(source: DataSource, fault: Fault) -> Problem:
 def _much_missing(
     source: DataSource, index: ClipIndex, problems: Sequence[Problem]
 ) -> list[Problem]:
-    """The share of an official list that is gone, where it is large."""
+    """A problem where a large share of an official list is missing."""
     missing = sum(one.kind == "missing from the official list" for one in problems)
     share = missing / max(1, missing + len(index))
     if share <= _MUCH_MISSING:
@@ -149,7 +149,7 @@ def _much_missing(
 
 
 def _hint(source: DataSource, name: str) -> str:
-    """Why a file may not be found: another ending, or names in another encoding."""
+    """A likely reason for a missing file: another suffix, or names in another encoding."""
     if odd_name(name):
         return f"; {odd_name(name)} in the list"
     path = Path(os.path.abspath(source.folder)) / name  # noqa: PTH100
@@ -161,8 +161,8 @@ def _hint(source: DataSource, name: str) -> str:
 
 
 def _of_passed_over(names: Mapping[str, str], known: dict[FileKey, FileFacts]) -> list[Problem]:
-    """Files that a folder's reader passes over although they are videos."""
-    text = "a video by its content, but not by its name: it is passed over"
+    """Files that the folder format ignores although they are videos."""
+    text = "a video by its content, but not by its name: it is ignored"
     return [
         problem("wrong extension", names[key.path], text)
         for key, facts in known.items()
@@ -201,10 +201,10 @@ def _class_order(source: DataSource) -> list[Problem]:
 
 
 def _quarantine(index: ClipIndex, problems: Sequence[Problem]) -> dict[str, str]:
-    """Names of clips to be left out of training, with the reason.
+    """Names of clips to exclude from training, with the reason.
 
-    A list of names leaves out every clip of a name: where only some of the clips that are cut from
-    a file are at fault, none is listed, and training passes over the faulty ones as it meets them.
+    A list of names excludes every clip of a name: where only some of the clips cut from a file are
+    faulty, none is listed, and training skips the faulty ones when it reads them.
     """
     train = {clip.name or clip.path for clip in index.clips if clip.split == "train"}
     reasons: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""What is wrong with classes, groups and splits as a whole."""
+"""Problems of classes, groups and splits as a whole."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ from ..index.table import SPLITS
 from .problems import Problem, problem
 
 _TYPO_SHARE, _TYPO_CLIPS, _TYPO_LIKENESS = 0.02, 2, 0.8
-"""A class is taken for a misspelling of another that has so alike a name and many more clips, if it
-has this part of them, or as few as that."""
+"""A class counts as a misspelling of another with a similar name and many more clips, if it has at
+most this share of them, or this number of clips."""
 _TIMES_LARGER = 5
-"""How many times more clips the other has at the least."""
+"""Least ratio of the other's clips to its own."""
 _IMBALANCE = 10
-"""Times by which the largest class is larger than the smallest."""
+"""Ratio of the largest class to the smallest."""
 _MANY_UNUSABLE, _FEW_UNUSABLE = 0.1, 2
-"""Share of a split that may be unusable, and number of clips that may be in any case."""
+"""Share of a split that may be unusable, and number of clips that always may."""
 
 
 def problems_of_classes(
     index: ClipIndex, usable: np.ndarray, *, min_clips: int, one_split: bool
 ) -> Iterator[Problem]:
-    """Yield what is wrong with the set as a whole.
+    """Yield the problems of the data set as a whole.
 
     Args:
         index: All clips.
-        usable: ``(N,)`` bool; clips that training will not leave out.
+        usable: ``(N,)`` bool; clips that training does not exclude.
         min_clips: Usable training clips below which a class is called tiny.
-        one_split: Only one split was asked for, so that the others say nothing.
+        one_split: Whether the index has only one split, so that the others are not judged.
     """
     counts = class_counts(index, usable)
     split = index.table.split
     yield from _unusable(index, usable)
     yield from _groups(index)
     if len(index.class_names) < 2 and not index.multi_label:
-        yield problem("one class", " ".join(index.class_names), f"all {len(index)} clips are of it")
+        yield problem("one class", " ".join(index.class_names), f"all {len(index)} clips have it")
     for name in index.class_names:
         if not is_utf8(name):
             yield problem("malformed", name, "the name of a class is not UTF-8: rename its folder")
@@ -59,7 +59,7 @@ def problems_of_classes(
             yield typos[label]
         else:
             yield from _size(name, int(listed[label]), int(train[label]), min_clips)
-    # A misspelled class is no class: what else could be said of it only distracts.
+    # Report nothing else about a misspelled class.
     train[list(typos)] = 0
     if divided:
         yield from _absent(index, counts, train)
@@ -78,7 +78,7 @@ def class_counts(index: ClipIndex, rows: np.ndarray) -> dict[str, np.ndarray]:
 
     Args:
         index: All clips.
-        rows: ``(N,)`` bool; those to be counted.
+        rows: ``(N,)`` bool; the clips to count.
 
     Returns:
         ``(K,)`` int64 for ``"train"``, ``"val"``, ``"test"`` and, for clips without a split,
@@ -89,7 +89,7 @@ def class_counts(index: ClipIndex, rows: np.ndarray) -> dict[str, np.ndarray]:
     for position, name in ((-1, ""), *enumerate(SPLITS)):
         chosen = np.flatnonzero(rows & (table.split == position))
         part = ClipIndex(table.take(chosen), index.class_names, index.source)
-        # A part without clips does not know that it is of a multi-label set.
+        # A part without clips does not know whether it is multi-label.
         out[name] = np.array(part.counts() if len(chosen) else [0] * len(index.class_names))
     return out
 
@@ -105,7 +105,7 @@ def _size(name: str, listed: int, train: int, min_clips: int) -> Iterator[Proble
 
 
 def _typos(names: Sequence[str], listed: np.ndarray) -> Iterator[tuple[int, Problem]]:
-    """Small classes that are named almost like a much larger one."""
+    """Small classes with almost the name of a much larger one."""
     order = np.argsort(-listed, kind="stable")
     folded = [_folded(name) for name in names]
     for label, count in enumerate(listed.tolist()):
@@ -118,7 +118,7 @@ def _typos(names: Sequence[str], listed: np.ndarray) -> Iterator[tuple[int, Prob
         like = difflib.get_close_matches(
             folded[label], [folded[i] for i in larger], n=1, cutoff=_TYPO_LIKENESS
         )
-        # Names that differ in a digit, or in a word such as left and right, are meant so.
+        # Names that differ in a digit, or in a word such as left and right, are intended.
         match = next((i for i in larger if like and folded[i] == like[0]), None)
         if match is None or _digits(folded[match]) != _digits(folded[label]):
             continue
@@ -147,7 +147,7 @@ def _absent(
 
 
 def _indivisible(index: ClipIndex, usable: np.ndarray, leave_out: set[int]) -> Iterator[Problem]:
-    """Classes of which nothing can be held out for validation."""
+    """Classes too small to hold out clips for validation."""
     groups: dict[int, set[object]] = defaultdict(set)
     for i in np.flatnonzero(usable).tolist():
         clip = index.clips[i]

@@ -1,4 +1,4 @@
-"""What a video shows, in few bytes: to find copies of it, and to show it to a person."""
+"""Compact content of a video: signatures to find copies, and digests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from ..video.picture_folder import picture_names
 
 GRID = 8
-"""Cells across and down in one picture of a signature."""
+"""Cells per row and column in one picture of a signature."""
 MOMENTS = 8
 """Pictures in a signature, evenly spread over the video."""
 SIGNATURE_BYTES = MOMENTS * GRID * GRID
@@ -23,10 +23,10 @@ _BLOCK = 1 << 20
 
 
 def moments(num_frames: int) -> np.ndarray:
-    """The frames that stand for a video of this length.
+    """The frames that represent a video of this length.
 
     Returns:
-        ``(MOMENTS,)`` int64 positions, rising; some more than once where frames are few.
+        ``(MOMENTS,)`` int64 positions, rising; with repetitions where frames are few.
     """
     return ((np.arange(MOMENTS) + 0.5) * num_frames / MOMENTS).astype(np.int64)
 
@@ -42,8 +42,8 @@ def brightness_grid(picture: np.ndarray) -> np.ndarray:
     """
     gray = picture @ _LUMA
     height, width = gray.shape
-    # Sums over any rectangle from sums over all that begin in the corner. A picture narrower than
-    # the grid gives its pixels to several cells.
+    # An integral image gives the sum over any rectangle. Pixels of a picture narrower than the grid
+    # count in several cells.
     sums = np.zeros((height + 1, width + 1))
     sums[1:, 1:] = gray.cumsum(0).cumsum(1)
     top, bottom = _bounds(height)
@@ -78,7 +78,7 @@ def sha256_of_file(path: str, tick: Callable[[], None]) -> str:
 
     Args:
         path: The file or folder.
-        tick: Called again and again, as a sign of life.
+        tick: Called repeatedly as a heartbeat.
 
     Raises:
         OSError: If it cannot be read.

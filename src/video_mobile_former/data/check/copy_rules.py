@@ -1,4 +1,4 @@
-"""Finding the same content under several names: copies byte by byte, and copies made anew."""
+"""Finding duplicates: identical files, and re-encoded copies."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from .facts import FileFacts
 from .problems import Problem, problem
 
 _MEAN_DIFFERENCE, _LARGEST_DIFFERENCE = 2.0, 9.0
-"""Levels of brightness up to which two signatures are one content. On real clips of few places
-(371 of tennis, 300 of surveillance), different clips differ by 12.8 levels in some cell, copies
-compressed so that it hurts the eye (x264, crf 35, or a third of the pixels) by at most 7.7."""
+"""Largest differences in brightness between two signatures of the same content. Among real clips
+from few places (371 of tennis, 300 of surveillance), different clips differ by at least 12.8 levels
+in some cell, heavily compressed copies (x264, crf 35, or a third of the pixels) by at most 7.7."""
 _LENGTH_RATIO = 1.1
-"""Copies are about as long as each other."""
+"""Tolerance on the length of copies."""
 _FLAT = 3.0
-"""Spread of brightness below which a video has too little in it to be told from another."""
+"""Spread of brightness below which a video has too little content to be distinguished."""
 _BOX_DIMENSIONS = 4
-"""Averages by which videos are put into boxes."""
+"""Averages by which videos are sorted into boxes."""
 _BLOCK = 2048
-"""Videos compared with each other at a time."""
+"""Videos compared at a time."""
 _MOST_PARTNERS = 100
-"""Repetitions of one clip that are looked at; ten thousand copies are not told pair by pair."""
+"""Most copies of one clip that are reported pair by pair."""
 
 
 def problems_of_copies(clips: Sequence[tuple[Clip, FileFacts]]) -> list[Problem]:
@@ -36,7 +36,7 @@ def problems_of_copies(clips: Sequence[tuple[Clip, FileFacts]]) -> list[Problem]
         clips: All clips with the facts of their files.
 
     Returns:
-        Leaks between splits, contradicting labels, repetitions, and videos that look the same.
+        Leaks between splits, contradicting labels, duplicates, and near duplicates.
     """
     of_content: dict[str, list[Clip]] = defaultdict(list)
     facts_of: dict[str, FileFacts] = {}
@@ -66,14 +66,14 @@ def _exact(members: list[Clip]) -> Iterator[Problem]:
             foreign[first].append(b)
             foreign[second].append(a)
         kind = _repetition(a, b)
-        if kind and (kind, second) not in said:  # of many copies each is told of once
+        if kind and (kind, second) not in said:  # report each of many copies once
             said.add((kind, second))
             other = ", under another label" if kind != "duplicate" else ""
             text = f"the same content as {_name(a)}{other}"
             yield problem(kind, _name(b), text, related=(_name(a),))
     for place, others in sorted(foreign.items()):
         clip = members[place]
-        # Laid to the clip in train, which is left out there, so that results stay comparable.
+        # Attributed to the training clip, which is excluded, so that results stay comparable.
         if clip.split == "train" or all(o.split != "train" for o in others):
             yield _leak(clip, others)
     splits = {clip.split for clip in members}
@@ -87,7 +87,7 @@ def _exact(members: list[Clip]) -> Iterator[Problem]:
 
 
 def _repetition(a: Clip, b: Clip) -> str:
-    """Kind of the problem that two parts of equal videos are inside of a split; empty if none."""
+    """Kind of problem of two parts of equal videos within a split; empty if none."""
     if not _same_part(a, b):
         return ""
     if _labels(a) != _labels(b):
@@ -102,7 +102,7 @@ def _leak(clip: Clip, others: Sequence[Clip]) -> Problem:
 
 
 def _overlapping(members: list[Clip]) -> Iterator[tuple[int, int]]:
-    """Pairs of positions, the earlier in the data first, of parts with a moment in common."""
+    """Pairs of positions, the earlier in the data first, of parts that overlap in time."""
     by_start = sorted(range(len(members)), key=lambda i: members[i].start_seconds or 0.0)
     running: list[int] = []
     for i in by_start:
@@ -124,7 +124,7 @@ def _same_part(a: Clip, b: Clip) -> bool:
 
 
 def near_pairs(facts: Sequence[FileFacts]) -> Iterator[tuple[FileFacts, FileFacts]]:
-    """Yield pairs of videos that look the same all along, whatever their encoding.
+    """Yield pairs of videos that look the same throughout, whatever their encoding.
 
     Args:
         facts: Of files with different bytes.
@@ -143,7 +143,7 @@ def near_pairs(facts: Sequence[FileFacts]) -> Iterator[tuple[FileFacts, FileFact
 
 def _is_flat(signatures: np.ndarray) -> np.ndarray:
     out = np.empty(len(signatures), dtype=bool)
-    for start in range(0, len(signatures), _BLOCK):  # as floats all of them take four times as much
+    for start in range(0, len(signatures), _BLOCK):  # floats take four times the memory
         block = signatures[start : start + _BLOCK].astype(np.float32)
         out[start : start + _BLOCK] = block.std(axis=1) < _FLAT
     return out
@@ -152,8 +152,8 @@ def _is_flat(signatures: np.ndarray) -> np.ndarray:
 def _close(signatures: np.ndarray) -> Iterator[tuple[int, int]]:
     """Pairs of rows within the two limits.
 
-    Rows are put into boxes by a few averages of their numbers. The averages of two rows differ by
-    no more than their numbers do on average, so a row's partners lie in its box or beside it.
+    Rows are sorted into boxes by a few averages of their values. The averages of two rows differ by
+    at most the mean difference of their values, so a row's matches are in its box or a neighbour.
     """
     if len(signatures) < 2:
         return
@@ -162,7 +162,7 @@ def _close(signatures: np.ndarray) -> Iterator[tuple[int, int]]:
     places = np.floor(averages[:, :_BOX_DIMENSIONS] / _MEAN_DIFFERENCE).astype(int)
     for row, box in enumerate(places.tolist()):
         boxes[tuple(box)].append(row)
-    # Half of the neighbours: the other half finds the same pairs from the other side.
+    # Half of the neighbours suffices: the other half gives the same pairs in reverse.
     steps = itertools.product((-1, 0, 1), repeat=_BOX_DIMENSIONS)
     forward = [step for step in steps if step > (0,) * _BOX_DIMENSIONS]
     for box, rows in boxes.items():
@@ -178,7 +178,7 @@ def _close(signatures: np.ndarray) -> Iterator[tuple[int, int]]:
 
 
 def _like(signatures: np.ndarray, row: int, others: np.ndarray) -> list[int]:
-    """Those of the other rows that are within the limits of this one."""
+    """The other rows within the limits of this one."""
     found: list[int] = []
     here = signatures[row].astype(np.int16)
     for start in range(0, len(others), _BLOCK):
@@ -190,7 +190,7 @@ def _like(signatures: np.ndarray, row: int, others: np.ndarray) -> list[int]:
 
 
 def _averages(signatures: np.ndarray) -> np.ndarray:
-    """``(N, 14)`` float32: means of all numbers, some of them with their sign turned.
+    """``(N, 14)`` float32: means of all values, some of them with a negative sign.
 
     Halves against halves and quarters against quarters, in time, down and across.
     """

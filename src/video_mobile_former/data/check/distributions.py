@@ -1,4 +1,4 @@
-"""How lengths, sizes and rates of clips and files are spread."""
+"""Distributions of lengths, sizes and rates of clips and files."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from ..index.clip import Clip
 from .facts import FileFacts
 
 _FEW_VALUES = 12
-"""Up to so many different values each gets a bar of its own."""
+"""Most distinct values with one bar each."""
 _BARS = 24
 _WIDE = 30.0
-"""Largest by middle value from which bars grow by a factor instead of a step."""
+"""Ratio of largest to median value from which bars grow by a factor instead of a step."""
 _QUANTILES = (1, 5, 25, 50, 75, 95, 99)
 
 
 def number(value: float) -> str:
-    """A number in as many digits as people want to read."""
+    """A number in a readable number of digits."""
     if value == 0:
         return "0"  # never "-0"
     if abs(value) >= 100:
@@ -43,7 +43,7 @@ class Distribution:
     """``"clips"`` or ``"files"``."""
 
     def caption(self) -> str:
-        """How many they are, from where to where, and the median."""
+        """Count, range and median."""
         middle = number(float(np.median(self.values)))
         low, high = number(float(self.values.min())), number(float(self.values.max()))
         spread = f"all {low}" if low == high else f"{low} to {high}, median {middle}"
@@ -64,13 +64,13 @@ class Distribution:
         return out
 
     def single_values(self) -> list[tuple[float, int]] | None:
-        """Each value with its count, where there are only a few; else None."""
+        """Each value with its count where there are few; else None."""
         counts = Counter(np.round(self.values, 2).tolist())
         return sorted(counts.items()) if len(counts) <= _FEW_VALUES else None
 
     @property
     def grows(self) -> bool:
-        """Whether bars grow by a factor, since the largest values are far from the others."""
+        """Whether bars grow by a factor, because the largest values are far from the others."""
         low, high = float(self.values.min()), float(self.values.max())
         return low > 0 and high > _WIDE * float(np.median(self.values))
 
@@ -84,7 +84,7 @@ class Distribution:
             first = math.floor(low / step + 1e-9)
             last = max(first + 1, math.ceil(high / step - 1e-9))
             if last * step <= high:
-                last += 1  # the last bar does not hold its end
+                last += 1  # the last bar excludes its end
             edges = np.arange(first, last + 1) * step
         edges[0], edges[-1] = min(edges[0], low), max(edges[-1], high)
         counts, _ = np.histogram(self.values, edges)
@@ -98,10 +98,10 @@ def _round_step(wanted: float) -> float:
 
 
 def distributions(pairs: Sequence[tuple[Clip, FileFacts]]) -> list[Distribution]:
-    """What is worth a look.
+    """The distributions that a check reports.
 
     Args:
-        pairs: Clips that can be used, with the facts of their files.
+        pairs: Usable clips with the facts of their files.
     """
     files = list({one.key: one for _, one in pairs}.values())
 
@@ -119,7 +119,7 @@ def distributions(pairs: Sequence[tuple[Clip, FileFacts]]) -> list[Distribution]
 
 
 def _in_bytes(sizes: Sequence[int]) -> tuple[str, list[float]]:
-    """Sizes in a unit in which they are easy to read."""
+    """Sizes in a readable unit."""
     usual = float(np.median(sizes)) if sizes else 0.0
     unit, factor = next(
         (u, f) for u, f in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)) if usual >= f or u == "kB"
@@ -128,14 +128,14 @@ def _in_bytes(sizes: Sequence[int]) -> tuple[str, list[float]]:
 
 
 def picture_sizes(facts: Sequence[FileFacts]) -> list[tuple[str, int]]:
-    """``"width × height"`` with the number of files, commonest first."""
+    """``"width × height"`` with the number of files, most common first."""
     files = {one.key: one for one in facts if not one.fault}.values()
     counts = Counter(f"{one.width} × {one.height}" for one in files)
     return counts.most_common()
 
 
 def clip_seconds(clip: Clip, facts: FileFacts) -> float:
-    """Length of the part of the file that is the clip."""
+    """Length of a clip in seconds."""
     end_of_file = facts.first_seconds + facts.duration_seconds
     start = max(clip.start_seconds or 0.0, facts.first_seconds)
     end = end_of_file if clip.end_seconds is None else min(clip.end_seconds, end_of_file)

@@ -1,4 +1,4 @@
-"""What is found out about one video file, as it is kept between runs of a check."""
+"""Facts about one video file, stored between runs of a check."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from ...files import atomic_path
 from ..byte_ranges import is_url
 
 FACTS_FORMAT = 2
-"""Raised whenever the same file would give other facts; older ones are then read again."""
+"""Raised whenever the same file would give other facts; files are then read again."""
 
 
 class FileKey(NamedTuple):
-    """Which bytes the facts are about; other bytes under the same name give another key."""
+    """Identity of the bytes; other bytes under the same name give another key."""
 
     path: str
     """Absolute path or URL."""
     offset: int
     """First byte of the video inside the file."""
     size: int
-    """Bytes of the video; -1 where that is not known (a URL, a file that is gone)."""
+    """Bytes of the video; -1 where unknown (a URL, a missing file)."""
     modified: int
-    """Nanoseconds; of a folder of pictures the newest of them; -1 where that is not known."""
+    """Nanoseconds; for a folder of pictures that of the newest; -1 where unknown."""
 
 
 @dataclass(frozen=True)
 class FileTask:
-    """A file to be read, and how thoroughly."""
+    """A file to read, and how thoroughly."""
 
     key: FileKey
     in_archive: bool = False
@@ -42,37 +42,37 @@ class FileTask:
     full: bool = True
     """Decode every frame; otherwise headers, packets and one frame."""
     thumbnail: bool = False
-    """Keep a small picture of its middle."""
+    """Keep a thumbnail of its middle frame."""
     memory_limit_mb: float = 2048.0
     """Most memory that reading it may take, in MiB."""
     sniff: bool = False
-    """Only tell whether it is a video at all; what is not has the fault ``"not a video"``."""
+    """Only test whether it is a video; if not, the fault is ``"not a video"``."""
 
 
 @dataclass(frozen=True)
 class FileFacts:
-    """What one file holds. Where it could not be read, ``fault`` says why and the rest is what was
-    found until then."""
+    """The facts of one file. If it could not be read, ``fault`` gives the reason and the rest is
+    what was found before."""
 
     key: FileKey
     full: bool
     """Every frame was decoded."""
     sniffed: bool = False
-    """Only looked at to tell whether it is a video; ``fault`` is all there is."""
+    """Only tested whether it is a video; ``fault`` is the only fact."""
     fault: str = ""
-    """A kind out of ``problems.KINDS`` that makes the file useless; empty where it can be read."""
+    """A kind from ``problems.KINDS`` that makes the file unusable; empty if it can be read."""
     reason: str = ""
-    """One phrase on the fault."""
+    """One phrase about the fault."""
     container: str = ""
-    """FFmpeg's names of the file format."""
+    """FFmpeg's names for the file format."""
     codec: str = ""
     pixel_format: str = ""
     bits: int = 0
-    """Bits of a colour component."""
+    """Bits per colour component."""
     transfer: str = ""
-    """``"PQ"`` or ``"HLG"`` where the brightness is that of high dynamic range."""
+    """``"PQ"`` or ``"HLG"`` for high dynamic range, else empty."""
     wide_gamut: bool = False
-    """Colours of BT.2020."""
+    """BT.2020 colours."""
     width: int = 0
     """Pixels, as shown."""
     height: int = 0
@@ -82,23 +82,23 @@ class FileFacts:
     pixel_shape: float = 1.0
     """Width of a pixel, as it is stored, over its height."""
     picture_sizes: int = 0
-    """Different sizes of pictures in the stream."""
+    """Number of distinct frame sizes in the stream."""
     header_frames: int = 0
-    """Frames that the header announces; 0 where it is silent."""
+    """Frames according to the header; 0 where it does not say."""
     frames: int = 0
-    """Frames by the packets."""
+    """Frames according to the packets."""
     decoded: int = 0
-    """Frames that came out of the decoder."""
+    """Decoded frames."""
     corrupt: int = 0
-    """Those of them that the decoder had to patch."""
+    """Decoded frames in which the decoder concealed errors."""
     unreadable: int = 0
     """Packets that the decoder refused."""
     clock: str = ""
-    """What is odd about its time stamps and was mended; empty where nothing is."""
+    """What is wrong with its time stamps and was repaired; empty where nothing is."""
     header_seconds: float = 0.0
-    """Length of the pictures by the header; 0 where it is silent."""
+    """Length of the video stream according to the header; 0 where it does not say."""
     first_seconds: float = 0.0
-    """When the first frame appears."""
+    """Time of the first frame."""
     duration_seconds: float = 0.0
     """From the first frame to the end of the last."""
     step_seconds: float = 0.0
@@ -124,15 +124,15 @@ class FileFacts:
         return min(self.width, self.height)
 
     def answers(self, task: FileTask) -> bool:
-        """Whether these facts spare reading the file again.
+        """Whether these facts make reading the file again unnecessary.
 
-        A failure that may not last (no permission, out of time, a crash) never does.
+        A failure that may be temporary (no permission, a timeout, a crash) never does.
         """
         same = self.key == task.key and self.sniffed == task.sniff
         return same and (self.full or not task.full) and self.fault not in PASSING_FAULTS
 
     def to_json(self) -> dict[str, Any]:
-        """Plain values, without those that are as by default."""
+        """Plain values, without those at their default."""
         values = dataclasses.asdict(self)
         default = {field.name: field.default for field in dataclasses.fields(self)}
         short = {name: value for name, value in values.items() if value != default[name]}
@@ -140,7 +140,7 @@ class FileFacts:
 
     @classmethod
     def from_json(cls, value: Mapping[str, Any]) -> FileFacts | None:
-        """The facts that :meth:`to_json` wrote; None where another version did."""
+        """Rebuild from :meth:`to_json`; None where another version wrote it."""
         if value.get("format") != FACTS_FORMAT:
             return None
         fields = {name: item for name, item in value.items() if name != "format"}
@@ -151,15 +151,15 @@ class FileFacts:
 
 
 PASSING_FAULTS = frozenset({"no permission", "too slow", "too large", "crash", "cannot be read"})
-"""Faults that may be gone the next time although the file is the same."""
+"""Faults that may disappear although the file is the same."""
 
 
 def file_key(path: str, offset: int | None = None, size: int | None = None) -> FileKey:
-    """What identifies the bytes of a video now.
+    """The identity of the bytes of a video now.
 
     Args:
         path: A file, a folder of pictures, or a URL.
-        offset: First byte of the video inside the file, where the file holds several.
+        offset: First byte of the video inside the file, where the file has several.
         size: Bytes of the video inside the file.
     """
     length, modified = (-1, -1) if is_url(path) else _stat(path)
@@ -173,7 +173,7 @@ def _stat(path: str) -> tuple[int, int]:
             return status.st_size, status.st_mtime_ns
         with os.scandir(path) as entries:
             pictures = [entry.stat() for entry in entries if entry.is_file()]
-    except (OSError, ValueError):  # gone, not permitted, or a null character in the name
+    except (OSError, ValueError):  # missing, not permitted, or a null character in the name
         return -1, -1
     newest = max([status.st_mtime_ns, *(picture.st_mtime_ns for picture in pictures)])
     return sum(picture.st_size for picture in pictures), newest
@@ -216,12 +216,12 @@ class FactsStore:
         self._file.close()
 
     def find(self, task: FileTask) -> FileFacts | None:
-        """Facts of an earlier run that spare this task."""
+        """Facts of an earlier run that make this task unnecessary."""
         facts = self._known.get((task.key.path, task.key.offset))
         return facts if facts is not None and facts.answers(task) else None
 
     def add(self, facts: FileFacts) -> None:
-        """Keep facts; they are on their way to the disk when this returns.
+        """Store facts; they are flushed to the system when this returns.
 
         Raises:
             UserError: If the disk is full.
@@ -234,7 +234,7 @@ class FactsStore:
             raise UserError(f"cannot write {self.path}: {error.strerror or error}") from error
 
     def keep_only(self, wanted: list[FileFacts]) -> None:
-        """Rewrite the file with these facts alone, all or nothing, and close it."""
+        """Rewrite the file with only these facts, all or nothing, and close it."""
         self._file.close()
         with (
             atomic_path(self.path) as temporary,
@@ -251,7 +251,7 @@ class FactsStore:
             try:
                 value = json.loads(line)
             except ValueError:
-                continue  # a disk may give back anything after a power cut
+                continue  # a line may be damaged after a power cut
             facts = FileFacts.from_json(value) if isinstance(value, dict) else None
             if facts is not None:
                 self._known[facts.key.path, facts.key.offset] = facts
@@ -261,5 +261,5 @@ class FactsStore:
 
 
 def _line(facts: FileFacts) -> str:
-    # ASCII: names that are not UTF-8 hold characters that only an escape can write.
+    # ASCII: names that are not UTF-8 contain characters that need escapes.
     return json.dumps(facts.to_json(), separators=(",", ":"), allow_nan=False) + "\n"

@@ -1,4 +1,4 @@
-"""What the facts of a file say against the clips that are cut from it."""
+"""Problems of clips that follow from the facts of their files."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from .problems import Problem, problem
 
 _LONGEST_SECONDS = 12 * 3600.0
 _FRAME_RATES = (1.0, 480.0)
-"""Outside of these nobody films people."""
+"""Plausible range for films of people."""
 _FEW_IRREGULAR = 0.01
-"""Share of uneven steps up to which a frame rate counts as constant: a dropped frame is common."""
+"""Largest share of irregular steps of a constant frame rate: dropped frames are common."""
 _BLANK, _STILL = 2.0, 2
-"""Levels of brightness, of 255: the spread over a video of one colour, and how much any place of a
-video changes in which nothing moves. Compression alone changes less."""
+"""Levels of brightness, of 255: largest spread over a video of one colour, and largest change at
+any position of a still video. Compression alone changes less."""
 
 _USUAL_CONTAINERS = {
     ".mp4": "mov", ".m4v": "mov", ".mov": "mov", ".qt": "mov", ".3gp": "mov", ".3g2": "mov",
@@ -30,15 +30,15 @@ _USUAL_CONTAINERS = {
     ".mts": "mpegts", ".mpg": "mpeg", ".mpeg": "mpeg", ".vob": "mpeg", ".ogv": "ogg",
     ".ogg": "ogg", ".ogm": "ogg",
 }  # fmt: skip
-"""How one of FFmpeg's names of the container begins."""
+"""Prefix of FFmpeg's name of the container."""
 
 
 def problems_of(clip: Clip, facts: FileFacts) -> Iterator[Problem]:
-    """Yield what is wrong with a clip by the facts of its file.
+    """Yield the problems of a clip.
 
     Args:
         clip: The clip.
-        facts: Of its file.
+        facts: The facts of its file.
     """
     name = clip.name or clip.path
     if facts.fault:
@@ -70,16 +70,16 @@ def problems_of(clip: Clip, facts: FileFacts) -> Iterator[Problem]:
 
 
 def odd_name(name: str) -> str:
-    """What is odd about a name; empty if nothing is."""
+    """What is unusual about a name; empty if nothing is."""
     if not is_utf8(name):
         return "the name is not UTF-8"
     if not name.isprintable():
-        return "the name holds characters that cannot be printed"
+        return "the name has unprintable characters"
     return ""
 
 
 def is_video_name(name: str) -> bool:
-    """Whether a name ends like that of a video."""
+    """Whether a name has the suffix of a video."""
     return PurePosixPath(name).suffix.lower() in VIDEO_SUFFIXES
 
 
@@ -88,7 +88,7 @@ def _empty_part(clip: Clip, facts: FileFacts) -> str:
     last = facts.first_seconds + facts.duration_seconds - facts.step_seconds
     tick = 1e-3
     if start > last + tick:
-        return f"begins at {start:g} s, but the last frame appears at {last:.2f} s"
+        return f"starts at {start:g} s, but the last frame is at {last:.2f} s"
     if end is not None and end <= facts.first_seconds + tick:
         return f"ends at {end:g} s, before the first frame at {facts.first_seconds:.2f} s"
     return ""
@@ -108,7 +108,7 @@ def _pixels(facts: FileFacts) -> str:
 def _fewer_frames(facts: FileFacts) -> str:
     announced = max(facts.header_frames, facts.frames)
     present = min(facts.frames, facts.decoded) if facts.full else facts.frames
-    return f"{announced} announced, {present} come out" if present < announced else ""
+    return f"{announced} announced, {present} decoded" if present < announced else ""
 
 
 def _absurdity(facts: FileFacts) -> str:
@@ -118,7 +118,7 @@ def _absurdity(facts: FileFacts) -> str:
     low, high = _FRAME_RATES
     if not low <= rate <= high:
         return f"{rate:.3g} frames a second"
-    # Sound may go on behind the pictures, but hardly ten times as long.
+    # Sound may go on after the pictures, but hardly ten times as long.
     if facts.header_seconds > max(10 * length, length + 10):
         return f"its header says {facts.header_seconds:.0f} s, its frames take {length:.2f} s"
     return ""

@@ -1,4 +1,4 @@
-"""Reading one file from end to end and telling what is in it; runs in a worker process."""
+"""Reading one file from end to end for its facts; runs in a worker process."""
 
 from __future__ import annotations
 
@@ -47,24 +47,24 @@ from .sniff import is_video, missing_bytes, not_a_video
 _PQ, _HLG, _BT2020 = 16, 18, 9
 """Numbers of ITU-T H.273 for transfer characteristics and colour primaries."""
 _IRREGULAR = 0.2
-"""Share of the usual step by which a step must differ to be called irregular."""
+"""Deviation, as a share of the usual step, from which a step is irregular."""
 _TICK_SECONDS = 0.5
-"""Time between two signs of life."""
+"""Time between two heartbeats."""
 
 
 def inspect_file(task: FileTask, alive: Callable[[], None]) -> FileFacts:
-    """Read a file and tell what is in it.
+    """Read a file and return its facts.
 
     Args:
         task: Which file, and how thoroughly.
-        alive: Called about twice a second while the work gets on.
+        alive: Called about twice a second while the work makes progress.
 
     Returns:
-        The facts. That a file cannot be read is one, too, and raises nothing.
+        The facts. An unreadable file is a fact too and raises nothing.
     """
     facts = FileFacts(key=task.key, full=task.full, sniffed=task.sniff)
     try:
-        # How long it takes is judged by signs of life: a film of three hours is no fault.
+        # The time limit counts from the last heartbeat: a film of three hours is fine.
         with limited(task.key.path, Limits(seconds=math.inf, memory_mb=task.memory_limit_mb)):
             if task.sniff:
                 return _sniffed(task, facts)
@@ -77,7 +77,7 @@ def inspect_file(task: FileTask, alive: Callable[[], None]) -> FileFacts:
 
 
 class _Ticker:
-    """Passes on signs of life, but not thousands of them."""
+    """Passes on heartbeats at a limited rate."""
 
     def __init__(self, alive: Callable[[], None]):
         self._alive, self._last = alive, time.monotonic()
@@ -90,7 +90,7 @@ class _Ticker:
 
 
 def _sniffed(task: FileTask, facts: FileFacts) -> FileFacts:
-    """Whether a file that is passed over for its name is a video."""
+    """Whether a file that is ignored because of its name is a video."""
     try:
         with Path(task.key.path).open("rb") as file:
             return facts if is_video(file) else dataclasses.replace(facts, fault="not a video")
@@ -114,13 +114,13 @@ def _inspect(task: FileTask, facts: FileFacts, alive: Callable[[], None]) -> Fil
         facts = _describe(container, stream, facts)
         check_memory(*picture_memory(stream))
         if container.format.name.endswith("_pipe"):
-            # FFmpeg shows a single picture as a film of one frame.
+            # FFmpeg opens a single picture as a video of one frame.
             what = container.format.name.removesuffix("_pipe").upper()
             raise UnusableFile("not a video", f"not a video but a {what} picture", facts)
         try:
             table = read_table(media, container, stream)
         except VideoError as error:
-            # How much of it there is matters to whoever mends it.
+            # How much of it is there matters for repairing it.
             facts = pictured(facts, _watch(media, set(), alive))
             promised = facts.decoded or facts.header_frames
             kind = "truncated" if promised else "unreadable"
@@ -136,7 +136,7 @@ def _inspect(task: FileTask, facts: FileFacts, alive: Callable[[], None]) -> Fil
 
 
 def _fetch(task: FileTask, alive: Callable[[], None]) -> tuple[Media, str]:
-    """Where the video is read from, and the digest of its bytes."""
+    """The video's source, and the digest of its bytes."""
     path = task.key.path
     try:
         if is_url(path) or task.in_archive:
@@ -159,7 +159,7 @@ def _opened(media: Media) -> BinaryIO:
     return Path(media.path).open("rb") if media.content is None else io.BytesIO(media.content)
 
 
-# What headers and packets tell ------------------------------------------------------------
+# Headers and packets ----------------------------------------------------------------------
 
 
 def _describe(container: InputContainer, stream: VideoStream, facts: FileFacts) -> FileFacts:
@@ -191,7 +191,7 @@ def _timed(
     times = (table.pts - time_origin(container, stream)) * base
     steps = np.diff(times)
     usual = float(np.median(steps)) if len(steps) else 0.0
-    # Clocks that count in milliseconds cannot tell 33 from 33.3.
+    # Millisecond clocks cannot distinguish 33 from 33.3.
     tolerance = max(_IRREGULAR * usual, 1.5 * base)
     return dataclasses.replace(
         facts,
@@ -205,7 +205,7 @@ def _timed(
     )
 
 
-# What the pictures tell -------------------------------------------------------------------
+# Frames -----------------------------------------------------------------------------------
 
 
 def _decoded(
@@ -220,12 +220,12 @@ def _decoded(
         facts = dataclasses.replace(facts, thumbnail=seen.thumbnail(facts.frames))
     if seen.failed:
         of = max(facts.header_frames, facts.frames)
-        reason = f"damaged: {facts.decoded} of {of} frames decode, then no more"
+        reason = f"damaged: only the first {facts.decoded} of {of} frames decode"
         raise UnusableFile("truncated", reason, facts)
     if seen.unreadable > DAMAGED_SHARE * facts.frames:
         reason = f"damaged: {seen.unreadable} of {seen.packets} packets cannot be decoded"
         raise UnusableFile("truncated", reason, facts)
-    # MP4 and MOV may leave frames out on purpose, by an edit list; others say where they end.
+    # MP4 and MOV may skip frames on purpose, by an edit list; others state where they end.
     whole = facts.container.startswith("mov") or is_complete(open_bytes(media), facts.container)
     if facts.header_frames > seen.packets and not whole:
         reason = f"its header says {facts.header_frames} frames, {seen.packets} are there"
@@ -234,7 +234,7 @@ def _decoded(
 
 
 def _glanced(media: Media, task: FileTask, table: PacketTable, facts: FileFacts) -> FileFacts:
-    """Decode the first frame, and one for showing, but no more."""
+    """Decode only the first frame and one to show."""
     seen = Pictures()
     for frame in _frames(media, seen, lambda: None):
         seen.add(frame)

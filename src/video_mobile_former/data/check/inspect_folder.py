@@ -1,4 +1,4 @@
-"""Looking through a video that is kept as a folder of numbered pictures."""
+"""Checking a video stored as a folder of numbered pictures."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .pictures import SHORT_SIDE, Pictures, UnusableFile, pictured, places_to_ke
 
 
 class _Noting(Converter):
-    """Makes pixels of frames, and notes what goes through it."""
+    """Converts frames to pixels, and records facts about them."""
 
     def __init__(self, seen: Pictures):
         super().__init__(SHORT_SIDE, enlarge=False)
@@ -31,12 +31,12 @@ class _Noting(Converter):
 
 
 def inspect_folder(task: FileTask, facts: FileFacts, alive: Callable[[], None]) -> FileFacts:
-    """Decode the pictures of a folder and tell what is in it.
+    """Decode the pictures of a folder and return its facts.
 
     Args:
-        task: Which folder; without ``full`` only its first and middle picture are decoded.
-        facts: What is known so far.
-        alive: Called whenever the work has got on.
+        task: The folder; without ``full`` only its first and middle picture are decoded.
+        facts: The facts known so far.
+        alive: Called whenever the work has made progress.
 
     Raises:
         UnusableFile: If a picture cannot be read, or there is none.
@@ -78,7 +78,7 @@ def inspect_folder(task: FileTask, facts: FileFacts, alive: Callable[[], None]) 
 
 
 def _numbered(names: list[str]) -> int:
-    """Pictures that there would be if the numbers of the names had no gaps; 0 if unknown."""
+    """Number of pictures if the numbers in the names had no gaps; 0 if unknown."""
     found = [re.findall(r"\d+", Path(name).stem) for name in names]
     if not all(found):
         return 0

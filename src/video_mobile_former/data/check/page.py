@@ -1,4 +1,4 @@
-"""The page of a check: a verdict, what was found, how it is spread, and a look at every class."""
+"""The page of a check: verdict, problems, distributions, and pictures of every class."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from .result import CheckResult
 JSON_NAME, QUARANTINE_NAME, PAGE_NAME = "check.json", "quarantine.txt", "check.html"
 
 _FIRST, _MORE = 3, 40
-"""Problems of a kind that are shown at once, and behind a fold."""
+"""Problems of a kind that are shown directly, and in a collapsed section."""
 _SIZES = 6
-"""Different sizes of pictures that are listed."""
+"""Most picture sizes listed."""
 _PICTURES = 8
-"""Pictures of a class."""
+"""Pictures per class."""
 _PICTURE_BYTES = 3_500_000
-"""All of them together, so that a page of many classes still opens on a phone."""
+"""Pictures on the page, so that a page of many classes still opens on a phone."""
 _NAME = 26
-"""Characters of a file name under its picture."""
+"""Characters of a file name below its picture."""
 
 _WORDS = {
-    "error": ("Errors", "Training should not start before these are mended or allowed."),
-    "unusable": ("Unusable", "Left out of training by the quarantine list."),
-    "warning": ("Warnings", "Likely mistakes; training goes on with them."),
+    "error": ("Errors", "Fix or allow these before training starts."),
+    "unusable": ("Unusable", "Excluded from training by the quarantine list."),
+    "warning": ("Warnings", "Likely mistakes; training continues with them."),
     "note": ("Notes", "Good to know; nothing to do."),
 }
 
@@ -42,7 +42,7 @@ def write_check(result: CheckResult, folder: Path) -> Path:
     """Write ``check.json``, ``quarantine.txt`` and ``check.html``, each all or nothing.
 
     Args:
-        result: What a check found.
+        result: Outcome of a check.
         folder: Created where it is missing.
 
     Returns:
@@ -52,7 +52,7 @@ def write_check(result: CheckResult, folder: Path) -> Path:
         UserError: If one cannot be written, or jinja2 or matplotlib is not installed.
     """
     page = render_page(result)
-    # ASCII: names that are not UTF-8 hold characters that only an escape can write.
+    # ASCII: names that are not UTF-8 contain characters that need escapes.
     text = json.dumps(result.to_dict(), indent=2, allow_nan=False)
     write_text(folder / JSON_NAME, text + "\n")
     write_quarantine(folder / QUARANTINE_NAME, result.quarantine, check_source(result.source.place))
@@ -64,7 +64,7 @@ def render_page(result: CheckResult) -> str:
     """Render the self-contained page.
 
     Args:
-        result: What to report. Names and paths in it may hold any text; they are escaped.
+        result: Outcome of a check. Its names and paths may be any text; they are escaped.
 
     Returns:
         HTML without any reference to another file or host.
@@ -155,14 +155,14 @@ def _class_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _contact_sheets(result: CheckResult) -> tuple[list[dict[str, Any]], int]:
-    """A few pictures of every class, as many as the page has room for."""
+    """A few pictures of every class, within the limit for the page."""
     of_class: dict[int, list[dict[str, str]]] = {}
     seen: set[tuple[int, str]] = set()
     for clip, facts in zip(result.index.clips, result.facts, strict=True):
         if facts.fault or not facts.thumbnail:
             continue
         for label in clip.labels:
-            # One video may give many clips.
+            # One video may have many clips.
             if (label, facts.key.path) in seen:
                 continue
             seen.add((label, facts.key.path))

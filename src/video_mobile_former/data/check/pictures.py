@@ -1,4 +1,4 @@
-"""What is seen while the pictures of a video are decoded one by one."""
+"""Facts gathered while the frames of a video are decoded one by one."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from . import content
 from .facts import FileFacts
 
 SHORT_SIDE = 96
-"""Pixels to which pictures are brought before they are compared or shown."""
+"""Size in pixels to which frames are scaled before they are compared or shown."""
 
 
 class UnusableFile(Exception):  # noqa: N818 - an outcome, not a defect
-    """The file is of no use; carries what is known of it all the same."""
+    """The file is unusable; carries the facts known so far."""
 
     def __init__(self, kind: str, reason: str, facts: FileFacts | None = None):
         self.kind, self.reason, self.facts = kind, reason, facts
@@ -26,17 +26,17 @@ class UnusableFile(Exception):  # noqa: N818 - an outcome, not a defect
 
 @dataclass
 class Pictures:
-    """What was seen while a file was decoded from its begin."""
+    """Facts gathered while a file is decoded from its start."""
 
     packets: int = 0
     decoded: int = 0
     corrupt: int = 0
     rotation: int = 0
-    """Degrees, of the first frame."""
+    """Rotation of the first frame in degrees."""
     sizes: list[tuple[int, int]] = field(default_factory=list)
-    """Different sizes, in the order in which they appear."""
+    """Distinct sizes, in order of appearance."""
     kept: dict[int, np.ndarray] = field(default_factory=dict)
-    """``(H, W, 3)`` uint8 of the frames asked for, by position."""
+    """``(H, W, 3)`` uint8 of the requested frames, by position."""
     unreadable: int = 0
     """Packets that the decoder refused."""
     failed: bool = False
@@ -52,17 +52,17 @@ class Pictures:
         self.corrupt += frame.is_corrupt
 
     def thumbnail(self, num_frames: int) -> str:
-        """Base64 of a JPEG file of the middle, or of the last picture before it."""
+        """Base64 of a JPEG file of the middle frame, or of the last frame before it."""
         return jpeg(self.kept.get(num_frames // 2, self.kept[max(self.kept)]))
 
 
 def places_to_keep(num_frames: int) -> set[int]:
-    """Positions of the frames by which a video is compared and shown."""
+    """Positions of the frames for comparing and showing a video."""
     return {*content.moments(num_frames).tolist(), num_frames // 2}
 
 
 def pictured(facts: FileFacts, seen: Pictures) -> FileFacts:
-    """The facts with what was seen of the pictures."""
+    """The facts with those of the decoded frames."""
     if not seen.sizes:
         return facts
     width, height = seen.sizes[0]
@@ -82,9 +82,9 @@ def pictured(facts: FileFacts, seen: Pictures) -> FileFacts:
 
 
 def seen_through(facts: FileFacts, seen: Pictures) -> FileFacts:
-    """The facts with a signature, where every frame that it needs was there."""
+    """The facts with a signature, if every frame that it needs was decoded."""
     places = content.moments(facts.frames).tolist()
     if not seen.kept.keys() >= set(places):
-        return facts  # fewer frames than packets: places are uncertain, so nothing is compared
+        return facts  # fewer frames than packets: positions are uncertain, so do not compare
     grids = [content.brightness_grid(seen.kept[place]) for place in places]
     return dataclasses.replace(facts, signature=content.pack_signature(grids))

@@ -1,4 +1,4 @@
-"""Reading all files of a set in worker processes, with what is known already left out."""
+"""Reading all files of a data set in worker processes, skipping those known already."""
 
 from __future__ import annotations
 
@@ -16,28 +16,27 @@ from .inspect import inspect_file
 def read_files(
     tasks: Sequence[FileTask], folder: Path, *, num_workers: int, timeout_seconds: float
 ) -> dict[FileKey, FileFacts]:
-    """Read files, or take over what an earlier run found out about them.
+    """Read files, reusing the facts of an earlier run.
 
     Args:
-        tasks: One for each file.
-        folder: Where the facts are kept.
+        tasks: One per file.
+        folder: Where the facts are stored.
         num_workers: Processes, at least 1.
-        timeout_seconds: Longest time in which a file does not get on.
+        timeout_seconds: Longest time without progress on a file.
 
     Returns:
-        The facts of every file; one that crashed a process, hung it or took all memory is a fact
-        like others.
+        The facts of every file; a crash, a hang or running out of memory is a fact too.
 
     Raises:
-        KeyboardInterrupt: After saying that the next run goes on.
-        UserError: If the folder cannot be written, or another process writes in it.
+        KeyboardInterrupt: After a message that the next run continues.
+        UserError: If the folder cannot be written, or another process writes to it.
     """
     _make(folder)
     with locked(folder), FactsStore(folder) as store:
         known = {task.key: facts for task in tasks if (facts := store.find(task)) is not None}
         left = [task for task in tasks if task.key not in known]
         if known and left:
-            say(f"{len(known)} of {len(tasks)} files are known from before and have not changed")
+            say(f"{len(known)} of {len(tasks)} files are unchanged since an earlier check")
         try:
             progress = track(
                 _results(left, num_workers, timeout_seconds),
@@ -49,8 +48,8 @@ def read_files(
                 known[facts.key] = facts
         except KeyboardInterrupt:
             say(
-                f"stopped after {len(known)} of {len(tasks)} files; what was found is kept in "
-                f"{store.path}, and the same command goes on from there"
+                f"stopped after {len(known)} of {len(tasks)} files; results are kept in "
+                f"{store.path}, and the same command continues from there"
             )
             raise
         store.keep_only([known[task.key] for task in tasks])
@@ -58,7 +57,7 @@ def read_files(
 
 
 def _make(folder: Path) -> None:
-    """Make sure before hours of work that the folder can be written."""
+    """Check that the folder can be written, before hours of work."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / ".lock").touch()
@@ -69,14 +68,14 @@ def _make(folder: Path) -> None:
 def _results(
     tasks: Sequence[FileTask], num_workers: int, timeout_seconds: float
 ) -> Iterator[FileFacts]:
-    """Results as they come; a file during which a process died gets a second chance."""
+    """Results as they come; a file whose process died is tried again."""
     again: list[FileTask] = []
     for task, facts in _run(tasks, num_workers, timeout_seconds):
         if facts.fault == "crash":
             again.append(task)
         else:
             yield facts
-    # One at a time, so that a neighbour that takes all memory is not blamed on it.
+    # One at a time, so that a file is not blamed for the memory use of another.
     for _, facts in _run(again, 1, timeout_seconds):
         yield facts
 
@@ -95,11 +94,11 @@ def _run(
 
 
 def choose_thumbnails(labels: Iterable[Sequence[int]], each: int) -> set[int]:
-    """Positions of clips to be shown, spread evenly over the clips of every class.
+    """Positions of clips to show, spread evenly over the clips of every class.
 
     Args:
         labels: Classes of every clip.
-        each: Clips of a class to choose; a little more than will be shown, as some may be broken.
+        each: Clips per class; slightly more than are shown, as some may be broken.
     """
     of_class: dict[int, list[int]] = {}
     for place, classes in enumerate(labels):

@@ -1,4 +1,4 @@
-"""The outcome of a check: a verdict and all that speaks for it."""
+"""The outcome of a check: a verdict and its evidence."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from .facts import FileFacts
 from .problems import KINDS, SEVERITIES, Problem, Severity
 
 CHECK_FORMAT = 1
-"""Number of the form of ``check.json``; raised whenever a field changes its meaning or goes."""
+"""Format number of ``check.json``; raised whenever a field changes its meaning or is removed."""
 
 _EXAMPLES = 3
 """Problems of a kind that the terminal shows."""
@@ -31,27 +31,27 @@ _WIDTH = 80
 
 @dataclass(frozen=True)
 class CheckOptions:
-    """How thoroughly data is checked, and what is accepted."""
+    """Thoroughness of a check, and accepted problems."""
 
     full: bool = True
     """Decode every frame; otherwise headers, packets and one frame of each file."""
     split: str | None = None
-    """Only the clips of one split."""
+    """Only the clips of this split."""
     num_workers: int | None = None
-    """Processes that read; None takes the usable cores, at most 8."""
+    """Reading processes; None takes the usable cores, at most 8."""
     timeout_seconds: float = 60.0
-    """Longest time in which the reading of a file does not get on."""
+    """Longest time without progress in reading a file."""
     memory_limit_mb: float = 2048.0
     """Most memory that reading a file may take, in MiB."""
     min_clips: int = 5
     """Usable training clips below which a class is called tiny."""
     allow: frozenset[str] = frozenset()
-    """Kinds of errors that are to count as warnings."""
+    """Kinds of errors that count as warnings."""
 
     def __post_init__(self) -> None:
         for kind in sorted(self.allow):
             if kind not in KINDS or KINDS[kind].severity != "error":
-                # In quotes: one of them has a comma in it.
+                # Quoted: one of them contains a comma.
                 errors = ", ".join(repr(k) for k, v in KINDS.items() if v.severity == "error")
                 raise UserError(f"--allow {kind}: no such kind of error; there are: {errors}")
         if self.num_workers is not None and self.num_workers < 1:
@@ -63,27 +63,27 @@ class CheckOptions:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a check found."""
+    """The outcome of a check."""
 
     source: DataSource
     options: CheckOptions
     index: ClipIndex
-    """All clips whose rows are in order."""
+    """All clips with valid rows."""
     facts: list[FileFacts]
-    """Of the file of each clip."""
+    """Facts of the file of each clip."""
     usable: np.ndarray
-    """``(N,)`` bool; the clips that the quarantine list does not name."""
+    """``(N,)`` bool; the clips not in the quarantine list."""
     problems: list[Problem]
-    """Worst topics first."""
+    """In the order of ``KINDS``."""
     quarantine: dict[str, str]
-    """Reasons for the names of clips to be left out."""
+    """Reasons by the names of excluded clips."""
     num_files: int
     num_passed_over: int
-    """Files in class folders that are no videos by name."""
+    """Files in class folders without the name of a video."""
     may_lack_files: bool
-    """Whether listed files are commonly gone in this kind of data set."""
+    """Whether listed files are commonly missing in this kind of data set."""
     seconds: float
-    """Time the check took."""
+    """Duration of the check."""
     date: str = field(
         default_factory=lambda: datetime.datetime.now(datetime.timezone.utc).isoformat(
             timespec="seconds"
@@ -92,7 +92,7 @@ class CheckResult:
 
     @property
     def may_start(self) -> bool:
-        """Whether training may start, leaving out what the quarantine list names."""
+        """Whether training may start, with the clips in the quarantine list excluded."""
         return not self.count("error")
 
     def count(self, severity: Severity) -> int:
@@ -100,7 +100,7 @@ class CheckResult:
         return sum(one.severity == severity for one in self.problems)
 
     def kinds(self) -> dict[str, list[Problem]]:
-        """The problems of every kind there is, worst severity first."""
+        """The problems by kind, worst severity first."""
         out: dict[str, list[Problem]] = {}
         for one in sorted(self.problems, key=lambda p: SEVERITIES.index(p.severity)):
             out.setdefault(one.kind, []).append(one)
@@ -108,17 +108,17 @@ class CheckResult:
 
     @property
     def missing(self) -> int:
-        """Listed files that are not there."""
+        """Number of missing listed files."""
         names = ("missing", "missing from the official list")
         return sum(one.kind in names for one in self.problems)
 
     def distributions(self) -> list[Distribution]:
-        """Lengths, sizes and rates of what can be used."""
+        """Lengths, sizes and rates of usable clips."""
         rows = zip(self.index.clips, self.facts, self.usable, strict=True)
         return distributions([(clip, facts) for clip, facts, good in rows if good])
 
     def class_rows(self) -> list[dict[str, Any]]:
-        """Name and numbers of clips of every class."""
+        """Name and clip counts of every class."""
         listed = class_counts(self.index, np.ones(len(self.index), dtype=bool))
         usable = class_counts(self.index, self.usable)
         here = [split for split in ("", *SPLITS) if listed[split].any()]
@@ -132,7 +132,7 @@ class CheckResult:
         ]
 
     def summary(self) -> dict[str, Any]:
-        """What a program needs to decide whether to go on."""
+        """Plain data with the verdict and counts, for a program."""
         return {
             "format": CHECK_FORMAT,
             "may_start": self.may_start,

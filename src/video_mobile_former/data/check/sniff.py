@@ -1,4 +1,4 @@
-"""Why something is no video: what its first bytes say it is instead."""
+"""Why a file is not a video: what its first bytes show."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from ..video.media import open_container
 
 
 def not_a_video(open_file: BinaryIO, reason: str) -> tuple[str, str]:
-    """Say what kind of fault keeps a file from being opened as a video.
+    """The kind of fault that keeps a file from being opened as a video.
 
     Args:
-        open_file: Its bytes, at the begin.
-        reason: What the reader said of it.
+        open_file: Its bytes, at the start.
+        reason: The decoder's error.
 
     Returns:
         A kind of fault and one phrase: ``"no video stream"``, ``"not a video"``, ``"truncated"``
-        or, where nothing better is known, ``"unreadable"``.
+        or, if no better reason is known, ``"unreadable"``.
     """
     head = open_file.read(HEAD_BYTES)
     other = other_thing(head)
     if other is not None:
         return "not a video", f"not a video but {other}"
     if not head.strip(b"\0"):
-        return "unreadable", "it begins with nothing but zero bytes"
+        return "unreadable", "it starts with nothing but zero bytes"
     missing = _missing_boxes(open_file, head)
     if missing:
         return "truncated", f"the file is cut off: {missing} bytes are missing at its end"
@@ -39,10 +39,10 @@ def not_a_video(open_file: BinaryIO, reason: str) -> tuple[str, str]:
 
 
 def is_video(open_file: BinaryIO) -> bool:
-    """Whether a file that does not look like one by its name is a video all the same.
+    """Whether a file without the name of a video is one by its content.
 
     Args:
-        open_file: Its bytes, at the begin.
+        open_file: Its bytes, at the start.
     """
     head = open_file.read(HEAD_BYTES)
     if not head or other_thing(head) is not None:
@@ -69,12 +69,12 @@ def _has_no_pictures(open_file: BinaryIO) -> bool:
 
 
 def missing_bytes(open_file: BinaryIO) -> int:
-    """By how much a Matroska or WebM file ends before it should; 0 where that is not known.
+    """Bytes missing at the end of a Matroska or WebM file; 0 where unknown.
 
-    Its last second is easily lost without any decoder noticing.
+    Decoders do not notice a missing last second.
 
     Args:
-        open_file: Its bytes, at the begin.
+        open_file: Its bytes, at the start.
     """
     head = open_file.read(HEAD_BYTES)
     if not head.startswith(b"\x1aE\xdf\xa3"):
@@ -88,7 +88,7 @@ def missing_bytes(open_file: BinaryIO) -> int:
 
 
 def _length(data: bytes, at: int) -> tuple[int, int]:
-    """Where an element of Matroska begins behind its length, and that; 0 where it is left open."""
+    """Start of the content of a Matroska element, and its length; 0 where it is left open."""
     if at >= len(data) or data[at] == 0:
         return at, 0
     count = 9 - data[at].bit_length()
@@ -98,7 +98,7 @@ def _length(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _missing_boxes(open_file: BinaryIO, head: bytes) -> int:
-    """By how much an MP4 or MOV file ends before its last box does; 0 where it does not."""
+    """Bytes missing at the end of the last box of an MP4 or MOV file; 0 where it is complete."""
     if head[4:8] not in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
         return 0
     end = open_file.seek(0, 2)
@@ -107,9 +107,9 @@ def _missing_boxes(open_file: BinaryIO, head: bytes) -> int:
         open_file.seek(at)
         box = open_file.read(16)
         length = int.from_bytes(box[:4], "big")
-        if length == 1:  # a large box has its length behind its name
+        if length == 1:  # a large box has its length after its name
             length = int.from_bytes(box[8:16], "big")
-        if length < 8:  # 0 means to the end of the file; less makes no sense
+        if length < 8:  # 0 means to the end of the file; other values are invalid
             return 0
         at += length
     return max(0, at - end)

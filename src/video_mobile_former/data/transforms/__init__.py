@@ -1,6 +1,6 @@
-"""Changing clips in plain torch on uint8, the same for all frames.
+"""Transforms of uint8 clips in plain torch, the same for all frames.
 
-Nothing draws from a global random state: what is random takes its generator.
+No global random state is used: random transforms take a generator.
 """
 
 from .augmentation import Augmentation, augment

@@ -1,7 +1,7 @@
-"""Random changes of colour and shape after the crop: drawing them, and applying them anywhere.
+"""Random changes of colour and shape after the crop: sampling and applying them.
 
-They are drawn where a clip is read, as a function of its generator. They are applied there, clip by
-clip, or later to a whole batch on the training device: the same parameters give the same clips.
+Parameters are sampled where a clip is read, from its generator. They are applied there, clip by
+clip, or later to a whole batch on the training device: equal parameters give equal clips.
 """
 
 from __future__ import annotations
@@ -20,27 +20,27 @@ from .randaugment import MAX_MAGNITUDE, OPERATIONS, draw_operations, operate
 
 _SAME_COLOR = (1.0, 1.0, 1.0, 0.0)
 _CLIPS_AT_ONCE = 8
-"""On a device; the floats in between take 16 bytes for each byte of these."""
+"""On a device; intermediate floats take 16 bytes for each byte of these."""
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """What may be changed, and how much."""
+    """Kinds and strengths of random changes."""
 
     color_jitter: float = 0.0
     """Brightness, contrast and saturation are scaled by up to 1 ± this; in [0, 1]."""
     hue: float = 0.0
-    """Largest turn of the hue, as a share of the whole circle, in [0, 0.5]."""
+    """Largest rotation of the hue, as a share of the whole circle, in [0, 0.5]."""
     grayscale_probability: float = 0.0
-    """Chance that a clip loses its colours."""
+    """Probability that a clip becomes grey."""
     randaugment_ops: int = 0
-    """Operations of RandAugment drawn for a clip."""
+    """Operations of RandAugment sampled for a clip."""
     randaugment_magnitude: float = 7.0
     """Their strength, 0 to 10."""
     randaugment_probability: float = 0.5
-    """Chance that a drawn operation is done."""
+    """Probability that a sampled operation is applied."""
     erase_probability: float = 0.0
-    """Chance that a box of the clip is replaced by noise."""
+    """Probability that a box of the clip is replaced by noise."""
 
     def __post_init__(self) -> None:
         ranges = {
@@ -58,10 +58,10 @@ class Augmentation:
             raise ValueError(f"randaugment_ops must be at least 0, not {self.randaugment_ops}")
 
     def draw(self, generator: torch.Generator, height: int, width: int) -> AugmentParameters:
-        """Draw the parameters of one clip.
+        """Sample the parameters of one clip.
 
         Args:
-            generator: Source of all choices.
+            generator: Source of randomness.
             height: Of the clip in pixels.
             width: Of the clip in pixels.
         """
@@ -84,10 +84,10 @@ class Augmentation:
 
 
 def augment(clips: Tensor, parameters: AugmentParameters) -> Tensor:
-    """Apply drawn changes: colours, then operations in turn, then the erased box.
+    """Apply sampled changes: colours, then operations in turn, then the erased box.
 
-    A clip comes out the same alone and in a batch. On another device than a CPU single pixels may
-    differ by one level of 256, where a value lies between two.
+    The result for a clip is the same alone and in a batch. On devices other than the CPU single
+    pixels may differ by one level of 256, from rounding.
 
     Args:
         clips: ``(T, 3, H, W)`` uint8, or ``(B, T, 3, H, W)`` on any device.
@@ -109,10 +109,10 @@ def augment(clips: Tensor, parameters: AugmentParameters) -> Tensor:
 
 
 def _augment_batch(clips: Tensor, parameters: AugmentParameters) -> Tensor:
-    """Clips for which the same operation was drawn go through it together."""
+    """Apply each operation to all clips that sampled it, together."""
     color = parameters.color
     changed = (color != torch.tensor(_SAME_COLOR, dtype=color.dtype)).any(1)
-    # What changes all clips makes new ones.
+    # A change of all clips makes new ones.
     out = clips if changed.all() else clips.clone(memory_format=torch.contiguous_format)
     out = _change(
         out, changed, color, lambda some, drawn: apply_colors(some, *color_matrices(some, drawn))
@@ -129,7 +129,7 @@ def _augment_batch(clips: Tensor, parameters: AugmentParameters) -> Tensor:
 def _change(
     clips: Tensor, which: Tensor, drawn: Tensor, change: Callable[[Tensor, Tensor], Tensor]
 ) -> Tensor:
-    """Replace some of the clips by what ``change`` makes of them and of what was drawn for them."""
+    """Replace some of the clips by ``change`` of them and of their sampled parameters."""
     if which.all():
         return change(clips, drawn)
     if which.any():

@@ -1,4 +1,4 @@
-"""Colours of a clip: one affine map of RGB for all its frames, and normalising."""
+"""Colour changes as one affine map of RGB for all frames of a clip, and normalisation."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import Tensor
 
 from ...clip_spec import ClipSpec
 
-# ITU-R BT.601 luma, as in PIL and in the usual colour jitter.
+# ITU-R BT.601 luma, as in PIL and torchvision's colour jitter.
 _LUMA = (0.299, 0.587, 0.114)
 
 
 def normalize(clip: Tensor, spec: ClipSpec, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Turn uint8 pixels into what the model was trained on.
+    """Normalise uint8 pixels to the model's input.
 
     Args:
         clip: ``(..., 3, T, H, W)`` uint8 RGB, on any device.
@@ -27,21 +27,21 @@ def normalize(clip: Tensor, spec: ClipSpec, dtype: torch.dtype = torch.float32) 
     """
     mean = torch.tensor(spec.mean, dtype=torch.float32, device=clip.device)[:, None, None, None]
     std = torch.tensor(spec.std, dtype=torch.float32, device=clip.device)[:, None, None, None]
-    # One multiplication and one subtraction, in place on the only copy that is made.
+    # One multiplication and one subtraction, in place on a single copy.
     return clip.to(torch.float32).mul_(1 / (255 * std)).sub_(mean / std).to(dtype)
 
 
 def color_matrix(
     clip: Tensor, brightness: float, contrast: float, saturation: float, hue: float
 ) -> tuple[Tensor, Tensor]:
-    """Compose brightness, contrast, saturation and hue, in this order, to one affine map of RGB.
+    """Compose brightness, contrast, saturation and hue, in this order, into an affine map of RGB.
 
     Args:
-        clip: ``(T, 3, H, W)`` uint8; contrast turns about its mean luma.
+        clip: ``(T, 3, H, W)`` uint8; contrast is relative to its mean luma.
         brightness: Factor.
         contrast: Factor.
         saturation: Factor; 0 is grey.
-        hue: Turn as a share of the whole circle.
+        hue: Rotation as a share of the whole circle.
 
     Returns:
         ``(3, 3)`` matrix and ``(3,)`` offset for pixels in 0…255, float32.
@@ -64,7 +64,7 @@ def color_matrices(clips: Tensor, factors: Tensor) -> tuple[Tensor, Tensor]:
     brightness, contrast, saturation, hue = (column[:, None] for column in factors.unbind(1))
     luma = torch.tensor(_LUMA, dtype=torch.float64)
     one = torch.eye(3, dtype=torch.float64)
-    # Every fourth pixel of every second frame tells the mean well enough.
+    # Every fourth pixel of every second frame gives the mean accurately enough.
     mean = mean_luma(clips[:, ::2, :, ::4, ::4])[:, None]
     matrix = one * (brightness * contrast)[..., None]
     offset = ((1 - contrast) * brightness * mean).expand(-1, 3)
@@ -81,7 +81,7 @@ def mean_luma(clips: Tensor) -> Tensor:
         clips: ``(B, T, 3, H, W)`` uint8 on any device.
 
     Returns:
-        ``(B,)`` float64 in 0…255 on the CPU, the same on every device: the sums are whole numbers.
+        ``(B,)`` float64 in 0…255 on the CPU, the same on every device, as the sums are integers.
     """
     sums = clips.sum((1, 3, 4), dtype=torch.int64).cpu()
     pixels = clips.shape[1] * clips.shape[3] * clips.shape[4]
@@ -102,7 +102,7 @@ def apply_color(clip: Tensor, matrix: Tensor, offset: Tensor) -> Tensor:
     out = torch.empty_like(clip, memory_format=torch.contiguous_format)
     bias = (offset + 0.5)[:, None]  # the conversion to uint8 truncates
     for source, target in zip(clip, out, strict=True):
-        # Frame by frame the intermediate floats stay in the cache: twice as fast as all at once.
+        # Frame by frame the intermediate floats stay in the cache: twice as fast.
         pixels = torch.addmm(bias, matrix, source.reshape(3, -1).float()).clamp_(0, 255)
         # NumPy converts floats to bytes six times as fast as torch does on a CPU.
         np.copyto(target.view(3, -1).numpy(), pixels.numpy(), casting="unsafe")
@@ -118,7 +118,7 @@ def apply_colors(clips: Tensor, matrices: Tensor, offsets: Tensor) -> Tensor:
         offsets: ``(B, 3)`` float32 on the CPU, in 0…255.
 
     Returns:
-        New clips, clamped and rounded; on another device than a CPU a value that lies between two
+        New clips, clamped and rounded; on devices other than the CPU a value between two levels
         may be rounded the other way.
     """
     if clips.device.type == "cpu":
@@ -130,9 +130,9 @@ def apply_colors(clips: Tensor, matrices: Tensor, offsets: Tensor) -> Tensor:
 
 
 def weigh_channels(clips: Tensor, matrices: Tensor, offsets: Tensor) -> Tensor:
-    """:func:`apply_colors` as whole-batch operations, none of them a matrix product.
+    """:func:`apply_colors` as whole-batch operations without matrix products.
 
-    Those may be computed in TF32, which keeps 10 bits.
+    Matrix products may be computed in TF32, which keeps 10 bits.
     """
     red, green, blue = clips.float().split(1, dim=2)
     weight = matrices.to(clips.device)[:, None, :, :, None, None]

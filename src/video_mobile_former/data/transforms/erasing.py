@@ -1,8 +1,7 @@
 """Random erasing (arXiv 1708.04896): a box of noise, the same in all frames of a clip.
 
-The noise does not move with time either: noise that is new in every frame would be the strongest
-motion in the clip. It comes from a hash of the place and a seed, so that every device computes the
-same bytes.
+The noise is the same in every frame too: fresh noise per frame would be the strongest motion in the
+clip. It is a hash of position and seed, so that every device computes the same bytes.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 
 AREA = (0.02, 1 / 3)
-"""Smallest and largest share of the picture that is erased."""
+"""Smallest and largest erased share of the picture."""
 RATIO = (0.3, 1 / 0.3)
 """Smallest and largest height over width of the box."""
 
@@ -22,16 +21,16 @@ _WORD = 0xFFFFFFFF
 
 
 def draw_box(height: int, width: int, generator: torch.Generator) -> Tensor:
-    """Draw a box to erase.
+    """Sample a box to erase.
 
     Args:
         height: Of the picture in pixels.
         width: Of the picture in pixels.
-        generator: Source of the choices.
+        generator: Source of randomness.
 
     Returns:
-        ``(5,)`` int64 top, left, height, width and seed of the noise; height 0 where none of ten
-        draws fits.
+        ``(5,)`` int64 top, left, height, width and seed of the noise; height 0 if none of ten
+        samples fits.
     """
     seed = int(torch.randint(_WORD, (), generator=generator))
     draw = torch.rand(_TRIALS, 4, generator=generator, dtype=torch.float64).tolist()
@@ -51,7 +50,7 @@ def erase(clips: Tensor, boxes: Tensor) -> Tensor:
 
     Args:
         clips: ``(B, T, 3, H, W)`` uint8 on any device; changed in place.
-        boxes: ``(B, 5)`` int64 on the CPU, as :func:`draw_box` gives them.
+        boxes: ``(B, 5)`` int64 on the CPU, from :func:`draw_box`.
 
     Returns:
         ``clips``.

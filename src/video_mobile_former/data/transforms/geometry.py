@@ -19,18 +19,18 @@ def random_crop(
     ratio: tuple[float, float],
     generator: torch.Generator,
 ) -> Box:
-    """Draw a rectangle of random area and proportions inside a frame.
+    """Sample a rectangle of random area and aspect ratio inside a frame.
 
     Args:
         height: Of the frame in pixels.
         width: Of the frame in pixels.
         scale: Smallest and largest area as a share of the frame.
         ratio: Smallest and largest width over height.
-        generator: Source of the choices.
+        generator: Source of randomness.
 
     Returns:
-        ``(top, left, height, width)`` in pixels; the largest fitting centred rectangle where ten
-        draws do not fit.
+        ``(top, left, height, width)`` in pixels; the largest fitting centred rectangle if ten
+        samples do not fit.
     """
     draw = torch.rand(10, 4, generator=generator, dtype=torch.float64).tolist()
     low, high = math.log(ratio[0]), math.log(ratio[1])
@@ -50,11 +50,11 @@ def resize(clip: Tensor, height: int, width: int) -> Tensor:
 
     Args:
         clip: ``(T, 3, H, W)`` uint8; channels-last storage is twice as fast.
-        height: Wanted, in pixels.
-        width: Wanted, in pixels.
+        height: New height in pixels.
+        width: New width in pixels.
 
     Returns:
-        ``(T, 3, height, width)`` uint8, antialiased; the clip itself where it has that size.
+        ``(T, 3, height, width)`` uint8, antialiased; the clip itself if it has that size.
     """
     if clip.shape[-2:] == (height, width):
         return clip

@@ -1,4 +1,4 @@
-"""What is drawn for a clip, apart from how it is applied."""
+"""The sampled augmentation parameters of a clip."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from torch import Tensor
 class AugmentParameters(NamedTuple):
     """The random choices for the clips of a batch or, without the axis B, for one clip.
 
-    Small tensors that stay on the CPU whatever the clips are on: they decide which operations run,
-    and a device that held them would have to be waited for. Drawn by ``Augmentation.draw``, applied
-    by ``augment``.
+    Small tensors that stay on the CPU wherever the clips are: they decide which operations run,
+    and reading them from a device would need a synchronisation. Sampled by ``Augmentation.draw``,
+    applied by ``augment``.
     """
 
     color: Tensor
-    """``(B, 4)`` float64: factors of brightness, contrast and saturation, and the turn of the hue
-    as a share of the circle; (1, 1, 1, 0) changes nothing, a saturation of 0 is grey."""
+    """``(B, 4)`` float64: factors of brightness, contrast and saturation, and the hue rotation as
+    a share of the circle; (1, 1, 1, 0) is the identity, a saturation of 0 is grey."""
     operations: Tensor
-    """``(B, N)`` int64 positions in ``randaugment.OPERATIONS``, done in turn."""
+    """``(B, N)`` int64 positions in ``randaugment.OPERATIONS``, applied in order."""
     values: Tensor
-    """``(B, N)`` float64: how much of each operation, in its own unit."""
+    """``(B, N)`` float64: strength of each operation, in its own unit."""
     erased: Tensor
     """``(B, 5)`` int64: top, left, height and width in pixels of the erased box (a height of 0
     erases nothing), and the seed of the noise in it."""
@@ -33,7 +33,7 @@ class AugmentParameters(NamedTuple):
         return AugmentParameters(*(field[which] for field in self))
 
     def flatten(self) -> AugmentParameters:
-        """The axes (B, V) of a batch with several clips of each video as one."""
+        """Merge the axes (B, V) of a batch with several clips per video."""
         return AugmentParameters(*(field.flatten(0, 1) for field in self))
 
     def as_batch(self) -> AugmentParameters:
@@ -42,5 +42,5 @@ class AugmentParameters(NamedTuple):
 
 
 def stack_parameters(parameters: Sequence[AugmentParameters]) -> AugmentParameters:
-    """Put the parameters of several clips, or of equally large batches, along a new first axis."""
+    """Stack the parameters of several clips, or of equal-sized batches, on a new first axis."""
     return AugmentParameters(*(torch.stack(field) for field in zip(*parameters, strict=True)))

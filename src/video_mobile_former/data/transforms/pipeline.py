@@ -1,4 +1,4 @@
-"""What happens to the frames of a clip between the decoder and a batch, in training and testing."""
+"""Transforms of clips between decoder and batch, for training and evaluation."""
 
 from __future__ import annotations
 
@@ -14,42 +14,41 @@ from .parameters import AugmentParameters
 
 
 class Transform(Protocol):
-    """What a data set needs of a transform of whole frames."""
+    """The interface between a data set and its transform of whole frames."""
 
     @property
     def decode_size(self) -> int:
-        """Short side in pixels at which frames are wanted from the decoder."""
+        """Short side in pixels of the decoded frames."""
         ...
 
     @property
     def enlarge(self) -> bool:
-        """Whether the decoder enlarges smaller videos to that."""
+        """Whether the decoder enlarges smaller videos to that size."""
         ...
 
     def __call__(self, clip: Tensor, generator: torch.Generator) -> Tensor:
-        """Turn ``(T, 3, H, W)`` uint8 into ``(crops, T, 3, S, S)`` or ``(T, 3, S, S)`` uint8."""
+        """Map ``(T, 3, H, W)`` uint8 to ``(crops, T, 3, S, S)`` or ``(T, 3, S, S)`` uint8."""
         ...
 
 
 class TrainTransform:
-    """Random resized crop, horizontal flip and changes of colour, drawn once for a clip.
+    """Random resized crop, horizontal flip and augmentation, sampled once per clip.
 
-    A data set has the rectangle of ``draw_crop`` cut out while frames are decoded, and does
-    ``change`` and ``augment`` to that; calling the transform does it all to whole frames, with the
-    same draws.
+    A data set crops to the rectangle of ``draw_crop`` during decoding, then applies ``change`` and
+    ``augment``; calling the transform does all of it to whole frames, with the same random choices.
 
     Args:
         spec: Size of the crop.
         scale: Smallest and largest area of the crop as a share of the frame, in (0, 1].
         ratio: Smallest and largest width over height of the crop.
-        horizontal_flip: Mirror half of the clips; False where left and right mean something.
+        horizontal_flip: Mirror half of the clips; False where left and right matter.
         color_jitter: Brightness, contrast and saturation are scaled by up to 1 ± this; in [0, 1].
-        hue: Largest turn of the hue, as a share of the whole circle, in [0, 0.5].
-        grayscale_probability: Chance that a clip loses its colours.
-        randaugment_ops: Operations of RandAugment drawn for a clip.
+        hue: Largest rotation of the hue, as a share of the whole circle, in [0, 0.5].
+        grayscale_probability: Probability that a clip becomes grey.
+        randaugment_ops: Operations of RandAugment sampled for a clip.
         randaugment_magnitude: Their strength, 0 to 10.
-        randaugment_probability: Chance that a drawn operation is done.
-        erase_probability: Chance that a box of the clip is replaced by noise.
+        randaugment_probability: Probability that a sampled operation is applied.
+        erase_probability: Probability that a box of the clip is replaced by noise.
     """
 
     def __init__(
@@ -86,12 +85,12 @@ class TrainTransform:
         )
 
     def draw_crop(self, height: int, width: int, generator: torch.Generator) -> Box:
-        """Draw which rectangle of the frames a clip shows.
+        """Sample the crop rectangle of a clip.
 
         Args:
             height: Of the frames in pixels.
             width: Of the frames in pixels.
-            generator: Source of the choice, to be handed to ``change`` afterwards.
+            generator: Source of randomness, to be passed to ``change`` afterwards.
 
         Returns:
             ``(top, left, height, width)`` in pixels.
@@ -103,7 +102,7 @@ class TrainTransform:
 
         Args:
             clip: ``(T, 3, H, W)`` uint8; channels-last storage is twice as fast.
-            generator: Source of all random choices.
+            generator: Source of randomness.
 
         Returns:
             ``(T, 3, S, S)`` uint8 with S = ``spec.crop_size``.
@@ -111,17 +110,16 @@ class TrainTransform:
         return augment(*self.crop(clip, generator))
 
     def crop(self, clip: Tensor, generator: torch.Generator) -> tuple[Tensor, AugmentParameters]:
-        """Crop and flip one clip, and draw the rest without doing it.
+        """Crop and flip one clip, and sample its augmentation without applying it.
 
-        ``augment`` of the two, here or later in a batch on a device, is what calling the transform
-        gives.
+        ``augment`` of the two, here or later in a batch on a device, equals calling the transform.
 
         Args:
             clip: ``(T, 3, H, W)`` uint8; channels-last storage is twice as fast.
-            generator: Source of all random choices.
+            generator: Source of randomness.
 
         Returns:
-            ``(T, 3, S, S)`` uint8 with S = ``spec.crop_size``, and what to do with it.
+            ``(T, 3, S, S)`` uint8 with S = ``spec.crop_size``, and its augmentation parameters.
         """
         size = self.spec.crop_size
         top, left, height, width = self.draw_crop(clip.shape[-2], clip.shape[-1], generator)
@@ -129,14 +127,14 @@ class TrainTransform:
         return self.change(resize(cut, size, size).contiguous(), generator)
 
     def change(self, clip: Tensor, generator: torch.Generator) -> tuple[Tensor, AugmentParameters]:
-        """Flip one clip that is cropped already, and draw the rest without doing it.
+        """Flip a cropped clip, and sample its augmentation without applying it.
 
         Args:
             clip: ``(T, 3, S, S)`` uint8 with S = ``spec.crop_size``.
-            generator: Source of all random choices.
+            generator: Source of randomness.
 
         Returns:
-            ``(T, 3, S, S)`` uint8, and what to do with it.
+            ``(T, 3, S, S)`` uint8, and its augmentation parameters.
         """
         flip = torch.rand((), generator=generator, dtype=torch.float64) < 0.5
         parameters = self.augmentation.draw(generator, clip.shape[-2], clip.shape[-1])
@@ -144,7 +142,7 @@ class TrainTransform:
 
 
 class EvalTransform:
-    """Resize the short side to ``spec.resize_size`` and crop, without any randomness.
+    """Resize the short side to ``spec.resize_size`` and crop, deterministically.
 
     Args:
         spec: Sizes.
@@ -162,7 +160,7 @@ class EvalTransform:
 
     @property
     def decode_size(self) -> int:
-        """Short side in pixels that the decoder shall give."""
+        """Short side in pixels of the decoded frames."""
         return self.spec.resize_size
 
     def __call__(self, clip: Tensor, generator: torch.Generator | None = None) -> Tensor:

@@ -1,10 +1,10 @@
-"""RandAugment (arXiv 1909.13719) for clips: a few of fifteen operations, drawn anew for each clip.
+"""RandAugment (arXiv 1909.13719) for clips: a few of fifteen operations, sampled for each clip.
 
-Operations and strengths are those that video recognition took over from timm as
-``rand-m7-n4-mstd0.5-inc1``, where every operation grows stronger with the magnitude. An operation
-and its strength are the same for all frames, and what it measures it measures over the whole clip,
-so that nothing flickers. Departures: posterizing keeps one bit at least (0 would be black), and
-pixels are interpolated bilinearly always (there: bilinear or bicubic, drawn for each operation).
+Operations and strengths are those of timm's ``rand-m7-n4-mstd0.5-inc1``, common in video
+recognition, where every operation grows stronger with the magnitude. An operation, its strength and
+its statistics are the same for all frames of a clip, so that nothing flickers. Differences from
+timm: posterizing keeps at least one bit (0 would be black), and interpolation is always bilinear
+(timm samples bilinear or bicubic for each operation).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ OPERATIONS = (
     "translate_x",
     "translate_y",
 )
-"""Parameters name an operation by its position here."""
+"""Names of the operations; parameters refer to them by position."""
 
 MAX_MAGNITUDE = 10.0
 _MAGNITUDE_STD = 0.5
@@ -47,7 +47,7 @@ _STRENGTHS: dict[str, Callable[[float], float]] = {
     "solarize": lambda share: 256 - int(256 * share),
     "solarize_add": lambda share: int(110 * share),
 }
-"""From the magnitude as a share of the largest one, 0 to 1, to what the operation is given."""
+"""From the magnitude as a share of the largest one, 0 to 1, to the operation's argument."""
 _ENHANCED = ("color", "contrast", "brightness", "sharpness")
 _LARGEST = {
     **dict.fromkeys(_ENHANCED, 0.9),
@@ -57,19 +57,19 @@ _LARGEST = {
     "translate_x": 0.45,
     "translate_y": 0.45,
 }
-"""What operations that go both ways are given at the largest magnitude."""
+"""Argument of two-sided operations at the largest magnitude."""
 
 
 def strength(name: str, magnitude: float, *, negative: bool = False) -> float:
-    """Turn a magnitude into what an operation is given.
+    """Convert a magnitude to the argument of an operation.
 
     Args:
         name: One of :data:`OPERATIONS`.
         magnitude: 0 to 10.
-        negative: The other way, for operations that have two.
+        negative: Use the other direction of two-sided operations.
 
     Returns:
-        Degrees, bits, a threshold, a factor or a share of the side; 0 where nothing is asked.
+        Degrees, bits, a threshold, a factor or a share of the side; 0 for operations without one.
     """
     share = magnitude / MAX_MAGNITUDE
     if name in _STRENGTHS:
@@ -81,13 +81,13 @@ def strength(name: str, magnitude: float, *, negative: bool = False) -> float:
 def draw_operations(
     number: int, magnitude: float, probability: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Draw the operations for one clip.
+    """Sample the operations for one clip.
 
     Args:
-        number: How many are drawn, each from all fifteen.
-        magnitude: 0 to 10; each draw varies about it with a standard deviation of 0.5.
-        probability: Chance that a drawn operation is done.
-        generator: Source of the choices.
+        number: Number of operations, each sampled from all fifteen.
+        magnitude: 0 to 10; each sample varies about it with a standard deviation of 0.5.
+        probability: Probability that a sampled operation is applied.
+        generator: Source of randomness.
 
     Returns:
         ``(number,)`` int64 positions in :data:`OPERATIONS` and ``(number,)`` float64 strengths.
@@ -104,12 +104,12 @@ def draw_operations(
 
 
 def operate(name: str, clips: Tensor, values: Tensor) -> Tensor:
-    """Do one operation on every clip of a batch.
+    """Apply one operation to every clip of a batch.
 
     Args:
         name: One of :data:`OPERATIONS`.
         clips: ``(B, T, 3, H, W)`` uint8 on any device.
-        values: ``(B,)`` float64 on the CPU, as :func:`strength` gives them.
+        values: ``(B,)`` float64 on the CPU, from :func:`strength`.
 
     Returns:
         New clips, or the same ones for ``"nothing"``.

@@ -1,4 +1,4 @@
-"""Sharpening and blurring a clip."""
+"""Sharpening and blurring of clips."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from torch import Tensor
 def sharpen(clips: Tensor, values: Tensor) -> Tensor:
     """Multiply the difference of each frame from a smoothed copy by ``values``.
 
-    The smoothed pixel is the mean of its 3×3 neighbours, itself counted five times. The pixels
-    along the edges stay.
+    The smoothed pixel is the mean of its 3×3 neighbourhood with the centre weighted five times.
+    Edge pixels are unchanged.
 
     Args:
         clips: ``(B, T, 3, H, W)`` uint8 on any device.
@@ -23,7 +23,7 @@ def sharpen(clips: Tensor, values: Tensor) -> Tensor:
     if min(clips.shape[-2:]) < 3:
         return out
     for clip, result, value in zip(clips, out, values.tolist(), strict=True):
-        # Frame by frame what lies between stays in the cache of a CPU; a device takes all at once.
+        # Frame by frame the intermediates stay in a CPU's cache; a device takes all at once.
         step = 1 if clip.device.type == "cpu" else len(clip)
         for frames, target in zip(clip.split(step), result.split(step), strict=True):
             target[..., 1:-1, 1:-1] = _sharp(frames, value)

@@ -1,8 +1,8 @@
-"""Operations that treat every pixel value of a channel alike: a table of 256 values a channel.
+"""Operations on single pixel values: a lookup table of 256 values per channel.
 
-Tables are computed on the CPU in whole numbers or float64 and only looked up on the device, so the
-result is the same to the bit wherever the clips are. What an operation measures (darkest value,
-histogram, mean) it measures over all frames of a clip together, for the same change in each frame.
+Tables are computed on the CPU in integers or float64 and only looked up on the device, so the
+result is bit-identical on every device. Statistics (darkest value, histogram, mean) are taken over
+all frames of a clip together, so that every frame changes in the same way.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _LEVELS = torch.arange(256)
 
 
 def look_up(clips: Tensor, tables: Tensor) -> Tensor:
-    """Replace every pixel by what the table of its clip and channel says.
+    """Map every pixel through the table of its clip and channel.
 
     Args:
         clips: ``(B, T, 3, H, W)`` uint8 on any device.
@@ -29,7 +29,7 @@ def look_up(clips: Tensor, tables: Tensor) -> Tensor:
     """
     count = len(clips)
     first = torch.arange(0, 3 * count * 256, 256, dtype=torch.int32, device=clips.device)
-    # index_select takes 32-bit positions, on a CPU eight times as fast as a 64-bit index.
+    # index_select takes 32-bit positions: eight times as fast on a CPU as a 64-bit index.
     places = clips.int() + first.view(count, 1, 3, 1, 1)
     flat = tables.to(clips.device, non_blocking=True).flatten()
     return flat.index_select(0, places.flatten()).view(clips.shape)
@@ -46,7 +46,7 @@ def autocontrast(clips: Tensor, values: Tensor) -> Tensor:
 
 
 def equalize(clips: Tensor, values: Tensor) -> Tensor:
-    """Spread the values of each channel so that all are about equally frequent."""
+    """Equalise the histogram of each channel."""
     counts = _histograms(clips)
     total = counts.sum(-1, keepdim=True)
     last = torch.where(counts > 0, _LEVELS, 0).amax(-1, keepdim=True)
@@ -57,23 +57,23 @@ def equalize(clips: Tensor, values: Tensor) -> Tensor:
 
 
 def invert(clips: Tensor, values: Tensor) -> Tensor:
-    """Turn every value about the middle."""
+    """Invert every value: 255 minus it."""
     return _each_channel(255 - _LEVELS.expand(len(values), -1))
 
 
 def posterize(clips: Tensor, values: Tensor) -> Tensor:
-    """Keep the upper ``values`` bits of 8."""
+    """Keep the upper ``values`` of 8 bits."""
     lost = 2 ** (8 - values.long()[:, None])
     return _each_channel(_LEVELS // lost * lost)
 
 
 def solarize(clips: Tensor, values: Tensor) -> Tensor:
-    """Invert what is at least ``values``."""
+    """Invert pixels of at least ``values``."""
     return _each_channel(torch.where(values[:, None] > _LEVELS, _LEVELS, 255 - _LEVELS))
 
 
 def solarize_add(clips: Tensor, values: Tensor) -> Tensor:
-    """Add ``values`` to what is below 128."""
+    """Add ``values`` to pixels below 128."""
     return _each_channel(torch.where(_LEVELS < 128, _LEVELS + values[:, None], _LEVELS))
 
 
@@ -115,7 +115,7 @@ def _histograms(clips: Tensor) -> Tensor:
 
 
 def count_at_once(rows: Tensor) -> Tensor:
-    """How often each value is in each row, by one count: a device need not be waited for each time.
+    """Histogram of each row in a single count, which avoids repeated device synchronisation.
 
     Args:
         rows: ``(N, M)`` uint8.

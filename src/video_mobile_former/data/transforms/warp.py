@@ -1,7 +1,7 @@
-"""Operations that move pixels: rotating, shearing and shifting, with grey where nothing is left.
+"""Operations that move pixels: rotation, shear and translation, with grey filling.
 
-Bilinear in whole numbers: places are computed in float64 and weights are parts of 256, so that the
-result is the same to the bit wherever the clips are.
+Bilinear in integers: positions are computed in float64 and weights in 1/256, so that the result is
+bit-identical on every device.
 """
 
 from __future__ import annotations
@@ -12,42 +12,42 @@ import torch
 from torch import Tensor
 
 FILL = 128
-"""What is shown where the picture has moved away from."""
+"""Filling where the picture has moved away."""
 
 
 def warp(clips: Tensor, matrices: Tensor) -> Tensor:
-    """Show each clip through an affine map of the plane.
+    """Resample each clip through an affine map.
 
     Args:
         clips: ``(B, T, 3, H, W)`` uint8 on any device.
-        matrices: ``(B, 2, 3)`` float64 on the CPU: from a place in the result, in pixels from the
-            upper left corner, to the place (x, y) in the clip that is shown there.
+        matrices: ``(B, 2, 3)`` float64 on the CPU: from a position in the result, in pixels from
+            the upper left corner, to the position (x, y) in the clip that is shown there.
 
     Returns:
         New clips, contiguous.
     """
     count, frames, _, height, width = clips.shape
     size, values = height * width, frames * 3
-    # A pixel with all its frames is one row, so that a place is looked up once for all of them: on
-    # a CPU ten times as fast as frame by frame. The row after the last pixel is the filling.
+    # A pixel with all its frames is one row, so that a position is looked up once for all frames:
+    # ten times as fast on a CPU as frame by frame. The row after the last pixel is the filling.
     rows = torch.full((count, size + 1, values), FILL, dtype=torch.uint8, device=clips.device)
     rows[:, :size] = clips.reshape(count, values, size).transpose(1, 2)
     rows = rows.view(-1, values)
     sums = torch.full((count * size, values), 128, dtype=torch.int16, device=clips.device)
-    # A CUDA device has float64 too, and is spared the transfer.
+    # A CUDA device has float64 too, which saves the transfer.
     matrices = matrices.to(clips.device) if clips.device.type == "cuda" else matrices
     for places, weights in _neighbours(matrices, height, width):
         if weights.device.type == "cpu" and not weights.any():
-            continue  # shears and whole shifts need two neighbours or one
+            continue  # shears need two neighbours, whole-pixel shifts one
         found = rows.index_select(0, places.to(clips.device))
-        # The sum of up to 255 × 256 needs all 16 bits; the sign is none.
+        # The sum of up to 255 × 256 needs all 16 bits, including the sign bit.
         sums += found.to(torch.int16).mul_(weights.to(clips.device)[:, None])
     out = sums.bitwise_right_shift_(8).to(torch.uint8).view(count, size, values)
     return out.transpose(1, 2).contiguous().view(clips.shape)
 
 
 def _neighbours(matrices: Tensor, height: int, width: int) -> list[tuple[Tensor, Tensor]]:
-    """The four pixels around each place of the results, as rows of :func:`warp`.
+    """The four pixels around each position of the results, as rows of :func:`warp`.
 
     Returns:
         Four times ``(B·H·W,)`` int32 rows and ``(B·H·W,)`` int16 weights that add up to 256.
@@ -78,7 +78,7 @@ def _neighbours(matrices: Tensor, height: int, width: int) -> list[tuple[Tensor,
 
 
 def _neighbours_along(places: Tensor, size: int) -> tuple[tuple[Tensor, Tensor], Tensor]:
-    """Pixels before and after each place of one axis, and the share of the latter in 256."""
+    """Pixels before and after each position on one axis, and the latter's weight in 1/256."""
     places = places - 0.5
     before = places.floor()
     share = ((places - before) * 256 + 0.5).int()
@@ -87,7 +87,7 @@ def _neighbours_along(places: Tensor, size: int) -> tuple[tuple[Tensor, Tensor],
 
 
 def rotate(values: Tensor, height: int, width: int) -> Tensor:
-    """Turn about the centre, anticlockwise by ``values`` degrees."""
+    """Rotate about the centre, anticlockwise by ``values`` degrees."""
     angle = torch.deg2rad(values)
     cos, sin = angle.cos(), angle.sin()
     x, y = width / 2, height / 2

@@ -1,4 +1,4 @@
-"""Average precision: how well a class's scores sort its clips before all others."""
+"""Average precision: how well the scores of a class rank its clips above all others."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ from torch import Tensor
 def average_precisions(scores: Tensor, positives: Tensor) -> Tensor:
     """Average precision of every class.
 
-    Clips are sorted by their score. At each score that occurs, all clips from there up are taken:
-    average precision is the mean of the precision of that, over the positives (equal scores are
-    taken together, so their order in the data changes nothing). It is what scikit-learn's
-    ``average_precision_score`` and torchmetrics compute; no interpolation between ranks.
+    The mean, over the positives, of the precision among all clips with at least the positive's
+    score. Ties count together, so the order in the data has no effect. The same as scikit-learn's
+    ``average_precision_score`` and torchmetrics, without interpolation between ranks.
 
     Args:
-        scores: ``(N, K)`` float, larger means more certain.
+        scores: ``(N, K)`` float; larger is more confident.
         positives: ``(N, K)`` bool.
 
     Returns:
@@ -27,18 +26,18 @@ def average_precisions(scores: Tensor, positives: Tensor) -> Tensor:
 
 
 def counted_average_precisions(scores: Tensor, positives: Tensor, times: np.ndarray) -> np.ndarray:
-    """The same with every clip counted several times or not at all, in several ways at once.
+    """Average precisions with every clip weighted by a count, for several sets of counts.
 
     Args:
         scores: ``(N, K)`` float.
         positives: ``(N, K)`` bool.
-        times: ``(N, R)`` int32, how often each clip counts in each of R ways.
+        times: ``(N, R)`` int32, how often each clip counts in each of R sets.
 
     Returns:
         ``(K, R)`` float64; NaN where a class has no positives.
     """
     columns = zip(scores.numpy().T, positives.numpy().T, strict=True)
-    # The columns of a matrix in rows are scattered in memory; each is read several times.
+    # Columns of a row-major matrix are scattered in memory, and each is read several times.
     rows = [
         _one_class(np.ascontiguousarray(score), np.ascontiguousarray(positive), times)
         for score, positive in columns
@@ -51,7 +50,7 @@ def _one_class(scores: np.ndarray, positives: np.ndarray, times: np.ndarray) -> 
         return np.full(times.shape[1], np.nan)
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
-    places = np.flatnonzero(positives[order])  # of the positives, best first
+    places = np.flatnonzero(positives[order])  # ranks of the positives, best first
     # Runs of equal scores are steps; only those with a positive count, up to their last clip.
     step = np.concatenate([[0], np.cumsum(ranked[1:] != ranked[:-1])])
     last = np.searchsorted(step, np.unique(step[places]), side="right")
@@ -60,6 +59,6 @@ def _one_class(scores: np.ndarray, positives: np.ndarray, times: np.ndarray) -> 
     seen = np.add.reduceat(times[order[: last[-1]]], starts, axis=0).cumsum(0)
     gained = np.add.reduceat(times[order[places]], first_places, axis=0)
     hits = gained.cumsum(0)
-    # Where nothing was seen yet nothing was gained either.
+    # Steps without any clip contribute nothing.
     area = (gained * (hits / np.maximum(seen, 1))).sum(0)
     return np.where(hits[-1] > 0, area / np.maximum(hits[-1], 1), np.nan)

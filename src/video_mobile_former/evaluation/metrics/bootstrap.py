@@ -1,7 +1,7 @@
-"""Intervals from random draws of the clips, of whole groups where the data has groups.
+"""Bootstrap intervals from resampled clips, or whole groups where the data has groups.
 
-The bootstrap of Efron 1979 (doi:10.1214/aos/1176344552). Clips of one group (scene, person)
-resemble each other; drawn together they count for as much as they tell.
+The bootstrap of Efron 1979 (doi:10.1214/aos/1176344552). Clips of one group (scene, person) are
+correlated, so they are resampled together.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 RESAMPLES = 1000
-"""Random draws of which an interval of accuracies is made."""
+"""Bootstrap resamples for an interval of accuracies."""
 
 
 def units_of(num_clips: int, groups: Sequence[str | None] | None) -> np.ndarray:
-    """What each clip is drawn with: its group, or itself.
+    """The resampling unit of each clip: its group, or itself.
 
     Args:
         num_clips: N.
@@ -32,11 +32,11 @@ def units_of(num_clips: int, groups: Sequence[str | None] | None) -> np.ndarray:
 
 
 def drawn_weights(units: np.ndarray, draws: int = RESAMPLES) -> Iterator[np.ndarray]:
-    """How often every clip counts in each draw; the same for the same units.
+    """How often every clip counts in each resample; the same for the same units.
 
     Args:
         units: ``(N,)`` from :func:`units_of`.
-        draws: How many.
+        draws: Number of resamples.
 
     Yields:
         ``(N,)`` int64.
@@ -50,17 +50,17 @@ def drawn_weights(units: np.ndarray, draws: int = RESAMPLES) -> Iterator[np.ndar
 def drawn_accuracies(
     hits: np.ndarray, labels: np.ndarray, num_classes: int, units: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Accuracies of random draws of the clips, the same draws for all rows of ``hits``.
+    """Accuracies of resamples of the clips, the same resamples for all rows of ``hits``.
 
     Args:
-        hits: ``(S, N)`` bool: which clips count as right, in S ways or for S models.
+        hits: ``(S, N)`` bool: which clips count as right, for S criteria or models.
         labels: ``(N,)`` int64 in [0, K).
         num_classes: K.
         units: ``(N,)`` from :func:`units_of`.
 
     Returns:
-        Shares of the clips and means of the classes' shares, each ``(R, S)``. Classes that a draw
-        lacks are left out of its mean.
+        Accuracies and mean per-class accuracies, each ``(R, S)``. Classes missing from a resample
+        do not count in its mean.
     """
     right = hits.astype(np.float64)
     shares, means = [], []
@@ -73,6 +73,6 @@ def drawn_accuracies(
 
 
 def middle(draws: np.ndarray) -> tuple[float, float]:
-    """The middle 95 % of ``(R,)`` draws."""
+    """The middle 95 % of ``(R,)`` resampled values."""
     low, high = np.quantile(draws, [0.025, 0.975])
     return float(low), float(high)

@@ -1,4 +1,4 @@
-"""Whether scores are what they say: of clips scored 0.8, are 80 % right?
+"""Calibration: are 80 % of the clips with score 0.8 right?
 
 The expected calibration error (Guo et al. 2017, arXiv 1706.04599).
 """
@@ -15,9 +15,9 @@ from .single_label import wilson_interval
 
 NUM_BINS = 15
 _PRETENDED = (20, 200)
-"""Fewest and most times that outcomes are drawn as the scores say."""
+"""Fewest and most random sets of outcomes that follow the scores."""
 _MOST_DRAWN = 1e8
-"""Scores times draws: some seconds. Of many scores few draws tell as much."""
+"""Limit on scores times random sets, some seconds; many scores need fewer sets."""
 
 
 @dataclass(frozen=True)
@@ -28,25 +28,25 @@ class Bin:
     confidence: float
     """Mean score."""
     accuracy: float
-    """Share that is right."""
+    """Share of right answers."""
     interval: tuple[float, float]
     """Wilson's 95 % interval of that share."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How far scores are from the shares that are right."""
+    """How far scores are from the shares of right answers."""
 
     ece_equal_width: float
-    """Mean distance of score and share over 15 bins of equal width, weighed by their clips."""
+    """Mean distance of score and accuracy over 15 bins of equal width, weighted by clips."""
     ece_equal_mass: float
-    """The same over 15 bins of equally many clips; of fewer clips each is a bin."""
+    """The same over 15 bins of equally many clips; with fewer clips each is a bin."""
     ece_by_chance: float
-    """Equal width, mean of what a model whose scores are exactly right would show on as many."""
+    """Mean equal-width error that a perfectly calibrated model shows on as many clips."""
     mean_confidence: float
     accuracy: float
     bins: tuple[Bin, ...]
-    """Those of equally many clips, lowest scores first."""
+    """The bins of equally many clips, lowest scores first."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""

@@ -1,4 +1,4 @@
-"""Precision over recall of single classes: what a threshold on their scores would give."""
+"""Precision-recall curves of single classes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from .average_precision import average_precisions
 
 _MOST_SHOWN = 6
-"""Curves of the weakest classes, and as many of the best."""
+"""Number of weakest classes with a curve, and of best ones."""
 
 
 @dataclass(frozen=True)
@@ -24,22 +24,22 @@ class Curve:
     average_precision: float
     """The area under the steps."""
     chance: float
-    """Share of the clips that are of the class: the precision of scores that know nothing."""
+    """Share of the clips that have the class: the precision of random scores."""
     recall: np.ndarray
-    """``(S,)`` rising to 1."""
+    """``(S,)`` recall, rising to 1."""
     precision: np.ndarray
-    """``(S,)``, that of all clips down to the one that reaches this recall."""
+    """``(S,)`` precision at each recall."""
 
 
 def precision_over_recall(scores: np.ndarray, positives: np.ndarray) -> tuple[np.ndarray, ...]:
     """The steps at which recall grows.
 
     Args:
-        scores: ``(N,)``, larger means more certain.
+        scores: ``(N,)``; larger is more confident.
         positives: ``(N,)`` bool, at least one true.
 
     Returns:
-        Recall and precision, each ``(S,)``; clips of equal scores are taken together.
+        Recall and precision, each ``(S,)``; ties count together.
     """
     order = np.argsort(-scores, kind="stable")
     ranked = scores[order]
@@ -57,7 +57,7 @@ def class_curves(probabilities: Tensor, positives: Tensor) -> tuple[Curve, ...]:
         positives: ``(N, K)`` bool.
 
     Returns:
-        At most twelve, of classes that have clips.
+        At most twelve, for classes that have clips.
     """
     found = average_precisions(probabilities, positives)
     order = [i for i in torch.argsort(found, stable=True).tolist() if positives[:, i].any()]

@@ -1,4 +1,4 @@
-"""How right a model is that tells several classes of a clip: average precision, class by class."""
+"""Multi-label metrics: average precision overall and per class, and F1."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from .average_precision import average_precisions, counted_average_precisions
 from .bootstrap import drawn_weights, middle, units_of
 
 THRESHOLD = 0.5
-"""Score from which a class counts as found, where that has to be decided."""
+"""Score from which a class counts as found, for F1 and exact matches."""
 _RESAMPLES = (100, 500)
-"""Fewest and most random draws of the clips for an interval."""
+"""Fewest and most resamples of the clips for an interval."""
 _MOST_WORK = 1e9
-"""Clips times classes times draws: half a minute on a busy core."""
+"""Limit on clips × classes × resamples: half a minute on a busy core."""
 
 
 @dataclass(frozen=True)
 class LabelResult:
-    """How one class fared."""
+    """Metrics of one class."""
 
     name: str
     clips: int
@@ -32,9 +32,9 @@ class LabelResult:
     average_precision: float | None
     """None where no clip has it."""
     found: int
-    """Clips, of whatever classes, with a score of at least the threshold."""
+    """Clips of any classes with a score of at least the threshold."""
     correct: int
-    """Those of them that have the class."""
+    """Found clips that have the class."""
 
     @property
     def precision(self) -> float | None:
@@ -59,49 +59,48 @@ class MultiLabelMetrics:
     task: ClassVar[Literal["multi_label"]] = "multi_label"
     num_clips: int
     num_labels: int
-    """Classes of all clips together."""
+    """Labels of all clips together."""
     num_without: int
     """Clips that have none of the classes."""
     map: float
     """Mean of the average precisions of the classes that have clips."""
     map_interval: tuple[float, float] | None
-    """95 % bootstrap interval: the same from random draws of as many clips, or groups of clips
-    where the data has groups; None where there is only one, or all draws say the same, which is no
-    sign of certainty."""
+    """95 % bootstrap interval over clips, or over groups where the data has groups; None where
+    there is only one, or where all resamples are equal, which does not mean certainty."""
     map_resamples: int
-    """Draws of which the interval is made."""
+    """Number of resamples of the interval."""
     map_by_group: bool
-    """Whole groups were drawn."""
+    """Whether whole groups were resampled."""
     map_classes: int
     """Classes that have clips."""
     chance_map: float
-    """Mean average precision of scores that know nothing: the mean share of clips of a class."""
+    """Mean average precision of random scores: the mean share of clips of a class."""
     micro_ap: float
-    """Average precision of all pairs of a clip and a class in one ranking."""
+    """Average precision of all clip-class pairs in one ranking."""
     threshold: float
-    """From which score on a class counts as found in the numbers below."""
+    """Score from which a class counts as found in the values below."""
     f1: float
-    """Twice the right finds over all finds and all labels, all classes together."""
+    """F1 over all classes together: twice the correct finds over all finds and all labels."""
     mean_class_f1: float
-    """The same class by class; mean over the classes that have clips."""
+    """F1 per class, mean over the classes that have clips."""
     num_exact: int
-    """Clips of which exactly the right classes were found."""
+    """Clips for which exactly the right classes were found."""
     per_class: tuple[LabelResult, ...]
     """In the order of the class names."""
 
     @property
     def score(self) -> float:
-        """Mean average precision, which models are compared by."""
+        """Mean average precision, by which models are compared."""
         return self.map
 
     @property
     def second(self) -> float:
-        """What stands beside the score: micro average precision."""
+        """The secondary score: micro average precision."""
         return self.micro_ap
 
     @property
     def score_interval(self) -> tuple[float, float] | None:
-        """That of the mean average precision."""
+        """Interval of the mean average precision."""
         return self.map_interval
 
     def to_dict(self) -> dict[str, Any]:
@@ -125,12 +124,12 @@ def compute_multi_label_metrics(
 
     Args:
         probabilities: ``(N, K)`` float, one row for each clip.
-        targets: ``(N, K)``, above 0 for every class of a clip.
+        targets: ``(N, K)``, above 0 for each class of a clip.
         class_names: The K names.
         groups: N names of the groups that clips come from; None or all None where there are none.
 
     Returns:
-        The measures; the interval is the same for the same input.
+        The metrics; the interval is the same for the same input.
 
     Raises:
         DataError: If there are no clips, or no clip has a class.
@@ -200,17 +199,17 @@ def _interval(probabilities: Tensor, positives: Tensor, units: np.ndarray) -> np
 def drawn_maps(
     scores: Sequence[Tensor], positives: Tensor, units: np.ndarray, fewest: int = 0
 ) -> np.ndarray:
-    """Mean average precisions of random draws of the clips, the same draws for all models.
+    """Mean average precisions of resamples of the clips, the same resamples for all models.
 
     Args:
         scores: Of S models, each ``(N, K)`` float.
         positives: ``(N, K)`` bool.
-        units: ``(N,)``, what clips are drawn with.
-        fewest: Draws that are needed at least.
+        units: ``(N,)`` resampling unit of each clip.
+        fewest: Fewest resamples.
 
     Returns:
-        ``(R, S)``, R between 100 and 500 by the size of the data, or ``fewest``; NaN for a draw
-        that lacks all classes. A draw that lacks some takes the mean over the others.
+        ``(R, S)``, R between 100 and 500 by the size of the data, or ``fewest``; NaN for a resample
+        without any class. A resample that lacks some classes takes the mean over the others.
     """
     least, most = _RESAMPLES
     draws = max(fewest, int(np.clip(_MOST_WORK / positives.numel(), least, most)))

@@ -1,4 +1,4 @@
-"""Whether two models differ by more than chance, on the same clips."""
+"""Significance of the difference of two models on the same clips."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ import numpy as np
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """McNemar's test, exact: two-sided p of the clips that only one of two models got right.
+    """McNemar's exact test: two-sided p from the clips that only one of two models got right.
 
-    Were both equally good, each of these clips would be a toss of a coin. The binomial tail is
-    summed in whole numbers, so it holds for few clips and for many.
+    If both were equally good, each of these clips would be a coin toss. The binomial tail is summed
+    in integers, so it is exact for any number of clips.
 
     Args:
         only_first: Clips that only the first model got right.
         only_second: Clips that only the second one got right.
 
     Returns:
-        In [0, 1]; 1 where no clip tells them apart.
+        In [0, 1]; 1 where no clip distinguishes them.
 
     Source: McNemar 1947, doi:10.1007/BF02295996.
     """
@@ -29,28 +29,28 @@ def mcnemar(only_first: int, only_second: int) -> float:
     for k in range(min(only_first, only_second)):
         term = term * (total - k) // (k + 1)
         tail += term
-    # Quotients of whole numbers of any size are rounded once.
+    # A quotient of Python integers is rounded once.
     return min(1.0, 2 * tail / 2**total)
 
 
 def drawn_p(differences: np.ndarray) -> float:
-    """Two-sided p of a difference from its bootstrap draws.
+    """Two-sided p of a difference from its bootstrap resamples.
 
     Args:
-        differences: ``(R,)`` differences of two models in R draws of the clips.
+        differences: ``(R,)`` differences of two models in R resamples of the clips.
 
     Returns:
-        Twice the share of draws on the rarer side of 0, at least 2 / (R + 1), at most 1.
+        Twice the share of resamples on the rarer side of 0, at least 2 / (R + 1), at most 1.
     """
     rarer = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
     return min(1.0, 2 * (rarer + 1) / (len(differences) + 1))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p values corrected for their number: the chance of even one false finding stays as said.
+    """Correct p values for their number, which controls the family-wise error rate.
 
     Args:
-        p_values: Of all tests that were made.
+        p_values: Of all tests.
 
     Returns:
         In the same order, each at least as large, at most 1.

@@ -1,4 +1,4 @@
-"""How right a classifier is: overall, class by class, and where it errs."""
+"""Single-label metrics: accuracy overall and per class, and confusions."""
 
 from __future__ import annotations
 
@@ -19,28 +19,28 @@ from .average_precision import average_precisions
 from .bootstrap import RESAMPLES, drawn_accuracies, middle, units_of
 
 TOP5_CLASSES = 6
-"""Fewest classes for which "among the first five" says anything."""
+"""Fewest classes for which top-5 is meaningful."""
 
 
 @dataclass(frozen=True)
 class ClassResult:
-    """How one class fared."""
+    """Metrics of one class."""
 
     name: str
     clips: int
     """Clips of this class."""
     correct: int
-    """Those of them that were recognised."""
+    """Clips of this class that were recognised."""
     predicted: int
-    """Clips, of whatever class, that were taken for this one."""
+    """Clips of any class that were predicted as this one."""
     accuracy: float | None
     """correct / clips; None where the data has no clip of this class."""
     precision: float | None
-    """correct / predicted; None where no clip was taken for this class."""
+    """correct / predicted; None where no clip was predicted as this class."""
     interval: tuple[float, float] | None = None
     """Wilson's 95 % interval of the accuracy; None where the data has no clip of this class."""
     average_precision: float | None = None
-    """Of its score over all clips, see :func:`..average_precisions`; None where it has no clip."""
+    """Average precision, see :func:`..average_precisions`; None where the class has no clip."""
 
     @property
     def score(self) -> float | None:
@@ -50,13 +50,13 @@ class ClassResult:
 
 @dataclass(frozen=True)
 class Confusion:
-    """A class that is taken for another."""
+    """A class that is predicted as another."""
 
     true: str
     predicted: str
     clips: int
     share: float
-    """Of the clips of the true class."""
+    """Share of the clips of the true class."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +68,9 @@ class Intervals:
     """None for five classes or fewer."""
     mean_class_accuracy: tuple[float, float]
     resamples: int
-    """Random draws of which they are made; the same for the same clips."""
+    """Number of resamples; the same ones for the same clips."""
     num_units: int
-    """Groups, or clips without one, that were drawn."""
+    """Number of resampled units: groups, and clips without one."""
     by_group: bool
 
 
@@ -83,13 +83,13 @@ class SingleLabelMetrics:
     num_correct: int
     top1: float
     top1_interval: tuple[float, float]
-    """Wilson's 95 % interval: what test sets of this size can tell."""
+    """Wilson's 95 % interval: the uncertainty for a test set of this size."""
     top5: float | None
     """None for five classes or fewer."""
     mean_class_accuracy: float
     """Mean of the accuracies of the classes that have clips."""
     majority_share: float
-    """Accuracy of always answering the commonest class of this data."""
+    """Accuracy of always answering the most common class of this data."""
     per_class: tuple[ClassResult, ...]
     """In the order of the class names."""
     confusion_matrix: tuple[tuple[int, ...], ...]
@@ -99,19 +99,19 @@ class SingleLabelMetrics:
 
     @property
     def score(self) -> float:
-        """Top-1, which models are compared by."""
+        """Top-1, by which models are compared."""
         return self.top1
 
     @property
     def second(self) -> float:
-        """What stands beside the score: mean per-class accuracy."""
+        """The secondary score: mean per-class accuracy."""
         return self.mean_class_accuracy
 
     @property
     def score_interval(self) -> tuple[float, float]:
-        """Of top-1: of whole groups where there are such; else Wilson's.
+        """Interval of top-1: from the bootstrap over groups where there are any, else Wilson's.
 
-        Where all clips or none are right every draw says the same; Wilson's is then wider.
+        Where all clips or none are right, all resamples are equal; Wilson's is then wider.
         """
         found = self.intervals
         return self.top1_interval if found is None or not self.by_bootstrap else found.top1
@@ -157,7 +157,7 @@ def wilson_interval(correct: int, total: int, z: float = 1.959963984540054) -> t
     centre = share + z * z / (2 * total)
     spread = z * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
     scale = 1 + z * z / total
-    # The bounds are exact at both ends; rounding must not say otherwise.
+    # The bounds are exact at 0 and 1; correct for rounding.
     low = 0.0 if correct == 0 else max(0.0, (centre - spread) / scale)
     high = 1.0 if correct == total else min(1.0, (centre + spread) / scale)
     return low, high
@@ -178,8 +178,8 @@ def compute_single_label_metrics(
         groups: N names of the groups that clips come from; None where there are none.
 
     Returns:
-        The accuracies and the confusion matrix. The class of a clip is its most probable one, of
-        equals the first.
+        The accuracies and the confusion matrix. The predicted class is the most probable one, the
+        first on ties.
 
     Raises:
         DataError: If there are no clips.
@@ -215,12 +215,12 @@ def compute_single_label_metrics(
 
 
 def top_hits(probabilities: Tensor, labels: Tensor, k: int) -> Tensor:
-    """``(N,)`` bool: whether the label is among the k best scores.
+    """``(N,)`` bool: whether the label is among the k highest scores.
 
     Args:
         probabilities: ``(N, K)`` float.
         labels: ``(N,)`` int64.
-        k: Between 1 and K; for 1 the first of equal scores counts.
+        k: Between 1 and K; for 1 ties go to the first class.
     """
     if k == 1:
         return probabilities.argmax(1) == labels
@@ -253,7 +253,7 @@ def _confusion_matrix(predicted: Tensor, labels: Tensor, num_classes: int) -> Te
 
 def _top5(probabilities: Tensor, labels: Tensor) -> float:
     metrics = require("torchmetrics.functional.classification", extra="train", purpose="evaluation")
-    # torchmetrics' own default is the mean over classes; top-5 counts clips.
+    # torchmetrics averages over classes by default; top-5 is over clips.
     return float(
         metrics.multiclass_accuracy(
             probabilities, labels, probabilities.shape[1], average="micro", top_k=5

@@ -1,1 +1,1 @@
-"""Pages, plots and files made of results; a report imports results, never the reverse."""
+"""Pages, plots and files made from results; a report imports results, never the reverse."""

@@ -17,7 +17,7 @@ from .plots import cost_plot
 
 JSON_NAME, PAGE_NAME = "comparison.json", "comparison.html"
 _MOST_CLASSES = 30
-"""Classes in the table of classes."""
+"""Most classes in the table of classes."""
 _NAME_COLUMNS = 22
 
 
@@ -25,8 +25,8 @@ def write_comparison(comparison: Comparison, folder: str | Path) -> Path:
     """Write ``comparison.json`` and ``comparison.html``, all or nothing.
 
     Args:
-        comparison: What to report.
-        folder: Created where it is missing; other files in it are left alone.
+        comparison: The comparison to report.
+        folder: Created if missing; other files in it are left alone.
 
     Returns:
         The path of the page.
@@ -46,7 +46,7 @@ def render_comparison(comparison: Comparison) -> str:
     """Render the self-contained page.
 
     Args:
-        comparison: What to report. Names in it may hold any text; they are escaped.
+        comparison: The comparison to report. Names may be any text; they are escaped.
 
     Returns:
         HTML without any reference to another file or host.
@@ -108,7 +108,7 @@ def _views(cost: Cost) -> str:
 
 
 def _clip(one: ComparedModel) -> str:
-    """What the model takes, in few words."""
+    """The model's clip spec in short."""
     clip = one.run.clip
     how = clip.sampling if clip.sampling == "uniform" else f"dense, stride {clip.stride}"
     return f"{clip.num_frames} × {clip.crop_size}², {how}"
@@ -128,7 +128,7 @@ def _pair(pair: Pair) -> dict[str, Any]:
 
 
 def _classes(comparison: Comparison) -> dict[str, Any]:
-    """Accuracy of every class with every model, the classes first that tell models apart."""
+    """Accuracy of every class with every model, the largest differences first."""
     rows = []
     for i, name in enumerate(comparison.models[0].run.class_names):
         found = [one.metrics.per_class[i].score for one in comparison.models]
@@ -190,7 +190,7 @@ def _between(interval: tuple[float, float] | None) -> str:
 
 
 def _p_words(p: float | None) -> str:
-    """A p value as people write it."""
+    """A p value as text."""
     return "–" if p is None else "< 0.001" if p < 0.001 else f"{p:.3f}"
 
 

@@ -1,4 +1,4 @@
-"""The confusion matrix as a picture that can be read with 2 classes and with 400."""
+"""The confusion matrix as a picture, readable with 2 to 400 classes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .plots import drawable
 
 _DPI = 160
 _COUNTS_UP_TO = 24
-"""Classes up to which every cell tells its number of clips."""
+"""Most classes with counts in the cells."""
 _LABEL_INCHES = 0.115
 """Height of one line of a tick label; more labels than fit are thinned."""
 _LONGEST_LABEL = 28
@@ -21,22 +21,21 @@ _LONGEST_LABEL = 28
 
 
 def confusion_png(matrix: Sequence[Sequence[int]], class_names: Sequence[str]) -> bytes:
-    """Draw a confusion matrix, each row as shares of its true class.
+    """Plot a confusion matrix, each row as shares of its true class.
 
     Args:
         matrix: ``K × K`` clips; rows are true classes, columns predicted ones.
         class_names: The K names, any text.
 
     Returns:
-        A PNG file, about 900 to 1900 pixels wide. Cells tell their counts where classes are few;
-        tick labels are thinned and faint shares strengthened where they are many. Rows without
-        clips are grey.
+        A PNG file, about 900 to 1900 pixels wide. With few classes, cells show their counts; with
+        many, tick labels are thinned and faint shares strengthened. Rows without clips are grey.
 
     Raises:
         UserError: If matplotlib is not installed.
     """
     require("matplotlib", extra="train", purpose="the confusion picture")
-    # The figure is built without pyplot: no global state and no display is touched.
+    # Without pyplot there is no global state and no display.
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.colors import Normalize, PowerNorm
     from matplotlib.figure import Figure
@@ -45,15 +44,15 @@ def confusion_png(matrix: Sequence[Sequence[int]], class_names: Sequence[str]) -
     totals = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
     size = _matrix_inches(len(counts))
-    # The matrix and its scale get their place in inches; cutting the picture to what was drawn
-    # then adds the labels, however long they are.
+    # The matrix and its scale have fixed sizes in inches; saving with a tight bounding box then
+    # makes room for labels of any length.
     width = size + 0.4
     figure = Figure(figsize=(width, size), dpi=_DPI)
     FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, size / width, 1))
-    axes.set_facecolor("0.88")  # what NaN, a row without clips, lets through
+    axes.set_facecolor("0.88")  # shows through NaN, a row without clips
     few = len(counts) <= _COUNTS_UP_TO
-    # A single wrong clip of fifty must still be seen where cells are three pixels wide.
+    # One wrong clip of fifty must be visible in cells three pixels wide.
     norm = Normalize(0, 1) if few else PowerNorm(0.5, 0, 1)
     picture = axes.imshow(shares, cmap="Blues", norm=norm, interpolation="nearest")
     _label_axes(axes, class_names, size)
@@ -70,12 +69,12 @@ def confusion_png(matrix: Sequence[Sequence[int]], class_names: Sequence[str]) -
 
 
 def _matrix_inches(num_classes: int) -> float:
-    """Side of the matrix: cells of a comfortable size as long as the page allows."""
+    """Side of the matrix: cells of a comfortable size, within the width of the page."""
     return float(np.clip(0.55 * num_classes, 2.6, 9.0))
 
 
 def _font_size(num_classes: int) -> int:
-    """In points; where there is room, larger."""
+    """Font size in points; larger with fewer classes."""
     return 9 if num_classes <= 12 else 7
 
 
@@ -84,7 +83,7 @@ def _label_axes(axes: Any, class_names: Sequence[str], size: float) -> None:
     step = max(1, int(np.ceil(num_classes * _LABEL_INCHES / size)))
     ticks = range(0, num_classes, step)
     labels = [drawable(class_names[i], f"class {i}", _LONGEST_LABEL) for i in ticks]
-    # A dollar sign in a class name is no formula.
+    # A dollar sign in a class name does not start a formula.
     points = _font_size(num_classes)
     style: dict[str, Any] = {"fontsize": points, "parse_math": False}
     axes.set_yticks(ticks, labels, **style)

@@ -1,4 +1,4 @@
-"""What a page says of how something was measured, and how it writes numbers."""
+"""The method section of a page, and the formatting of numbers."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ..result import Method
 def method_rows(
     method: Method, total_views: float, averaging: Mapping[str, str]
 ) -> list[tuple[str, str]]:
-    """Headings and texts of how something was measured.
+    """Headings and texts that describe a method.
 
     Args:
-        method: How.
-        total_views: Of a video.
-        averaging: What to say of the two ways to average over views.
+        method: The method.
+        total_views: Views per video.
+        averaging: Descriptions of the two ways to average over views.
     """
     clip = method.clip
     sampling = clip.sampling_words
@@ -23,7 +23,7 @@ def method_rows(
         sampling += f"; all replaced by frame {method.freeze_frames} (from 0)"
     averaged = averaging[method.average] if total_views > 1 else "none: one view"
     padded = f", {method.num_padded} of them padded" if method.num_padded else ""
-    seed = "none needed: scoring draws nothing at random"
+    seed = "none needed: scoring is deterministic"
     if method.training_seed is not None:
         seed += f"; training used {method.training_seed}"
     return [
@@ -53,7 +53,7 @@ def method_rows(
 def _views_words(method: Method) -> str:
     words = f"{method.num_views:.4g} in time × {method.num_crops} in space"
     if method.full_views:
-        words += "; as many in time as see the whole of each video, on average"
+        words += "; enough in time to cover each whole video, on average"
     return words
 
 
@@ -63,7 +63,7 @@ def _artefact_rows(method: Method) -> list[tuple[str, str]]:
     facts = method.artefact
     return [
         ("Artefact", f"{facts['runtime']}, graph form {facts['form']}"),
-        ("SHA-256", str(facts["sha256"] or "not noted")),
+        ("SHA-256", str(facts["sha256"] or "not recorded")),
     ]
 
 
@@ -80,7 +80,7 @@ def span(interval: tuple[float, float]) -> str:
 
 
 def scale(score: float, interval: tuple[float, float] | None, base: float) -> dict[str, str]:
-    """Places on the scale of the headline, in percent; no width where there is no interval."""
+    """Positions on the headline's scale, in percent; no width where there is no interval."""
     low, high = interval or (score, score)
     return {
         "low": f"{100 * low:.2f}",
@@ -91,7 +91,7 @@ def scale(score: float, interval: tuple[float, float] | None, base: float) -> di
 
 
 def named_part(name: str, start_seconds: float | None, end_seconds: float | None) -> str:
-    """The name of a clip with the part of the file that it is."""
+    """The name of a clip, with its part of the file."""
     if start_seconds is None and end_seconds is None:
         return name
     end = "end" if end_seconds is None else f"{end_seconds:g} s"

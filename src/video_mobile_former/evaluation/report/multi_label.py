@@ -1,4 +1,4 @@
-"""What the page of an evaluation says of clips that have several classes or none."""
+"""Content of the page of a multi-label evaluation."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ AVERAGING = {
     "probabilities": "mean of the views' probabilities (sigmoid before the mean)",
     "logits": "sigmoid of the mean of the views' logits (sigmoid after the mean)",
 }
-"""What each way to average over views is called on the page."""
+"""Description of each way to average over views."""
 
 
 def content(evaluation: Evaluation[MultiLabelMetrics, MultiLabelClip]) -> dict[str, Any]:
-    """What ``multi_label.html.jinja`` shows besides what every page does."""
+    """Variables of ``multi_label.html.jinja`` beyond those of every page."""
     metrics = evaluation.metrics
     exact = f"{metrics.num_exact} of {metrics.num_clips} clips: all classes right"
     return {
@@ -28,7 +28,7 @@ def content(evaluation: Evaluation[MultiLabelMetrics, MultiLabelClip]) -> dict[s
             "of": f"{metrics.map_classes} class{'es' if metrics.map_classes > 1 else ''}",
             "interval": interval_words(metrics),
             "interval_by": "bootstrap",
-            "base": f"scores that know nothing: {percent(metrics.chance_map)}",
+            "base": f"random scores: {percent(metrics.chance_map)}",
             **scale(metrics.map, metrics.map_interval, metrics.chance_map),
         },
         "numbers": [
@@ -55,12 +55,12 @@ def content(evaluation: Evaluation[MultiLabelMetrics, MultiLabelClip]) -> dict[s
 
 def _how_measured(metrics: MultiLabelMetrics) -> str:
     text = (
-        "equal scores taken together, no interpolation; mean over the classes that have clips; "
+        "ties counted together, no interpolation; mean over the classes that have clips; "
         f"{metrics.num_labels} labels, {metrics.num_without} clips without any"
     )
     if metrics.map_interval is not None:
         unit = "groups of clips" if metrics.map_by_group else "clips"
-        text += f"; interval from {metrics.map_resamples} random draws of {unit}, always the same"
+        text += f"; interval from {metrics.map_resamples} fixed bootstrap resamples of {unit}"
     return text
 
 

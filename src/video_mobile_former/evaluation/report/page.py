@@ -1,4 +1,4 @@
-"""The report of an evaluation: ``report.json``, the scores, and a page that needs neither."""
+"""The report of an evaluation: ``report.json``, the scores, and a self-contained page."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ _MOST_WRONG_CLIPS = 200
 
 
 def write_report(evaluation: Evaluation[Any, Any], folder: str | Path) -> Path:
-    """Write page, ``report.json``, the scores and, of single labels, ``confusion.png``.
+    """Write page, ``report.json``, the scores and, for single labels, ``confusion.png``.
 
-    All files are written or none.
+    Either all files are written or none.
 
     Args:
-        evaluation: What to report.
-        folder: Created where it is missing; other files in it are left alone.
+        evaluation: The evaluation to report.
+        folder: Created if missing; other files in it are left alone.
 
     Returns:
         The path of ``report.html``.
@@ -60,8 +60,8 @@ def render_page(evaluation: Evaluation[Any, Any], confusion: bytes | None = None
     """Render the self-contained page.
 
     Args:
-        evaluation: What to report. Names and paths in it may hold any text; they are escaped.
-        confusion: The confusion matrix as a PNG file, of single labels.
+        evaluation: The evaluation to report. Names and paths may be any text; they are escaped.
+        confusion: The confusion matrix as a PNG file, for single labels.
 
     Returns:
         HTML without any reference to another file or host.

@@ -1,4 +1,4 @@
-"""What the page of an evaluation says of clips that have one class each."""
+"""Content of the page of a single-label evaluation."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ AVERAGING = {
     "probabilities": "mean of the views' probabilities (softmax before the mean)",
     "logits": "softmax of the mean of the views' logits (softmax after the mean)",
 }
-"""What each way to average over views is called on the page."""
+"""Description of each way to average over views."""
 _MANY_CLASSES = 24
-"""Classes from which the picture is shown in full width."""
+"""Number of classes from which the picture has full width."""
 
 SingleLabelEvaluation = Evaluation[SingleLabelMetrics, ClipResult]
 
 
 def content(evaluation: SingleLabelEvaluation) -> dict[str, Any]:
-    """What ``single_label.html.jinja`` shows besides what every page does."""
+    """Variables of ``single_label.html.jinja`` beyond those of every page."""
     metrics = evaluation.metrics
     top5 = f"given from {TOP5_CLASSES} classes; here are {len(metrics.per_class)}"
     mean, found = "every class counts the same", metrics.intervals
@@ -38,13 +38,17 @@ def content(evaluation: SingleLabelEvaluation) -> dict[str, Any]:
             "of": f"{metrics.num_correct} of {metrics.num_clips} clips",
             "interval": f"95 % interval {span(metrics.score_interval)}",
             "interval_by": by,
-            "base": f"always the commonest class: {percent(metrics.majority_share)}",
+            "base": f"always the most common class: {percent(metrics.majority_share)}",
             **scale(metrics.top1, metrics.score_interval, metrics.majority_share),
         },
         "numbers": [
             ("Mean per-class accuracy", percent(metrics.mean_class_accuracy), mean),
             ("Top-5 accuracy", percent(metrics.top5), top5),
-            ("Commonest class", percent(metrics.majority_share), "accuracy of always answering it"),
+            (
+                "Most common class",
+                percent(metrics.majority_share),
+                "accuracy of always predicting it",
+            ),
         ],
         "has_pictures": bool(evaluation.thumbnails),
         "confusions": [_confusion_row(pair, evaluation) for pair in metrics.worst_confusions()],
@@ -53,7 +57,7 @@ def content(evaluation: SingleLabelEvaluation) -> dict[str, Any]:
 
 
 def _drawn(interval: tuple[float, float] | None) -> str:
-    """Nothing where all draws said the same, as when every clip is right: that is not certainty."""
+    """Empty where all resamples are equal, as when every clip is right: that is not certainty."""
     if interval is None or interval[0] == interval[1]:
         return ""
     return f"; 95 % interval {span(interval)}"
