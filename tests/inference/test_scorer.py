@@ -6,15 +6,15 @@ import pytest
 import torch
 from torch import nn
 
+from video_mobile_former import create_model
 from video_mobile_former.data.transforms import normalize
 from video_mobile_former.errors import UserError
 from video_mobile_former.inference.scorer import (
     Scorer,
-    clip_spec,
     describe_device,
-    named_classes,
     resolve_device,
 )
+from video_mobile_former.models.runnable import RunnableModel, runnable
 
 
 def views(*levels: list[int]) -> torch.Tensor:
@@ -101,10 +101,20 @@ def test_wrong_arguments_are_named(brightness_model: Callable, options: dict, me
         Scorer(brightness_model("dark", "light"), **options)
 
 
-def test_a_model_must_say_what_it_eats() -> None:
+def test_a_model_must_say_what_it_takes() -> None:
     with pytest.raises(UserError, match="Linear has no ClipSpec"):
-        clip_spec(nn.Linear(1, 1))
-    assert named_classes(nn.Linear(1, 1)) is None
+        Scorer(nn.Linear(1, 1))
+
+
+def test_any_module_with_a_clip_is_runnable(brightness_model: Callable) -> None:
+    plain = brightness_model(num_classes=3)
+    model = runnable(plain)
+    assert isinstance(model, RunnableModel)
+    assert not isinstance(plain, RunnableModel)
+    assert (model.clip, model.class_names, model.multi_label) == (plain.clip, None, False)
+    assert runnable(model) is model
+    network = create_model("vmf_500m", num_classes=2, num_frames=2, crop_size=32)
+    assert runnable(network) is network
 
 
 def test_devices_are_found_and_described() -> None:

@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> int:
                 model=args.model,
                 num_views=args.num_views,
                 multi_label=predictor.scorer.multi_label,
-                artefact=getattr(predictor.scorer.model, "facts", None),
+                artefact=predictor.scorer.model.facts,
             )
         )
     for line in failure_summary(results):

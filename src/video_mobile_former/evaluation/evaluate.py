@@ -28,11 +28,9 @@ from ..inference.scorer import (
     Precision,
     Scorer,
     at_least_one,
-    clip_spec,
     describe_device,
-    is_multi_label,
-    named_classes,
 )
+from ..models.runnable import RunnableModel, runnable
 from ..optional import require
 from ..profiling.cost import known_cost
 from ..version import __version__
@@ -48,7 +46,7 @@ from .views import Scores, check_frozen_frame, score_clips
 
 
 def evaluate(
-    model: nn.Module,
+    model: nn.Module | RunnableModel,
     data: ClipIndex | MeasurableClips | DataSource | str | Path,
     *,
     split: str | None = None,
@@ -111,7 +109,8 @@ def evaluate(
     """
     # Fail now rather than after an hour of scoring.
     require("torchmetrics", extra="train", purpose="evaluation")
-    spec = clip_spec(model).sampled(sampling, stride)
+    model = runnable(model)
+    spec = model.clip.sampled(sampling, stride)
     for name, value in (
         ("num_views", 1 if num_views == "full" else num_views),
         ("num_crops", num_crops),
@@ -119,13 +118,13 @@ def evaluate(
     ):
         at_least_one(name, value)
     check_frozen_frame(freeze_frames, spec.num_frames)
-    names = named_classes(model)
+    names = model.class_names
     if not isinstance(data, MeasurableClips):
         data = measurable(
             data,
-            getattr(model, "info", None),
+            model.info,
             class_names=names,
-            multi_label=is_multi_label(model),
+            multi_label=model.multi_label,
             split=split or (ALL if isinstance(data, ClipIndex) else None),
             quarantine=quarantine,
             model_name=model_name,
@@ -174,8 +173,8 @@ def evaluate(
         num_padded=scores.num_padded,
         class_order_checked=names is not None,
         training_seed=training_seed(model),
-        device=describe_device(scorer.device, getattr(model, "threads", None)),
-        artefact=getattr(model, "facts", None),
+        device=describe_device(scorer.device, model.threads),
+        artefact=model.facts,
         versions=_versions(),
         date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         seconds=round(scores.seconds, 3),
@@ -228,10 +227,10 @@ def _outcome(
     )
 
 
-def _check_kind(model: nn.Module, index: ClipIndex) -> None:
+def _check_kind(model: RunnableModel, index: ClipIndex) -> None:
     """Check that model and clips are both single-label or both multi-label."""
-    if is_multi_label(model) != index.multi_label:
-        tells = "several classes" if is_multi_label(model) else "one class"
+    if model.multi_label != index.multi_label:
+        tells = "several classes" if model.multi_label else "one class"
         have = "are multi-label" if index.multi_label else "have one class each"
         raise DataError(
             f"{index.source}: its clips {have}, but the model was trained for {tells} per clip"

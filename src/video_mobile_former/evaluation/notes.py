@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from ..data.index.held_out import of_recipe
 from ..data.index.index import ClipIndex
-from ..inference.scorer import clip_spec, untrained_head
+from ..inference.scorer import untrained_head
+from ..models.runnable import RunnableModel
 from .result import TRAINED_ON, Method
 
 _FEW_GROUPS = 20
@@ -19,7 +18,7 @@ _NAMED = 3
 """Most clips named in a note."""
 
 
-def notes_of(method: Method, index: ClipIndex, model: nn.Module) -> list[str]:
+def notes_of(method: Method, index: ClipIndex, model: RunnableModel) -> list[str]:
     """All notes of an evaluation.
 
     Args:
@@ -27,17 +26,17 @@ def notes_of(method: Method, index: ClipIndex, model: nn.Module) -> list[str]:
         index: The clips.
         model: The model, whose checkpoint may describe its training.
     """
-    notes, info = [], getattr(model, "info", None)
+    notes, info = [], model.info
     if method.freeze_frames is not None:
         notes.append(
             f"Frozen clips: every frame was replaced by sampled frame {method.freeze_frames} (from "
             "0), so nothing moved. This measures what is recognised without motion; it is not the "
             "accuracy of the model."
         )
-    if method.clip != (own := clip_spec(model)):
+    if method.clip != model.clip:
         notes.append(
             f"The frame sampling is not the model's own: {method.clip.sampling_words} "
-            f"(the model: {own.sampling_words})."
+            f"(the model: {model.clip.sampling_words})."
         )
     if method.failures:
         notes.append(_unread(method))
@@ -113,9 +112,9 @@ def data_notes(index: ClipIndex) -> list[str]:
     return notes
 
 
-def training_seed(model: nn.Module) -> int | None:
+def training_seed(model: RunnableModel) -> int | None:
     """Seed of the model's training, where its checkpoint has it."""
-    seed = of_recipe(getattr(model, "info", None), "seed")
+    seed = of_recipe(model.info, "seed")
     return seed if isinstance(seed, int) else None
 
 

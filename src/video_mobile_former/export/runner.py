@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
+from ..models.runnable import RunsAnywhere
 from .artefact import ArtefactInfo, lay_out
 from .targets.table import Runner, get_target
 
 
-class ExportedModel(nn.Module):
+class ExportedModel(RunsAnywhere, nn.Module):
     """Runs an artefact where a model of this package is expected.
 
     Args:
@@ -28,9 +29,7 @@ class ExportedModel(nn.Module):
     """
 
     fused = True
-    """There is nothing left to fold."""
     only_device = torch.device("cpu")
-    """Where it runs, whatever else there is."""
 
     def __init__(
         self,
@@ -43,7 +42,7 @@ class ExportedModel(nn.Module):
         computes_in: str = "32",
     ):
         super().__init__()
-        self.facts: dict[str, Any] = {
+        self.facts = {
             "target": info.target,
             "runtime": get_target(info.target).title,
             "form": info.form,
@@ -90,6 +89,10 @@ class ExportedModel(nn.Module):
     def inputs(self, x: Tensor) -> np.ndarray:
         """The clips (B, 3, T, H, W) as the artefact takes them: its layout, C-contiguous."""
         return lay_out(x, self.artefact.input.layout).contiguous().numpy()
+
+    def fuse(self) -> ExportedModel:
+        """Itself: there is nothing left to fold."""
+        return self
 
     def __deepcopy__(self, memo: dict[int, Any]) -> ExportedModel:
         # Sessions of runtimes cannot be copied, and running one changes nothing in it.

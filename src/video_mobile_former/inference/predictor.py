@@ -21,7 +21,7 @@ from ..data.video.backend import Reading
 from ..errors import UserError, VideoError, check_at_least
 from ..text import encodable
 from .given import Source, views_of
-from .scorer import Average, Precision, Scorer, at_least_one, named_classes
+from .scorer import Average, Precision, Scorer, at_least_one
 
 _FEW_FILES = 32
 """Number of files below which starting worker processes (seconds) costs more than it saves."""
@@ -103,7 +103,7 @@ class Predictor:
         at_least_one("num_views", num_views)
         at_least_one("num_crops", num_crops)
         self.scorer = Scorer(model, device=device, precision=precision, average=average)
-        self.class_names = named_classes(model)
+        self.class_names = self.scorer.model.class_names
         self.num_views = num_views
         self.num_crops = num_crops
         self.reading = reading or Reading()

@@ -5,15 +5,15 @@ from __future__ import annotations
 import contextlib
 import copy
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
 
-from ..clip_spec import ClipSpec
 from ..console import say
 from ..data.transforms import normalize
 from ..errors import UserError, check_at_least
+from ..models.runnable import RunnableModel, runnable, untrained_head
 from ..profiling.machine import processor_name
 
 Precision = Literal["32", "bf16"]
@@ -26,11 +26,7 @@ class Scorer:
     The model that was passed in is not changed.
 
     Args:
-        model: Maps normalised (B, 3, T, H, W) to logits; has ``clip`` and, where its classes have
-            names, ``class_names``; with a true ``multi_label`` each logit is an independent yes or
-            no. Its ``fuse()`` is used where it has one. An artefact (:mod:`..export`) runs on its
-            own ``only_device``, computes in ``runs_precisions`` only, and normalises its input
-            where ``takes_uint8`` is true.
+        model: See :class:`~..models.runnable.RunnableModel`; any module with a ``clip`` will do.
         device: ``"auto"`` (CUDA, then Apple's MPS, then the CPU) or a name torch knows.
         precision: ``"32"``, or ``"bf16"`` for bfloat16 autocast.
         average: What is averaged over views: ``"probabilities"`` (softmax, or sigmoid of a
@@ -43,7 +39,7 @@ class Scorer:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: nn.Module | RunnableModel,
         *,
         device: str | torch.device = "auto",
         precision: Precision = "32",
@@ -53,10 +49,10 @@ class Scorer:
         _one_of("precision", precision, get_args(Precision))
         _one_of("average", average, get_args(Average))
         at_least_one("views_at_once", views_at_once)
+        model = runnable(model)
         self.device = device_for(model, device)
         _check_precision(model, precision)
-        self.clip = clip_spec(model)
-        self.multi_label = is_multi_label(model)
+        self.clip, self.multi_label = model.clip, model.multi_label
         self.precision: Precision = precision
         self.average: Average = average
         self.views_at_once = views_at_once
@@ -105,7 +101,7 @@ class Scorer:
 
     def _forward(self, clips: Tensor) -> Tensor:
         inputs = clips.to(self.device, non_blocking=True)
-        if not getattr(self.model, "takes_uint8", False):
+        if not self.model.takes_uint8:
             inputs = normalize(inputs, self.clip)
         autocast = (
             torch.autocast(self.device.type, dtype=torch.bfloat16)
@@ -120,43 +116,6 @@ class Scorer:
 def probabilities(logits: Tensor, *, multi_label: bool) -> Tensor:
     """Probabilities of ``(..., K)`` logits: softmax, or sigmoid where several classes may hold."""
     return logits.sigmoid() if multi_label else logits.softmax(dim=-1)
-
-
-def is_multi_label(model: nn.Module) -> bool:
-    """Whether each logit of ``model`` is an independent yes or no."""
-    return bool(getattr(model, "multi_label", False))
-
-
-def clip_spec(model: nn.Module) -> ClipSpec:
-    """The clip spec of ``model``.
-
-    Raises:
-        UserError: If it has none.
-    """
-    clip = getattr(model, "clip", None)
-    if not isinstance(clip, ClipSpec):
-        raise UserError(f"{type(model).__name__} has no ClipSpec in its attribute 'clip'")
-    return clip
-
-
-def untrained_head(model: nn.Module) -> str | None:
-    """A warning if the checkpoint was trained without classes, else None."""
-    info = getattr(model, "info", None)
-    for key in ("training", "recipe", "pretrain", "task"):
-        info = info.get(key) if isinstance(info, dict) else None
-    if info != "masked_features":
-        return None
-    return (
-        "The model was pre-trained without labels (masked features): its head is untrained and "
-        "its predictions are chance. Fine-tune it first: "
-        "vmf train --data DATA --model FOLDER."
-    )
-
-
-def named_classes(model: nn.Module) -> tuple[str, ...] | None:
-    """Names of the logits of ``model`` in order; None where they are not known."""
-    names: Sequence[str] | None = getattr(model, "class_names", None)
-    return None if names is None else tuple(names)
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
@@ -181,18 +140,18 @@ def resolve_device(device: str | torch.device) -> torch.device:
     return found
 
 
-def device_for(model: nn.Module, device: str | torch.device) -> torch.device:
+def device_for(model: RunnableModel, device: str | torch.device) -> torch.device:
     """The device to run ``model`` on.
 
     Raises:
         UserError: If torch knows no such device, it is absent, or the model cannot run on it.
     """
-    only: torch.device | None = getattr(model, "only_device", None)
+    only = model.only_device
     if only is None:
         return resolve_device(device)
     if device != "auto" and resolve_device(device) != only:
         raise UserError(
-            f"{getattr(model, 'path', 'an artefact')} runs on the {only.type.upper()} only; "
+            f"{model.path or 'the model'} runs on the {only.type.upper()} only; "
             f"leave out --device {device}"
         )
     return only
@@ -223,21 +182,16 @@ def at_least_one(name: str, value: int) -> None:
     check_at_least(name, value, 1)
 
 
-def _inference_copy(model: nn.Module) -> nn.Module:
-    fuse = getattr(model, "fuse", None)
-    if callable(fuse) and not getattr(model, "fused", False):
-        fused = fuse()
-        assert isinstance(fused, nn.Module)
-        return fused
-    return copy.deepcopy(model).eval().requires_grad_(False)
+def _inference_copy(model: RunnableModel) -> Any:
+    return copy.deepcopy(model) if model.fused else model.fuse()
 
 
-def _check_precision(model: nn.Module, precision: str) -> None:
+def _check_precision(model: RunnableModel, precision: str) -> None:
     """Check that an artefact can compute in ``precision``."""
-    allowed: Sequence[str] | None = getattr(model, "runs_precisions", None)
+    allowed = model.runs_precisions
     if allowed is not None and precision not in allowed:
         raise UserError(
-            f"{getattr(model, 'path', 'an artefact')} cannot compute in {precision}; "
+            f"{model.path or 'the model'} cannot compute in {precision}; "
             f"it computes in {' or '.join(allowed)}"
         )
 

@@ -22,6 +22,7 @@ from ..clip_spec import ClipSpec
 from ..errors import UserError, known_names
 from ..layers.conv import ConvNorm
 from .checkpoint import CheckpointMixin
+from .runnable import RunsAnywhere
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -30,7 +31,7 @@ Form = Literal["volume", "frames", "auto"]
 MIN_SIZE = 32
 
 
-class VideoModel(CheckpointMixin, nn.Module):
+class VideoModel(CheckpointMixin, RunsAnywhere, nn.Module):
     """A network that maps clips (B, 3, T, H, W) to logits (B, K).
 
     A subclass takes keyword-only plain data and keeps it in ``architecture``, says its ``method``,

@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from ..clip_spec import ClipSpec
 from ..errors import UserError
+from ..models.runnable import RunnableModel
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -24,7 +25,7 @@ def count_parameters(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def known_cost(model: nn.Module, clip_shape: Sequence[int]) -> tuple[int, int]:
+def known_cost(model: RunnableModel, clip_shape: Sequence[int]) -> tuple[int, int]:
     """Parameters and MACs of one clip.
 
     Args:
@@ -32,8 +33,10 @@ def known_cost(model: nn.Module, clip_shape: Sequence[int]) -> tuple[int, int]:
             ``known_cost``.
         clip_shape: (1, 3, T, H, W); for an artefact its own.
     """
-    told: tuple[int, int] | None = getattr(model, "known_cost", None)
-    return told or (count_parameters(model), count_macs(model, clip_shape))
+    if model.known_cost is not None:
+        return model.known_cost
+    assert isinstance(model, nn.Module)
+    return count_parameters(model), count_macs(model, clip_shape)
 
 
 def count_macs(model: nn.Module, clip_shape: Sequence[int] | None = None) -> int:

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..data.loading.dataset import Batch
 from ..data.transforms import normalize
-from ..inference.scorer import is_multi_label, probabilities
+from ..inference.scorer import probabilities
 from .run.interrupt import StopTraining
 from .tally import Gather, LossTally, Measured, MultiLabelTally, SingleLabelTally, Tally
 
@@ -47,7 +47,7 @@ def measure(
     Raises:
         StopTraining: As soon as ``stop`` says so, in any process.
     """
-    several = is_multi_label(model)
+    several = model.multi_label
     tally: Tally
     if errors is not None:
         tally = LossTally()

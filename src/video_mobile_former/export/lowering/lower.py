@@ -45,10 +45,8 @@ def lower(model: nn.Module, *, form: GraphForm, num_frames: int) -> nn.Module:
             f"a network with {name} {value!r} cannot be exported: graphs are written for the "
             "family's own bridges, activations and tokens"
         )
-    fuse = getattr(model, "fuse", None)
-    if callable(fuse) and not getattr(model, "fused", False):
-        fused = fuse()
-        assert isinstance(fused, nn.Module)
+    if isinstance(model, VideoModel) and not model.fused:
+        fused = model.fuse()
     else:
         fused = copy.deepcopy(model).eval().requires_grad_(False)
     if isinstance(fused, VideoMobileFormer):
