@@ -66,7 +66,7 @@ def test_separators_are_told(tmp_path: Path, separator: str, end: str, mark: str
     ],
 )
 def test_lines(tmp_path: Path, line: str, name: str, labels: str | list[str]):
-    (row,) = read(tmp_path, f"{line}\n")
+    (row,) = read(tmp_path, f"{line}\n", multi_label=len(labels) > 1)
     assert (row.name, list(row.labels)) == (name, list(labels))
 
 
@@ -104,15 +104,61 @@ def test_without_one_the_numbers_are_the_names(tmp_path: Path):
         plain.plain_names({"5000000"})
 
 
-def test_several_labels_in_any_line_make_it_multi_label(tmp_path: Path):
+def test_several_labels_are_taken_where_they_are_asked_for(tmp_path: Path):
     touch(tmp_path, "a.mp4", "b.mp4")
     path = write(tmp_path / "list.txt", "a.mp4 1\nb.mp4 2 0 2\n")
-    index = load_index(DataSource(str(path), format="slowfast"))
+    with pytest.raises(DataError, match=r"list\.txt:2: b\.mp4: 2, 0, 2: .* --multi_label"):
+        load_index(DataSource(str(path), format="slowfast"))
+    index = load_index(DataSource(str(path), format="slowfast", multi_label=True))
     assert index.multi_label
     assert [clip.labels for clip in index.clips] == [(1,), (2, 0)]
     write(path, "a.mp4 1\nb.mp4 0\n")
     assert not load_index(DataSource(str(path), format="slowfast")).multi_label
     assert load_index(DataSource(str(path), format="slowfast", multi_label=True)).multi_label
+
+
+def test_a_number_of_frames_behind_each_video(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    """VideoMAE's lists; a single line that differs makes it unclear what the numbers are."""
+    rows = read(tmp_path, "a.mp4 12 0\nb.mp4 9 1\n")
+    assert [row.labels for row in rows] == [("0",), ("1",)]
+    assert "number of frames" in capsys.readouterr().err
+    with pytest.raises(DataError, match=r"list\.txt:1: a\.mp4: 12, 0: more than one class"):
+        read(tmp_path, "a.mp4 12 0\nb.mp4 1\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("jump/v0 2 5 0\nrun/v0 2 5 1\n", "first frame, a number of frames and a class"),
+        ("a.mp4 0 1 0\nb.mp4 1 0 0\n", "columns of 0 and 1"),
+        ("a.mp4 3 0 10\nb.mp4 4 10 20\n", "counts or times"),
+        ("a.mp4 3 0.1 0.3\nb.mp4 4 0.5 1.5\n", "start_seconds"),
+        ("a.mp4,3,0.1,0.3\nb.mp4,4,0.5,1.5\n", "start_seconds"),
+        ("a.mp4 0.5\nb.mp4 0.25\n", "looks like numbers"),
+        ('a.mp4 "1,4"\nb.mp4 "2"\n', "more than one class"),
+    ],
+)
+def test_surplus_numbers_are_no_classes(tmp_path: Path, text: str, words: str):
+    with pytest.raises(DataError, match=rf"list\.txt:1: .*{words}"):
+        read(tmp_path, text)
+
+
+def test_lists_of_other_people(shared_data: Path):
+    """Lists as VideoMAE and mmaction2 write them, from their bug reports."""
+    odd = shared_data / "odd"
+    source = DataSource(str(odd / "lists" / "path_frames_label.csv"), format="slowfast")
+    index = load_index(source)
+    assert index.class_names == ("0", "1")
+    assert not index.multi_label
+    folder = odd / "rawframes_with_flow"
+    listed = DataSource(str(folder), format="mmaction", annotations=str(folder / "list.txt"))
+    assert load_index(listed).class_names == ("0", "1")
+    with pytest.raises(DataError, match=r"list_with_offset\.txt:1: .*first frame"):
+        load_index(
+            DataSource(
+                str(folder), format="mmaction", annotations=str(folder / "list_with_offset.txt")
+            )
+        )
 
 
 def test_splits_are_files_of_a_folder(tmp_path: Path):
@@ -209,7 +255,7 @@ def test_whatever_is_in_a_path_it_is_read_back(
         text += f"{name}{ending}{separator}{told}\n"
     # Quoted lines are CSV, in which such a path would be quoted as well.
     path = write(tmp_path_factory.getbasetemp() / f"{separator == ' '}.txt", text)
-    rows = rows_of("slowfast", path)
+    rows = rows_of("slowfast", path, multi_label=True)
     assert [(r.name, r.labels) for r in rows] == [
         (f"{name}{ending}", tuple(map(str, labels))) for name, labels in clips
     ]

@@ -1,10 +1,11 @@
 """Lists without a header: ``path label`` lines, as SlowFast, mmaction2 and many others use them.
 
-The separator is a space, comma, tab or semicolon. Labels are numbers, several of them where a clip
-has several classes (``path 1 4 7`` or ``path "1,4,7"``), or names. A path without the ending of a
-video is a folder of frames, and the number behind it how many frames it has
-(``path num_frames label``). Lists of single frames (a header ``original_vido_id video_id frame_id
-path labels``) give one clip a video.
+The separator is a space, comma, tab or semicolon. Labels are numbers or names. Where the data is
+said to be multi-label, a clip may have several (``path 1 4 7`` or ``path "1,4,7"``); otherwise
+surplus numbers are an error, since they may be times, offsets or one column a class. Known are
+``folder num_frames label`` and, where every line is so, ``video num_frames label``. Lists of single
+frames (a header ``original_vido_id video_id frame_id path labels``) give one clip a video, with all
+its classes.
 
 Source: https://github.com/facebookresearch/SlowFast and https://github.com/open-mmlab/mmaction2.
 """
@@ -20,6 +21,7 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from ....console import say
 from ....errors import DataError
 from ...suffixes import VIDEO_SUFFIXES
 from ..clip import Clip
@@ -40,9 +42,15 @@ _VIDEO = re.compile(
     rf"(?P<path>.*(?:{'|'.join(map(re.escape, sorted(VIDEO_SUFFIXES)))}))(?P<rest>[\s,;].*)?",
     re.IGNORECASE,
 )
+_FIGURES = re.compile(r"[-+]?\d+(\.\d+)?([\s,;]+[-+]?\d+(\.\d+)?)+|[-+]?\d+\.\d+")
+"""What is no name of a class, but several numbers or one with decimals."""
 _FRAME_LIST = re.compile(r"\s*original_vide?o_id\s", re.IGNORECASE)
 _HEADER = frozenset(["path", "file", "filename", "video", "label", "labels", "class", "num_frames"])
 _MOST_CLASSES = 1_000_000
+
+
+Groups = tuple[tuple[str, ...], ...]
+"""The fields behind a path; a field may hold several numbers, divided by commas."""
 
 
 class Line(NamedTuple):
@@ -67,7 +75,7 @@ def plain_rows(source: DataSource, faults: Faults) -> Iterator[Clip[str]]:
     known: dict[tuple[str, ...], tuple[str, ...]] = {}
     for split, path in _lists(source):
         listing = str(path)
-        for number, name, labels in _read(path, faults):
+        for number, name, labels in _read(path, faults, multi_label=source.multi_label):
             classes = known.get(labels)
             if classes is None:
                 try:
@@ -92,12 +100,11 @@ def plain_names(found: Collection[str]) -> tuple[str, ...]:
 
 
 def has_several_labels(source: DataSource) -> bool:
-    """Whether any line of the lists names several classes, or a list of frames does."""
-    for _, path in _lists(source):
-        lines = _read(path, Faults(collect=True))
-        if any(len(line.labels) > 1 for line in lines):
-            return True
-    return False
+    """Whether a list of frames is among the lists, the one kind that says several by its header."""
+    return any(
+        _FRAME_LIST.match(read_text(path, f"a {_EXPECTED}").lstrip()) is not None
+        for _, path in _lists(source)
+    )
 
 
 def looks_plain(text: str) -> bool:
@@ -114,7 +121,7 @@ def _lists(source: DataSource) -> list[tuple[str | None, Path]]:
     return find_split_lists(source, r".*\.(txt|csv|tsv|list|lst)", f"{_EXPECTED} (train.csv, …)")
 
 
-def _read(path: Path, faults: Faults) -> Iterator[Line]:
+def _read(path: Path, faults: Faults, *, multi_label: bool) -> Iterator[Line]:
     text = read_text(path, f"a {_EXPECTED}")
     stripped = enumerate(map(str.strip, text.split("\n")), start=1)
     kept = [(number, line) for number, line in stripped if line]
@@ -129,17 +136,59 @@ def _read(path: Path, faults: Faults) -> Iterator[Line]:
     separator = max(_SEPARATORS, key=lambda separator: sum(_score(s, separator) for s in sample))
     numbered = (_Score.NUMBER, _Score.VIDEO_NUMBER)
     numbers = 2 * sum(_score(line, separator) in numbered for line in sample) >= len(sample)
+    counted = not multi_label and all(_has_count(line, separator) for line in sample)
+    if counted:
+        say(f"{path}: two numbers behind each video: the first is taken as its number of frames")
     for number, line in kept:
         parts = _numbered(line, separator) if numbers else _worded(line, separator)
+        where = f"{path}:{number}"
         if parts is None:
             faults.add(
                 "malformed",
-                f"{path}:{number}",
+                where,
                 f"expected a path and {'numbers of classes' if numbers else 'a label'}, divided by "
                 f"{_WORDS[separator]}, not {line[:80]!r}",
             )
             continue
-        yield Line(number, *parts)
+        try:
+            yield Line(number, parts[0], _classes(*parts, multi_label=multi_label, counted=counted))
+        except ValueError as error:
+            faults.add("malformed", where, f"{parts[0]}: {error}", parts[0])
+
+
+def _has_count(line: str, separator: str) -> bool:
+    """Whether two single numbers stand behind a video."""
+    found = _numbered(line, separator)
+    return found is not None and _is_video(found[0]) and list(map(len, found[1])) == [1, 1]
+
+
+def _classes(path: str, groups: Groups, *, multi_label: bool, counted: bool) -> tuple[str, ...]:
+    """The classes among the fields behind a path.
+
+    Raises:
+        ValueError: If they are more than one and not all of them are said to be classes.
+    """
+    if len(groups) > 1 and (counted or not _is_video(path)):
+        groups = groups[1:]  # the number of frames
+    labels = tuple(label for group in groups for label in group)
+    if multi_label:
+        return labels
+    if len(labels) > 1:
+        shown = f"{', '.join(labels[:6])}{', …' if len(labels) > 6 else ''}"
+        if len(groups) > 2 and set(labels) <= {"0", "1"}:
+            text = f"{len(labels)} columns of 0 and 1; write the numbers or names of the classes"
+        elif len(groups) == 2 and not _is_video(path):
+            text = f"{shown}: a first frame, a number of frames and a class? Frames from an offset "
+            text += "on are not read; keep each clip in a folder of its own: path num_frames label"
+        else:
+            text = f"{shown}: more than one class, or counts or times?"
+        raise ValueError(f"{text}; where all are classes, say so with --multi_label")
+    if labels and _FIGURES.fullmatch(labels[0]) and not _is_number(labels[0].removeprefix("-")):
+        raise ValueError(
+            f"the label {labels[0]!r} looks like numbers; for times give a CSV with the header "
+            "path,label,start_seconds,end_seconds"
+        )
+    return labels
 
 
 _WORDS = {" ": "a space", ",": "a comma", "\t": "a tab", ";": "a semicolon"}
@@ -171,11 +220,11 @@ def _score(line: str, separator: str) -> _Score:
     return _Score.NONE if worded is None else _Score.WORD
 
 
-def _numbered(line: str, separator: str) -> tuple[str, tuple[str, ...]] | None:
-    """Path and numbers of classes of a line; None where it has not both."""
+def _numbered(line: str, separator: str) -> tuple[str, Groups] | None:
+    """Path and numbers of a line; None where it has not both."""
     path, _, last = line.rpartition(separator)
     if _is_number(last) and _is_video(path) and '"' not in path:
-        return path.strip(), (str(int(last)),)  # nearly all lines, in a quarter of the time
+        return path.strip(), ((str(int(last)),),)  # nearly all lines, in a quarter of the time
     fields = _split(line, separator)
     groups: list[list[str]] = []
     while len(fields) > 1 and (not fields[-1].strip() or _NUMBERS.fullmatch(fields[-1].strip())):
@@ -183,14 +232,12 @@ def _numbered(line: str, separator: str) -> tuple[str, tuple[str, ...]] | None:
         if group:
             groups.insert(0, group)
     path = separator.join(fields).strip().strip('"')
-    if len(groups) > 1 and not _is_video(path):
-        del groups[0]  # the number of frames
     if not path or not groups:
         return None
-    return path, tuple(str(int(label)) for group in groups for label in group)
+    return path, tuple(tuple(str(int(label)) for label in group) for group in groups)
 
 
-def _worded(line: str, separator: str) -> tuple[str, tuple[str, ...]] | None:
+def _worded(line: str, separator: str) -> tuple[str, Groups] | None:
     """Path and name of the class of a line; None where it has not both."""
     match = _VIDEO.fullmatch(line)
     if match is not None and match["rest"] is None:
@@ -201,7 +248,7 @@ def _worded(line: str, separator: str) -> tuple[str, tuple[str, ...]] | None:
         fields = _split(line, separator)
         path, label = separator.join(fields[:-1]), fields[-1]
     path, label = path.strip().strip('"'), label.strip().strip('"')
-    return (path, (label,)) if path and label else None
+    return (path, ((label,),)) if path and label else None
 
 
 def _split(line: str, separator: str) -> list[str]:
