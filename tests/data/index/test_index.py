@@ -8,10 +8,11 @@ import pytest
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
+from format_files import touch
 from video_mobile_former.data.index.clip import Clip
 from video_mobile_former.data.index.division import split_index
 from video_mobile_former.data.index.index import ClipIndex, load_index
-from video_mobile_former.data.index.labels import label_names
+from video_mobile_former.data.index.labels import check_classes, label_names
 from video_mobile_former.data.index.source import DataSource
 from video_mobile_former.errors import DataError
 
@@ -376,3 +377,39 @@ def test_data_named_by_annotations_and_root_alone(tmp_path: Path):
     assert load_index(DataSource(root=str(folder(tmp_path / "f", a=1)))).class_names == ("a",)
     with pytest.raises(DataError, match="no data is named"):
         load_index(DataSource())
+
+
+def test_one_word_in_two_unicode_forms_is_one_class(tmp_path: Path):
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    touch(tmp_path, "a.mp4", "b.mp4", f"{apart}/c.mp4")
+    lines = [
+        "path,label,split,group",
+        f"a.mp4,{composed},train,{composed}",
+        f"b.mp4,{apart},val,{apart}",
+        f"{apart}/c.mp4,{apart},val,",
+    ]
+    (tmp_path / "clips.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    index = load_index(str(tmp_path / "clips.csv"))
+    assert index.class_names == (composed,)
+    assert index.counts() == (3,)
+    assert [clip.group for clip in index.clips] == [composed, composed, None]
+    assert Path(index.clips[2].path).is_file()  # names of files stay as they are
+    again = load_index(str(tmp_path / "clips.csv"), class_names=(apart,))
+    assert again.class_names == (composed,)
+    check_classes(index.class_names, (apart,), "clips.csv")
+    with pytest.raises(DataError, match="listed twice"):
+        load_index(str(tmp_path / "clips.csv"), class_names=(apart, composed))
+
+
+def test_numbers_as_classes_come_in_order_of_value(tmp_path: Path):
+    touch(tmp_path / "folder", *(f"{i}/a.mp4" for i in (0, 10, 9, 2)))
+    assert load_index(str(tmp_path / "folder")).class_names == ("0", "2", "9", "10")
+    touch(tmp_path / "folder", "x1/a.mp4")
+    assert load_index(str(tmp_path / "folder")).class_names == ("0", "10", "2", "9", "x1")
+
+
+def test_a_label_is_one_line(tmp_path: Path):
+    touch(tmp_path, "a.mp4", "b.mp4")
+    (tmp_path / "clips.csv").write_text('path,label\na.mp4,"run\nfast"\nb.mp4,run\n')
+    with pytest.raises(DataError, match=r"clips\.csv:2: .*one line"):
+        load_index(str(tmp_path / "clips.csv"))

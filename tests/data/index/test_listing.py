@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from format_files import touch
 from video_mobile_former.data.index.clip import Clip
 from video_mobile_former.data.index.folders import folder_rows
 from video_mobile_former.data.index.listing import list_rows
@@ -18,14 +19,6 @@ def read_folder(root: Path) -> list[Clip[str]]:
 
 def read_list(path: Path, *, multi_label: bool = False) -> list[Clip[str]]:
     return list(list_rows(DataSource(str(path), multi_label=multi_label), Faults()))
-
-
-def touch(root: Path, *names: str) -> Path:
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
-    return root
 
 
 def listing(root: Path, text: str, *files: str, encoding: str = "utf-8") -> Path:
@@ -248,3 +241,45 @@ def test_a_bar_means_nothing_where_a_clip_has_one_class(tmp_path: Path):
 def test_wrong_lists_of_classes(tmp_path: Path, label: str, message: str):
     with pytest.raises(DataError, match=message):
         read_list(listing(tmp_path, f"path,label\na.mp4,{label}\n"), multi_label=True)
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("path,label,subset,start,end", ("test", 0.5, 2.0)),
+        ("path,label,set,start_time,end_time", ("test", 0.5, 2.0)),
+        ("path,label,Partition,time_start,time_end", ("test", 0.5, 2.0)),
+        ("path,label,split,start_seconds,end_seconds", ("test", 0.5, 2.0)),
+    ],
+)
+def test_columns_by_the_names_of_other_tools(tmp_path: Path, header: str, expected: tuple):
+    (tmp_path / "clips.csv").write_text(f"{header}\na.mp4,run,test,0.5,2\n")
+    (row,) = read_list(tmp_path / "clips.csv")
+    assert (row.split, row.start_seconds, row.end_seconds) == expected
+
+
+def test_columns_that_are_not_read_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    table = tmp_path / "clips.csv"
+    table.write_text("path,label,split,subset,start_secs,note\na.mp4,run,train,test,3,x\n")
+    (row,) = read_list(table)
+    assert (row.split, row.start_seconds) == ("train", None)
+    said = capsys.readouterr().err
+    assert f"{table}: columns 'subset', 'start_secs', 'note' not read" in said
+    table.write_text("path,label,split\na.mp4,run,train\n")
+    read_list(table)
+    assert capsys.readouterr().err == ""
+
+
+def test_links_inside_a_class_folder_are_followed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    elsewhere = touch(tmp_path / "nas", "day1/a.mp4", "day1/deeper/b.mp4")
+    root = touch(tmp_path / "clips", "run/c.mp4")
+    (root / "run" / "linked").symlink_to(elsewhere / "day1")
+    (root / "run" / "again").symlink_to(elsewhere / "day1")
+    (root / "run" / "loop").symlink_to(root)
+    (root / "run" / "gone").symlink_to(tmp_path / "nowhere")
+    names = [row.name for row in read_folder(root)]
+    assert len(names) == 3
+    assert {name.rpartition("/")[2] for name in names} == {"a.mp4", "b.mp4", "c.mp4"}
+    assert str(tmp_path / "nowhere") in capsys.readouterr().err

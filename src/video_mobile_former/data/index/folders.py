@@ -60,7 +60,8 @@ def folder_rows(source: DataSource, faults: Faults) -> Iterator[Clip[str]]:
 def _read_class(
     root: Path, folder: Path, split: str | None, ignored: list[Path], faults: Faults
 ) -> list[Clip[str]]:
-    files = sorted(_files(str(folder)), key=lambda name: name.split(os.sep))  # noqa: PTH206 - faster
+    found = _files(str(folder), links=Links(str(folder)))
+    files = sorted(found, key=lambda name: name.split(os.sep))  # noqa: PTH206 - faster
     endings = [os.path.splitext(name)[1].lower() for name in files]  # noqa: PTH122 - as below
     videos = [n for n, end in zip(files, endings, strict=True) if end in VIDEO_SUFFIXES]
     ignored += [
@@ -91,16 +92,40 @@ def _read_class(
     ]
 
 
-def _files(folder: str, below: str = "") -> Iterator[str]:
+def _files(folder: str, below: str = "", *, links: Links) -> Iterator[str]:
     """The files of a folder and its subfolders, relative to it, without hidden ones."""
     with os.scandir(folder) as entries:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir(follow_symlinks=False):
-                yield from _files(entry.path, f"{below}{entry.name}{os.sep}")
+            if entry.is_dir():
+                if links.leads_on(entry):
+                    yield from _files(entry.path, f"{below}{entry.name}{os.sep}", links=links)
             elif entry.is_file():
                 yield below + entry.name
+            elif entry.is_symlink():
+                say(f"{entry.path}: a link to {Path(entry.path).readlink()}, which is not there")
+
+
+class Links:
+    """Follows links to folders, each folder once.
+
+    Args:
+        root: The folder that is walked through.
+    """
+
+    def __init__(self, root: str):
+        self._seen = {os.path.realpath(root)}
+
+    def leads_on(self, entry: os.DirEntry[str]) -> bool:
+        """Whether a folder is to be walked through: no link to one that was, or that holds it."""
+        if not entry.is_symlink():
+            return True
+        target, holder = os.path.realpath(entry.path), Path(entry.path).parent.resolve()
+        if target in self._seen or Path(target) in (holder, *holder.parents):
+            return False
+        self._seen.add(target)
+        return True
 
 
 def _subfolders(folder: Path) -> list[Path]:

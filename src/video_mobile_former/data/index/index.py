@@ -21,9 +21,9 @@ from ...errors import DataError, known_names
 from .clip import SPLITS, Clip
 from .columns import ColumnsBuilder
 from .formats import find_format
-from .labels import check_classes, check_order, read_label_file
+from .labels import check_classes, check_order, one_form, read_label_file
 from .listing import SPLIT_NAMES
-from .rows import present, without_repetitions
+from .rows import composed, present, without_repetitions
 from .source import DataSource, Faults, Format
 from .table import ClipTable
 
@@ -123,7 +123,7 @@ def load_index(
         )
     multi_label = multi_label or form.finds_several(source)
     source = dataclasses.replace(source, multi_label=multi_label)
-    rows = without_repetitions(form.rows(source, faults), faults)
+    rows = without_repetitions(composed(form.rows(source, faults), faults), faults)
     rows = present(rows, source, faults, may_lack=form.may_lack_files)
     return _build(rows, names, source.shown, faults, order=form.order, multi_label=multi_label)
 
@@ -133,6 +133,8 @@ def _class_names(
 ) -> tuple[str, ...] | None:
     """The classes in order, once all that tell an order agree; None where nothing does."""
     names = form.class_names(source)
+    if names is not None:
+        names = _checked_names(names, source.shown)
     if source.label_file is not None:
         listed = _checked_names(read_label_file(source.label_file), source.label_file)
         if names is not None:
@@ -200,9 +202,10 @@ def _hint(label: str, names: Sequence[str]) -> str:
 def _checked_names(names: Sequence[str], where: str) -> tuple[str, ...]:
     if not names:
         raise DataError(f"{where}: no class names")
+    names = tuple(map(one_form, names))
     seen: set[str] = set()
     for name in names:
         if name in seen:
             raise DataError(f"{where}: class {name!r} is listed twice")
         seen.add(name)
-    return tuple(names)
+    return names

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,19 @@ def names_of_json(text: str, path: str | Path) -> tuple[str, ...]:
     return names
 
 
+@functools.lru_cache(maxsize=4096)
+def one_form(name: str) -> str:
+    """A name in Unicode's composed form (NFC), in which equal words are equal strings."""
+    return unicodedata.normalize("NFC", name)
+
+
+def in_order(names: Collection[str]) -> list[str]:
+    """Names of classes sorted; numbers by their value where all are numbers."""
+    if all(name.isdecimal() and name.isascii() for name in names):
+        return sorted(names, key=lambda name: (int(name), name))
+    return sorted(names)
+
+
 def check_classes(
     found: Sequence[str], expected: Sequence[str], source: str, *, other: str = "the model"
 ) -> None:
@@ -110,7 +124,8 @@ def check_classes(
     Raises:
         DataError: Names the first position that differs and both names.
     """
-    if tuple(found) == tuple(expected):
+    found, expected = tuple(map(one_form, found)), tuple(map(one_form, expected))
+    if found == expected:
         return
     shorter = min(len(found), len(expected))
     first = next((i for i in range(shorter) if found[i] != expected[i]), shorter)
@@ -143,6 +158,7 @@ def check_order(found: Sequence[str], expected: Sequence[str], source: str, othe
     Raises:
         DataError: Names the first difference: its position and both names.
     """
+    found, expected = list(map(one_form, found)), list(map(one_form, expected))
     both = set(found) & set(expected)
     here = [name for name in found if name in both]
     there = [name for name in expected if name in both]
@@ -150,7 +166,7 @@ def check_order(found: Sequence[str], expected: Sequence[str], source: str, othe
         if a != b:
             raise DataError(
                 f"{source}: its classes are in another order than those of {other}; first "
-                f"difference at position {list(found).index(a)} (from 0): {a!r} in {source}, "
+                f"difference at position {found.index(a)} (from 0): {a!r} in {source}, "
                 f"{b!r} in {other}"
             )
 
@@ -163,4 +179,4 @@ def spellings(names: Sequence[str]) -> dict[str, str]:
 @functools.lru_cache(maxsize=4096)
 def folded(name: str) -> str:
     """A name without what differs between releases: case, underscores, quotes, double spaces."""
-    return " ".join(name.replace("_", " ").replace('"', "").casefold().split())
+    return " ".join(one_form(name).replace("_", " ").replace('"', "").casefold().split())

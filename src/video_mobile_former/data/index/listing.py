@@ -9,7 +9,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from ...errors import DataError
+from ...console import say
+from ...errors import DataError, known_names
 from .clip import Clip, Event, reader
 from .source import DataSource, Faults
 
@@ -29,6 +30,12 @@ SPLIT_NAMES = {
 _NOT_UTF8 = "{} is not UTF-8; save the list in that encoding"
 
 REQUIRED = ("path", "label")
+_ALIASES = {
+    "split": ("subset", "set", "partition"),
+    "start_seconds": ("start", "start_time", "time_start", "start_sec"),
+    "end_seconds": ("end", "end_time", "time_end", "end_sec"),
+}
+"""What other tools call a column; taken where it does not have its own name."""
 OPTIONAL = ("split", "group", "start_seconds", "end_seconds", "events")
 
 _ROOTS = frozenset(["", "~", "/", "\\"])
@@ -39,10 +46,11 @@ def list_rows(source: DataSource, faults: Faults) -> Iterator[Clip[str]]:
     """Yield the rows of a CSV or TSV.
 
     The delimiter (comma, tab or semicolon) is read off the header line. A byte-order mark, blank
-    lines, quoted fields and Windows line ends are fine; columns that are not named above are
-    ignored. Events are a JSON list of objects with ``start_seconds``, ``end_seconds`` and ``label``
-    on the clock of the file. With ``source.multi_label`` the classes in the label column are
-    divided by ``|``, and an empty one means that the clip has none of the classes.
+    lines, quoted fields and Windows line ends are fine. Columns that are not named above are not
+    read, which is said; what other tools call them (``subset``, ``start_time``) is taken. Events
+    are a JSON list of objects with ``start_seconds``, ``end_seconds`` and ``label`` on the clock of
+    the file. With ``source.multi_label`` the classes in the label column are divided by ``|``, and
+    an empty one means that the clip has none of the classes.
 
     Raises:
         DataError: One line with the file and line number.
@@ -52,7 +60,7 @@ def list_rows(source: DataSource, faults: Faults) -> Iterator[Clip[str]]:
     _, header = next(records, (0, []))
     if not header:
         raise DataError(f"{path}: empty; expected a header with path,label")
-    columns = [name.strip().lower() for name in header]
+    columns = _known([name.strip().lower() for name in header])
     missing = [name for name in REQUIRED if name not in columns]
     if missing:
         raise DataError(
@@ -62,12 +70,27 @@ def list_rows(source: DataSource, faults: Faults) -> Iterator[Clip[str]]:
     twice = sorted({name for name in (*REQUIRED, *OPTIONAL) if columns.count(name) > 1})
     if twice:
         raise DataError(f"{path}: column {twice[0]!r} appears twice in its header")
+    ignored = [name for name in columns if name and name not in (*REQUIRED, *OPTIONAL)]
+    if ignored:
+        what = "column" if len(ignored) == 1 else "columns"
+        near = known_names(ignored[0], (*REQUIRED, *OPTIONAL), cutoff=0.6)
+        say(f"{path}: {what} {', '.join(map(repr, ignored))} not read{near}")
     folder = os.path.abspath(source.folder)  # noqa: PTH100 - once for all rows, links kept
     read = _RowReader(path, folder, columns, faults, multi_label=source.multi_label)
     for line, fields in records:
         row = read(line, fields)
         if row is not None:
             yield row
+
+
+def _known(columns: list[str]) -> list[str]:
+    """The columns with those of other tools under the names that they have here."""
+    columns = list(columns)
+    for name, others in _ALIASES.items():
+        other = next((other for other in others if other in columns), None)
+        if other is not None and name not in columns:
+            columns[columns.index(other)] = name
+    return columns
 
 
 def read_text(path: Path, expected: str) -> str:

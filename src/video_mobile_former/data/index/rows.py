@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
+import re
 from array import array
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -12,8 +14,10 @@ from typing import NamedTuple
 from ...console import say
 from ...errors import DataError
 from .clip import Clip, Event
+from .labels import one_form
 from .source import DataSource, Faults
 
+_BREAK = re.compile(r"[\n\r\v\f\x85\u2028\u2029]")
 _LOOKS_BEFORE_LISTING = 16
 """Files of a folder that are looked up one by one before the folder is listed."""
 _LISTED_PER_LOOK = 64
@@ -39,6 +43,31 @@ def without_repetitions(rows: Iterable[Clip[str]], faults: Faults) -> Iterator[C
         elif row.events != said.events:
             text = f"{row.name} has other events here than at {where}; a clip has one row"
             faults.add("two labels", row.where, text, row.name)
+
+
+def composed(rows: Iterable[Clip[str]], faults: Faults) -> Iterator[Clip[str]]:
+    """Write names of classes and groups in one Unicode form (NFC), and refuse line breaks in them.
+
+    The same word may come composed from one system and decomposed from another; the two look alike
+    and must not be two classes, nor two groups.
+    """
+    known: dict[tuple[str, ...], tuple[str, ...]] = {}
+    for row in rows:
+        labels = known.get(row.labels)
+        if labels is None or row.events:
+            broken = next((label for label in row.all_labels if _BREAK.search(label)), None)
+            if broken is not None:
+                text = f"{row.name} has label {broken!r}; a label is one line"
+                faults.add("malformed", row.where, text, row.name)
+                continue
+            labels = known[row.labels] = tuple(map(one_form, row.labels))
+            row.events = tuple(
+                dataclasses.replace(event, label=one_form(event.label)) for event in row.events
+            )
+        row.labels = labels
+        if row.group is not None:
+            row.group = one_form(row.group)
+        yield row
 
 
 class _Said(NamedTuple):

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar
 from ...errors import DataError, UserError
 from ...ranges import Checked, Range
 from .clip import Clip
+from .labels import in_order
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ class Format:
     """One phrase for the help and for messages."""
     class_names: Callable[[DataSource], tuple[str, ...] | None] = lambda source: None
     """The classes in their official order, where the format has one."""
-    order: Callable[[Collection[str]], Sequence[str]] = sorted
+    order: Callable[[Collection[str]], Sequence[str]] = in_order
     """Puts the classes found in order, where neither the format nor a label file does."""
     multi_label: bool = False
     """A clip may have several classes, or none."""

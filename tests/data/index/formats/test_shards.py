@@ -202,6 +202,16 @@ def test_labels_beside_the_videos(tmp_path: Path, video: bytes):
             assert len(reader.timestamps()) == 6
 
 
+def test_numbers_that_are_no_classes(tmp_path: Path, video: bytes):
+    (tmp_path / "a.tar").write_bytes(tar({"0.mp4": video, "0.cls": b"1000000000000"}))
+    with pytest.raises(DataError, match="1000000000000 is no number of a class"):
+        load_index(str(tmp_path))
+    members = {"0.mp4": video, "0.cls": b"1", "1.mp4": video, "1.json": b'{"label": -1}'}
+    (tmp_path / "a.tar").write_bytes(tar(members))
+    with pytest.raises(DataError, match=r"a\.tar/1: class -1 of 2"):
+        load_index(str(tmp_path))
+
+
 def test_numbers_of_classes(tmp_path: Path, video: bytes):
     members = {}
     for i, label in enumerate((2, 10, 0)):

@@ -17,6 +17,7 @@ from ...byte_ranges import is_url, join, read_bytes
 from ..clip import Clip, named
 from ..listing import read_text
 from ..source import DataSource, Faults, Format
+from .plain import plain_names
 from .shard_list import NAME, ShardList
 from .tar_index import TarClip, read_tars
 
@@ -107,7 +108,7 @@ def _foreign_format(source: DataSource) -> Format:
         lines = read_text(Path(source.label_file), "class names").splitlines()
         names = tuple(line.strip() for line in lines if line.strip())
     elif numbers and all(clip.label is None or isinstance(clip.label, int) for clip in clips):
-        names = tuple(str(number) for number in range(max(numbers) + 1))
+        names = plain_names({str(number) for number in numbers if number >= 0})
     return dataclasses.replace(
         SHARDS,
         rows=lambda source, faults: _foreign_rows(clips, names, faults),
@@ -159,7 +160,7 @@ def _foreign_rows(
             faults.add("no label", clip.where, f"{clip.name}: {why}", clip.name)
             continue
         if isinstance(label, int) and names is not None:
-            if label >= len(names):
+            if not 0 <= label < len(names):
                 text = f"{clip.name}: class {label} of {len(names)}, counted from 0"
                 faults.add("unknown label", clip.where, text, clip.name)
                 continue

@@ -11,6 +11,7 @@ from typing import NamedTuple
 from ....errors import DataError
 from ...suffixes import PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from ..clip import Clip
+from ..folders import Links
 from ..labels import folded
 from ..listing import SPLIT_NAMES
 
@@ -104,15 +105,15 @@ class Videos:
 
     def _walk(self) -> None:
         folders = [""]
-        linked: set[str] = set()
+        links = Links(self.root)
         while folders:
             folder = folders.pop()
             try:
-                folders += self._scan(folder, linked)
+                folders += self._scan(folder, links)
             except OSError as error:
                 raise DataError(f"{self.root}/{folder}: {error.strerror or error}") from error
 
-    def _scan(self, folder: str, linked: set[str]) -> list[str]:
+    def _scan(self, folder: str, links: Links) -> list[str]:
         """Take in the videos of a folder; gives the folders in it."""
         places: dict[str, _Place] = {}
         folders: list[str] = []
@@ -127,7 +128,7 @@ class Videos:
                     continue
                 if entry.is_dir():
                     others = True
-                    if not _seen(entry, linked):
+                    if links.leads_on(entry):
                         folders.append(f"{folder}{entry.name}/")
                 elif dot and f".{ending.lower()}" in VIDEO_SUFFIXES:
                     others = True
@@ -168,14 +169,3 @@ def _agreement(folder: str, prefer: Sequence[str]) -> int:
     parts = [folded(part) for part in folder.split("/")]
     splits = {SPLIT_NAMES.get(word) for part in parts for word in part.split()}
     return sum(folded(name) in parts or name in splits for name in prefer)
-
-
-def _seen(entry: os.DirEntry[str], linked: set[str]) -> bool:
-    """Whether a link leads to a folder that another link led to, or that holds the link."""
-    if not entry.is_symlink():
-        return False
-    target, holder = os.path.realpath(entry.path), Path(entry.path).parent.resolve()
-    if target in linked or Path(target) in (holder, *holder.parents):
-        return True
-    linked.add(target)
-    return False
