@@ -199,3 +199,70 @@ def test_clips_of_a_data_set(tmp_path: Path):
     assert not whole["padded"]
     assert part["padded"]
     assert "damaged or cut off" in failure.reason
+
+
+def named(folder: Path, *patterns: str, count: int = 3) -> Path:
+    """Empty pictures; which belong to the video is told by their names."""
+    folder.mkdir()
+    for pattern in patterns:
+        for i in range(count):
+            (folder / pattern.format(i + 1)).touch()
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("patterns", "taken"),
+    [
+        (("img_{:05d}.jpg", "flow_x_{:05d}.jpg", "flow_y_{:05d}.jpg"), "img_00001.jpg"),
+        (("rgb{}.png", "depth{}.png"), "rgb1.png"),
+        (("Frame-{}.jpg", "mask-{}.png"), "Frame-1.jpg"),
+        (("{:03d}.jpg", "cover.jpg"), "001.jpg"),
+        (("scan{}.jpg",), "scan1.jpg"),
+    ],
+)
+def test_one_sequence_of_several(tmp_path: Path, patterns: tuple[str, ...], taken: str):
+    names = picture_names(named(tmp_path / "clip", *patterns))
+    assert len(names) == 3
+    assert names[0] == taken
+
+
+@pytest.mark.parametrize(
+    "patterns",
+    [
+        ("left_{}.jpg", "right_{}.jpg"),
+        ("cam0_{}.jpg", "cam1_{}.jpg"),
+        ("img_{}.jpg", "rgb_{}.jpg"),
+        ("flow_x_{}.jpg", "flow_y_{}.jpg"),
+        ("{}.jpg", "depth_{}.jpg"),
+    ],
+)
+def test_sequences_without_a_clear_choice_are_named(tmp_path: Path, patterns: tuple[str, ...]):
+    with pytest.raises(VideoError, match=r"several sequences: .* folder of its own"):
+        picture_names(named(tmp_path / "clip", *patterns))
+
+
+def test_numbers_in_the_begin_of_names_go_on(tmp_path: Path):
+    """A recording over midnight, and times with minutes."""
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    names = ["20240101_235958", "20240101_235959", "20240102_000000", "20240102_000001"]
+    for name in names:
+        (folder / f"img_{name}.jpg").touch()
+    assert picture_names(folder) == [f"img_{name}.jpg" for name in names]
+
+
+def test_numbers_with_decimals_come_in_order_of_value(tmp_path: Path):
+    folder = tmp_path / "clip"
+    folder.mkdir()
+    for number in ("0.5", "0.25", "10.0", "9.75", "2"):
+        (folder / f"frame_{number}.png").touch()
+    assert picture_names(folder) == [
+        f"frame_{number}.png" for number in ("0.25", "0.5", "2", "9.75", "10.0")
+    ]
+
+
+def test_pictures_beside_optical_flow(shared_data: Path):
+    folder = shared_data / "odd" / "rawframes_with_flow" / "run" / "v0"
+    with VideoReader(folder) as reader:
+        assert len(reader.timestamps()) == 8
+    assert all(name.startswith("img_") for name in picture_names(folder))

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Mapping
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any, cast
@@ -32,11 +34,21 @@ _DECODERS: Mapping[bytes, str] = {
 """First bytes of a picture and FFmpeg's decoder: endings lie now and then."""
 
 
+_USUAL = ("img", "image", "images", "rgb", "frame", "frames", "color", "colour")
+"""What the pictures of a video are called where others lie beside them."""
+_NUMBERED = re.compile(r"(?P<stem>.*?)[-_. ]?(?P<number>\d+(?:\.\d+)?)")
+
+
 def picture_names(folder: str | Path) -> list[str]:
-    """Names of the pictures in a folder in natural order; hidden and other files are passed over.
+    """Names of the pictures of a video in the order of their numbers.
+
+    Hidden and other files are passed over. Of several numbered sequences, such as ``img_``,
+    ``flow_x_`` and ``flow_y_``, the one with a usual name for pictures is the video. Pictures
+    without numbers do not belong to it, unless no picture has one.
 
     Raises:
-        VideoError: If the folder cannot be read.
+        VideoError: If the folder cannot be read, or holds several sequences of which none has a
+            usual name; names them.
     """
     try:
         with os.scandir(folder) as entries:
@@ -44,7 +56,44 @@ def picture_names(folder: str | Path) -> list[str]:
     except OSError as error:
         raise VideoError(folder, f"cannot be read: {error.strerror}") from error
     found = (name for name in names if Path(name).suffix.lower() in PICTURE_SUFFIXES)
-    return sorted((name for name in found if not name.startswith(".")), key=natural_key)
+    pictures = [name for name in found if not name.startswith(".")]
+    sequences = _sequences(pictures)
+    if not sequences:
+        return sorted(pictures, key=natural_key)
+    usual = [kind for kind in sequences if re.sub(r"[\W\d_]+", "", kind) in _USUAL]
+    if len(sequences) > 1 and len(usual) != 1:
+        kinds = ", ".join(f"{kind or 'numbers'} ({len(sequences[kind])})" for kind in sequences)
+        raise VideoError(
+            folder, f"pictures of several sequences: {kinds}; keep each in a folder of its own"
+        )
+    numbers = sequences[usual[0] if len(sequences) > 1 else next(iter(sequences))]
+    if any("." in number for number in numbers.values()):
+        return sorted(numbers, key=lambda name: (Decimal(numbers[name]), name))
+    return sorted(numbers, key=natural_key)
+
+
+def _sequences(pictures: list[str]) -> dict[str, dict[str, str]]:
+    """The numbers of pictures by sequence and name; a sequence has at least two pictures.
+
+    Beginnings that differ in digits alone (a date, a shot) go on where the other ends, unless both
+    have the very same numbers, as those of two cameras.
+    """
+    by_stem: dict[str, dict[str, str]] = {}
+    for name in sorted(pictures, key=natural_key):
+        match = _NUMBERED.fullmatch(Path(name).stem)
+        if match is not None:
+            by_stem.setdefault(match["stem"].casefold(), {})[name] = match["number"]
+    found: dict[str, dict[str, str]] = {}
+    for stem, numbers in by_stem.items():
+        letters = re.sub(r"[\W\d_]+", " ", stem).strip()
+        known = found.get(letters)
+        if known is None:
+            found[letters] = dict(numbers)
+        elif letters and len(numbers) > 1 and set(numbers.values()) <= set(known.values()):
+            found[stem] = numbers
+        else:
+            known |= numbers
+    return {kind: numbers for kind, numbers in found.items() if len(numbers) > 1}
 
 
 class FrameFolder:
