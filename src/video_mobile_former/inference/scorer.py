@@ -183,7 +183,11 @@ def at_least_one(name: str, value: int) -> None:
 
 
 def _inference_copy(model: RunnableModel) -> Any:
-    return copy.deepcopy(model) if model.fused else model.fuse()
+    if not model.fused:
+        return model.fuse()
+    twin = copy.deepcopy(model)
+    assert isinstance(twin, nn.Module)
+    return twin.eval().requires_grad_(False)
 
 
 def _check_precision(model: RunnableModel, precision: str) -> None:

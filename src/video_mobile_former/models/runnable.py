@@ -87,6 +87,7 @@ class PlainModel(RunsAnywhere, nn.Module):
         self.clip: ClipSpec = given["clip"]
         names = given.get("class_names")
         self.class_names: tuple[str, ...] | None = None if names is None else tuple(names)
+        self.fused = bool(given.get("fused", False))
         self.multi_label = bool(given.get("multi_label", False))
         self.info: dict[str, Any] = given.get("info") or {}
 
