@@ -18,8 +18,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from latency_goals import artefact_table
+
 from video_mobile_former.benchmark import Contestant, ModelChoice, measure, prepare
-from video_mobile_former.benchmark.compare import artefact_table
 from video_mobile_former.benchmark.prepare import installed, written_only
 from video_mobile_former.console import say
 from video_mobile_former.errors import UserError

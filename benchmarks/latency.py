@@ -24,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from latency_goals import Goal, best_rows, efficiency_goals, latency_goal
 
 from video_mobile_former.benchmark import ModelChoice, format_rows, measure, prepare
-from video_mobile_former.benchmark.compare import Goal, best_rows, efficiency_goals, latency_goal
 from video_mobile_former.benchmark.contestants import EAGER, Contestant
 from video_mobile_former.errors import UserError
 from video_mobile_former.files import atomic_path, write_json

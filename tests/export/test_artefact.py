@@ -17,8 +17,8 @@ from video_mobile_former.export.artefact import (
     info_path,
     lay_out,
     parse_info,
-    write_info,
 )
+from video_mobile_former.files import write_json
 
 INFO = ArtefactInfo(
     target="onnx",
@@ -39,8 +39,9 @@ INFO = ArtefactInfo(
 
 
 def test_it_survives_its_json(tmp_path):
-    where = write_info(tmp_path / "model.onnx", INFO)
-    assert where == info_path(tmp_path / "model.onnx") == tmp_path / "model.onnx.json"
+    where = info_path(tmp_path / "model.onnx")
+    assert where == tmp_path / "model.onnx.json"
+    write_json(where, INFO.to_dict())
     assert parse_info(where.read_text(encoding="utf-8"), where) == INFO
 
 

@@ -275,3 +275,12 @@ def test_a_checkpoint_of_format_1_tells_one_class(model: VideoMobileFormer, tmp_
     x = torch.randn(1, 3, 4, 64, 64)
     with torch.no_grad():
         assert torch.equal(loaded(x), model(x))
+
+
+def test_the_line_of_the_card_loads_it(model: VideoMobileFormer, tmp_path: Path) -> None:
+    model.save_pretrained(tmp_path / "kept")
+    card = (tmp_path / "kept" / "README.md").read_text(encoding="utf-8")
+    code = card.split("```python\n")[1].split("```")[0]
+    found: dict[str, Any] = {}
+    exec(code.replace("path/to/this/folder", str(tmp_path / "kept")), found)
+    assert found["model"].class_names == model.class_names

@@ -9,28 +9,13 @@ from typing import Any
 from ..console import progress_bar, say
 from ..data.processes import usable_cores
 from ..errors import UserError
+from ..export.targets.table import get_target
 from ..profiling.child import in_child
 from ..profiling.latency import MIN_ROUNDS, Timing, speed, time_in_turn
 from ..profiling.machine import busy_seconds, describe_machine, library_version
 from ..profiling.memory import MemoryUse, memory_of
 from .contestants import EAGER, Contestant, load_contestant
 
-_LIBRARIES: dict[str, tuple[str, ...]] = {
-    "onnx": ("onnxruntime",),
-    "openvino": ("openvino",),
-    "executorch": ("executorch.runtime",),
-    "litert": ("ai_edge_litert.interpreter",),
-}
-"""Runtime library of each target: imported before memory is measured, as torch is."""
-_RUNTIMES = {
-    EAGER: "torch",
-    "torch": "torch",
-    "onnx": "onnxruntime",
-    "openvino": "openvino",
-    "executorch": "executorch",
-    "litert": "ai-edge-litert",
-}
-"""Distribution whose version is reported with a figure."""
 _QUIET = 0.2
 """Cores that other programs may use before a warning."""
 
@@ -120,8 +105,21 @@ def _memory(contestant: Contestant, num_threads: int) -> MemoryUse | None:
         contestant,
         num_threads,
         what=f"memory of {contestant.label}",
-        libraries=_LIBRARIES.get(contestant.runtime, ()),
+        libraries=_runtime_modules(contestant),
     )
+
+
+def _runtime_modules(contestant: Contestant) -> tuple[str, ...]:
+    """What is imported before memory is measured, as torch is."""
+    module = None if contestant.runtime == EAGER else get_target(contestant.runtime).runtime_module
+    return () if module is None else (module,)
+
+
+def _runtime_package(contestant: Contestant) -> str:
+    """Distribution whose version is reported with a measurement."""
+    if contestant.runtime == EAGER:
+        return "torch"
+    return get_target(contestant.runtime).runtime_package
 
 
 def _row(
@@ -132,7 +130,7 @@ def _row(
     return {
         "model": contestant.choice.label,
         "runtime": contestant.runtime,
-        "runtime_version": library_version(_RUNTIMES.get(contestant.runtime, contestant.runtime)),
+        "runtime_version": library_version(_runtime_package(contestant)),
         "form": contestant.form,
         "precision": contestant.precision,
         "layout": contestant.layout,

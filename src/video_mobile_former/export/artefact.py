@@ -17,7 +17,6 @@ from torch import Tensor
 
 from ..clip_spec import ClipSpec
 from ..errors import CheckpointError, UserError
-from ..files import write_json
 from .lowering import GraphForm
 
 ARTEFACT_FORMAT = 1
@@ -189,12 +188,6 @@ def info_path(artefact: str | Path) -> Path:
     """Where the JSON of an artefact stands: ``model.onnx.json`` beside ``model.onnx``."""
     path = Path(artefact)
     return path.with_name(path.name + ".json")
-
-
-def write_info(artefact: str | Path, info: ArtefactInfo) -> Path:
-    """Write the JSON beside an artefact, all or nothing, and return its path."""
-    write_json(info_path(artefact), info.to_dict())
-    return info_path(artefact)
 
 
 def parse_info(text: str, where: str | Path) -> ArtefactInfo:

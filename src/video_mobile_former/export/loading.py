@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -11,7 +13,7 @@ from ..models.registry import list_models, resolve_model
 from ..models.video_model import VideoModel
 from .artefact import ArtefactInfo, info_path, parse_info
 from .runner import ExportedModel
-from .targets.table import TARGETS, Target, get_target, target_of
+from .targets.table import TARGETS, Runner, Target, get_target, target_of
 
 
 def load_model(
@@ -71,14 +73,12 @@ def load_artefact(
     target = get_target(info.target)
     if not target.runs_here:
         raise UserError(f"{path}: artefacts for {target.title} cannot be run here")
+    load: Callable[..., Runner] = target.code.load
     if precision == "bf16":
-        if target.name != "openvino":
+        if not target.computes_bf16:
             raise UserError(f"{path}: artefacts for {target.title} do not compute in bf16")
-        from .targets import to_openvino
-
-        runner = to_openvino.load(path, info, threads, bf16=True)
-    else:
-        runner = target.code.load(path, info, threads)
+        load = functools.partial(load, bf16=True)
+    runner = load(path, info, threads)
     return ExportedModel(info, runner, path=path, threads=threads, computes_in=precision)
 
 

@@ -47,17 +47,6 @@ def get_variant(name: str) -> Variant:
     raise _unknown(name, VARIANTS)
 
 
-def get_baseline(name: str) -> Baseline:
-    """The row of the table of baselines called ``name``.
-
-    Raises:
-        UserError: If there is none; suggests the nearest.
-    """
-    if name in BASELINES:
-        return BASELINES[name]
-    raise _unknown(name, BASELINES)
-
-
 @overload
 def create_model(
     name: VariantName, num_classes: int = 400, *, weights: str | None = None, **overrides: Any

@@ -94,6 +94,12 @@ class Target:
     """Dimensions that may stay free."""
     module: str
     """Of this package, see :class:`TargetModule`."""
+    runtime_package: str
+    """Distribution that runs an artefact, whose version is reported with measurements."""
+    runtime_module: str | None = None
+    """What is imported to run one; None where that is torch."""
+    computes_bf16: bool = False
+    """Whether ``load`` takes ``bf16=True`` and the runtime then computes in bfloat16."""
     companions: tuple[str, ...] = ()
     """Endings of files that belong to the artefact, in place of ``suffix``."""
     runs_here: bool = True
@@ -132,6 +138,8 @@ TARGETS: dict[str, Target] = {
             precisions=("fp32", "fp16", "int8"),
             free=("batch", "num_frames", "size"),
             module="to_onnx",
+            runtime_package="onnxruntime",
+            runtime_module="onnxruntime",
         ),
         Target(
             name="openvino",
@@ -144,6 +152,9 @@ TARGETS: dict[str, Target] = {
             precisions=("fp32", "fp16", "int8"),
             free=("batch", "num_frames", "size"),
             module="to_openvino",
+            runtime_package="openvino",
+            runtime_module="openvino",
+            computes_bf16=True,
             channels_last=("volume",),
             companions=(".bin",),
         ),
@@ -157,6 +168,7 @@ TARGETS: dict[str, Target] = {
             precisions=("fp32",),
             free=("batch", "num_frames", "size"),
             module="to_torch",
+            runtime_package="torch",
         ),
         Target(
             name="executorch",
@@ -168,6 +180,8 @@ TARGETS: dict[str, Target] = {
             precisions=("fp32", "int8"),
             free=(),
             module="to_executorch",
+            runtime_package="executorch",
+            runtime_module="executorch.runtime",
         ),
         Target(
             name="litert",
@@ -179,6 +193,8 @@ TARGETS: dict[str, Target] = {
             precisions=("fp32", "fp16", "int8"),
             free=(),
             module="to_litert",
+            runtime_package="ai-edge-litert",
+            runtime_module="ai_edge_litert.interpreter",
         ),
         Target(
             name="coreml",
@@ -190,6 +206,7 @@ TARGETS: dict[str, Target] = {
             precisions=("fp32", "fp16"),
             free=(),
             module="to_coreml",
+            runtime_package="coremltools",
             runs_here=False,
             is_folder=True,
         ),

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import pytest
-
-from made_up_rows import row
-from video_mobile_former.benchmark.compare import (
+from latency_goals import (
     Goal,
     artefact_table,
     best_rows,
     efficiency_goals,
     latency_goal,
 )
+
+from made_up_rows import row
 
 
 def test_the_best_row_is_of_one_thread_count_fused_and_fp32() -> None:
