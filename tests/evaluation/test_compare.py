@@ -248,7 +248,7 @@ def test_names_and_options_of_several() -> None:
     assert short_names(["..", "../sub"])[1] == f"{here.parent.name}/sub"
     assert _folder_names(["a/b", "a-b", "c"]) == ["a-b", "a-b (2)", "c"]
     assert [views_number(text) for text in ("full", "10")] == ["full", 10]
-    with pytest.raises(argparse.ArgumentTypeError, match="whole number or 'full', not 'all'"):
+    with pytest.raises(argparse.ArgumentTypeError, match="whole number, not 'all'; or full"):
         views_number("all")
     assert per_model("num_views", [3], 2) == [3, 3]
     assert per_model("num_views", [3, 1], 2) == [3, 1]
