@@ -10,6 +10,8 @@ from .errors import UserError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+MOST_PIXELS = 2**28
+"""Pixels of one clip, of all its frames, at most: 1024 frames of 512², or 16 of 4096²."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,11 @@ class ClipSpec:
             raise UserError(
                 f"clip.resize_size ({self.resize_size}) must not be below "
                 f"clip.crop_size ({self.crop_size}): the crop would not fit"
+            )
+        if self.num_frames * self.resize_size**2 > MOST_PIXELS:
+            raise UserError(
+                f"a clip of {self.num_frames} frames of {self.resize_size} × {self.resize_size} "
+                f"pixels is too large; at most {MOST_PIXELS:,} pixels in all"
             )
         for name in ("mean", "std"):
             value = tuple(float(v) for v in getattr(self, name))

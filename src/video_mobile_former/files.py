@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -118,17 +119,20 @@ def _give_usual_rights(path: Path) -> None:
 
 
 def check_folder(folder: str | Path) -> None:
-    """Check that a path can become a folder, before long work starts.
+    """Check that a path can become a folder that can be written in, before long work starts.
+
+    Nothing is left behind.
 
     Args:
         folder: Folder to be written later; need not exist.
 
     Raises:
-        UserError: If it is a file or lies in one.
+        UserError: If its name is empty or too long, it is a file or lies in one, or the system
+            refuses to write there.
     """
-    for path in (Path(folder), *Path(folder).parents):
-        if path.exists() and not path.is_dir():
-            raise UserError(f"{path} is a file: name a folder")
+    if not str(folder):
+        raise UserError("the name of a folder is empty")
+    _try_to_write(Path(folder), Path(folder))
 
 
 def check_file(path: str | Path) -> None:
@@ -144,19 +148,77 @@ def check_file(path: str | Path) -> None:
     """
     target = Path(path)
     try:
-        if target.is_dir():
+        status = target.stat()
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if not isinstance(error, NotADirectoryError):
+            raise _cannot_write(target, error) from error
+    else:
+        if stat.S_ISDIR(status.st_mode):
             raise UserError(f"{target} is a folder: name a file")
-        if target.exists() and not target.is_file():
+        if not stat.S_ISREG(status.st_mode):
             raise UserError(f"{target} is not a regular file: name another")
-        check_folder(target.parent)
-        there = next(folder for folder in target.parents if folder.exists())
-        # The longer name of atomic_path's temporary file: it may be too long.
+    _try_to_write(target, target.parent)
+
+
+def _try_to_write(target: Path, folder: Path) -> None:
+    """Make and remove a file where ``target`` is to stand: in ``folder``, or where that will be."""
+    try:
+        there = folder
+        while not _exists(there):
+            there = there.parent
+        if not there.is_dir():
+            raise UserError(f"{there} is a file: name a folder")
+        # The temporary files of this module have longer names, which may be too long.
         with tempfile.NamedTemporaryFile(
             prefix=f".{target.stem}-", suffix=target.suffix, dir=there
         ):
             pass
     except OSError as error:
         raise _cannot_write(target, error) from error
+
+
+def _exists(path: Path) -> bool:
+    """Like ``path.exists()``, but what the system refuses to look at is an ``OSError``."""
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+_OURS = (b'{\n  "format": ', b"path,rank,label,score,error\n", b"# vmf ")
+"""How the notes, tables and lists that this program writes begin."""
+
+
+def check_replaceable(
+    paths: Sequence[str | Path], note: str | Path, *, overwrite: bool = False
+) -> None:
+    """Refuse to replace files that this program did not write.
+
+    Args:
+        paths: Files or folders that are to be written together.
+        note: The one among them that tells by its begin who wrote them, such as a JSON file.
+        overwrite: Replace them whoever wrote them.
+
+    Raises:
+        UserError: It names the first that would be lost.
+    """
+    there = [path for path in map(Path, paths) if os.path.lexists(path)]
+    if there and not overwrite and not _is_ours(Path(note)):
+        raise UserError(
+            f"{there[0]} is there and was not written by vmf: name another place, or --overwrite "
+            "replaces it"
+        )
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(64).startswith(_OURS)
+    except OSError:
+        return False
 
 
 def _replace_together(targets: Sequence[Path], new: Path, old: Path) -> None:

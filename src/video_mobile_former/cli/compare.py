@@ -10,9 +10,8 @@ from typing import Any
 
 from ..console import say
 from ..errors import UserError
-from ..files import check_folder
 from .measuring import chosen_clips, measure, per_model
-from .options import EXIT_FAILED_FILES, model_of, print_json
+from .options import EXIT_FAILED_FILES, check_outside, model_of, print_json
 
 
 def compare_models(args: argparse.Namespace) -> int:
@@ -28,7 +27,12 @@ def compare_models(args: argparse.Namespace) -> int:
     from ..evaluation.alignment import check_same_classes
     from ..evaluation.compare import compare
     from ..evaluation.predictions import is_report, load_run, run_of
-    from ..evaluation.report.comparison import comparison_summary, write_comparison
+    from ..evaluation.report.comparison import (
+        check_comparison_folder,
+        comparison_summary,
+        write_comparison,
+    )
+    from ..evaluation.report.page import check_report_folder
     from ..evaluation.result import note_lines
     from ..inference.scorer import at_least_one
 
@@ -36,7 +40,10 @@ def compare_models(args: argparse.Namespace) -> int:
     views = per_model("num_views", args.num_views, len(names))
     crops = per_model("num_crops", args.num_crops, len(names))
     out, folders = Path(args.out or "comparison"), _folder_names(names)
-    check_folder(out)
+    check_outside(out, args.data)
+    check_comparison_folder(out, overwrite=args.overwrite)
+    for folder in folders:
+        check_report_folder(out / "models" / folder, overwrite=args.overwrite)
     for name, values in (("num_views", views), ("num_crops", crops)):
         for value in values:
             at_least_one(name, 1 if value == "full" else value)
@@ -71,11 +78,11 @@ def compare_models(args: argparse.Namespace) -> int:
             **{**vars(args), "model": path, "num_views": views[i], "num_crops": crops[i]}
         )
         result = measure(one, model, plans[i])
-        write_report(result, out / "models" / folders[i])
+        write_report(result, out / "models" / folders[i], overwrite=args.overwrite)
         unread = unread or bool(result.method.failures)
         runs[i] = run_of(result, name)
     found = compare(runs)
-    page = write_comparison(found, out)
+    page = write_comparison(found, out, overwrite=args.overwrite)
     if args.json:
         print_json(found.to_dict())
     else:

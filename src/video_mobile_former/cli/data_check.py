@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..console import say
+from ..files import check_folder, check_replaceable
 from ..ranges import Positive
 from .options import (
     add_command,
     add_data,
     add_json,
+    add_out,
+    add_overwrite,
     add_source_options,
+    check_outside,
     print_json,
     source_of,
     source_words,
@@ -37,7 +41,8 @@ def add_check(commands: Any) -> None:
         "Exit status: 0 training may start, 1 it should not, 2 there is no such data.",
     )
     add_data(parser)
-    parser.add_argument("--out", help="folder of the outcome (default: ./<name of DATA>-check)")
+    add_out(parser, "folder of the outcome (default: ./<name of DATA>-check)")
+    add_overwrite(parser)
     add_source_options(parser)
     parser.add_argument("--split", help="only this split; leaks between splits are then not seen")
     parser.add_argument(
@@ -85,6 +90,7 @@ def add_check(commands: Any) -> None:
 def run(args: argparse.Namespace) -> int:
     """Check and print; the exit status is 1 where training should not start."""
     from ..data.check import CheckOptions, check_data, write_check
+    from ..data.check.page import JSON_NAME, check_files
     from ..data.index.quarantine import default_quarantine
 
     source = source_of(args)
@@ -99,8 +105,11 @@ def run(args: argparse.Namespace) -> int:
     )
     standard = default_quarantine(source.place).parent
     out = Path(args.out) if args.out is not None else standard
+    check_folder(out)
+    check_outside(args.out, source.place)
+    check_replaceable(check_files(out), out / JSON_NAME, overwrite=args.overwrite)
     result = check_data(source, out, options)
-    page = write_check(result, out)
+    page = write_check(result, out, overwrite=args.overwrite)
     if args.json:
         print_json(result.summary())
     else:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import json
+import shlex
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from ..console import say
 from ..errors import UserError
+from ..ranges import Frames, Range, Seed, Share
+from .options import add_command, add_json, add_out, print_json, typed, whole_number
 
 _SPLITS = {"train": 40, "val": 0, "test": 10}
 
@@ -16,8 +18,7 @@ _SPLITS = {"train": 40, "val": 0, "test": 10}
 def add_draw(commands: Any) -> None:
     """Add ``draw`` to the commands of ``vmf data``."""
     summary = "draw clips whose class is in their motion: data without a download"
-    parser = commands.add_parser("draw", help=summary, description=summary.capitalize())
-    parser.set_defaults(run=_draw)
+    parser = add_command(commands, "draw", run, summary)
     parser.add_argument(
         "families", nargs="*", metavar="FAMILY", help="families of classes (default: all seven)"
     )
@@ -28,16 +29,16 @@ def add_draw(commands: Any) -> None:
         metavar="CLASS",
         help="only these classes of them (default: all)",
     )
-    parser.add_argument(
-        "--out",
-        required=True,
-        help="folder to fill; an unfinished one goes on, clips made there with other options are "
+    add_out(
+        parser,
+        "folder to fill; an unfinished one goes on, clips made there with other options are "
         "replaced",
+        required=True,
     )
     for split, count in _SPLITS.items():
         parser.add_argument(
             f"--{split}",
-            type=int,
+            type=whole_number(0, 1_000_000),
             default=count,
             metavar="N",
             help=f"clips of each class for {split} (default: {count})",
@@ -47,23 +48,39 @@ def add_draw(commands: Any) -> None:
         action="store_true",
         help="also draw a contact sheet of each family; with --train 0 --test 0 nothing else",
     )
-    parser.add_argument("--size", type=int, default=112, help="height and width (default: 112)")
-    parser.add_argument("--num_frames", type=int, default=16, help="frames a clip (default: 16)")
-    parser.add_argument("--fps", type=int, default=12, help="frames a second (default: 12)")
+    numbers = {
+        "size": (whole_number(32, 1024), 112, "height and width, even"),
+        "num_frames": (typed(Frames), 16, "frames a clip"),
+        "fps": (whole_number(1, 240), 12, "frames a second"),
+        "seed": (typed(Seed), 0, "of everything random"),
+    }
+    for name, (kind, default, text) in numbers.items():
+        parser.add_argument(
+            f"--{name}",
+            type=kind,
+            default=default,
+            metavar="N",
+            help=f"{text} (default: {default})",
+        )
     parser.add_argument(
         "--motion_blur",
-        type=float,
+        type=typed(Share),
         default=0.0,
+        metavar="NUMBER",
         help="share of clips with an open shutter, 0 to 1 (default: 0: no frame tells the class)",
     )
     parser.add_argument(
-        "--speed", type=float, default=1.0, help="how far things go, 0.25 to 2 (default: 1)"
+        "--speed",
+        type=typed(Annotated[float, Range(0.25, 2)]),
+        default=1.0,
+        metavar="NUMBER",
+        help="how far things go, 0.25 to 2 (default: 1)",
     )
-    parser.add_argument("--seed", type=int, default=0, help="of everything random (default: 0)")
-    parser.add_argument("--json", action="store_true", help="machine-readable output on stdout")
+    add_json(parser)
 
 
-def _draw(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
+    """Draw and print."""
     from ..procedural import FAMILIES, ProceduralSpec, ProceduralVideo, write_procedural
     from ..procedural.sheet import write_sheets
     from ..procedural.spec import FRAMES_OF_EVENTS
@@ -85,8 +102,6 @@ def _draw(args: argparse.Namespace) -> int:
                 f"{needed} show every event"
             )
     counts = {split: getattr(args, split) for split in _SPLITS}
-    if any(count < 0 for count in counts.values()):
-        raise UserError(f"clips of a split cannot be fewer than 0: {counts}")
     counts = {split: count for split, count in counts.items() if count}
     if not counts and not args.sheet:
         raise UserError("nothing to draw: give --train, --val or --test, or --sheet")
@@ -102,12 +117,13 @@ def _draw(args: argparse.Namespace) -> int:
             "spec": spec.to_dict(),
             "seed": args.seed,
         }
-        print(json.dumps(result, indent=2))
+        print_json(result)
         return 0
     if index:
         amounts = ", ".join(f"{count} {split}" for split, count in clips.items())
         print(f"{index}: {len(names)} classes, {amounts} clips of {args.num_frames} frames")
-        print(f"vmf train --data {index} --augment.horizontal_flip false --out runs/motions")
+        data = shlex.quote(str(index))
+        print(f"vmf train --data {data} --augment.horizontal_flip false --out runs/motions")
     for path in sheets:
         print(path)
     return 0

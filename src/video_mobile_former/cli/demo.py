@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from ..ranges import Seed
-from .options import add_command, add_json, print_json, typed
+from .options import add_command, add_json, add_out, print_json, typed
 
 
 def add_demo(commands: Any) -> None:
     """Add ``demo`` to the commands of ``vmf``."""
     summary = "train on procedural clips and report, in three minutes"
     parser = add_command(commands, "demo", run, summary)
-    parser.add_argument("--out", default="demo", help="folder for clips, run and report")
+    add_out(parser, "folder for clips, run and report", default="demo")
     parser.add_argument(
         "--seed", type=typed(Seed), default=0, help="of clips and training (default: 0)"
     )

@@ -8,14 +8,17 @@ from typing import Any
 
 from ..console import say
 from ..errors import UserError
-from ..files import check_folder
 from .measuring import chosen_clips, measure, per_model
 from .options import (
     EXIT_FAILED_FILES,
+    add_command,
+    add_out,
+    add_overwrite,
     add_quarantine,
     add_run_options,
     add_source_options,
     add_views,
+    check_outside,
     model_of,
     print_json,
     whole_number,
@@ -23,14 +26,9 @@ from .options import (
 
 
 def add_evaluate(commands: Any) -> None:
-    """Add ``evaluate`` to the commands of ``vmf``.
-
-    Args:
-        commands: The sub-parsers of ``vmf``.
-    """
+    """Add ``evaluate`` to the commands of ``vmf``."""
     summary = "measure and compare checkpoints on labelled clips"
-    parser = commands.add_parser("evaluate", help=summary, description=summary.capitalize())
-    parser.set_defaults(run=_evaluate)
+    parser = add_command(commands, "evaluate", run, summary)
     parser.add_argument(
         "models",
         nargs="+",
@@ -48,10 +46,8 @@ def add_evaluate(commands: Any) -> None:
         help="train, val, test or all; default: test, else val, else what training held out, "
         "else all",
     )
-    parser.add_argument(
-        "--out",
-        help="folder of the report; default: beside the checkpoint, of several ./comparison",
-    )
+    add_out(parser, "folder of the report; default: beside the checkpoint, of several ./comparison")
+    add_overwrite(parser)
     add_views(parser, several=True)
     parser.add_argument(
         "--sampling",
@@ -61,20 +57,20 @@ def add_evaluate(commands: Any) -> None:
     )
     parser.add_argument(
         "--stride",
-        type=whole_number(1),
+        type=whole_number(1, 1024),
         metavar="N",
         help="of dense clips: step between frames, counted at 30 fps; default: the model's",
     )
     parser.add_argument(
         "--batch_size",
-        type=whole_number(1),
+        type=whole_number(1, 16_384),
         default=8,
         metavar="N",
         help="clips at once (default: 8)",
     )
     parser.add_argument(
         "--freeze_frame",
-        type=whole_number(0),
+        type=whole_number(0, 1024),
         metavar="K",
         help="show only the K-th sampled frame (from 0): how much is recognised without motion",
     )
@@ -84,9 +80,11 @@ def add_evaluate(commands: Any) -> None:
     add_run_options(parser)
 
 
-def _evaluate(args: argparse.Namespace) -> int:
+def run(args: argparse.Namespace) -> int:
+    """Measure and print; the exit status is 1 where some clips could not be read."""
     from ..evaluation import write_report
     from ..evaluation.predictions import is_report
+    from ..evaluation.report.page import check_report_folder
 
     if len(args.models) > 1:
         from .compare import compare_models
@@ -95,8 +93,9 @@ def _evaluate(args: argparse.Namespace) -> int:
     args.model = args.models[0]
     args.num_views = per_model("num_views", args.num_views, 1)[0]
     args.num_crops = per_model("num_crops", args.num_crops, 1)[0]
-    if args.out:
-        check_folder(args.out)
+    if args.out is not None:
+        check_outside(args.out, args.data)
+        check_report_folder(args.out, overwrite=args.overwrite)
     if is_report(args.model):
         raise UserError(f"{args.model} is a report: name others to compare it with")
     model = model_of(args)
@@ -104,7 +103,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     result = measure(args, model, chosen)
     folder = Path(args.model)
     default = folder.parent / f"{folder.name}-on-{chosen.split or 'all'}"
-    page = write_report(result, args.out or default)
+    page = write_report(result, args.out or default, overwrite=args.overwrite)
     if args.json:
         print_json(result.to_dict())
     else:

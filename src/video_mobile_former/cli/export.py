@@ -13,6 +13,7 @@ from .options import (
     add_clip_size,
     add_command,
     add_json,
+    add_overwrite,
     add_source_options,
     print_json,
     source_of,
@@ -89,6 +90,7 @@ def add_export(commands: Any) -> None:
         action="store_true",
         help="keep the artefact although it differs from the model",
     )
+    add_overwrite(parser)
     add_json(parser)
 
 
@@ -108,6 +110,7 @@ def run(args: argparse.Namespace) -> int:
         size=args.size,
         dynamic=args.dynamic,
         keep_unequal=args.keep_unequal,
+        overwrite=args.overwrite,
     )
     check_request(request, args.out)
     if args.calibrate and args.precision != "int8":

@@ -59,6 +59,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         # The reader of our output (head, say) has seen enough; keep Python from complaining too.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # What the system says of a path: too long, not to be read, on a disk that is gone.
+        say(f"vmf: error: {error.filename}: {error.strerror}")
+        return EXIT_WRONG_INPUT
 
 
 def _parser() -> Parser:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 from ..data.index.source import DataSource
 from ..errors import UserError, nearest_key
+from ..files import check_file, check_folder
 from ..ranges import (
     FrameRate,
     Frames,
@@ -291,6 +292,56 @@ def _is_unicode(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def add_out(parser: argparse.ArgumentParser, help: str, **more: Any) -> None:
+    """Add ``--out FOLDER``, which is tried before work starts."""
+    parser.add_argument("--out", type=out_folder, metavar="FOLDER", help=help, **more)
+
+
+def add_overwrite(
+    parser: argparse.ArgumentParser, help: str = "replace files that vmf did not write"
+) -> None:
+    """Add ``--overwrite``."""
+    parser.add_argument("--overwrite", action="store_true", help=help)
+
+
+def out_folder(text: str) -> str:
+    """What argparse is to read a folder with that will be written in."""
+    return _tried(check_folder, text)
+
+
+def out_file(text: str) -> str:
+    """What argparse is to read a file with that will be written."""
+    return _tried(check_file, text)
+
+
+def _tried(check: Callable[[str], None], text: str) -> str:
+    try:
+        check(text)
+    except UserError as error:  # a ValueError, for which argparse has words of its own
+        raise argparse.ArgumentTypeError(str(error)) from error
+    return text
+
+
+def check_outside(out: str | Path | None, *places: str | None) -> None:
+    """Refuse an output that would count as data itself.
+
+    Args:
+        out: Where something is to be written.
+        places: Folders, lists or URLs of data.
+
+    Raises:
+        UserError: If it is, or lies in, one of the folders.
+    """
+    for place in places:
+        data = Path(place) if place else None
+        if out is None or data is None or not data.is_dir():
+            continue
+        if Path(out).resolve().is_relative_to(data.resolve()):
+            raise UserError(
+                f"--out {out} lies inside of {data}, where it would count as data itself"
+            )
 
 
 def add_data(parser: Parser) -> None:

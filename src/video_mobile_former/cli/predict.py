@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import Any
 
 from ..console import say
-from ..files import check_file
+from ..errors import UserError
+from ..files import check_replaceable
 from .options import (
     add_command,
+    add_overwrite,
     add_run_options,
     add_views,
     model_of,
+    out_file,
     print_json,
     reading_of,
     whole_number,
@@ -34,7 +38,10 @@ def add_predict(commands: Any) -> None:
         metavar="N",
         help="classes per file (default: 5)",
     )
-    parser.add_argument("--csv", metavar="FILE", help="also write path,rank,label,score,error")
+    parser.add_argument(
+        "--csv", type=out_file, metavar="FILE", help="also write path,rank,label,score,error"
+    )
+    add_overwrite(parser, "replace a --csv that vmf did not write")
     add_views(parser)
     add_run_options(parser)
 
@@ -46,8 +53,12 @@ def run(args: argparse.Namespace) -> int:
     from ..inference.output import PredictionTable, failure_summary, to_json, write_csv
 
     if args.csv is not None:
-        check_file(args.csv)
+        check_replaceable([args.csv], args.csv, overwrite=args.overwrite)
     paths = expand_sources(args.sources)
+    if args.csv is not None and any(
+        Path(args.csv).resolve() == Path(path).resolve() for path in paths
+    ):
+        raise UserError(f"--csv {args.csv} is one of the videos")
     predictor = Predictor(
         model_of(args),
         device=args.device,
@@ -69,7 +80,7 @@ def run(args: argparse.Namespace) -> int:
         if not args.json:
             print("\n".join(table.lines(result)), flush=True)
     if args.csv is not None:
-        write_csv(args.csv, results)
+        write_csv(args.csv, results, overwrite=args.overwrite)
     if args.json:
         print_json(
             to_json(

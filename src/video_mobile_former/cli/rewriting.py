@@ -11,14 +11,16 @@ from typing import TYPE_CHECKING
 
 from ..console import say
 from ..data.index.source import Fault, Faults
-from ..errors import DataError
 from ..ranges import Positive
 from .options import (
     EXIT_FAILED_FILES,
     Parser,
     add_json,
+    add_out,
+    add_overwrite,
     add_quarantine,
     add_source_options,
+    check_outside,
     print_json,
     source_of,
     typed,
@@ -41,7 +43,7 @@ def add_rewriting(parser: Parser, what: str, *, num_workers: int | None = None) 
         what: What it makes, in the plural.
         num_workers: Processes without ``--num_workers``; None is one for each core.
     """
-    parser.add_argument("--out", required=True, help="folder to fill; an unfinished one goes on")
+    add_out(parser, "folder to fill; an unfinished one goes on", required=True)
     add_source_options(parser)
     parser.add_argument(
         "--timeout_seconds",
@@ -51,7 +53,7 @@ def add_rewriting(parser: Parser, what: str, *, num_workers: int | None = None) 
         help="give up what does not get on for so long (default: 300)",
     )
     add_quarantine(parser)
-    parser.add_argument("--overwrite", action="store_true", help=f"make all {what} anew")
+    add_overwrite(parser, f"make all {what} anew")
     parser.add_argument(
         "--num_workers",
         type=whole_number(1, 256),
@@ -72,9 +74,7 @@ def clips_of(args: argparse.Namespace) -> tuple[ClipIndex, list[Fault]]:
     from ..data.index.quarantine import without
 
     source = source_of(args)
-    data, out = Path(source.place), Path(args.out)
-    if data.is_dir() and out.resolve().is_relative_to(data.resolve()):
-        raise DataError(f"--out {out} lies inside of {data}, where it would count as data itself")
+    check_outside(args.out, source.place)
     faults = Faults(collect=True)
     index = load_index(source, faults=faults)
     if args.quarantine is not None:

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RecipeError
 from ..ranges import docs
-from .options import Parser, add_command, add_field, add_json, print_json, source_words
+from .options import (
+    Parser,
+    add_command,
+    add_field,
+    add_json,
+    check_outside,
+    print_json,
+    source_words,
+)
 
 if TYPE_CHECKING:
     from ..training.recipe.fields import Recipe
@@ -94,6 +102,7 @@ def run(args: argparse.Namespace) -> int:
             print(format_recipes(recipes))
         return 0
     recipe = recipe_of(args)
+    check_outside(recipe.out, recipe.data.path, recipe.data.root, recipe.data.val_path)
     from ..training.fit import fit
 
     result = fit(recipe)

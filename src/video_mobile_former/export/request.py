@@ -13,6 +13,7 @@ import torch
 from ..clip_spec import ClipSpec
 from ..console import quiet
 from ..errors import UserError
+from ..files import check_file, check_folder, check_replaceable
 from ..models.video_model import VideoModel
 from ..optional import require
 from ..profiling.cost import count_macs, count_parameters
@@ -24,6 +25,7 @@ from .artefact import (
     Channels,
     InputDtype,
     Precision,
+    info_path,
     layout_of,
 )
 from .lowering import GraphForm
@@ -57,19 +59,28 @@ class ExportRequest:
     """Leave frames and size free: those above are then only what is chosen by default."""
     keep_unequal: bool = False
     """Keep an artefact that is not equal to its model."""
+    overwrite: bool = False
+    """Replace files of the artefact's names that this program did not write."""
 
 
 def check_request(request: ExportRequest, out: str | Path) -> None:
     """Refuse what cannot be done before anything takes time.
 
     Raises:
-        UserError: If the target is unknown, its libraries are missing or it lacks what is asked.
+        UserError: If the target is unknown, its libraries are missing or it lacks what is asked,
+            or ``out`` cannot be written or holds what this program did not write.
     """
     out, target = Path(out), get_target(request.target)
     if out.suffix.lower() != target.suffix:
         raise UserError(f"{out}: an artefact for {target.title} ends in {target.suffix}")
     if out.is_dir() and not target.is_folder:
         raise UserError(f"{out} is a folder")
+    if target.is_folder:
+        check_folder(out)
+    else:
+        check_file(out)
+    files = [*target.files(out).values(), info_path(out)]
+    check_replaceable(files, info_path(out), overwrite=request.overwrite)
     if request.form is not None and request.form not in target.forms:
         raise UserError(
             f"{target.title} takes graphs of form {' or '.join(target.forms)}, not {request.form}"

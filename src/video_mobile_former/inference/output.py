@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.cells import cell_len
 
-from ..files import atomic_path
+from ..files import atomic_path, check_replaceable
 from ..text import encodable, pad, printable, shorten_end, shorten_middle, wrap
 from .predictor import Prediction, PredictionFailure
 
@@ -132,7 +132,7 @@ def to_json(
     }
 
 
-def write_csv(path: str | Path, results: Iterable[Result]) -> None:
+def write_csv(path: str | Path, results: Iterable[Result], *, overwrite: bool = False) -> None:
     """Write one line for each class of each file, all or nothing.
 
     The columns are ``path,rank,label,score,error``: rank from 1, score to six decimals; a file
@@ -141,10 +141,12 @@ def write_csv(path: str | Path, results: Iterable[Result]) -> None:
     Args:
         path: The file to write.
         results: From :meth:`.Predictor.predict_many`; consumed while writing.
+        overwrite: Replace a file that this program did not write.
 
     Raises:
-        UserError: If it cannot be written.
+        UserError: If it cannot be written, or is there and not ours.
     """
+    check_replaceable([path], path, overwrite=overwrite)
     with (
         atomic_path(path) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as stream,

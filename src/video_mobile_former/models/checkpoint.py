@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from ..clip_spec import ClipSpec
 from ..errors import CheckpointError, UserError
-from ..files import atomic_folder, atomic_path, write_json
+from ..files import atomic_files, atomic_folder, check_replaceable, write_json
 from ..version import __version__
 from .card import render_card
 from .locate import CARD_NAME, CONFIG_NAME, WEIGHTS_NAME, checkpoint_folder
@@ -65,6 +65,7 @@ class CheckpointMixin(PyTorchModelHubMixin):
         *,
         repo_id: str | None = None,
         push_to_hub: bool = False,
+        overwrite: bool = False,
         **push_to_hub_kwargs: Any,
     ) -> str | None:
         """Write a checkpoint folder, all or nothing.
@@ -73,11 +74,14 @@ class CheckpointMixin(PyTorchModelHubMixin):
             save_directory: The folder; other files in it are left alone.
             repo_id: Repository on the Hub, with ``push_to_hub``.
             push_to_hub: Also upload the folder.
+            overwrite: Replace files of a checkpoint's names that this program did not write, such
+                as a ``README.md``.
             push_to_hub_kwargs: Passed on to ``push_to_hub``.
 
         Raises:
             CheckpointError: If the model is fused, or class names and logits disagree.
-            UserError: If the files cannot be written; older ones are then unchanged.
+            UserError: If the files cannot be written, or would replace others than a checkpoint;
+                older ones are then unchanged.
         """
         push_to_hub_kwargs.pop("config", None)  # push_to_hub hands its own copy back to us
         push_to_hub_kwargs.pop("model_card_kwargs", None)
@@ -87,15 +91,12 @@ class CheckpointMixin(PyTorchModelHubMixin):
                 f"cannot save {folder}: the model is fused; save the model it came from"
             )
         _check_names(self.class_names, self.num_classes, folder)
-        ours = {CONFIG_NAME, WEIGHTS_NAME, CARD_NAME}
-        if folder.is_dir() and {p.name for p in folder.iterdir()} - ours:
-            for name in (WEIGHTS_NAME, CARD_NAME, CONFIG_NAME):
-                with atomic_path(folder / name) as path:
-                    self._write(name, path)
-        else:
-            with atomic_folder(folder) as new:
-                for name in (WEIGHTS_NAME, CARD_NAME, CONFIG_NAME):
-                    self._write(name, new / name)
+        files = [folder / name for name in (WEIGHTS_NAME, CARD_NAME, CONFIG_NAME)]
+        check_replaceable(files, folder / CONFIG_NAME, overwrite=overwrite)
+        others = folder.is_dir() and set(folder.iterdir()) - set(files)
+        with atomic_files(files) if others else atomic_folder(folder) as new:
+            for file in files:
+                self._write(file.name, new / file.name)
         if push_to_hub:
             return self.push_to_hub(repo_id or folder.name, **push_to_hub_kwargs)
         return None

@@ -18,6 +18,7 @@ from ..console import say
 from ..data.index.held_out import KEY
 from ..data.index.quarantine import write_quarantine
 from ..errors import RecipeError, UserError
+from ..files import check_folder
 from ..models.video_model import VideoModel
 from ..optional import require
 from ..profiling.machine import processor_name
@@ -97,6 +98,7 @@ def fit(
 
     if recipe.out is None:
         raise RecipeError("out is missing: say where results go, --out runs/NAME")
+    check_folder(recipe.out)
     run = RunFolder(recipe.out)
     rank = getattr(rank_zero_only, "rank", 0) or 0
     leader = rank == 0

@@ -110,6 +110,9 @@ def say_begin(
         + f" ({clips.val_clips or 'none'} for validation), {clip.num_frames}×{clip.crop_size}²,"
         f" {recipe.train.epochs} epoch{'' if recipe.train.epochs == 1 else 's'}, into {run.path}"
     )
+    if recipe.train.batch_size > len(clips):
+        size = recipe.train.batch_size
+        say(f"train.batch_size {size} is more than the {len(clips)} clips: a step takes them all")
     if recipe.optim.lr_batch:
         say(
             f"learning rate {recipe.optim.lr * batch_scale(recipe):g}: optim.lr "

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...files import write_text
+from ...files import check_replaceable, write_text
 from ...page import render, svg_url
 from ...text import printable, shorten_middle
 from ..index.quarantine import check_source, write_quarantine
@@ -38,19 +38,27 @@ _WORDS = {
 }
 
 
-def write_check(result: CheckResult, folder: Path) -> Path:
+def check_files(folder: Path) -> list[Path]:
+    """What :func:`write_check` writes in a folder."""
+    return [folder / name for name in (JSON_NAME, QUARANTINE_NAME, PAGE_NAME)]
+
+
+def write_check(result: CheckResult, folder: Path, *, overwrite: bool = False) -> Path:
     """Write ``check.json``, ``quarantine.txt`` and ``check.html``, each all or nothing.
 
     Args:
         result: Outcome of a check.
         folder: Created where it is missing.
+        overwrite: Replace files of these names whoever wrote them.
 
     Returns:
         The path of the page.
 
     Raises:
-        UserError: If one cannot be written, or jinja2 or matplotlib is not installed.
+        UserError: If one cannot be written or is there and not ours, or jinja2 or matplotlib is
+            not installed.
     """
+    check_replaceable(check_files(folder), folder / JSON_NAME, overwrite=overwrite)
     page = render_page(result)
     # ASCII: names that are not UTF-8 contain characters that need escapes.
     text = json.dumps(result.to_dict(), indent=2, allow_nan=False)

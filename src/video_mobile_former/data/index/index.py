@@ -111,6 +111,8 @@ def load_index(
             ``class_names``, the label file and the format is not the same.
     """
     if not isinstance(source, DataSource):
+        if not isinstance(source, str | Path):
+            raise DataError(f"data must be a path or a DataSource, not a {type(source).__name__}")
         source = DataSource(str(source))
     faults = faults or Faults()
     form = find_format(source)

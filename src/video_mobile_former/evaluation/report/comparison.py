@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ...files import atomic_files, write_json
+from ...files import atomic_files, check_folder, check_replaceable, write_json
 from ...page import render, svg_url
 from ...text import pad, printable, shorten_middle
 from ..compare import ComparedModel, Comparison, Pair
@@ -21,20 +21,37 @@ _MOST_CLASSES = 30
 _NAME_COLUMNS = 22
 
 
-def write_comparison(comparison: Comparison, folder: str | Path) -> Path:
+def check_comparison_folder(folder: str | Path, *, overwrite: bool = False) -> None:
+    """Refuse a folder in which :func:`write_comparison` would replace what is not ours.
+
+    Raises:
+        UserError: If there is such a file, or the system refuses to write there.
+    """
+    folder = Path(folder)
+    check_folder(folder)
+    files = [folder / PAGE_NAME, folder / JSON_NAME]
+    check_replaceable(files, folder / JSON_NAME, overwrite=overwrite)
+
+
+def write_comparison(
+    comparison: Comparison, folder: str | Path, *, overwrite: bool = False
+) -> Path:
     """Write ``comparison.json`` and ``comparison.html``, all or nothing.
 
     Args:
         comparison: The comparison to report.
         folder: Created if missing; other files in it are left alone.
+        overwrite: Replace files of these names whoever wrote them.
 
     Returns:
         The path of the page.
 
     Raises:
-        UserError: If a file cannot be written, or jinja2 or matplotlib is not installed.
+        UserError: If one cannot be written or is there and not ours, or jinja2 or matplotlib is
+            not installed.
     """
     folder = Path(folder)
+    check_comparison_folder(folder, overwrite=overwrite)
     page = render_comparison(comparison)
     with atomic_files([folder / PAGE_NAME, folder / JSON_NAME]) as new:
         write_json(new / JSON_NAME, comparison.to_dict())

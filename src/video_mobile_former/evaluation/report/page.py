@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ...files import atomic_files, write_json
+from ...files import atomic_files, check_folder, check_replaceable, write_json
 from ...page import render, svg_url
 from ..metrics.calibration import Calibration
 from ..metrics.curves import Curve
@@ -24,7 +24,21 @@ _MOST_WRONG_CLIPS = 200
 """Wrong clips listed on the page; the JSON has them all."""
 
 
-def write_report(evaluation: Evaluation[Any, Any], folder: str | Path) -> Path:
+def check_report_folder(folder: str | Path, *, overwrite: bool = False) -> None:
+    """Refuse a folder in which :func:`write_report` would replace what is not ours.
+
+    Raises:
+        UserError: If there is such a file, or the system refuses to write there.
+    """
+    folder = Path(folder)
+    check_folder(folder)
+    names = (PAGE_NAME, REPORT_NAME, SCORES_NAME, PICTURE_NAME)
+    check_replaceable([folder / name for name in names], folder / REPORT_NAME, overwrite=overwrite)
+
+
+def write_report(
+    evaluation: Evaluation[Any, Any], folder: str | Path, *, overwrite: bool = False
+) -> Path:
     """Write page, ``report.json``, the scores and, for single labels, ``confusion.png``.
 
     Either all files are written or none.
@@ -32,13 +46,16 @@ def write_report(evaluation: Evaluation[Any, Any], folder: str | Path) -> Path:
     Args:
         evaluation: The evaluation to report.
         folder: Created if missing; other files in it are left alone.
+        overwrite: Replace files of these names whoever wrote them.
 
     Returns:
         The path of ``report.html``.
 
     Raises:
-        UserError: If a file cannot be written, or jinja2 or matplotlib is not installed.
+        UserError: If one cannot be written or is there and not ours, or jinja2 or matplotlib is
+            not installed.
     """
+    check_report_folder(folder, overwrite=overwrite)
     folder, confusion = Path(folder), None
     if isinstance(evaluation.metrics, SingleLabelMetrics):
         confusion = confusion_png(evaluation.metrics.confusion_matrix, evaluation.class_names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from ...data.processes import usable_cores
 from ...errors import RecipeError
 from .fields import Recipe
 
@@ -41,6 +42,12 @@ def check_device(recipe: Recipe) -> None:
         raise RecipeError(
             f"train.devices {recipe.train.devices}: GPUs are asked for, and this machine {there}; "
             f"{fewer} trains on what is there"
+        )
+    cores = usable_cores()
+    if (kind == "cpu" or (kind == "auto" and not on_gpu)) and recipe.train.devices > cores:
+        raise RecipeError(
+            f"train.devices {recipe.train.devices}: without a GPU each is a process, and this "
+            f"machine has {cores} cores; --train.devices {cores} uses them all"
         )
     if recipe.train.precision == "fp16" and (kind == "cpu" or not on_gpu):
         raise RecipeError(

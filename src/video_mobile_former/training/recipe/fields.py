@@ -447,3 +447,7 @@ class Recipe(Section):
     """Pre-training: procedural clips, clips without labels."""
     train: TrainRecipe = field(default_factory=TrainRecipe)
     """Length, device and what is kept."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require("out", self.out != "", "a folder")

@@ -81,11 +81,10 @@ class RunFolder:
             unfinished or finished.
 
         Raises:
-            RecipeError: If another run is there, or the recipe forbids touching one.
+            RecipeError: If another run or what no run wrote is there, or the recipe forbids
+                touching a run.
             UserError: If the folder cannot be written.
         """
-        if self.path.exists() and not self.path.is_dir():
-            raise RecipeError(f"out: {self.path} is a file, not a folder")
         if self.recipe.exists() and not recipe.overwrite:
             if not recipe.resume:
                 raise RecipeError(
@@ -94,14 +93,30 @@ class RunFolder:
                 )
             self._check_same(recipe)
             self._tidy()
-            if not self.state.exists():
-                self._clear()  # stopped before its first state was saved
-                save_recipe(recipe, self.recipe)
-                return "new"
-            return "finished" if self.load_state(tensors=False)["finished"] else "unfinished"
+            if self.state.exists():
+                return "finished" if self.load_state(tensors=False)["finished"] else "unfinished"
+            # Otherwise stopped before its first state was saved.
+        if not recipe.overwrite and not (self.recipe.exists() and self.state.parent.exists()):
+            self._check_nothing_is_lost()
         self._clear()
         save_recipe(recipe, self.recipe)
+        # Tells a run that has begun from a recipe that somebody put beside a checkpoint.
+        self.state.parent.mkdir()
         return "new"
+
+    def _check_nothing_is_lost(self) -> None:
+        """Refuse to clear away what no run wrote."""
+        for path in self._written():
+            if path.exists() and path != self.recipe:
+                raise RecipeError(
+                    f"out: {path} is there, and no run of ours wrote it; take another folder, or "
+                    "--overwrite true to delete it"
+                )
+
+    def _written(self) -> list[Path]:
+        """What a run writes."""
+        folders = [self.best, self.last, self.tensorboard, self.state.parent]
+        return [*folders, self.metrics, self.recipe, self.excluded, *self.path.glob(_QUARANTINES)]
 
     def save_state(self, state: dict[str, Any]) -> None:
         """Write the state, all or nothing.
@@ -149,10 +164,10 @@ class RunFolder:
         """Delete what a run writes, and nothing else that may lie in the folder."""
         self._tidy()
         try:
-            for path in (self.state.parent, self.best, self.last, self.tensorboard):
-                if path.exists():
+            for path in self._written():
+                if path.is_dir():
                     shutil.rmtree(path)
-            for path in (self.metrics, self.recipe, self.excluded, *self.path.glob(_QUARANTINES)):
-                path.unlink(missing_ok=True)
+                else:
+                    path.unlink(missing_ok=True)
         except OSError as error:
             raise UserError(f"cannot clear {self.path}: {error.strerror}") from error
