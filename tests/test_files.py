@@ -15,6 +15,8 @@ from video_mobile_former.files import (
     atomic_folder,
     atomic_path,
     check_file,
+    check_folder,
+    check_replaceable,
     write_json,
 )
 from video_mobile_former.optional import require
@@ -102,6 +104,37 @@ def test_a_file_that_cannot_be_written_is_told_beforehand(
     with pytest.raises(UserError, match=r"cannot write .*a\.csv: Permission denied"):
         check_file(tmp_path / "new" / "a.csv")
     assert [p.name for p in tmp_path.iterdir()] == ["taken"]
+
+
+@pytest.mark.parametrize("name", ["", "x" * 300, f"{'x' * 300}/run", "taken", "taken/run"])
+def test_a_folder_that_cannot_be_made_is_told_beforehand(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("taken").touch()
+    with pytest.raises(UserError, match=r"empty|too long|taken is a file"):
+        check_folder(name)
+    check_folder("a/b")
+    check_folder(".")
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_only_what_this_program_wrote_is_replaced(tmp_path: Path) -> None:
+    note, page = tmp_path / "report.json", tmp_path / "report.html"
+    check_replaceable([page, note], note)
+    page.write_text("of somebody else")
+    with pytest.raises(UserError, match=r"report\.html is there and was not written by vmf"):
+        check_replaceable([page, note], note)
+    check_replaceable([page, note], note, overwrite=True)
+    note.write_text('{"format": "of somebody else"}')
+    with pytest.raises(UserError, match="--overwrite"):
+        check_replaceable([page, note], note)
+    write_json(note, {"format": 3})
+    check_replaceable([page, note], note)
+    note.unlink()
+    note.symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="--overwrite"):
+        check_replaceable([note], note)
 
 
 def test_nan_is_no_json(tmp_path: Path) -> None:

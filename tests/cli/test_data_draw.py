@@ -44,7 +44,7 @@ def test_a_file_is_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     for words in (["--train", "1"], ["--train", "0", "--test", "0", "--sheet"]):
         for out in ("a.csv", "a.csv/clips"):
             assert main(["data", "draw", "motion", *words, "--out", str(tmp_path / out)]) == 2
-            assert capsys.readouterr().err.endswith("a.csv is a file: name a folder\n")
+            assert "a.csv is a file: name a folder" in capsys.readouterr().err
     assert (tmp_path / "a.csv").read_text() == "path,label\n"
 
 
@@ -70,7 +70,7 @@ def test_events_need_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
         ),
         (["--classes", "walk"], "at least two"),
         (["--size", "33"], "size"),
-        (["--train", "-1"], "fewer than 0"),
+        (["--train", "-1"], "must be 0 to"),
         (["--train", "0", "--test", "0"], "nothing to draw"),
     ],
 )

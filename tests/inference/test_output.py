@@ -106,7 +106,8 @@ def test_csv_columns(tmp_path: Path) -> None:
 
 def test_csv_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     target = tmp_path / "out.csv"
-    target.write_text("old")
+    old = "path,rank,label,score,error\n"
+    target.write_text(old)
 
     def interrupted():
         yield GOOD
@@ -114,10 +115,15 @@ def test_csv_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
 
     with pytest.raises(RuntimeError):
         write_csv(target, interrupted())
-    assert target.read_text() == "old"
+    assert target.read_text() == old
     assert list(tmp_path.iterdir()) == [target]
     with pytest.raises(UserError, match="cannot write"):
         write_csv(target / "below" / "a file.csv", [GOOD])
+    target.write_text("of somebody else")
+    with pytest.raises(UserError, match="not written by vmf"):
+        write_csv(target, [GOOD])
+    write_csv(target, [GOOD], overwrite=True)
+    assert target.read_text().startswith(old)
 
 
 def test_json() -> None:

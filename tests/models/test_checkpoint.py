@@ -284,3 +284,16 @@ def test_the_line_of_the_card_loads_it(model: VideoMobileFormer, tmp_path: Path)
     found: dict[str, Any] = {}
     exec(code.replace("path/to/this/folder", str(tmp_path / "kept")), found)
     assert found["model"].class_names == model.class_names
+
+
+def test_files_of_somebody_else_stay(model: VideoMobileFormer, tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_text("# My project")
+    (tmp_path / "code.py").touch()
+    with pytest.raises(UserError, match=r"README\.md is there and was not written by vmf"):
+        model.save_pretrained(tmp_path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["README.md", "code.py"]
+    assert (tmp_path / "README.md").read_text() == "# My project"
+    model.save_pretrained(tmp_path, overwrite=True)
+    model.save_pretrained(tmp_path)  # now the files are ours
+    assert load_checkpoint(tmp_path).class_names == model.class_names
+    assert (tmp_path / "code.py").exists()

@@ -8,7 +8,7 @@ import torch
 
 from video_mobile_former.errors import RecipeError, UserError
 from video_mobile_former.training.recipe.fields import Recipe
-from video_mobile_former.training.recipe.read import recipe_from_dict
+from video_mobile_former.training.recipe.read import recipe_from_dict, save_recipe
 from video_mobile_former.training.run.run_folder import RunFolder
 
 
@@ -64,7 +64,7 @@ def test_overwrite_deletes_the_run_and_nothing_else(tmp_path: Path) -> None:
     run.metrics.touch()
     (tmp_path / "notes.txt").write_text("mine")
     assert run.prepare(_recipe(seed=2, overwrite=True)) == "new"
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["notes.txt", "recipe.yaml"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["notes.txt", "recipe.yaml", "state"]
 
 
 def test_resume_false_refuses(tmp_path: Path) -> None:
@@ -82,9 +82,24 @@ def test_a_run_killed_before_its_first_state_begins_anew(tmp_path: Path) -> None
     assert not run.metrics.exists()
 
 
+@pytest.mark.parametrize("with_recipe", [False, True])
+def test_what_no_run_wrote_stays(with_recipe: bool, tmp_path: Path) -> None:
+    """Also where somebody has put the recipe of a checkpoint beside it."""
+    run = RunFolder(tmp_path)
+    run.best.mkdir()
+    (run.best / "model.safetensors").touch()
+    if with_recipe:
+        save_recipe(_recipe(), run.recipe)
+    with pytest.raises(RecipeError, match=r"best is there, .*--overwrite true"):
+        run.prepare(_recipe())
+    assert (run.best / "model.safetensors").exists()
+    assert run.prepare(_recipe(overwrite=True)) == "new"
+    assert not run.best.exists()
+
+
 def test_a_file_in_the_way(tmp_path: Path) -> None:
     (tmp_path / "out").touch()
-    with pytest.raises(RecipeError, match="is a file"):
+    with pytest.raises(UserError, match="is a file"):
         RunFolder(tmp_path / "out").prepare(_recipe())
 
 

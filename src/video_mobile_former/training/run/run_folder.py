@@ -5,7 +5,7 @@
     best/  last/      checkpoint folders
     recipe.yaml       every field of the recipe
     metrics.csv       tensorboard/
-    state/            what resuming needs
+    state/            what resuming needs; empty before the first save
     excluded.txt      clips that are left out from the begin, if there are any
     quarantine.txt    files that failed twice and are no longer read; of the second and further
                       processes quarantine-rank1.txt and so on
@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from ...data.loading.failures import Quarantine
 from ...errors import RecipeError, UserError
+from ...files import check_folder
 from ..recipe.fields import Recipe
 from ..recipe.read import load_recipe, recipe_differences, save_recipe
 from .state_file import read_state, write_state
@@ -77,7 +78,7 @@ class RunFolder:
         """Look at what the folder holds and make it ready for ``recipe``.
 
         Returns:
-            ``"new"`` (the folder now holds nothing but the recipe), or that the same run is there,
+            ``"new"`` (the folder now holds the recipe alone), or that the same run is there,
             unfinished or finished.
 
         Raises:
@@ -85,6 +86,7 @@ class RunFolder:
                 touching a run.
             UserError: If the folder cannot be written.
         """
+        check_folder(self.path)
         if self.recipe.exists() and not recipe.overwrite:
             if not recipe.resume:
                 raise RecipeError(
