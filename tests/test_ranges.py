@@ -46,6 +46,10 @@ class More(Base):
     """Several rates."""
 
 
+_FROM_ONE: Any = Annotated[int, Range(1)]
+_TO_NINE: Any = Annotated[int, Range(1, 9)]
+
+
 @pytest.mark.parametrize(
     ("limits", "inside", "outside", "words"),
     [
@@ -74,8 +78,8 @@ def test_ranges(limits: Range, inside: Any, outside: Any, words: str) -> None:
         (Literal["a", "b"], "b", "b"),
         (tuple[float, float], [1, 2], (1.0, 2.0)),
         (tuple[str, ...], [], ()),
-        (Annotated[int, Range(1)] | None, None, None),
-        (Annotated[int, Range(1)] | None, 1, 1),
+        (_FROM_ONE | None, None, None),
+        (_FROM_ONE | None, 1, 1),
     ],
 )
 def test_what_fits_is_converted(hint: Any, value: Any, found: Any) -> None:
@@ -102,7 +106,7 @@ def test_what_fits_is_converted(hint: Any, value: Any, found: Any) -> None:
         (tuple[Positive, ...], [1, 0], "above 0"),
         (tuple[str, ...], "motion", "names in a list such as [one, two]"),
         (Annotated[int, Range(1, 9)], 10, "1 to 9"),
-        (Annotated[int, Range(1, 9)] | None, "x", "a whole number, or null"),
+        (_TO_NINE | None, "x", "a whole number, or null"),
     ],
 )
 def test_what_does_not_fit_says_what_is_wanted(hint: Any, value: Any, wanted: str) -> None:
@@ -139,11 +143,12 @@ def test_what_a_shell_may_not_hand_over(hint: Any, text: str) -> None:
 
 def test_a_dataclass_refuses_what_its_fields_do_not_take() -> None:
     assert More(rates=[1, 2]).rates == (1.0, 2.0)  # type: ignore[arg-type]  # as JSON gives it
-    for values, message in (
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({"count": 0}, "some.count must be 1 to 9, not 0"),
         ({"name": 5}, "some.name must be text, or null, not 5"),
         ({"rates": [0.0]}, r"some.rates must be above 0, not \[0.0\]"),
-    ):
+    ]
+    for values, message in wrong:
         with pytest.raises(DataError, match=message):
             More(**values)
     with pytest.raises(DataError) as error:
