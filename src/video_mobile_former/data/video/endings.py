@@ -78,14 +78,14 @@ def _flv(file: File) -> bool:
 def _avi(file: File) -> bool:
     """The first chunk says how long it is; others may follow (OpenDML)."""
     end = file.seek(0, 2)
-    at = 0
+    at = length = 0
     while at < end:
         file.seek(at)
         head = file.read(8)
-        length = int.from_bytes(head[4:8], "little")
         if head[:4] != b"RIFF":
             return at > 0
-        if not length:
+        length = int.from_bytes(head[4:8], "little")
+        if not length or at + 8 + length > end:
             return False
         at += 8 + length + length % 2
-    return at - 1 <= end
+    return length > 0
