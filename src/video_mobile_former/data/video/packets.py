@@ -173,19 +173,20 @@ def _read_packets(
     try:
         for packet in container.demux(stream):
             check_time()
-            if not is_end(packet):
-                packets.last_is_cut = packet.is_corrupt
             if not packet.size:
+                if not is_end(packet):
+                    packets.last_is_cut = packet.is_corrupt
                 continue
+            packets.last_is_cut = packet.is_corrupt
+            pts, is_key, shown = packet.pts, packet.is_keyframe, not packet.is_discard
             if not packets.pts:
                 # The first key frame, though it may lie before the cut of an edit list.
-                begin, packets.headless = packet.pts, not packet.is_keyframe
-            shown = is_shown(packet)
-            packets.pts.append(packet.pts)
+                begin, packets.headless = pts, not is_key
+            packets.pts.append(pts)
             packets.dts.append(packet.dts)
             packets.shown.append(shown)
-            if shown and packet.is_keyframe and packet.pts is not None:
-                packets.keys.append(packet.pts)
+            if shown and is_key and pts is not None:
+                packets.keys.append(pts)
     except READ_ERRORS as error:
         return error
     # Cut out of a longer stream: what refers to pictures before the cut cannot be decoded, and
