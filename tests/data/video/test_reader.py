@@ -343,7 +343,7 @@ def test_damaged_stream_without_time_stamps(tmp_path: Path):
         assert 30 <= len(reader.timestamps()) < 40
         assert numbers(reader.frames([0, 9])) == [0, 9]
     with (
-        pytest.raises(VideoError, match="damaged: of 40 packets more than 0%"),
+        pytest.raises(VideoError, match=r"damaged: of \d+ packets more than 0%"),
         VideoReader(path, reading=Reading(damaged_share=0.0)) as reader,
     ):
         reader.timestamps()
