@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -20,8 +21,8 @@ def touch(folder: Path, *names: str) -> None:
         path.touch()
 
 
-def names(folder: Path, found: list[Path]) -> list[str]:
-    return [path.relative_to(folder).as_posix() for path in found]
+def names(folder: Path, found: Sequence[Path | str]) -> list[str]:
+    return [Path(path).relative_to(folder).as_posix() for path in found]
 
 
 def test_a_folder_gives_its_videos_in_natural_order(tmp_path: Path) -> None:

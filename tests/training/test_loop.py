@@ -104,7 +104,9 @@ def test_with_shared_statistics_all_processes_train_or_none(
 class _Two(Fabric):
     """Believes that there is another process."""
 
-    world_size = 2  # pyright: ignore[reportAssignmentType] - a property there
+    @property
+    def world_size(self) -> int:
+        return 2
 
 
 @pytest.mark.parametrize("several", [False, True])

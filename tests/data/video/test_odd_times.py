@@ -66,7 +66,7 @@ def restamped(source: Path, target: Path, stamp: Any) -> Path:
 def test_no_composition_offsets(tmp_path: Path, ending: str, codec: str, reading: Reading):
     if (ending, codec) == ("flv", "mpeg4"):
         pytest.skip("FLV holds no MPEG-4 Part 2")
-    kind = B_FRAMES if codec == "libx264" else {"options": {"bf": "2"}}
+    kind: dict[str, Any] = B_FRAMES if codec == "libx264" else {"options": {"bf": "2"}}
     whole = write_video(tmp_path / "whole.mp4", 60, codec=codec, **kind)
     path = restamped(whole, tmp_path / f"a.{ending}", lambda i, _: (512 * i, 512 * i))
     times, found = read(path, reading)
