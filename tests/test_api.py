@@ -5,6 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 import video_mobile_former
 
@@ -30,3 +33,22 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
 
 def test_an_unknown_name_is_an_attribute_error() -> None:
     assert not hasattr(video_mobile_former, "load_everything")
+
+
+@pytest.mark.parametrize("wrong", [5, b"clips", None, ["clips"]])
+def test_what_is_no_path_is_refused_in_one_line(wrong: Any) -> None:
+    v = video_mobile_former
+    model = v.create_model("vmf_500m", 2)
+    other: Any = [wrong]
+    calls = {
+        "model": lambda: v.load_model(wrong),
+        "data": lambda: v.load_index(wrong),
+        "evaluate": lambda: v.evaluate(model, wrong),
+        "video": lambda: v.Predictor(model).predict_many([wrong]),
+        "recipe": lambda: v.fit(wrong),
+        "out": lambda: v.Recipe(out=other),
+    }
+    for name, call in calls.items():
+        with pytest.raises(v.UserError, match=r"must be a|must be text") as error:
+            call()
+        assert len(str(error.value).splitlines()) == 1, name

@@ -17,9 +17,9 @@ from typing import Any
 
 from .console import say
 from .data.index.index import load_index
-from .errors import RecipeError
+from .errors import RecipeError, UserError
 from .evaluation import evaluate, write_report
-from .files import write_json
+from .files import is_ours, write_json
 from .inference import Predictor
 from .models.registry import load_checkpoint
 from .procedural import ProceduralSpec, write_procedural
@@ -27,6 +27,7 @@ from .training.fit import FitResult, fit
 from .training.recipe.fields import Recipe
 from .training.recipe.read import load_recipe
 from .training.recipe.shipped import shipped_path
+from .training.run.run_folder import RunFolder
 
 SCENES = {"train": 200, "val": 4, "test": 24}
 """Scenes a split; each is shown once in every class."""
@@ -83,7 +84,7 @@ class DemoResult:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
-        return dataclasses.asdict(self)
+        return {"format": 1, **dataclasses.asdict(self)}
 
     def summary(self) -> str:
         """Lines for a terminal."""
@@ -145,6 +146,10 @@ def run_demo(
     out = Path(out)
     clips = out / "clips" / "clips.csv"
     recipe = demo_recipe(clips, out / "run", seed)  # refuses a wrong seed before anything is drawn
+    done = out / "demo.json"
+    if done.exists() and not is_ours(done):
+        raise UserError(f"{done} is there and was not written by vmf: name another folder")
+    RunFolder(out / "run").check_nothing_is_lost()
     seconds: dict[str, float] = {}
     with _timed(seconds, "total"):
         with _timed(seconds, "drawing"):
@@ -154,7 +159,6 @@ def run_demo(
             recipe = dataclasses.replace(
                 recipe, train=dataclasses.replace(recipe.train, epochs=epochs)
             )
-        done = out / "demo.json"
         with _timed(seconds, "training"):
             trained = _train(recipe, anew=done.exists())
         done.unlink(missing_ok=True)

@@ -7,6 +7,7 @@ keeps its traceback. Each message names the file, key or value and says what to 
 from __future__ import annotations
 
 import difflib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -76,6 +77,16 @@ def nearest_key(key: str, known: Iterable[str]) -> str | None:
     key, known = key.replace("-", "_"), list(known)
     homes = [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]]
     return next(iter([*homes, *difflib.get_close_matches(key, known, n=1)]), None)
+
+
+def check_path(name: str, value: object) -> None:
+    """Refuse what is not a path, such as a number or a frame.
+
+    Raises:
+        UserError: If it is neither text nor a :class:`os.PathLike`.
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise UserError(f"{name} must be a path, not {type(value).__name__}")
 
 
 def check_at_least(name: str, value: int, least: int) -> None:

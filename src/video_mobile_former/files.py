@@ -206,14 +206,15 @@ def check_replaceable(
         UserError: It names the first that would be lost.
     """
     there = [path for path in map(Path, paths) if os.path.lexists(path)]
-    if there and not overwrite and not _is_ours(Path(note)):
+    if there and not overwrite and not is_ours(Path(note)):
         raise UserError(
             f"{there[0]} is there and was not written by vmf: name another place, or --overwrite "
             "replaces it"
         )
 
 
-def _is_ours(path: Path) -> bool:
+def is_ours(path: Path) -> bool:
+    """Whether a file begins as the notes, tables and lists that this program writes."""
     try:
         with path.open("rb") as file:
             return file.read(64).startswith(_OURS)

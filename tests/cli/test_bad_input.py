@@ -251,6 +251,12 @@ def test_names_of_nothing(words, clips, tmp_path, capsys, monkeypatch):
         (["export", "vmf_500m", "--to", "torch", "--out", "keep/m.pt2"], "m.pt2.json"),
         (["predict", "absent", "VIDEO", "--csv", "keep/a.mp4"], "a.mp4"),
         (["predict", "absent", "VIDEO", "--csv", "VIDEO"], "a.mp4"),
+        (["demo", "--out", "keep"], "demo.json"),
+        (["demo", "--out", "keep"], "run/best/model.safetensors"),
+        (
+            ["data", "draw", "motion", "--train", "0", "--test", "0", "--sheet", "--out", "keep"],
+            "sheet-motion.png",
+        ),
     ],
 )
 def test_files_of_somebody_else_stay(words, name, clips, tmp_path, capsys, monkeypatch):

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 from ..console import say
 from ..errors import UserError
 from ..ranges import Range
-from .options import add_clip_size, add_command, add_json, print_json, typed, whole_number
+from .options import add_clip_size, add_json, print_json
+from .parser import add_command, typed, whole_number
 
 if TYPE_CHECKING:
     from ..benchmark.contestants import Contestant

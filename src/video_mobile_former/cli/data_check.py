@@ -11,7 +11,6 @@ from ..console import say
 from ..files import check_folder, check_replaceable
 from ..ranges import Positive
 from .options import (
-    add_command,
     add_data,
     add_json,
     add_out,
@@ -21,9 +20,8 @@ from .options import (
     print_json,
     source_of,
     source_words,
-    typed,
-    whole_number,
 )
+from .parser import add_command, typed, whole_number
 
 if TYPE_CHECKING:
     from ..data.check import CheckResult

@@ -10,7 +10,8 @@ from typing import Annotated, Any
 from ..console import say
 from ..errors import UserError
 from ..ranges import Frames, Range, Seed, Share
-from .options import add_command, add_json, add_out, print_json, typed, whole_number
+from .options import add_json, add_out, print_json
+from .parser import add_command, typed, whole_number
 
 _SPLITS = {"train": 40, "val": 0, "test": 10}
 

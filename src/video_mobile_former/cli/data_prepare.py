@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..data.prepare.settings import PrepareSettings
 from ..ranges import hints
-from .options import add_command, add_data, add_field
+from .options import add_data
+from .parser import add_command, add_field
 from .rewriting import add_rewriting, clips_of, going_on, print_result
 
 if TYPE_CHECKING:

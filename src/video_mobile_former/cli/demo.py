@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from ..ranges import Seed
-from .options import add_command, add_json, add_out, print_json, typed
+from .options import add_json, add_out, print_json
+from .parser import add_command, typed
 
 
 def add_demo(commands: Any) -> None:

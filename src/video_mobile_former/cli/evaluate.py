@@ -11,7 +11,6 @@ from ..errors import UserError
 from .measuring import chosen_clips, measure, per_model
 from .options import (
     EXIT_FAILED_FILES,
-    add_command,
     add_out,
     add_overwrite,
     add_quarantine,
@@ -21,8 +20,8 @@ from .options import (
     check_outside,
     model_of,
     print_json,
-    whole_number,
 )
+from .parser import add_command, whole_number
 
 
 def add_evaluate(commands: Any) -> None:

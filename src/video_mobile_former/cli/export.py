@@ -11,14 +11,13 @@ from ..console import say
 from ..errors import UserError
 from .options import (
     add_clip_size,
-    add_command,
     add_json,
     add_overwrite,
     add_source_options,
     print_json,
     source_of,
-    whole_number,
 )
+from .parser import add_command, whole_number
 
 if TYPE_CHECKING:
     from ..data.index.index import ClipIndex

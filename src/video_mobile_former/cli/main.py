@@ -21,7 +21,7 @@ from .demo import add_demo
 from .evaluate import add_evaluate
 from .export import add_export
 from .models import add_models
-from .options import Parser
+from .parser import Parser
 from .predict import add_predict
 from .train import add_train
 

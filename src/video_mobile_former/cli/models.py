@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
-from .options import add_command, add_json, print_json
+from .options import add_json, print_json
+from .parser import add_command
 
 
 def add_models(commands: Any) -> None:

@@ -10,7 +10,6 @@ from ..console import say
 from ..errors import UserError
 from ..files import check_replaceable
 from .options import (
-    add_command,
     add_overwrite,
     add_run_options,
     add_views,
@@ -18,8 +17,8 @@ from .options import (
     out_file,
     print_json,
     reading_of,
-    whole_number,
 )
+from .parser import add_command, whole_number
 
 
 def add_predict(commands: Any) -> None:

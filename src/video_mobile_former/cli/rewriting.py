@@ -14,7 +14,6 @@ from ..data.index.source import Fault, Faults
 from ..ranges import Positive
 from .options import (
     EXIT_FAILED_FILES,
-    Parser,
     add_json,
     add_out,
     add_overwrite,
@@ -23,9 +22,8 @@ from .options import (
     check_outside,
     print_json,
     source_of,
-    typed,
-    whole_number,
 )
+from .parser import Parser, typed, whole_number
 
 if TYPE_CHECKING:
     from ..data.index.index import ClipIndex

@@ -11,15 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import RecipeError
 from ..ranges import docs
-from .options import (
-    Parser,
-    add_command,
-    add_field,
-    add_json,
-    check_outside,
-    print_json,
-    source_words,
-)
+from .options import add_json, check_outside, print_json, source_words
+from .parser import Parser, add_command, add_field
 
 if TYPE_CHECKING:
     from ..training.recipe.fields import Recipe

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from ..errors import CheckpointError, UserError
+from ..errors import CheckpointError, UserError, check_path
 from ..models.registry import list_models, resolve_model
 from ..models.video_model import VideoModel
 from .artefact import ArtefactInfo, info_path, parse_info
@@ -36,6 +36,7 @@ def load_model(
     Raises:
         UserError: If nothing of that name can be loaded; says why.
     """
+    check_path("a model", name_or_path)
     path = Path(name_or_path)
     target = target_of(path)
     if target is not None and (path.exists() or str(name_or_path) not in list_models()):

@@ -18,7 +18,7 @@ from ..data.index.index import ClipIndex
 from ..data.loading.dataset import ClipDataset
 from ..data.loading.loader import default_workers, make_loader
 from ..data.video.backend import Reading
-from ..errors import UserError, VideoError, check_at_least
+from ..errors import UserError, VideoError, check_at_least, check_path
 from ..text import encodable
 from .given import Source, views_of
 from .scorer import Average, Precision, Scorer, at_least_one
@@ -175,6 +175,9 @@ class Predictor:
         Raises:
             UserError: If an argument is out of range.
         """
+        paths = [paths] if isinstance(paths, (str, os.PathLike)) else paths
+        for path in paths:
+            check_path("a video", path)
         at_least_one("top_k", top_k)
         if batch_size is None:
             batch_size = 1 if self.scorer.device.type == "cpu" else 8

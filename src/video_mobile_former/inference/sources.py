@@ -11,7 +11,7 @@ from pathlib import Path
 from ..data.byte_ranges import is_url, require_protocol
 from ..data.suffixes import VIDEO_SUFFIXES
 from ..data.video.picture_folder import picture_names
-from ..errors import DataError
+from ..errors import DataError, check_path
 from ..text import natural_key
 
 _WILDCARDS = re.compile(r"[*?\[]")
@@ -36,11 +36,14 @@ def expand_sources(sources: str | Path | Sequence[str | Path]) -> list[Path | st
         DataError: If a source matches nothing or cannot be read; the message names it.
         UserError: If a kind of URL is unknown or its library is not installed.
     """
-    listed = [sources] if isinstance(sources, (str, Path)) else list(sources)
+    listed = [sources] if isinstance(sources, (str, os.PathLike)) else sources
+    if not isinstance(listed, (list, tuple)):
+        check_path("a source", sources)
     if not listed:
         raise DataError("name at least one video file, folder or pattern")
     found: dict[str, Path | str] = {}
     for source in listed:
+        check_path("a source", source)
         if is_url(str(source)):
             require_protocol(str(source))
             found.setdefault(str(source), str(source))

@@ -9,11 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ..errors import UserError
 from ..files import atomic_path, check_folder
 from ..optional import require
 from .spec import ProceduralSpec
 from .stream import ProceduralVideo
 
+_MARK = "vmf data draw"
+"""In the PNG, so that no picture of somebody else is replaced."""
 _NAME = 118
 """Width of the column of names in pixels."""
 
@@ -37,11 +40,15 @@ def write_sheets(
     """
     check_folder(folder)
     written = []
+    mark = require("PIL.PngImagePlugin", extra="train", purpose="a contact sheet").PngInfo()
+    mark.add_text("Software", _MARK)
     video = ProceduralVideo(spec, seed=seed)
     for family in dict.fromkeys(video.class_family):
         path = Path(folder) / f"sheet-{family}.png"
+        if path.exists() and _MARK.encode() not in path.read_bytes()[:256]:
+            raise UserError(f"{path} is there and was not written by vmf: name another folder")
         with atomic_path(path) as temporary:
-            sheet(video, family, clips=clips).save(temporary)
+            sheet(video, family, clips=clips).save(temporary, pnginfo=mark)
         written.append(path)
     return written
 

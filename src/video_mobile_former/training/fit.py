@@ -96,6 +96,8 @@ def fit(
     require("tensorboard", extra="train", purpose="training")
     from lightning.fabric.utilities import rank_zero_only
 
+    if not isinstance(recipe, Recipe):
+        raise RecipeError(f"recipe must be a Recipe, not {type(recipe).__name__}; see load_recipe")
     if recipe.out is None:
         raise RecipeError("out is missing: say where results go, --out runs/NAME")
     check_folder(recipe.out)

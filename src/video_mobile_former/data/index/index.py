@@ -17,7 +17,7 @@ from typing import cast
 import numpy as np
 
 from ...console import say
-from ...errors import DataError, known_names
+from ...errors import DataError, check_path, known_names
 from .clip import SPLITS, Clip
 from .columns import ColumnsBuilder
 from .formats import find_format
@@ -111,8 +111,7 @@ def load_index(
             ``class_names``, the label file and the format is not the same.
     """
     if not isinstance(source, DataSource):
-        if not isinstance(source, str | Path):
-            raise DataError(f"data must be a path or a DataSource, not a {type(source).__name__}")
+        check_path("data", source)
         source = DataSource(str(source))
     faults = faults or Faults()
     form = find_format(source)

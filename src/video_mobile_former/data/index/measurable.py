@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ...errors import check_path
 from .held_out import of_recipe, with_held_out
 from .index import ClipIndex, load_index
 from .quarantine import list_of, without
@@ -74,6 +75,8 @@ def measurable(
     if isinstance(data, ClipIndex):
         index, excluded = data, None if quarantine is None else Path(quarantine)
     else:
+        if not isinstance(data, DataSource):
+            check_path("data", data)
         source = data if isinstance(data, DataSource) else DataSource(str(data))
         if multi_label:
             # The label column of a list is read as the model needs it.

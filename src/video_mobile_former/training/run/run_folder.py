@@ -98,16 +98,22 @@ class RunFolder:
             if self.state.exists():
                 return "finished" if self.load_state(tensors=False)["finished"] else "unfinished"
             # Otherwise stopped before its first state was saved.
-        if not recipe.overwrite and not (self.recipe.exists() and self.state.parent.exists()):
-            self._check_nothing_is_lost()
+        if not recipe.overwrite:
+            self.check_nothing_is_lost()
         self._clear()
         save_recipe(recipe, self.recipe)
         # Tells a run that has begun from a recipe that somebody put beside a checkpoint.
         self.state.parent.mkdir()
         return "new"
 
-    def _check_nothing_is_lost(self) -> None:
-        """Refuse to clear away what no run wrote."""
+    def check_nothing_is_lost(self) -> None:
+        """Refuse a folder in which a new run would clear away what no run wrote.
+
+        Raises:
+            RecipeError: It names the first such file or folder.
+        """
+        if self.recipe.exists() and self.state.parent.exists():
+            return
         for path in self._written():
             if path.exists() and path != self.recipe:
                 raise RecipeError(
