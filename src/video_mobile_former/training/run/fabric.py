@@ -83,7 +83,8 @@ def cores_for_workers(num_workers: int) -> Iterator[None]:
 @contextlib.contextmanager
 def quiet_lightning() -> Iterator[None]:
     """Keep Lightning's advice to itself; its errors stay."""
-    names = ("lightning.fabric", "lightning")
+    # Importing the one imports the other, and the last one lends Fabric its logger.
+    names = ("lightning.pytorch", "lightning.fabric", "lightning")
     levels = {name: logging.getLogger(name).level for name in names}
     for name in names:
         logging.getLogger(name).setLevel(logging.ERROR)
