@@ -208,12 +208,12 @@ class ColumnsBuilder:
                 self._paths.add(path)
             self._head.append(-len(self._paths))
         self._names.add(name)
-        self._labels.add(row, clip.labels)
+        self._labels.add(row, clip.labels)  # hundreds of thousands of times, as split
         if clip.split is not None:
             self._split.add(row, clip.split)
         rare = _rare_values(clip)
         if rare == _RARE_DEFAULTS:
-            return  # hundreds of thousands of times
+            return
         for column, value, default in zip(self._rare, rare, _RARE_DEFAULTS, strict=True):
             if value != default:
                 column.add(row, value)
@@ -244,7 +244,8 @@ class _ScalarsBuilder:
         return len(self._values)
 
     def add(self, row: int, value: Any) -> None:
-        self._fill(row)
+        if len(self._values) < row:
+            self._fill(row)
         words = self._words
         self._values.append(value if words is None else words.setdefault(value, len(words)))
 
@@ -260,8 +261,7 @@ class _ScalarsBuilder:
         return Scalars(torch.from_numpy(label_ids.astype(np.int32)[values.numpy()]))
 
     def _fill(self, count: int) -> None:
-        if len(self._values) < count:
-            self._values.extend(self._missing * (count - len(self._values)))
+        self._values.extend(self._missing * (count - len(self._values)))
 
 
 class _RecordsBuilder:
@@ -283,13 +283,17 @@ class _RecordsBuilder:
 
 class _ListsBuilder:
     def __init__(self, items: _ScalarsBuilder | _RecordsBuilder):
-        self._items = items
+        self._items, self._add = items, items.add
+        self._singles = 0
+        """Rows so far, as long as each brought one item."""
         self._ends: array[int] | None = None
 
     def add(self, row: int, items: Sequence[Any]) -> None:
-        if self._ends is None and len(items) == 1 and row == len(self._items):
-            self._items.add(row, items[0])  # hundreds of thousands of times
+        if row == self._singles and len(items) == 1:
+            self._singles += 1
+            self._add(row, items[0])
             return
+        self._singles = -1
         ends = self._ends_until(row)
         for item in items:
             self._items.add(len(self._items), item)

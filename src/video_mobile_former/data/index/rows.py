@@ -64,7 +64,8 @@ def composed(rows: Iterable[Clip[str]], faults: Faults) -> Iterator[Clip[str]]:
             row.events = tuple(
                 dataclasses.replace(event, label=one_form(event.label)) for event in row.events
             )
-        row.labels = labels
+        if labels is not row.labels:
+            row.labels = labels
         if row.group is not None:
             row.group = one_form(row.group)
         yield row
@@ -83,7 +84,7 @@ class _FirstRows:
     """Remembers of every clip what its first row said, in some sixty bytes and its name."""
 
     def __init__(self) -> None:
-        self._said: dict[_Said, _Said] = {}
+        self._said: dict[tuple[object, ...], _Said] = {}
         self._known: dict[object, _Said] = {}
         self._lines = array("q")
         self._ranks: dict[object, int] = {}
@@ -99,8 +100,10 @@ class _FirstRows:
         key = path.removeprefix(self._folder)  # all that differs, for a list in one folder
         if start is not None or end is not None or offset is not None:
             key = (key, start, end, offset)
-        said = _Said(row.labels, row.split, row.events, row.listing)
-        said = self._said.setdefault(said, said)
+        what = (row.labels, row.split, row.events, row.listing)
+        said = self._said.get(what)
+        if said is None:
+            said = self._said[what] = _Said(*what)
         known = self._known.setdefault(key, said)
         if len(self._known) > len(self._lines):
             self._lines.append(row.line)
