@@ -1,5 +1,7 @@
 """Exports that cannot be: one clear line, and nothing left behind."""
 
+import dataclasses
+
 import pytest
 import torch
 from torch import nn
@@ -53,13 +55,14 @@ def test_an_unequal_artefact_is_not_kept(model, tmp_path, monkeypatch):
 
     monkeypatch.setattr(exporting, "lower", lambda *_, **__: Colours())
     request = ExportRequest("torch", form="volume", batch=1)
+    with pytest.raises(UserError, match=r"not written by vmf.*--overwrite"):
+        export_model(model, old, request)
+    request = dataclasses.replace(request, overwrite=True)
     with pytest.raises(UserError, match=r"is not written: .* on the clip '\w+.*NOT EQUAL"):
         export_model(model, old, request)
     assert [path.name for path in tmp_path.iterdir()] == ["m.pt2"]
     assert old.read_bytes() == b"what stood there before"
-    kept = export_model(
-        model, old, ExportRequest("torch", form="volume", batch=1, keep_unequal=True)
-    )
+    kept = export_model(model, old, dataclasses.replace(request, keep_unequal=True))
     assert kept.parity is not None
     assert not kept.parity.passed
     assert kept.info.parity == kept.parity.to_dict()

@@ -21,6 +21,8 @@ class _Brightness(torch.nn.Module):
 
     clip = ClipSpec(mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0))
 
+    multi_label = False
+
     def __init__(self, classes: int):
         super().__init__()
         self.classes = classes

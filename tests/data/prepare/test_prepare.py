@@ -261,7 +261,7 @@ def test_command(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     found = json.loads(capsys.readouterr().out)
     assert (found["clips"], found["reused"], found["failures"]) == (5, 5, [])
     assert main([*words, "--crf", "99"]) == 2
-    assert "crf must be 0 to 51, not 99" in capsys.readouterr().err
+    assert "--crf: must be 0 to 51" in capsys.readouterr().err
     inside = ["data", "prepare", str(data), "--out", str(data / "sub" / "out")]
     assert main(inside) == 2
     assert "lies inside of" in capsys.readouterr().err
