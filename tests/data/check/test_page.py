@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from html.parser import HTMLParser
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from html_page import NASTY, Page
 from video_files import numbered_frame
 from video_mobile_former.data.check import CheckOptions, CheckResult
 from video_mobile_former.data.check.charts import bar_chart
@@ -24,24 +24,6 @@ from video_mobile_former.data.index.clip import Clip
 from video_mobile_former.data.index.index import ClipIndex
 from video_mobile_former.data.index.source import DataSource
 from video_mobile_former.data.video.picture import jpeg
-
-NASTY = "<script>alert('x')</script> & \"q\" \x1b[31m \u202egnp \udcff"
-
-
-class Page(HTMLParser):
-    """Collects the tags, attributes and text of a page."""
-
-    def __init__(self, text: str):
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(text)
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
 
 
 def result(
