@@ -116,14 +116,14 @@ def test_compare_models_and_reports(
     assert "no data is named" in one_error(capsys, ["evaluate", earlier, last])
     assert "2 given" in one_error(capsys, ["evaluate", best, "--num_views", "1", "2", *argv])
     assert "is a report" in one_error(capsys, ["evaluate", earlier, *argv])
-    assert "not 0" in one_error(capsys, ["evaluate", best, last, *argv, "--num_views", "0"])
+    assert "not '0'" in one_error(capsys, ["evaluate", best, last, *argv, "--num_views", "0"])
     assert main(["evaluate", earlier, last, *argv, "--stride", "2"]) == 2
     captured = capsys.readouterr()
     assert f"{last}: stride 2 has no meaning" in captured.err
     assert "of 2)" not in captured.err  # before anything is scored
     for models in ([best], [best, last]):
         line = one_error(capsys, ["evaluate", *models, *argv[:-1], str(clips)])
-        assert line.endswith("clips.csv is a file: name a folder")
+        assert "clips.csv is a file: name a folder" in line
 
 
 def test_train_tells_json_what_it_left(

@@ -155,8 +155,8 @@ def test_what_cannot_fit_is_refused_before_it_is_decoded(video: Path) -> None:
 
 READ_IT = """
 import sys
-from video_mobile_former.clip import ClipSpec
-from video_mobile_former.data.dataset import ClipDataset
+from video_mobile_former.clip_spec import ClipSpec
+from video_mobile_former.data.loading.dataset import ClipDataset
 from video_mobile_former.data.index.clip import Clip
 from video_mobile_former.data.index.index import ClipIndex
 from video_mobile_former.data.limits import Limits

@@ -108,7 +108,7 @@ def test_weights_and_other_losses_change_the_curve_of_one_class_a_clip(
     small_recipe: Make, read_metrics: Read, tmp_path: Path
 ) -> None:
     weights = tmp_path / "weights.csv"
-    weights.write_text("class,weight\nzoom,5\n")
+    weights.write_text("class,weight\ngrow,5\n")
     losses = []
     for number, options in enumerate(
         ({}, {"optim__loss": "bce"}, {"optim__class_weights": str(weights)})

@@ -170,11 +170,11 @@ def test_workers_resume(index: ClipIndex, two_epochs: list[tuple]):
 ENDLESS = """
 import signal
 import sys
-from video_mobile_former.clip import ClipSpec
-from video_mobile_former.data.dataset import ClipDataset
+from video_mobile_former.clip_spec import ClipSpec
+from video_mobile_former.data.loading.dataset import ClipDataset
 from video_mobile_former.data.index.clip import Clip
 from video_mobile_former.data.index.index import ClipIndex
-from video_mobile_former.data.loader import make_loader
+from video_mobile_former.data.loading.loader import make_loader
 
 def main():
     clips = tuple(Clip(path, (0,)) for path in sys.argv[1:] * 50)
