@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .export.request import ExportRequest as ExportRequest
     from .inference.predictor import Prediction as Prediction
     from .inference.predictor import Predictor as Predictor
+    from .inference.stream import StreamPredictor as StreamPredictor
     from .models.mobile_former import load_mobile_former as load_mobile_former
     from .models.registry import create_model as create_model
     from .models.registry import list_models as list_models
@@ -34,6 +35,7 @@ _HOMES = {
     "Prediction": "inference.predictor",
     "Predictor": "inference.predictor",
     "Recipe": "training.recipe.fields",
+    "StreamPredictor": "inference.stream",
     "VideoMobileFormer": "models.video_mobile_former",
     "VideoModel": "models.video_model",
     "create_model": "models.registry",
