@@ -21,7 +21,11 @@ def add_draw(commands: Any) -> None:
     summary = "draw clips whose class is in their motion: data without a download"
     parser = add_command(commands, "draw", run, summary)
     parser.add_argument(
-        "families", nargs="*", metavar="FAMILY", help="families of classes (default: all seven)"
+        "families",
+        nargs="*",
+        metavar="FAMILY",
+        help="families of classes (default: all seven for clips; recall and background, for "
+        "streams, are drawn where they are named)",
     )
     parser.add_argument(
         "--classes",

@@ -1,12 +1,14 @@
 """Procedural video: clips rendered on the device, batch by batch; the class is in the motion."""
 
-from .spec import FAMILIES, GENERATOR, ProceduralSpec, Target
+from .spec import ALL_FAMILIES, FAMILIES, GENERATOR, STREAM_FAMILIES, ProceduralSpec, Target
 from .stream import ProceduralBatch, ProceduralVideo
 from .write import write_procedural
 
 __all__ = [
+    "ALL_FAMILIES",
     "FAMILIES",
     "GENERATOR",
+    "STREAM_FAMILIES",
     "ProceduralBatch",
     "ProceduralSpec",
     "ProceduralVideo",

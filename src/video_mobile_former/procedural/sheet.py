@@ -12,6 +12,7 @@ from torch import Tensor
 from ..errors import UserError
 from ..files import atomic_path, check_folder
 from ..optional import require
+from .families import recall
 from .spec import ProceduralSpec
 from .stream import ProceduralVideo
 
@@ -64,17 +65,26 @@ def sheet(video: ProceduralVideo, family: str, *, clips: int = 1, most_frames: i
         for column in range(clips)
     ]
     names = tuple(video.class_names[k] for k in found)
-    return _assembled(torch.stack(columns, 1), names, most_frames)
+    shown = shown_frames(family, video.spec.num_frames, most_frames)
+    return _assembled(torch.stack(columns, 1), names, shown)
 
 
-def _assembled(rows: Tensor, names: tuple[str, ...], most_frames: int) -> Any:
-    """Rows (N, clips, T, S, S, 3) below each other, names at the left."""
+def shown_frames(family: str, num_frames: int, most: int) -> list[int]:
+    """Frames of a clip that a sheet shows: evenly spread, or where a long clip tells its class."""
+    if family == "recall" and num_frames > most:
+        cue = torch.linspace(0, recall.CUE_FRAMES, most // 2)
+        asked = num_frames - 1 - torch.linspace(recall.QUESTION_FRAMES, 0, most - most // 2)
+        return torch.cat([cue, asked]).round().long().tolist()
+    return torch.linspace(0, num_frames - 1, min(num_frames, most)).round().long().tolist()
+
+
+def _assembled(rows: Tensor, names: tuple[str, ...], shown: list[int]) -> Any:
+    """Rows (N, clips, T, S, S, 3) below each other, names at the left, of the frames shown."""
     image, draw, fonts = (
         require(f"PIL.{name}", extra="train", purpose="a contact sheet")
         for name in ("Image", "ImageDraw", "ImageFont")
     )
-    count, clips, frames, side = rows.shape[:4]
-    shown = torch.linspace(0, frames - 1, min(frames, most_frames)).round().long()
+    count, clips, _, side = rows.shape[:4]
     step, apart = side + 2, 8
     width = _NAME + clips * (len(shown) * step + apart)
     picture = image.new("RGB", (width, count * step), "white")
@@ -83,7 +93,7 @@ def _assembled(rows: Tensor, names: tuple[str, ...], most_frames: int) -> Any:
         text = textwrap.fill(name.replace("_", " "), 15)
         pen.text((6, row * step + 6), text, fill="black", font=font)
         for clip in range(clips):
-            for column, frame in enumerate(shown.tolist()):
+            for column, frame in enumerate(shown):
                 left = _NAME + clip * (len(shown) * step + apart) + column * step
                 picture.paste(image.fromarray(rows[row, clip, frame].numpy()), (left, row * step))
     return picture

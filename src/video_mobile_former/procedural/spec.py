@@ -18,12 +18,19 @@ FAMILIES: tuple[str, ...] = (
     "limbs",
     "long_range",
 )
-"""The families of classes, in the order of class numbers."""
+"""The families of classes that clips are of unless others are named, in the order of class
+numbers."""
+
+STREAM_FAMILIES: tuple[str, ...] = ("recall", "background")
+"""Families for streams, to be named: what is asked at the end of a long clip, and nothing at all.
+Their classes follow those of :data:`FAMILIES`."""
+
+ALL_FAMILIES: tuple[str, ...] = (*FAMILIES, *STREAM_FAMILIES)
 
 GENERATOR = 2
 """Raised whenever the same spec and seed would give other pictures; part of a cache's name."""
 
-FRAMES_OF_EVENTS = {"order": 8, "long_range": 8}
+FRAMES_OF_EVENTS = {"order": 8, "long_range": 8, "recall": 24}
 """Fewest frames at which no event falls between two of them; with fewer, some classes can be
 identical to the pixel."""
 
@@ -47,7 +54,7 @@ class ProceduralSpec:
     """What the clips show and how hard they are.
 
     Args:
-        families: Names from :data:`FAMILIES`; their classes are those of the clips.
+        families: Names from :data:`ALL_FAMILIES`; their classes are those of the clips.
         num_frames: Frames T, at least 4. Motions cover the same distance for any T; events need 8,
             see :data:`FRAMES_OF_EVENTS`.
         size: Height and width in pixels, 32 or more, even.
@@ -90,8 +97,8 @@ class ProceduralSpec:
         object.__setattr__(self, "families", names)  # JSON gives a list
         object.__setattr__(self, "classes", tuple(self.classes))
         for name in names:
-            if name not in FAMILIES:
-                raise UserError(f"family {name!r} is unknown{known_names(name, FAMILIES)}")
+            if name not in ALL_FAMILIES:
+                raise UserError(f"family {name!r} is unknown{known_names(name, ALL_FAMILIES)}")
         if not names or len(set(names)) != len(names):
             raise UserError(f"families must name each family once, not {list(names)}")
         if self.num_frames < 4:

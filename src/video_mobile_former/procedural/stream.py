@@ -13,7 +13,7 @@ from .families import TABLE
 from .keyed_random import KeyedRandom
 from .render import render
 from .scene import Bank, make_scene
-from .spec import FAMILIES, ProceduralSpec, Target
+from .spec import ALL_FAMILIES, ProceduralSpec, Target
 from .targets import TARGETS, measure
 
 BATCHES_A_BANK = 32
@@ -136,7 +136,7 @@ class ProceduralVideo:
 
 def _classes(spec: ProceduralSpec) -> list[tuple[str, str]]:
     """The classes of a spec, each with its family, in class order."""
-    pairs = [(name, f) for f in FAMILIES if f in spec.families for name in TABLE[f]]
+    pairs = [(name, f) for f in ALL_FAMILIES if f in spec.families for name in TABLE[f]]
     if not spec.classes:
         return pairs
     known = [name for name, _ in pairs]

@@ -1,6 +1,6 @@
 """Families of classes: what actors, bodies and the camera do."""
 
-from . import camera, interaction, limbs, long_range, motion, order, periodic
+from . import background, camera, interaction, limbs, long_range, motion, order, periodic, recall
 from .kinds import EVENTS, Act, Classes
 
 TABLE: dict[str, Classes] = {
@@ -11,7 +11,9 @@ TABLE: dict[str, Classes] = {
     "interaction": interaction.CLASSES,
     "limbs": limbs.CLASSES,
     "long_range": long_range.CLASSES,
+    "recall": recall.CLASSES,
+    "background": background.CLASSES,
 }
-"""The classes of each family, in the order of :data:`..spec.FAMILIES`."""
+"""The classes of each family, in the order of :data:`..spec.ALL_FAMILIES`."""
 
 __all__ = ["EVENTS", "TABLE", "Act", "Classes"]
