@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -33,6 +35,9 @@ class Theirs(nn.Module):
         return self.linear(x.mean((2, 3, 4)))
 
 
+THREE, TWO = Theirs(), Theirs(2)
+
+
 def student(names: tuple[str, ...] = CLASSES) -> VideoModel:
     torch.manual_seed(0)
     model = create_model("vmf_500m_cnn", len(names), num_frames=4, crop_size=32)
@@ -40,14 +45,20 @@ def student(names: tuple[str, ...] = CLASSES) -> VideoModel:
     return model.train()
 
 
-def written(path: Path, model: nn.Module, *, free: bool = True) -> str:
-    clips = torch.rand(SHAPE)
-    with warnings.catch_warnings():
+@functools.cache
+def exported(model: nn.Module, free: bool) -> bytes:
+    pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    shapes: Any = {"x": {0: torch.export.Dim("batch")}} if free else None
+    with warnings.catch_warnings(), tempfile.TemporaryDirectory() as folder:
         warnings.simplefilter("ignore")
-        pytest.importorskip("onnxruntime")
-        pytest.importorskip("onnxscript")
-        shapes: Any = {"x": {0: torch.export.Dim("batch")}} if free else None
-        torch.onnx.export(model, (clips,), path, dynamic_shapes=shapes, verbose=False)
+        path = Path(folder, "t.onnx")
+        torch.onnx.export(model, (torch.rand(SHAPE),), path, dynamic_shapes=shapes, verbose=False)
+        return path.read_bytes()
+
+
+def written(path: Path, model: nn.Module, *, free: bool = True) -> str:
+    path.write_bytes(exported(model, free))
     return str(path)
 
 
@@ -100,8 +111,8 @@ def test_what_is_missing_or_wrong_is_said(
     Path("four.txt").write_text("fall\njump\nwalk\nsit", encoding="utf-8")
     Path("other.txt").write_text("walk\njump\nfall", encoding="utf-8")
     Path("three.txt").write_text("\n".join(CLASSES), encoding="utf-8")
-    written(Path("t.onnx"), Theirs())
-    written(Path("two.onnx"), Theirs(2))
+    written(Path("t.onnx"), THREE)
+    written(Path("two.onnx"), TWO)
     with pytest.raises(RecipeError, match=message):
         load_teacher(DistillRecipe(**{"teacher": "t.onnx", **changes}), student())
 
