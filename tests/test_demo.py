@@ -142,6 +142,7 @@ def test_a_probe_on_one_frame_is_at_chance(frame: int) -> None:
     assert abs(accuracy - 1 / CLASSES) < 0.06
 
 
+@pytest.mark.slow
 def test_the_same_probe_sees_the_class_in_two_frames() -> None:
     """The probe is no straw man: given the motion, it does better than chance."""
     frames = different_scenes(80).float()

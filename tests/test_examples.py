@@ -91,6 +91,7 @@ def test_embed(checkpoint: str, tmp_path: Path) -> None:
     assert {best.labels[0] for _, best in found} <= {"up", "down"}
 
 
+@pytest.mark.slow
 def test_export(checkpoint: str, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime", reason="the extra export is not installed")
     write_video(tmp_path / "clip.mp4", 12)

@@ -84,6 +84,7 @@ def test_a_misspelt_name_is_told_before_anything_is_exported(tmp_path: Path) -> 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_eager_contestants_and_their_cost(tmp_path: Path) -> None:
     found = prepare([SMALL], form="all", batches=[1, 4], folder=tmp_path)
     assert [(each.form, each.batch) for each in found] == [
@@ -128,6 +129,7 @@ def test_batches_and_threads_begin_at_one(tmp_path: Path) -> None:
         measure([], threads=[0])
 
 
+@pytest.mark.slow
 def test_fused_and_unfused_are_what_they_say() -> None:
     eager = Contestant(SMALL, "eager", "volume", 1, (2, 32), 1)
     assert "not fused" not in eager.label

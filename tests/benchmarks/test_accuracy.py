@@ -53,6 +53,7 @@ def test_networks_of_a_budget_cost_the_same(benchmark: Any, size: int) -> None:
         assert all(0.85 <= cost / costs[0] <= 1.2 for cost in costs), (budget, costs)
 
 
+@pytest.mark.slow
 def test_ablations_change_one_thing_each(benchmark: Any) -> None:
     entries = benchmark.networks.ablations(64)
     assert len({entry.row for entry in entries}) == len(entries) == 13
@@ -60,6 +61,7 @@ def test_ablations_change_one_thing_each(benchmark: Any) -> None:
     assert costs[1] < costs[0], "without tokens it is cheaper"
 
 
+@pytest.mark.slow
 def test_drawn_clips_are_kept_for_the_next_run(
     benchmark: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -49,6 +49,7 @@ def run(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
+@pytest.mark.slow
 def test_a_run_is_tested_family_by_family_and_drawn(
     benchmark: Any, run: Path, tmp_path: Path
 ) -> None:

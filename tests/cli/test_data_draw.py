@@ -10,6 +10,7 @@ from video_mobile_former.cli.main import main
 from video_mobile_former.data.index.index import load_index
 
 
+@pytest.mark.slow
 def test_draws_a_data_set_and_sheets(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     words = ["data", "draw", "periodic", "--size", "32", "--num_frames", "8", "--seed", "1"]
     words += ["--out", str(tmp_path)]

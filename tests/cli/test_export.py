@@ -46,6 +46,7 @@ def test_a_checkpoint_becomes_an_artefact_that_predicts(checkpoint, clips, tmp_p
     assert found[1]["artefact"]["runtime"] == "PyTorch (torch.export)"
 
 
+@pytest.mark.slow
 def test_an_artefact_is_evaluated_and_the_report_says_so(artefacts, model, clips, tmp_path, capsys):
     written = artefacts(target="onnx")
     out = tmp_path / "report"

@@ -126,6 +126,7 @@ def test_compare_models_and_reports(
         assert "clips.csv is a file: name a folder" in line
 
 
+@pytest.mark.slow
 def test_train_tells_json_what_it_left(
     clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -171,6 +172,7 @@ def plain_lists(clips: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_format_of_its_own_in_a_recipe(
     clips: Path, plain_lists: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -320,6 +322,7 @@ def test_recipes_that_are_wrong(
     assert "did you mean 'vmf_500m'" in one_error(capsys, [*base, "--model", "vmf_500"])
 
 
+@pytest.mark.slow
 def test_a_full_disk_loses_nothing(
     trained: Path,
     clips: Path,
@@ -419,6 +422,7 @@ def test_a_misspelt_model_is_guessed_everywhere(capsys: pytest.CaptureFixture[st
         assert "; did you mean 'vmf_500m'? Known: vmf_500m, vmf_1g, " in one_error(capsys, words)
 
 
+@pytest.mark.slow
 def test_a_reader_that_stops_reading_is_no_error() -> None:
     command = f"{sys.executable} -m video_mobile_former models 500m | true"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)

@@ -202,6 +202,7 @@ def test_a_range_gives_what_the_file_gives(tmp_path: Path, ending: str):
             assert torch.equal(part.frames(which), whole.frames(which))
 
 
+@pytest.mark.slow
 def test_samples_inside_a_shard(shared_data: Path, tmp_path: Path):
     videos = sorted((shared_data / "samples").iterdir())
     shard = tmp_path / "shard.tar"

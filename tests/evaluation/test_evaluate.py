@@ -234,6 +234,7 @@ def test_no_clips_are_refused(motion_index: ClipIndex, motion_model: Callable) -
         evaluate(motion_model(MOTIONS), dataclasses.replace(motion_index, clips=()))
 
 
+@pytest.mark.slow
 def test_the_real_model(motion_index: ClipIndex, tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = create_model("vmf_500m", num_classes=2, num_frames=4, crop_size=32)

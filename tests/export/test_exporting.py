@@ -49,6 +49,7 @@ class Colours(nn.Module):
         return clip.mean(dim=(2, 3, 4))
 
 
+@pytest.mark.slow
 def test_an_unequal_artefact_is_not_kept(model, tmp_path, monkeypatch):
     old = tmp_path / "m.pt2"
     old.write_bytes(b"what stood there before")
@@ -77,6 +78,7 @@ class Factored(nn.Module):
         return torch.linalg.qr(clip.mean(dim=(2, 3))).R
 
 
+@pytest.mark.slow
 def test_the_operator_that_a_target_refuses_is_named(model, tmp_path, monkeypatch):
     monkeypatch.setattr(exporting, "lower", lambda *_, **__: Factored())
     with pytest.raises(UserError, match=r"ONNX refuses this model: .*linalg_qr"):

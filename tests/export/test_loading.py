@@ -50,6 +50,7 @@ def test_load_model_takes_all_three(artefacts, checkpoint):
     assert load_model(artefacts(target="onnx").path).num_classes == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", MINE)
 def test_another_file_than_the_json_describes(target, copy_of):
     path = copy_of(target)
@@ -220,6 +221,7 @@ def test_an_archive_that_would_run_code_is_refused(trap, message, copy_of, capsy
     assert "ran" not in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_an_archive_that_two_readers_see_differently(artefacts, shared_data, tmp_path, monkeypatch):
     good, bad = artefacts(**QUICK["torch"]).path, tmp_path / "bad.pt2"
     tool = shared_data / "hostile" / "two_directories.py"
@@ -283,6 +285,7 @@ def test_what_is_loaded_is_what_was_judged(copy_of):
                 assert archive.read(name) == short[name.partition("/")[2]]
 
 
+@pytest.mark.slow
 def test_a_rewritten_but_harmless_archive_loads(copy_of):
     path = copy_of("torch", with_json=False)
     _changed(path, lambda members: None)
@@ -298,6 +301,7 @@ def test_what_an_artefact_is_given_must_fit(artefacts):
             exported(torch.zeros(shape))
 
 
+@pytest.mark.slow
 def test_the_scorer_treats_it_as_any_model(model, artefacts):
     pixels = torch.randint(0, 256, (2, 3, 3, 4, 64, 64), dtype=torch.uint8)
     wanted = Scorer(model, device="cpu")(pixels)

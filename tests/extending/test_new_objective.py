@@ -111,6 +111,7 @@ def _cells(line: str) -> list[str]:
     return line.split(",")
 
 
+@pytest.mark.slow
 def test_a_row_gives_it_a_name_for_recipes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(RecipeError, match=r"pretrain\.task.*'backwards'"):
         fit(_recipe(tmp_path / "run", **{"pretrain.task": "backwards"}))

@@ -44,6 +44,7 @@ def clips(batch: int = 2, frames: int = 4) -> torch.Tensor:
     return torch.randn(batch, 3, frames, 32, 48, generator=torch.Generator().manual_seed(1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", OPTIONS, ids=str)
 def test_both_forms_agree_and_gradients_reach_every_parameter(options: dict[str, Any]) -> None:
     results = []
@@ -61,6 +62,7 @@ def test_both_forms_agree_and_gradients_reach_every_parameter(options: dict[str,
         torch.testing.assert_close(grad, others[key], atol=1e-9, rtol=1e-6, msg=key)
 
 
+@pytest.mark.slow
 def test_the_defaults_are_the_network_of_the_paper() -> None:
     model = create_model("vmf_500m", bridges="two_way", activation="dynamic", tokens_per="clip")
     assert (count_parameters(model), count_macs(model)) == (2_650_860, 424_582_144)

@@ -83,6 +83,7 @@ def test_both_forms_cap_as_the_formulas_do(arguments: dict[str, Any], frames: in
         torch.testing.assert_close(model(x), wanted, atol=1e-9, rtol=1e-9)  # with gradients
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("arguments", VARIANTS[:3], ids=str)
 @pytest.mark.parametrize("form", FORMS)
 def test_every_bound_is_passed_and_shows(arguments: dict[str, Any], form: Any) -> None:
@@ -119,6 +120,7 @@ def double(state: Any) -> dict[str, Tensor]:
     return {k: v.float().double() if v.is_floating_point() else v for k, v in state.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_tsm_caps_as_the_release_does(tmp_path: Path, form: Any) -> None:
     state = plain_tsm.random_release(5)
@@ -141,6 +143,7 @@ def test_tsm_caps_as_the_release_does(tmp_path: Path, form: Any) -> None:
     assert not caps.hidden_bounds(lambda: small(clips()), 1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_x3d_and_movinet_saturate_as_their_releases_do(tmp_path: Path, form: Any) -> None:
     x = clips(2, 40, 40).double()

@@ -32,6 +32,7 @@ def model() -> VideoMobileFormer:
     return model
 
 
+@pytest.mark.slow
 def test_round_trip(model: VideoMobileFormer, tmp_path: Path) -> None:
     folder = tmp_path / "a" / "checkpoint"
     model.save_pretrained(folder)
@@ -235,6 +236,7 @@ def test_what_cannot_be_a_checkpoint_is_not_saved(model: VideoMobileFormer, tmp_
     assert not (tmp_path / "f").exists()
 
 
+@pytest.mark.slow
 def test_several_classes_are_remembered(model: VideoMobileFormer, tmp_path: Path) -> None:
     model.multi_label = True
     model.save_pretrained(tmp_path / "c")
@@ -244,6 +246,7 @@ def test_several_classes_are_remembered(model: VideoMobileFormer, tmp_path: Path
     assert "2 classes, several of them at once" in (tmp_path / "c" / "README.md").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [1, 2])
 def test_older_checkpoints_keep_the_head_they_were_trained_with(
     model: VideoMobileFormer, tmp_path: Path, number: int

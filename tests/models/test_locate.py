@@ -57,6 +57,7 @@ def test_what_is_a_repository(
     assert hub_repository(name) == found
 
 
+@pytest.mark.slow
 def test_a_repository_is_fetched_with_its_revision(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -60,6 +60,7 @@ def installed(shipped: tuple[Any, Path], monkeypatch: pytest.MonkeyPatch) -> Any
     return shipped[0]
 
 
+@pytest.mark.slow
 def test_features_are_those_of_the_run(installed: Any) -> None:
     for overrides in ({}, {"num_frames": 8, "crop_size": 96}):
         model = create_model("vmf_500m", 3, weights="procedural", **overrides)

@@ -101,6 +101,7 @@ def test_forms_agree_in_values_and_gradients(
         assert (grad - grads_b[key]).abs().max() <= 1e-5 * scale, key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["vmf_500m", "vmf_2g"])
 def test_forms_agree_in_training_mode(name: str) -> None:
     x = clips(4, 4, 64, 64)
@@ -130,6 +131,7 @@ def test_gradient_reaches_every_parameter(name: str, form: str) -> None:
         assert parameter.grad.abs().sum() > 0, key
 
 
+@pytest.mark.slow
 def test_light_cnn_has_no_token_parameters() -> None:
     model = small("vmf_1g", num_tokens=0)
     names = [k for k, _ in model.named_parameters()]

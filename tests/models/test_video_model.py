@@ -43,6 +43,7 @@ def test_features_and_head_are_the_whole_network(
         torch.testing.assert_close(model.classifier(hidden), logits)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_another_classifier_leaves_the_rest_alone(name: str, tmp_path: Any) -> None:
     model = make(name).double().eval()

@@ -238,6 +238,7 @@ def test_bodies_may_be_smaller_and_else_do_the_same(name: str):
     assert bool((full.body_scale == 1).all())
 
 
+@pytest.mark.slow
 def test_small_bodies_take_fewer_pixels():
     alike = dataclasses.replace(PLAIN, families=("limbs",), contrast=1.0)
     still = dataclasses.replace(alike, body_size=0.25)

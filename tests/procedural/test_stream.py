@@ -43,6 +43,7 @@ def test_a_batch_is_as_documented():
         assert bool((value[~mask] == 0).all())
 
 
+@pytest.mark.slow
 def test_a_clip_depends_on_seed_number_and_place_alone():
     video = ProceduralVideo(dataclasses.replace(SMALL, motion_blur=0.3), seed=0)
     many = video.batch(40, 9)

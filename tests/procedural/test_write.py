@@ -68,6 +68,7 @@ def test_files_show_the_clip_and_equal_first_frames(tmp_path: Path) -> None:
         assert torch.equal(clips[name][0], clips["grow"][0])
 
 
+@pytest.mark.slow
 def test_splits_do_not_depend_on_each_other(tmp_path: Path) -> None:
     first = write_procedural(tmp_path / "a", SPEC, {"train": 2, "test": 1}).parent
     second = write_procedural(tmp_path / "b", SPEC, {"test": 1}).parent

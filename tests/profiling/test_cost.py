@@ -23,6 +23,7 @@ def test_macs_of_layers_with_known_counts() -> None:
     assert count_parameters(nn.BatchNorm3d(8)) == 16
 
 
+@pytest.mark.slow
 def test_macs_count_batches_and_leave_the_model_alone() -> None:
     model = create_model("vmf_500m", 2, form="frames").train()
     one = count_macs(model, (1, 3, 4, 64, 64))
@@ -55,6 +56,7 @@ def test_models_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "known: vmf_500m" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_is_kept_is_what_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = json.loads(table.COUNTED.read_text())
     assert list(kept) == list(list_models()), "run tools/count_models.py"

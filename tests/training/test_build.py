@@ -157,6 +157,7 @@ def _weights(model: torch.nn.Module) -> dict[str, torch.Tensor]:
     return {k: v.clone() for k, v in model.state_dict().items()}
 
 
+@pytest.mark.slow
 def test_fine_tuning_with_the_same_classes_keeps_everything(
     small_recipe: Make, checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -210,6 +211,7 @@ def test_clips_in_quarantine_are_excluded(
         build_indexes(small_recipe(data__quarantine="none.txt"))
 
 
+@pytest.mark.slow
 def test_fine_tuning_with_other_classes_replaces_the_head(
     small_recipe: Make, checkpoint: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

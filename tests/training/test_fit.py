@@ -118,6 +118,7 @@ def test_last_holds_the_average_and_not_the_weights(trained: Any) -> None:
     assert not torch.equal(saved["head_linear.weight"], state["model"]["head_linear.weight"])
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_run_and_another_does_not(
     trained: Any, small_recipe: Make, read_metrics: Read
 ) -> None:
@@ -139,6 +140,7 @@ def test_a_finished_run_says_so_and_stays(trained: Any, capsys: pytest.CaptureFi
     assert RunFolder(recipe.out).state.stat().st_mtime_ns == before
 
 
+@pytest.mark.slow
 def test_what_is_said(
     small_recipe: Make, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -155,6 +157,7 @@ def test_what_is_said(
     assert logging.getLogger("lightning.pytorch").level != logging.ERROR
 
 
+@pytest.mark.slow
 def test_without_validation_and_average(small_recipe: Make, read_metrics: Read) -> None:
     recipe = small_recipe(
         data__val_split="none",
@@ -182,6 +185,7 @@ def test_bf16_trains(trained: Any, small_recipe: Make, read_metrics: Read) -> No
     assert bf16[0]["loss"] != fp32[0]["loss"]
 
 
+@pytest.mark.slow
 def test_fine_tuning_a_run(trained: Any, small_recipe: Make) -> None:
     _, result = trained
     recipe = small_recipe(
@@ -226,6 +230,7 @@ def _with_bad_clips(clips_csv: Path, folder: Path, *, split: str, count: int) ->
     return folder / "list.csv"
 
 
+@pytest.mark.slow
 def test_unreadable_clips_are_left_out_counted_and_said(
     small_recipe: Make,
     clips_csv: Path,
@@ -244,6 +249,7 @@ def test_unreadable_clips_are_left_out_counted_and_said(
     assert "epoch 2: 5 clips could" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("split", ["train", "val"])
 def test_mostly_unreadable_clips_stop_training(
     small_recipe: Make, clips_csv: Path, tmp_path: Path, split: str
@@ -254,6 +260,7 @@ def test_mostly_unreadable_clips_stop_training(
         fit(small_recipe(data__path=str(data)))
 
 
+@pytest.mark.slow
 def test_a_few_unreadable_validation_clips_are_said(
     small_recipe: Make, clips_csv: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -52,6 +52,7 @@ def _watch_epochs(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return seen
 
 
+@pytest.mark.slow
 def test_the_head_learns_alone_and_then_everything(
     small_recipe: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:

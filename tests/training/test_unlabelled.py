@@ -42,6 +42,7 @@ def test_a_folder_of_videos_is_an_index(flat: Path, tmp_path: Path) -> None:
         load_index(DataSource(str(tmp_path / "none"), format="unlabelled"))
 
 
+@pytest.mark.slow
 def test_from_videos_to_a_classifier(
     flat: Path, small_recipe: Make, tmp_path: Path, read_metrics: Any
 ) -> None:

@@ -351,6 +351,7 @@ def test_nothing_usable_is_a_report_not_a_crash(tmp_path: Path, quick: dict[str,
     assert write_check(result, tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_training_leaves_out_what_is_unusable(good: Path, tmp_path: Path, quick: dict[str, Any]):
     (tmp_path / "bad.mp4").touch()
 
@@ -387,6 +388,7 @@ def test_no_permission_for_a_superuser_without_privileges(good: Path, tmp_path: 
 # Going on
 
 
+@pytest.mark.slow
 def test_a_second_check_reads_what_changed(
     good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -502,6 +504,7 @@ def test_the_command(
     }
 
 
+@pytest.mark.slow
 def test_the_command_says_no_by_its_status(
     good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

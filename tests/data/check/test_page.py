@@ -187,6 +187,7 @@ def test_the_page_is_self_contained_and_text_in_it_is_only_text():
     assert policy == "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("classes", "rough", "least", "most"), [(2, False, 8, 8), (400, False, 2, 7), (500, True, 0, 1)]
 )

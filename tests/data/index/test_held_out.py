@@ -54,6 +54,7 @@ def measure(run: Path, data: Path, out: Path, *words: str) -> dict:
     return json.loads((out / "report.json").read_text(encoding="utf-8"))
 
 
+@pytest.mark.slow
 def test_what_was_held_out_is_measured(
     run: Path, undivided: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -71,6 +72,7 @@ def test_what_was_held_out_is_measured(
     assert any(note in line for line in report["notes"])
 
 
+@pytest.mark.slow
 def test_what_a_list_names_is_left_out_of_them(
     run: Path, undivided: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -83,6 +85,7 @@ def test_what_a_list_names_is_left_out_of_them(
     assert (report["method"]["split"], report["method"]["num_clips"]) == ("val", 7)
 
 
+@pytest.mark.slow
 def test_where_the_data_has_changed_since_a_note_says_what_is_likely(
     run: Path, undivided: Path, tmp_path: Path
 ) -> None:
@@ -96,6 +99,7 @@ def test_where_the_data_has_changed_since_a_note_says_what_is_likely(
     assert any("was trained on this data" in note for note in report["notes"])
 
 
+@pytest.mark.slow
 def test_models_that_held_out_others_are_refused_before_scoring(
     run: Path, undivided: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -135,6 +139,7 @@ def test_only_the_same_clips_are_divided_again(undivided: Path, tmp_path: Path) 
     assert with_held_out(index, told) is index
 
 
+@pytest.mark.slow
 def test_training_clips_alone_are_divided_again_where_a_list_leaves_some_out(
     run: Path, undivided: Path, tmp_path: Path
 ) -> None:

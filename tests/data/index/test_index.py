@@ -161,6 +161,7 @@ def make_index(labels_and_groups: list[tuple[int, str | None]], classes: int) ->
     return ClipIndex(clips=clips, class_names=tuple(f"c{i}" for i in range(classes)), source="list")
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     counts=st.lists(st.integers(2, 40), min_size=1, max_size=6),

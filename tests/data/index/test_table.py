@@ -42,6 +42,7 @@ def clips(draw: Any) -> Clip:
     )
 
 
+@pytest.mark.slow
 @given(st.lists(clips(), max_size=8), st.data())
 def test_a_table_gives_back_what_was_put_in(given_clips: list[Clip], data: st.DataObject):
     table = ClipTable(given_clips)
@@ -55,6 +56,7 @@ def test_a_table_gives_back_what_was_put_in(given_clips: list[Clip], data: st.Da
     assert table[:0] == []
 
 
+@pytest.mark.slow
 @given(st.lists(clips(), min_size=1, max_size=20), st.data())
 def test_clips_go_to_other_splits(given_clips: list[Clip], data: st.DataObject):
     table = ClipTable(given_clips)

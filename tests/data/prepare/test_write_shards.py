@@ -282,6 +282,7 @@ shard = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(st.lists(shard, max_size=3).map(tuple), st.booleans())
 def test_a_list_of_shards_survives_writing(shards: tuple[Shard, ...], multi_label: bool):

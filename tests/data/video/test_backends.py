@@ -137,6 +137,7 @@ def test_samples(shared_data: Path):
     assert len(compared) == 14
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("torchcodec")
 def test_damage_is_told_as_by_pyav(shared_data: Path, tmp_path: Path):
     path = shared_data / "samples" / "corrupted.mp4"

@@ -81,6 +81,7 @@ SAMPLES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "count"), SAMPLES)
 def test_samples_give_what_a_whole_decode_gives(shared_data: Path, name: str, count: int):
     path = shared_data / "samples" / name

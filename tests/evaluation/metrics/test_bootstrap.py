@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from video_mobile_former.evaluation.metrics.bootstrap import drawn_accuracies, middle, units_of
 
 
+@pytest.mark.slow
 @given(seed=st.integers(0, 1000), copies=st.integers(4, 8))
 @settings(max_examples=6, deadline=None)
 def test_groups_of_identical_clips_widen_the_interval(seed: int, copies: int) -> None:

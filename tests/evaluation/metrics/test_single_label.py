@@ -112,6 +112,7 @@ def test_one_class_alone() -> None:
     assert (found.top1, found.mean_class_accuracy) == (1.0, 1.0)
 
 
+@pytest.mark.slow
 @given(st.integers(2, 9), st.integers(1, 60), st.integers(0, 2**31))
 @settings(deadline=None, max_examples=40)
 def test_against_counting_clip_by_clip(num_classes: int, num_clips: int, seed: int) -> None:

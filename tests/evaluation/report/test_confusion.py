@@ -42,6 +42,7 @@ def test_a_class_without_clips_is_grey() -> None:
     assert share_of(pixels(gap), GREY) > 0.08
 
 
+@pytest.mark.slow
 def test_counts_are_written_where_classes_are_few() -> None:
     matrix = np.diag([5, 5, 5])
     more = np.diag([888888, 888888, 888888])
@@ -50,6 +51,7 @@ def test_counts_are_written_where_classes_are_few() -> None:
     assert np.array_equal(pixels(np.eye(25, dtype=int) * 5), pixels(np.eye(25, dtype=int) * 88))
 
 
+@pytest.mark.slow
 def test_a_single_error_among_many_classes_can_be_seen() -> None:
     right = np.eye(100, dtype=int) * 50
     wrong = right.copy()

@@ -79,6 +79,7 @@ def test_models_of_one_cost_have_an_axis_with_round_numbers(run: Run) -> None:
     assert "500 M" in labels
 
 
+@pytest.mark.slow
 def test_any_name_can_be_drawn(run: Run) -> None:
     names = (NASTY, "动作", "$x_1$", "")
     runs = [with_cost(run, name, 10**i) for i, name in enumerate(names)]

@@ -47,6 +47,7 @@ def test_logits_are_those_of_the_model(name: str, batch: int) -> None:
     assert [m for m in graph.modules() if isinstance(m, ConvNorm)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_weights_are_constants_and_nothing_is_above_rank_four(name: str) -> None:
     graph = lower(settled(name), form="frames", num_frames=4)

@@ -85,6 +85,7 @@ def test_an_int8_artefact_stays_near_and_tells_how_it_was_made(
     assert made.parity.passed
 
 
+@pytest.mark.slow
 def test_only_pointwise_convolutions_are_quantised():
     model = small_model()
     graph = lower(model, form="frames", num_frames=4)

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.skipif(
 )
 
 
+@pytest.mark.slow
 def test_uint8_input_is_refused_before_anything_is_written(tmp_path):
     request = ExportRequest(target="coreml", dtype="uint8")
     with pytest.raises(UserError, match="Core ML programs take no uint8 input"):

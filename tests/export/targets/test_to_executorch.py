@@ -69,6 +69,7 @@ def test_a_damaged_program_is_refused_in_one_line(exported, tmp_path, content):
         read_info(path)
 
 
+@pytest.mark.slow
 def test_a_3d_convolution_is_refused_by_name(tmp_path):
     model = small_model()
     info = describe(model, ExportRequest(target="executorch"))

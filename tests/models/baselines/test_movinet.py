@@ -111,6 +111,7 @@ def test_forms_agree_in_values_and_gradients(name: str) -> None:
         assert (grad - grads_b[key]).abs().max() <= 1e-5 * scale, key
 
 
+@pytest.mark.slow
 def test_forms_agree_in_training_mode() -> None:
     results = []
     for form in ("volume", "frames"):

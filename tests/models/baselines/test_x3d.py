@@ -93,6 +93,7 @@ def test_forms_agree() -> None:
         torch.testing.assert_close(model(clips()), expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_gradients_of_the_forms_agree_and_reach_everything() -> None:
     # In float64: a ReLU whose input changes sign by rounding changes gradients by more than 1e-5.
     model = whole().eval().double()

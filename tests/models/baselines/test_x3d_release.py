@@ -109,6 +109,7 @@ def test_what_is_asked_for_must_be_clear(path: Path, tmp_path: Path) -> None:
         load_x3d(tmp_path / "broken.pyth", "x3d_s", num_classes=2)
 
 
+@pytest.mark.slow
 def test_the_weights_teach_a_student_of_the_same_classes(path: Path) -> None:
     student = create_model("vmf_500m_cnn", 400, num_frames=4, crop_size=64)
     student.class_names = label_names("kinetics400")

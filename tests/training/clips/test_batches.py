@@ -13,6 +13,7 @@ from video_mobile_former.training.clips.batches import guarded
 from video_mobile_former.training.run.interrupt import StopRequest, StopTraining
 
 
+@pytest.mark.slow
 def test_batches_go_on_from_the_position(clips_csv: Path) -> None:
     spec = ClipSpec(num_frames=2, crop_size=32, resize_size=32)
     index = load_index(clips_csv).split("train")

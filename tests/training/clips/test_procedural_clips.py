@@ -105,6 +105,7 @@ def test_a_killed_run_ends_as_one_that_was_not(
     assert len(rates) == 4
 
 
+@pytest.mark.slow
 def test_batches_are_a_function_of_seed_and_place(procedural: Make) -> None:
     train, val = _clips(procedural()).loaders(0, 1, CPU)
     assert isinstance(train, TrainLoader)
@@ -123,6 +124,7 @@ def test_batches_are_a_function_of_seed_and_place(procedural: Make) -> None:
     assert not torch.equal(_batches(other, 3)[0]["clips"], whole[0]["clips"])
 
 
+@pytest.mark.slow
 def test_processes_share_the_clips(procedural: Make) -> None:
     clips = _clips(procedural())
     pairs = [clips.loaders(rank, 2, CPU) for rank in (0, 1)]
@@ -143,6 +145,7 @@ def test_workers_draw_the_same(procedural: Make) -> None:
         assert torch.equal(one["labels"], other["labels"])
 
 
+@pytest.mark.slow
 def test_colours_change_and_labels_stay(procedural: Make) -> None:
     plain = procedural(augment__color_jitter=0.0, augment__grayscale_probability=0.0)
     before, after = (_batches(_clips(r).loaders(0, 1, CPU)[0], 0)[0] for r in (plain, procedural()))

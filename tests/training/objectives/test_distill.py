@@ -129,6 +129,7 @@ def objective(recipe: Recipe, model: VideoModel) -> Distillation:
     return made
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weight", [0.0, 0.3, 1.0])
 def test_loss_and_gradients_are_mixed(tmp_path: Path, small_recipe: Make, weight: float) -> None:
     model = student()

@@ -69,6 +69,7 @@ def labels(tmp_path: Path) -> str:
     return str(path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("free", [True, False])
 def test_it_gives_its_scores_in_its_own_normalisation(
     free: bool, labels: str, tmp_path: Path
@@ -141,6 +142,7 @@ def test_a_damaged_file_and_a_field_that_tells_nothing_are_refused(
         load_teacher(DistillRecipe(teacher=str(folder), label_file=labels), student())
 
 
+@pytest.mark.slow
 def test_a_run_learns_from_one(
     small_recipe: Callable[..., Recipe], clips_csv: Path, tmp_path: Path
 ) -> None:

@@ -119,6 +119,7 @@ _VALUES = {
 }
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(values=st.fixed_dictionaries({}, optional=_VALUES))
 def test_saved_recipe_reads_back_equal(
