@@ -10,7 +10,7 @@ CODE := src tests benchmarks examples tools
 
 help:
 	@echo "make demo       train on procedural clips, evaluate, predict: three minutes on two cores"
-	@echo "make test       the tests, about two and a half minutes on two cores"
+	@echo "make test       the tests, about two minutes on two cores"
 	@echo "make test-slow  the slow tests as well"
 	@echo "make test-all   all tests, those of LiteRT and Core ML too: installs 1 GB more"
 	@echo "make coverage   all tests, and how much of src they reach (at least 90 %)"
