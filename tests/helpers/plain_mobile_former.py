@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 State = Mapping[str, Tensor]
+CAUSAL = "causal"
+"""Beside the weights where kernels look back only."""
 
 
 def logits(
@@ -24,6 +26,7 @@ def logits(
     blocks: Sequence[Sequence[Any]],
     groups: int,
     head_limit: float = 6.0,
+    causal: bool = False,
 ) -> Tensor:
     """Logits of clips.
 
@@ -33,7 +36,10 @@ def logits(
         blocks: Rows (kind, expand, channels, stride, expand2).
         groups: Of the pointwise convolutions.
         head_limit: Cap of the head's convolution.
+        causal: Kernels in time look back only: all of their zeros stand before the clip.
     """
+    if causal:
+        state = {**state, CAUSAL: torch.ones(())}
     z = state["tokens"].expand(len(x), -1, -1) if "tokens" in state else None
     x = capped(conv_norm(state, "stem", x, stride=2), 6)
     for i, (kind, _, _, stride, _) in enumerate(blocks):
@@ -136,12 +142,21 @@ def conv_norm(state: State, name: str, x: Tensor, stride: int = 1) -> Tensor:
     """A convolution, one in time where there is one, and BatchNorm of inference."""
     weight = state[f"{name}.conv.weight"]
     weight = weight if weight.dim() == 5 else weight.unsqueeze(2)
-    pads = tuple(size // 2 for size in weight.shape[2:])
+    x = ahead_of(state, x, weight)
+    pads = (0, weight.shape[3] // 2, weight.shape[4] // 2)
     x = F.conv3d(x, weight, None, (1, stride, stride), pads, groups=x.shape[1] // weight.shape[1])
     if f"{name}.temporal.weight" in state:
         weight = state[f"{name}.temporal.weight"]
-        x = F.conv3d(x, weight, None, 1, (weight.shape[2] // 2, 0, 0), groups=x.shape[1])
+        x = F.conv3d(ahead_of(state, x, weight), weight, None, 1, groups=x.shape[1])
     return norm(state, f"{name}.norm", x)
+
+
+def ahead_of(state: State, x: Tensor, weight: Tensor) -> Tensor:
+    """Frames with the zeros around them that a kernel in time needs."""
+    size = weight.shape[2] - 1
+    before = size if CAUSAL in state else size // 2
+    zeros = torch.zeros_like(x[:, :, :1])
+    return torch.cat([zeros] * before + [x] + [zeros] * (size - before), dim=2)
 
 
 def norm(state: State, name: str, x: Tensor) -> Tensor:

@@ -40,7 +40,7 @@ def test_a_model_without_native_clip_needs_a_shape() -> None:
 
 def test_models_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "500m", "--json"]) == 0
-    row, light = json.loads(capsys.readouterr().out)
+    row, stream, light = json.loads(capsys.readouterr().out)
     assert (row["name"], row["baseline"]) == ("vmf_500m", False)
     assert row["parameters"] == 2_650_860
     assert row["macs_per_view"] == 424_582_144
@@ -48,7 +48,9 @@ def test_models_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert (row["num_frames"], row["crop_size"], row["num_tokens"]) == (16, 224, 3)
     assert (light["name"], light["baseline"], light["published"]) == ("vmf_500m_cnn", True, [])
     assert light["macs_per_view"] < row["macs_per_view"]
-    printed = format_rows([row, light])
+    assert (stream["name"], stream["frames_per_update"]) == ("vmf_500m_stream", 4)
+    assert stream["macs_per_frame"] * 16 == stream["macs_per_view"] > row["macs_per_view"]
+    printed = format_rows([row, stream, light])
     assert max(len(line) for line in printed.splitlines()) <= 80
     assert "0.425 G" in printed
     assert "vmf_500m_cnn" in printed
@@ -65,8 +67,9 @@ def test_what_is_kept_is_what_is_counted(monkeypatch: pytest.MonkeyPatch) -> Non
     asked: list[str] = []
     count = table.count
     monkeypatch.setattr(table, "count", lambda name: asked.append(name) or count(name))
-    assert [row["name"] for row in cost_rows("500m")] == ["vmf_500m", "vmf_500m_cnn"]
-    assert asked == ["vmf_500m_cnn"]
+    names = ["vmf_500m", "vmf_500m_stream", "vmf_500m_cnn"]
+    assert [row["name"] for row in cost_rows("500m")] == names
+    assert asked == names[1:]
 
 
 @pytest.mark.slow

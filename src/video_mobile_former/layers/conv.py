@@ -6,6 +6,10 @@ The rank of the input decides which form runs:
 - ``frames``: x is (B·T, C, H, W), time folded into the batch, nothing above rank 4. A temporal
   kernel becomes one 2-D convolution per time step of the kernel and a sum of shifted results,
   because mobile runtimes (ExecuTorch/XNNPACK, LiteRT) have no depthwise ``conv3d``.
+
+Temporal kernels look as far back as ahead, with zeros beyond both ends of the clip. Given the
+:class:`~.past.Past` of a stream they look back only: the last tap reads the newest frame, and what
+stood before the first frame comes from there.
 """
 
 from __future__ import annotations
@@ -27,6 +31,7 @@ from .forms import (
     volume_to_frames,
 )
 from .padding import PaddingKind, pad_same
+from .past import Past
 
 TemporalConvKind = Literal["3d", "2plus1d"]
 
@@ -111,6 +116,7 @@ class SpatiotemporalConv(nn.Module):
         self.groups, self.padding = groups, (temporal_kernel // 2, kernel_size // 2)
         self.stride = stride
         self.padding_kind: PaddingKind = padding_kind
+        self.name = ""
         self.weight = nn.Parameter(
             torch.empty(
                 out_channels, in_channels // groups, temporal_kernel, kernel_size, kernel_size
@@ -123,15 +129,26 @@ class SpatiotemporalConv(nn.Module):
         """Initialise weights so that they keep the variance of the input."""
         lecun_normal_(self.weight)
 
-    def forward(self, x: Tensor, num_frames: int) -> Tensor:
-        """Convolve in space and time, zeros beyond both ends of the clip."""
+    def forward(self, x: Tensor, num_frames: int, past: Past | None = None) -> Tensor:
+        """Convolve in space and time, zeros beyond both ends of the clip; with a past, causally."""
         time, space = self.padding
         s, pads = self.stride, (space, space)
+        length, as_volume = self.weight.shape[2], may_overwrite() and x.dim() == 4
+        as_volume = as_volume and is_channels_last(x)
+        reads: list[Tensor] = []
+        if past is not None:
+            time = 0
+            if x.dim() == 5 or as_volume:
+                x = past.join(self.name, x, num_frames, length)
+                num_frames += length - 1
+            else:
+                reads = past.taps(self.name, x, num_frames, length)
         if self.padding_kind == "same":
             x, pads = pad_same(x, self.weight.shape[-1], s)
+            reads = [pad_same(read, self.weight.shape[-1], s)[0] for read in reads]
         if x.dim() == 5:
             return F.conv3d(x, self.weight, self.bias, (1, s, s), (time, *pads), groups=self.groups)
-        if may_overwrite() and is_channels_last(x):
+        if as_volume:
             # Without gradients, one pass over the same memory viewed as (B, C, T, H, W) is faster.
             channels = self.weight.shape[0]
             groups = channels if self.groups == x.shape[1] else self.groups
@@ -139,12 +156,19 @@ class SpatiotemporalConv(nn.Module):
             x = frames_to_volume(repeat_channels(x, groups // self.groups), num_frames)
             x = F.conv3d(x, self.weight, self.bias, (1, s, s), (time, *pads), groups=groups)
             return volume_to_frames(x)
+        added_by = time if past is None else length - 1  # the one step that adds the bias
         steps = [
-            # The bias is added once, by the centre step.
-            F.conv2d(x, w, self.bias if k == time else None, s, pads, groups=self.groups)
+            F.conv2d(
+                reads[k] if reads else x,
+                w,
+                self.bias if k == added_by else None,
+                s,
+                pads,
+                groups=self.groups,
+            )
             for k, w in enumerate(self.weight.unbind(dim=2))
         ]
-        return sum_shifted(steps, num_frames)
+        return sum_shifted(steps, num_frames) if past is None else sum_all(steps)
 
 
 class TemporalConv(nn.Module):
@@ -158,6 +182,7 @@ class TemporalConv(nn.Module):
     def __init__(self, channels: int, temporal_kernel: int):
         super().__init__()
         self.padding = temporal_kernel // 2
+        self.name = ""
         self.weight = nn.Parameter(torch.empty(channels, 1, temporal_kernel, 1, 1))
         self.bias: nn.Parameter | None = None
         self.reset_parameters()
@@ -166,22 +191,30 @@ class TemporalConv(nn.Module):
         """Initialise weights so that they keep the variance of the input."""
         lecun_normal_(self.weight)
 
-    def forward(self, x: Tensor, num_frames: int) -> Tensor:
-        """Convolve in time, zeros beyond both ends of the clip."""
+    def forward(self, x: Tensor, num_frames: int, past: Past | None = None) -> Tensor:
+        """Convolve in time, zeros beyond both ends of the clip; with a past, causally."""
+        time, length, groups = self.padding, self.weight.shape[2], self.weight.shape[0]
+        as_image = x.dim() == 4 and not torch.compiler.is_compiling() and is_channels_last(x)
+        if past is not None and (x.dim() == 5 or as_image):
+            x, time = past.join(self.name, x, num_frames, length), 0
+            num_frames += length - 1
         if x.dim() == 5:
-            groups = self.weight.shape[0]
-            return F.conv3d(x, self.weight, self.bias, 1, (self.padding, 0, 0), groups=groups)
-        if not torch.compiler.is_compiling() and is_channels_last(x):
+            return F.conv3d(x, self.weight, self.bias, 1, (time, 0, 0), groups=groups)
+        if as_image:
             # The same memory viewed as T × H·W images: a fast 2-D depthwise convolution.
             n, c, h, w = x.shape
             x = x.permute(0, 2, 3, 1).reshape(n // num_frames, num_frames, h * w, c)
             weight = self.weight.squeeze(-1)
-            x = F.conv2d(x.permute(0, 3, 1, 2), weight, self.bias, 1, (self.padding, 0), groups=c)
-            return x.permute(0, 2, 3, 1).reshape(n, h, w, c).permute(0, 3, 1, 2)
-        steps = [x * w.view(1, -1, 1, 1) for w in self.weight.unbind(dim=2)]
+            x = F.conv2d(x.permute(0, 3, 1, 2), weight, self.bias, 1, (time, 0), groups=c)
+            return x.permute(0, 2, 3, 1).reshape(-1, h, w, c).permute(0, 3, 1, 2)
+        reads = [x] * length
+        if past is not None:
+            reads = past.taps(self.name, x, num_frames, length)
+        taps = self.weight.unbind(dim=2)
+        steps = [read * w.view(1, -1, 1, 1) for read, w in zip(reads, taps, strict=True)]
         if self.bias is not None:
-            steps[self.padding] = steps[self.padding] + self.bias.view(1, -1, 1, 1)
-        return sum_shifted(steps, num_frames)
+            steps[time] = steps[time] + self.bias.view(1, -1, 1, 1)
+        return sum_shifted(steps, num_frames) if past is None else sum_all(steps)
 
 
 class ConvNorm(nn.Module):
@@ -234,21 +267,35 @@ class ConvNorm(nn.Module):
                 self.temporal = TemporalConv(out_channels, temporal_kernel)
         self.norm: nn.Module = BatchNorm(out_channels, eps=eps)
 
-    def forward(self, x: Tensor, num_frames: int) -> Tensor:
-        """Apply to (B, C, T, H, W) or (B·T, C, H, W)."""
-        x = self.conv(x, num_frames)
+    def forward(self, x: Tensor, num_frames: int, past: Past | None = None) -> Tensor:
+        """Apply to (B, C, T, H, W) or (B·T, C, H, W); with a past, causally."""
+        if past is not None and isinstance(self.conv, SpatiotemporalConv):
+            x = self.conv(x, num_frames, past)
+        else:
+            x = self.conv(x, num_frames)
         if self.temporal is not None:
-            x = self.temporal(x, num_frames)
+            x = self.temporal(x, num_frames, past)
         return self.norm(x)
 
-    def start_temporal_delta(self) -> None:
-        """Zero each temporal kernel except its centre, so that frames start out independent."""
+    def in_time(self) -> TemporalConv | SpatiotemporalConv | None:
+        """The convolution that reads several frames, None where each is seen alone."""
         if self.temporal is not None:
-            _delta_(self.temporal.weight, torch.ones_like(self.temporal.weight[:, :, 0]))
+            return self.temporal
+        return self.conv if isinstance(self.conv, SpatiotemporalConv) else None
+
+    def start_temporal_delta(self, *, newest: bool = False) -> None:
+        """Zero each temporal kernel except one tap, so that frames start out independent.
+
+        Args:
+            newest: The tap is the last one, of causal kernels, and not the centre.
+        """
+        if self.temporal is not None:
+            fresh = torch.ones_like(self.temporal.weight[:, :, 0])
+            put_delta(self.temporal.weight, fresh, newest=newest)
         elif isinstance(self.conv, SpatiotemporalConv):
             fresh = torch.empty_like(self.conv.weight[:, :, 0])
             lecun_normal_(fresh)
-            _delta_(self.conv.weight, fresh)
+            put_delta(self.conv.weight, fresh, newest=newest)
 
     @torch.no_grad()
     def fold_norm(self) -> None:
@@ -283,6 +330,21 @@ def lecun_normal_(weight: Tensor) -> None:
 
 
 @torch.no_grad()
-def _delta_(weight: Tensor, centre: Tensor) -> None:
+def put_delta(weight: Tensor, tap: Tensor, *, newest: bool = False) -> None:
+    """Zero a kernel (O, I, kt, k, k) but for one tap in time.
+
+    Args:
+        weight: The kernel, changed in place.
+        tap: (O, I, k, k).
+        newest: Put it at the last tap, not at the centre.
+    """
     weight.zero_()
-    weight[:, :, weight.shape[2] // 2] = centre
+    weight[:, :, -1 if newest else weight.shape[2] // 2] = tap
+
+
+def sum_all(steps: list[Tensor]) -> Tensor:
+    """Sum of tensors of one shape."""
+    total = steps[0]
+    for step in steps[1:]:
+        total = total + step
+    return total

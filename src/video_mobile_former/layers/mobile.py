@@ -2,7 +2,8 @@
 
 Source: Mobile-Former (arXiv 2108.05895), after MobileNetV2/V3. Each stride-1 depthwise convolution
 of :class:`MobileBlock` and :class:`DownsampleBlock` may have a temporal kernel; strided depthwise
-convolutions and :class:`LiteBlock` process each frame independently.
+convolutions and :class:`LiteBlock` process each frame independently. Given the past of a stream,
+temporal kernels look back only, see :mod:`.conv`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from .activation import DynamicReLU, StaticReLU6
 from .conv import ConvNorm, TemporalConvKind
 from .forms import channel_shuffle, drop_path
+from .past import Past
 
 
 def make_activation(
@@ -43,7 +45,9 @@ class LiteBlock(nn.Module):
         self.shuffle_groups = in_channels if groups > 1 else 1
         self.has_identity = stride == 1 and in_channels == out_channels
 
-    def forward(self, x: Tensor, tokens: Tensor | None, num_frames: int) -> Tensor:
+    def forward(
+        self, x: Tensor, tokens: Tensor | None, num_frames: int, past: Past | None = None
+    ) -> Tensor:
         """Map (…, C, …, H, W) to (…, C_out, …, H/stride, W/stride); tokens are not used."""
         y = F.relu6(self.depthwise(x, num_frames))
         y = self.project(channel_shuffle(y, self.shuffle_groups), num_frames)
@@ -98,11 +102,13 @@ class MobileBlock(nn.Module):
         self.project = ConvNorm(hidden, out_channels, groups=groups)
         self.has_identity = in_channels == out_channels
 
-    def forward(self, x: Tensor, tokens: Tensor | None, num_frames: int) -> Tensor:
+    def forward(
+        self, x: Tensor, tokens: Tensor | None, num_frames: int, past: Past | None = None
+    ) -> Tensor:
         """Map (…, C, …, H, W) to (…, C_out, …, H, W), steered by tokens (B, M, D)."""
         y = channel_shuffle(self.expand(x, num_frames), self.groups)
         y = self.expand_act(y, tokens, num_frames)
-        y = self.depthwise_act(self.depthwise(y, num_frames), tokens, num_frames)
+        y = self.depthwise_act(self.depthwise(y, num_frames, past), tokens, num_frames)
         y = channel_shuffle(self.project(y, num_frames), self.groups)
         if not self.has_identity:
             return y
@@ -158,11 +164,13 @@ class DownsampleBlock(nn.Module):
         self.depthwise_act = make_activation(token_dim, hidden2, per_frame=per_frame)
         self.project = ConvNorm(hidden2, out_channels, groups=groups)
 
-    def forward(self, x: Tensor, tokens: Tensor | None, num_frames: int) -> Tensor:
+    def forward(
+        self, x: Tensor, tokens: Tensor | None, num_frames: int, past: Past | None = None
+    ) -> Tensor:
         """Map (…, C, …, H, W) to (…, C_out, …, ⌈H/2⌉, ⌈W/2⌉), steered by tokens (B, M, D)."""
         y = channel_shuffle(self.down(x, num_frames), self.shuffles[0])
         short = self.reduce(self.down_act(y, tokens, num_frames), num_frames)
-        y = channel_shuffle(self.depthwise(short, num_frames), self.shuffles[1])
+        y = channel_shuffle(self.depthwise(short, num_frames, past), self.shuffles[1])
         y = self.depthwise_act(y, tokens, num_frames)
         y = self.project(y, num_frames)
         return short + drop_path(y, self.drop_path_rate, self.training, num_frames)

@@ -3,7 +3,8 @@
 The release names its layers by position (``features.3.conv2.0.weight``); the map below is the
 whole of what we know about it. Spatial kernels are inflated with a delta: the 2-D kernel sits at
 the centre of every temporal kernel and the rest is zero, so that on a clip of equal frames the
-video model gives exactly the logits of the 2-D one.
+video model gives exactly the logits of the 2-D one. In a streaming model, whose kernels look back
+only, it sits at the newest tap.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ import torch
 from torch import Tensor
 
 from ..errors import CheckpointError
+from ..layers.conv import put_delta
 from .checkpoint import load_weights
 from .registry import create_model, get_variant
 from .release import read_release, swap_start
+from .streaming import StreamingVideoMobileFormer, with_memory
 from .video_mobile_former import VideoMobileFormer
 
 _TOP = {
@@ -98,15 +101,17 @@ def load_mobile_former(
     # Without the entry any number will do: the weights are then refused below, by name.
     model = create_model(variant, num_classes or 1, **overrides)
     assert isinstance(model, VideoMobileFormer)
+    streams = isinstance(model, StreamingVideoMobileFormer)
     own = model.state_dict()
+    state = with_memory(model, state)
     if not keep_classifier:
         state = {k: v for k, v in state.items() if not k.startswith("classifier.")}
         state.update({k: own[k] for k in ("classifier.weight", "classifier.bias")})
     for key, value in own.items():
         if key.endswith("temporal.weight"):
-            state[key] = _delta(torch.ones_like(value[:, :, 0]), value)
+            state[key] = _delta(torch.ones_like(value[:, :, 0]), value, newest=streams)
         elif value.dim() == 5 and key in state and state[key].dim() == 4:
-            state[key] = _delta(state[key], value)
+            state[key] = _delta(state[key], value, newest=streams)
     load_weights(model, state, path)
     return model
 
@@ -196,10 +201,10 @@ def _needs_tokens(key: str) -> bool:
     )
 
 
-def _delta(centre: Tensor, like: Tensor) -> Tensor:
-    """Put a 2-D kernel at the centre of a zero kernel shaped as ``like`` (…, kt, k, k)."""
-    if centre.shape != like.shape[:2] + like.shape[3:]:
-        return centre  # left as it is; the shape check names it
-    kernel = torch.zeros_like(like)
-    kernel[:, :, like.shape[2] // 2] = centre
+def _delta(tap: Tensor, like: Tensor, *, newest: bool) -> Tensor:
+    """A kernel shaped as ``like`` (…, kt, k, k), zero but for one tap: the centre or the newest."""
+    if tap.shape != like.shape[:2] + like.shape[3:]:
+        return tap  # left as it is; the shape check names it
+    kernel = torch.empty_like(like)
+    put_delta(kernel, tap, newest=newest)
     return kernel

@@ -12,13 +12,18 @@ from .baselines import BASELINES, Baseline
 from .checkpoint import CONFIG_NAME, read_config
 from .locate import checkpoint_folder, hub_repository
 from .shipped_weights import load_shipped, shipped_arguments
-from .variants import VARIANTS, Variant, VariantName
+from .streaming import StreamingVideoMobileFormer
+from .variants import STREAMS, VARIANTS, StreamName, Variant, VariantName
 from .video_mobile_former import VideoMobileFormer
 from .video_model import VideoModel, check_names
 
 ARCHITECTURES: dict[str, type[VideoModel]] = {
     model.__name__: model
-    for model in (VideoMobileFormer, *(baseline.model for baseline in BASELINES.values()))
+    for model in (
+        VideoMobileFormer,
+        StreamingVideoMobileFormer,
+        *(baseline.model for baseline in BASELINES.values()),
+    )
 }
 """Classes a checkpoint may name; nothing else is ever looked up from a file."""
 
@@ -30,21 +35,27 @@ def list_models(filter: str = "", *, baselines: bool = True) -> list[str]:
         filter: Keep names that contain this text, or match it as a pattern such as ``"vmf_*"``.
         baselines: Also those of other methods.
     """
-    names = [*VARIANTS, *(BASELINES if baselines else ())]
+    names = [*VARIANTS, *STREAMS, *(BASELINES if baselines else ())]
     if any(mark in filter for mark in "*?["):
         return [name for name in names if fnmatch.fnmatchcase(name, filter)]
     return [name for name in names if filter in name]
 
 
 def get_variant(name: str) -> Variant:
-    """The row of the family's table called ``name``.
+    """The row of the family's table called ``name``, or that a streaming model comes from.
 
     Raises:
         UserError: If there is none; suggests the nearest.
     """
-    if name in VARIANTS:
-        return VARIANTS[name]
-    raise _unknown(name, VARIANTS)
+    if STREAMS.get(name, name) in VARIANTS:
+        return VARIANTS[STREAMS.get(name, name)]
+    raise _unknown(name, [*VARIANTS, *STREAMS])
+
+
+@overload
+def create_model(
+    name: StreamName, num_classes: int = 400, *, weights: str | None = None, **overrides: Any
+) -> StreamingVideoMobileFormer: ...
 
 
 @overload
@@ -60,7 +71,12 @@ def create_model(
 
 
 def create_model(
-    name: str, num_classes: int = 400, *, weights: str | None = None, **overrides: Any
+    name: str,
+    num_classes: int = 400,
+    *,
+    weights: str | None = None,
+    causal: bool = False,
+    **overrides: Any,
 ) -> VideoModel:
     """Build a model of the family, or a baseline, with fresh weights or those of the package.
 
@@ -70,6 +86,7 @@ def create_model(
         weights: ``"procedural"`` takes the weights that come with the package, learned from drawn
             clips, for all but the head, with the head activation they were trained with; see
             :func:`~.shipped_weights.shipped_weights`.
+        causal: Build the streaming model of a variant: ``"vmf_1g"`` then means ``"vmf_1g_stream"``.
         overrides: Constructor arguments that shall differ from those of the name. All models take
             ``num_frames``, ``crop_size``, ``form``, ``drop_rate`` and ``drop_path_rate``;
             :class:`VideoMobileFormer` also ``num_tokens``, ``temporal_conv``,
@@ -87,8 +104,14 @@ def create_model(
         model, own = BASELINES[name].model, BASELINES[name].arguments
     elif name in VARIANTS:
         model, own = VideoMobileFormer, VARIANTS[name].arguments()
+    elif name in STREAMS:
+        model, own = StreamingVideoMobileFormer, VARIANTS[STREAMS[name]].arguments()
     else:
         raise _unknown(name, list_models())
+    if causal and model is not StreamingVideoMobileFormer:
+        if model is not VideoMobileFormer:
+            raise UserError(f"causal: {name} has no streaming form; vmf models lists those that do")
+        model = StreamingVideoMobileFormer
     check_names(model, name, overrides)
     if weights is not None:
         own = own | shipped_arguments(name, weights)

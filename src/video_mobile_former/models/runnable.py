@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -52,6 +53,43 @@ class RunnableModel(Protocol):
 
     def fuse(self) -> Any:
         """A copy for inference."""
+        ...
+
+
+@runtime_checkable
+class StreamingModel(RunnableModel, Protocol):
+    """A model that also takes a stream step by step and carries a state between steps.
+
+    Called with clips, it runs their steps from the start and returns the last logits. A state is a
+    flat dict of tensors (B, …) of at most four axes; steps return a new one and leave theirs alone.
+    """
+
+    frames_per_update: int
+    """A step has a multiple of so many frames. Frames are ``clip.stride_seconds`` apart."""
+
+    def init_state(
+        self,
+        batch: int,
+        size: int | tuple[int, int],
+        *,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> dict[str, Tensor]:
+        """The state of B streams of which nothing was seen, for frames of a height and width."""
+        ...
+
+    def step(self, frames: Tensor, state: Mapping[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Logits (B, K) after frames (B, 3, S, H, W), and the state for the next step."""
+        ...
+
+    def reset(
+        self, state: Mapping[str, Tensor], which: Tensor | Sequence[int]
+    ) -> dict[str, Tensor]:
+        """Start some streams anew: their numbers, or (B,) of bool. Others are left as they are."""
+        ...
+
+    def forward_steps(self, clip: Tensor) -> Tensor:
+        """Logits after each update of clips (B, 3, T, H, W), as (B, updates, K)."""
         ...
 
 

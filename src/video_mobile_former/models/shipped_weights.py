@@ -16,6 +16,8 @@ from torch import Tensor
 
 from ..errors import CheckpointError, UserError, known_names
 from .checkpoint import load_weights
+from .streaming import with_memory
+from .variants import STREAMS
 from .video_model import VideoModel
 
 FOLDER = Path(__file__).parents[1] / "weights"
@@ -50,7 +52,7 @@ def weights_card(name: str, weights: str) -> dict[str, Any]:
     Raises:
         UserError: If there are none; says which there are.
     """
-    check_shipped(name, weights)
+    name = check_shipped(name, weights)
     return json.loads((FOLDER / f"{name}-{weights}.json").read_text(encoding="utf-8"))
 
 
@@ -66,6 +68,8 @@ def shipped_arguments(name: str, weights: str) -> dict[str, Any]:
 def load_shipped(model: VideoModel, name: str, weights: str, folder: Path | None = None) -> None:
     """Put shipped weights into a model, all but its head, which stays as it is.
 
+    A streaming model without weights of its own takes those of its variant, with a fresh memory.
+
     Args:
         model: Built from the name ``name``; frames, size and number of classes may be any.
         name: The model's name.
@@ -76,7 +80,7 @@ def load_shipped(model: VideoModel, name: str, weights: str, folder: Path | None
         UserError: If there are none for this name; says which there are.
         CheckpointError: If the model was built with other layers than the weights are of.
     """
-    check_shipped(name, weights, folder)
+    name = check_shipped(name, weights, folder)
     file = f"{name}-{weights}.safetensors"
     try:
         state = load(((folder or FOLDER) / file).read_bytes())
@@ -84,11 +88,14 @@ def load_shipped(model: VideoModel, name: str, weights: str, folder: Path | None
         raise CheckpointError(f"{file} of this installation is broken: {error}") from error
     own: dict[str, Tensor] = model.state_dict()
     state |= {key: value for key, value in own.items() if key.startswith(HEAD)}
-    load_weights(model, state, f"the {weights} weights of {name}")
+    load_weights(model, with_memory(model, state), f"the {weights} weights of {name}")
 
 
-def check_shipped(name: str, weights: str, folder: Path | None = None) -> None:
+def check_shipped(name: str, weights: str, folder: Path | None = None) -> str:
     """Refuse weights that did not come along.
+
+    Returns:
+        The name that they are under: of a streaming model, that of its variant where it has none.
 
     Raises:
         UserError: It says which did.
@@ -101,8 +108,10 @@ def check_shipped(name: str, weights: str, folder: Path | None = None) -> None:
                 "; this version has none; vmf train procedural_500m makes some, for --model FOLDER"
             )
         raise UserError(f"no weights called {weights!r} come with the package{hint}")
-    if name not in found[weights]:
-        raise UserError(
-            f"no {weights} weights come with the package for {name}; "
-            f"these have them: {', '.join(found[weights])}"
-        )
+    for one in (name, STREAMS.get(name)):
+        if one in found[weights]:
+            return one
+    raise UserError(
+        f"no {weights} weights come with the package for {name}; "
+        f"these have them: {', '.join(found[weights])}"
+    )

@@ -8,7 +8,7 @@ has them; exact counts are tests.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from .video_mobile_former import BlockRow
 
@@ -114,3 +114,16 @@ VARIANTS: dict[str, Variant] = {
     "vmf_9g":   Variant("508m", 16, 24,  6, 192, 1, 1920, _BLOCKS_508M),
 }
 # fmt: on
+
+StreamName = Literal[
+    "vmf_500m_stream",
+    "vmf_1g_stream",
+    "vmf_2g_stream",
+    "vmf_3g_stream",
+    "vmf_4g_stream",
+    "vmf_6g_stream",
+]
+"""The names below, for type checkers: what they build is a ``StreamingVideoMobileFormer``."""
+
+STREAMS: dict[str, str] = {name: name.removesuffix("_stream") for name in get_args(StreamName)}
+"""Streaming models, and the variant that each is the step-by-step form of."""

@@ -40,6 +40,7 @@ from ..layers.conv import ConvNorm, TemporalConvKind, norm_as_affine
 from ..layers.former import Former
 from ..layers.forms import channel_shuffle, drop_path
 from ..layers.mobile import DownsampleBlock, LiteBlock, MobileBlock
+from ..layers.past import Past
 from .video_model import (
     Form,
     VideoModel,
@@ -168,18 +169,21 @@ class Block(nn.Module):
             )
 
     def forward(
-        self, x: Tensor, tokens: Tensor | None, num_frames: int
+        self, x: Tensor, tokens: Tensor | None, num_frames: int, past: Past | None = None
     ) -> tuple[Tensor, Tensor | None]:
-        """Map features (B, C, T, H, W) or (B·T, C, H, W) and tokens (B, M, D) to the next ones."""
-        x, tokens, _, _ = self._run(x, tokens, num_frames)
+        """Map features (B, C, T, H, W) or (B·T, C, H, W) and tokens (B, M, D) to the next ones.
+
+        With the past of a stream, the convolutions look back only.
+        """
+        x, tokens, _, _ = self._run(x, tokens, num_frames, past)
         return x, tokens
 
     def forward_with_attention(
-        self, x: Tensor, tokens: Tensor | None, num_frames: int
+        self, x: Tensor, tokens: Tensor | None, num_frames: int, past: Past | None = None
     ) -> tuple[Tensor, Tensor | None, dict[str, Tensor]]:
         """As :meth:`forward`, with the attention of both bridges as (B, h, M, T, H, W)."""
         before = (num_frames, x.shape[-2], x.shape[-1])
-        x, tokens, gather, read = self._run(x, tokens, num_frames)
+        x, tokens, gather, read = self._run(x, tokens, num_frames, past)
         after = (num_frames, x.shape[-2], x.shape[-1])
         maps: dict[str, Tensor] = {}
         if gather is not None:
@@ -189,10 +193,10 @@ class Block(nn.Module):
         return x, tokens, maps
 
     def _run(
-        self, x: Tensor, tokens: Tensor | None, num_frames: int
+        self, x: Tensor, tokens: Tensor | None, num_frames: int, past: Past | None
     ) -> tuple[Tensor, Tensor | None, Tensor | None, Tensor | None]:
         if self.former is None:
-            return self.mobile(x, tokens, num_frames), tokens, None, None
+            return self.mobile(x, tokens, num_frames, past), tokens, None, None
         assert tokens is not None, "a block with a Former needs tokens"
         rate, training = self.drop_path_rate, self.training
         gather = read = None
@@ -202,7 +206,7 @@ class Block(nn.Module):
             gathered = drop_path(gathered, rate, training, num_frames)
             tokens = self.mobile_to_former.norm(tokens + gathered)
         tokens = self.former(tokens)
-        x = self.mobile(x, tokens, num_frames)
+        x = self.mobile(x, tokens, num_frames, past)
         if self.former_to_mobile is not None:
             places, frames = seen_by_tokens(x, num_frames, self.per_frame)
             residual, read = self.former_to_mobile(places, tokens, frames)
@@ -462,24 +466,41 @@ class VideoMobileFormer(VideoModel):
         return self._classify(self._hidden(local, tokens, num_frames))
 
     def _run_trunk(
-        self, x: Tensor, num_frames: int, *, with_attention: bool
+        self,
+        x: Tensor,
+        num_frames: int,
+        *,
+        with_attention: bool,
+        tokens: Tensor | None = None,
+        past: Past | None = None,
     ) -> tuple[Tensor, Tensor | None, list[dict[str, Tensor]]]:
+        """Run stem, blocks and the head's bridge.
+
+        Args:
+            x: Frames in either form.
+            num_frames: T.
+            with_attention: Whether to keep the maps.
+            tokens: Tokens that enter; None for the learned ones.
+            past: Of a stream, whose convolutions look back only.
+        """
         batch = x.shape[0] if x.dim() == 5 else x.shape[0] // num_frames
-        x = F.relu6(self.stem(x, num_frames))
-        sets = batch * num_frames if self.per_frame else batch
-        tokens = None if self.tokens is None else self.tokens.unsqueeze(0).expand(sets, -1, -1)
+        x = F.relu6(self.stem(x, num_frames, past))
+        if tokens is None and self.tokens is not None:
+            sets = batch * num_frames if self.per_frame else batch
+            tokens = self.tokens.unsqueeze(0).expand(sets, -1, -1)
         maps: list[dict[str, Tensor]] = []
+        recompute = self.gradient_checkpointing and self.training and torch.is_grad_enabled()
         if with_attention:
             for i, block in enumerate(self._rows()):
-                x, tokens, found = block.forward_with_attention(x, tokens, num_frames)
+                x, tokens, found = block.forward_with_attention(x, tokens, num_frames, past)
                 if found:
                     maps.append({"block": torch.tensor(i), **found})
-        elif self.gradient_checkpointing and self.training and torch.is_grad_enabled():
+        elif recompute and past is None:
             for stage in stages_of(self._rows()):
                 x, tokens = checkpointed(stage, x, tokens, num_frames)
         else:
             for block in self._rows():
-                x, tokens = block(x, tokens, num_frames)
+                x, tokens = block(x, tokens, num_frames, past)
         if self.head_bridge is not None:
             assert tokens is not None
             places, frames = seen_by_tokens(x, num_frames, self.per_frame)
@@ -501,11 +522,15 @@ class VideoMobileFormer(VideoModel):
             pooled = x.mean(dim=(2, 3, 4))
         else:
             pooled = x.mean(dim=(2, 3)).unflatten(0, (-1, num_frames)).mean(dim=1)
+        first = None if tokens is None else tokens[:, 0]
+        if first is not None and self.per_frame:
+            first = first.unflatten(0, (-1, num_frames)).mean(1)
+        return self._mix(pooled, first)
+
+    def _mix(self, pooled: Tensor, first: Tensor | None) -> Tensor:
+        """What the classifier takes (B, F), of pooled features (B, 6C) and first tokens (B, D)."""
         pooled = F.hardswish(pooled)
-        if tokens is not None:
-            first = tokens[:, 0]
-            if self.per_frame:
-                first = first.unflatten(0, (-1, num_frames)).mean(1)
+        if first is not None:
             pooled = torch.cat([pooled, first], dim=1)
         return F.hardswish(self.head_norm(self.head_linear(pooled)))
 

@@ -270,7 +270,12 @@ def check_choice(values: dict[str, Any], name: str, allowed: tuple[str, ...]) ->
 
 def check_names(model: type[VideoModel], name: str, overrides: Iterable[str]) -> None:
     """Refuse what is no constructor argument of ``model``; suggests the nearest."""
-    known = list(inspect.signature(model).parameters)
+    known: list[str] = []
+    for one in inspect.getmro(model):  # a class that passes others on has those of its parent
+        parameters = inspect.signature(one.__init__).parameters.values()
+        known += [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+        if all(p.kind is not p.VAR_KEYWORD for p in parameters):
+            break
     for key in overrides:
         if key not in known:
             raise UserError(f"{name} takes no argument {key!r}{known_names(key, known)}")

@@ -19,6 +19,7 @@ from ..console import track
 from ..errors import UserError
 from ..models.baselines import BASELINES
 from ..models.registry import create_model, get_variant, known_models, list_models
+from ..models.runnable import StreamingModel
 from ..models.video_model import VideoModel
 from .cost import count_macs, count_parameters
 
@@ -45,19 +46,27 @@ def cost_rows(filter: str = "", *, recount: bool = False) -> list[dict[str, Any]
     missing = [name for name in names if name not in counts]
     if missing:
         counts |= {name: count(name) for name in track(missing, description="counting")}
-    return [{"name": name, **_about(name), **counts[name]} for name in names]
+    return [{"name": name, **_about(name), **_per_frame(counts[name])} for name in names]
 
 
 def count(name: str) -> dict[str, int]:
     """Parameters and MACs of one view of the native clip, and that clip's size.
 
-    For the family also both with factorised temporal kernels.
+    For the family also both with factorised temporal kernels; for streaming models also MACs per
+    frame and how many frames they take at once.
     """
     costs = _costs(name)
     if name not in BASELINES:
         other = _costs(name, temporal_conv="2plus1d")
         costs |= {f"{key}_2plus1d": value for key, value in other.items()}
     return costs | _input(name)
+
+
+def _per_frame(counts: dict[str, int]) -> dict[str, int]:
+    """With MACs per frame where frames are taken one after another."""
+    if "frames_per_update" not in counts:
+        return counts
+    return counts | {"macs_per_frame": round(counts["macs_per_view"] / counts["num_frames"])}
 
 
 @functools.cache
@@ -77,15 +86,25 @@ def _about(name: str) -> dict[str, Any]:
 
 
 def format_rows(rows: Sequence[dict[str, Any]]) -> str:
-    """Two tables of 80 columns, the family and the baselines; a table without rows is omitted."""
-    family = [row for row in rows if not row["baseline"]]
-    others = [row for row in rows if row["baseline"]]
-    lines = [*_family_lines(family), *([""] if family and others else []), *_baseline_lines(others)]
+    """Tables of 80 columns: the family, its streaming models, the baselines.
+
+    A table without rows is omitted.
+    """
+    streams = [row for row in rows if "frames_per_update" in row]
+    family = [row for row in rows if not row["baseline"] and row not in streams]
+    others = [row for row in rows if row["baseline"] and row not in streams]
+    tables = [_family_lines(family), _stream_lines(streams), _baseline_lines(others)]
+    lines = "\n\n".join("\n".join(table) for table in tables if table).splitlines()
     notes = [
         "",
         f"MACs: multiply-accumulates of one view at its native clip, {NUM_CLASSES} classes; views",
         "multiply them. Any frames and sizes of at least 32 pixels run.",
     ]
+    if streams:
+        notes += [
+            "Streams: each frame is computed once; tokens are updated every so many frames",
+            "('update'), and MACs/frame are those of a stream that never ends.",
+        ]
     if any(row["published"] for row in others):
         notes += [
             "Reported: top-1 accuracy in its source, clips × crops of a video; not measured",
@@ -106,8 +125,11 @@ def _shapes(name: str, **overrides: Any) -> VideoModel:
 
 
 def _input(name: str) -> dict[str, int]:
-    clip = _shapes(name).clip
-    return {"num_frames": clip.num_frames, "crop_size": clip.crop_size}
+    model = _shapes(name)
+    found = {"num_frames": model.clip.num_frames, "crop_size": model.clip.crop_size}
+    if isinstance(model, StreamingModel):
+        found["frames_per_update"] = model.frames_per_update
+    return found
 
 
 def _family_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
@@ -121,6 +143,22 @@ def _family_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
             f"{row['name']:<10}{row['parameters'] / 1e6:>10.2f} M"
             f"{row['macs_per_view'] / 1e9:>10.3f} G{row['macs_per_view_2plus1d'] / 1e9:>12.3f} G"
             f"{row['num_frames']:>8}{row['crop_size']:>6}²{row['num_tokens']:>8}"
+            for row in rows
+        ),
+    ]
+
+
+def _stream_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
+    if not rows:
+        return []
+    columns = ("parameters", 10), ("MACs/frame", 12), ("MACs/view", 12), ("frames", 8)
+    head = "".join(f"{name:>{width}}" for name, width in columns)
+    return [
+        f"{'stream':<18}{head}{'update':>8}{'size':>7}",
+        *(
+            f"{row['name']:<18}{row['parameters'] / 1e6:>8.2f} M"
+            f"{row['macs_per_frame'] / 1e6:>10.1f} M{row['macs_per_view'] / 1e9:>10.3f} G"
+            f"{row['num_frames']:>8}{row['frames_per_update']:>8}{row['crop_size']:>6}²"
             for row in rows
         ),
     ]

@@ -8,6 +8,7 @@ from typing import Literal
 from torch import Tensor, nn
 
 from ...errors import UserError
+from ...models.runnable import StreamingModel
 from ...models.video_mobile_former import VideoMobileFormer, unusual_options
 from ...models.video_model import VideoModel
 from .frames import FramesNet
@@ -30,8 +31,8 @@ def lower(model: nn.Module, *, form: GraphForm, num_frames: int) -> nn.Module:
         A module in eval mode without gradients, from normalised float32 to logits (B, K).
 
     Raises:
-        UserError: If the form is unknown or the model does not have it, or it is one of the
-            family's ablations, of which there are no graphs.
+        UserError: If the form is unknown or the model does not have it, it takes streams, or it is
+            one of the family's ablations, of which there are no graphs.
     """
     if form not in ("volume", "frames"):
         raise UserError(f"form must be 'volume' or 'frames', not {form!r}")
@@ -39,6 +40,8 @@ def lower(model: nn.Module, *, form: GraphForm, num_frames: int) -> nn.Module:
         raise UserError(
             f"{type(model).__name__} has no 'frames' form; use a target that takes 'volume'"
         )
+    if isinstance(model, StreamingModel):
+        raise UserError("a streaming model has no graph of a whole clip: it is exported as steps")
     if isinstance(model, VideoMobileFormer) and (unusual := unusual_options(model.architecture)):
         name, value = next(iter(unusual.items()))
         raise UserError(
