@@ -31,7 +31,7 @@ _NO_NAME = "the given video"
 
 
 def views_of(
-    source: bytes | BinaryIO | InputContainer | np.ndarray | Tensor,
+    source: Source,
     clip: ClipSpec,
     *,
     num_views: int,
@@ -66,7 +66,10 @@ def views_of(
             times = np.arange(len(frames)) / (frame_rate or clip.stride_fps)
         parts = [frames[torch.from_numpy(ranks)] for ranks in views(times, clip, num_views)]
     else:
-        with VideoReader(_NO_NAME, content=_content(source), reading=reading) as reader:
+        named = isinstance(source, (str, os.PathLike))
+        path = os.fspath(source) if named else _NO_NAME
+        content = None if named else _content(source)
+        with VideoReader(path, content=content, reading=reading) as reader:
             times = reader.timestamps()
             ranks = np.concatenate(views(times, clip, num_views))
             whole = reader.frames(times[ranks], transform.decode_size, enlarge=transform.enlarge)

@@ -1,0 +1,1 @@
+"""Interfaces of other libraries to the models of this package."""
