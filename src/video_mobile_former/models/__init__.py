@@ -1,6 +1,7 @@
 """Networks: the family's table is in ``variants.py``, other methods are in ``baselines``."""
 
 from .baselines.movinet_release import load_movinet as load_movinet
+from .baselines.movinet_release import load_movinet_stream as load_movinet_stream
 from .baselines.tsm_release import load_tsm as load_tsm
 from .baselines.x3d_release import load_x3d as load_x3d
 from .mobile_former import load_mobile_former as load_mobile_former

@@ -11,11 +11,11 @@ from video_mobile_former.layers.conv import ConvNorm, SpatiotemporalConv, Tempor
 from video_mobile_former.models import VideoMobileFormer, VideoModel, create_model
 from video_mobile_former.models.baselines import BASELINES
 
-# The first name of each class of networks that has no graph of its own.
+# The first name of each class of networks of clips that has no graph of its own.
 NAMES = {
     row.model: name
     for name, row in reversed(BASELINES.items())
-    if row.model is not VideoMobileFormer
+    if row.model is not VideoMobileFormer and not name.endswith("_stream")
 }.values()
 
 

@@ -15,7 +15,8 @@ from ..variants import VARIANTS
 from ..video_mobile_former import VideoMobileFormer
 from ..video_model import VideoModel
 from .movinet import MoViNet
-from .movinet_release import load_movinet
+from .movinet_release import load_movinet, load_movinet_stream
+from .movinet_stream import MoViNetStream
 from .movinet_tables import MOVINETS
 from .tsm import TSMS, TSMMobileNetV2
 from .tsm_release import load_tsm
@@ -73,6 +74,15 @@ def movinet(name: str, top1: float, gmacs: float) -> Baseline:
     return Baseline(MoViNet, arguments, source, (published,), load_movinet)
 
 
+def movinet_stream(name: str, top1: float, gmacs: float) -> Baseline:
+    """A MoViNet stream with the accuracy of the authors' release."""
+    readme = "tensorflow/models, official/projects/movinet/README.md"
+    published = Published("Kinetics-600", top1, 1, 1, gmacs, readme)
+    arguments = MOVINETS[name].arguments()
+    source = "MoViNet stream (arXiv 2103.11511)"
+    return Baseline(MoViNetStream, arguments, source, (published,), load_movinet_stream)
+
+
 def x3d(name: str, top1: tuple[float, float], gmacs: float) -> Baseline:
     """An X3D with the accuracy of the authors' weights with 10 clips of 1 and of 3 crops."""
     source = "SlowFast, MODEL_ZOO.md"
@@ -96,6 +106,9 @@ BASELINES: dict[str, Baseline] = {
     "movinet_a0": movinet("movinet_a0", 72.28, 2.7),
     "movinet_a1": movinet("movinet_a1", 76.69, 6.0),
     "movinet_a2": movinet("movinet_a2", 78.62, 10.0),
+    "movinet_a0_stream": movinet_stream("movinet_a0", 72.05, 2.7),
+    "movinet_a1_stream": movinet_stream("movinet_a1", 76.45, 6.0),
+    "movinet_a2_stream": movinet_stream("movinet_a2", 78.40, 10.0),
     "tsm_mobilenetv2": Baseline(
         TSMMobileNetV2,
         TSMS["tsm_mobilenetv2"],

@@ -1,8 +1,9 @@
-"""Loading the public PyTorch weights of MoViNet base (Atze00/MoViNet-pytorch).
+"""Loading the public PyTorch weights of MoViNet base and stream (Atze00/MoViNet-pytorch).
 
 They are the authors' TensorFlow weights under other names; trained on Kinetics-600. Names go by
-position (``blocks.b1_l0.deep.conv_1.conv3d.weight``); the map below is the whole of what we know
-about them. Weights of the streaming models are of another network and are refused by name.
+position (``blocks.b1_l0.deep.conv_1.conv3d.weight``); the maps below are the whole of what we know
+about them. Base (``causal=False``) and stream (``causal=True``) are different networks, and a file
+of one is refused by name where the other is asked for.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import Tensor
 
@@ -19,29 +20,47 @@ from ..checkpoint import load_weights
 from ..release import head_classes, read_release, swap_start, without_single_axes
 from ..video_model import check_names
 from .movinet import MoViNet
+from .movinet_stream import MoViNetStream
 from .movinet_tables import MOVINETS, Place
 
+M = TypeVar("M", MoViNet, MoViNetStream)
 _HEAD = ("classifier.weight", "classifier.bias")
-_TOP = {
-    "conv1.conv_1.conv3d.": "stem.conv.",
-    "conv1.conv_1.norm.": "stem.norm.",
-    "conv7.conv_1.conv3d.": "head_conv.conv.",
-    "conv7.conv_1.norm.": "head_conv.norm.",
-    "classifier.0.conv_1.conv3d.": "head_linear.",
-    "classifier.3.conv_1.conv3d.": "classifier.",
-}
-_BLOCK = {
-    "alpha": "scale",
-    "expand.conv_1.conv3d.": "expand.conv.",
-    "expand.conv_1.norm.": "expand.norm.",
-    "deep.conv_1.conv3d.": "depthwise.conv.",
-    "deep.conv_1.norm.": "depthwise.norm.",
-    "se.fc1.conv_1.conv3d.": "squeeze.reduce.",
-    "se.fc2.conv_1.conv3d.": "squeeze.expand.",
-    "project.conv_1.conv3d.": "project.conv.",
-    "project.conv_1.norm.": "project.norm.",
+_CONVS = {
+    # by the class of the network: what the release calls a convolution
+    MoViNet: "conv3d",
+    MoViNetStream: "conv2d",
 }
 _STREAMING = re.compile(r"(^|\.)conv_[12]\.conv2d\.")
+_BASE = re.compile(r"(^|\.)conv_1\.conv3d\.")
+
+
+def _top(conv: str) -> dict[str, str]:
+    """Starts of names outside the blocks, of a release that says ``conv``."""
+    return {
+        f"conv1.conv_1.{conv}.": "stem.conv.",
+        "conv1.conv_1.norm.": "stem.norm.",
+        f"conv7.conv_1.{conv}.": "head_conv.conv.",
+        "conv7.conv_1.norm.": "head_conv.norm.",
+        f"classifier.0.conv_1.{conv}.": "head_linear.",
+        f"classifier.3.conv_1.{conv}.": "classifier.",
+    }
+
+
+def _block(conv: str) -> dict[str, str]:
+    """Starts of names inside a block."""
+    return {
+        "alpha": "scale",
+        f"expand.conv_1.{conv}.": "expand.conv.",
+        "expand.conv_1.norm.": "expand.norm.",
+        f"deep.conv_1.{conv}.": "depthwise.conv.",
+        "deep.conv_1.norm.": "depthwise.norm.",
+        "deep.conv_2.conv2d.": "time.",
+        "deep.conv_2.norm.": "time.norm.",
+        f"se.fc1.conv_1.{conv}.": "squeeze.reduce.",
+        f"se.fc2.conv_1.{conv}.": "squeeze.expand.",
+        f"project.conv_1.{conv}.": "project.conv.",
+        "project.conv_1.norm.": "project.norm.",
+    }
 
 
 def load_movinet(
@@ -70,58 +89,115 @@ def load_movinet(
             shape (named).
         UserError: If the name or an argument is not known.
     """
-    if name not in MOVINETS:
-        raise UserError(f"no MoViNet named {name!r}; known: {', '.join(MOVINETS)}")
-    check_names(MoViNet, name, overrides)
+    return _load(MoViNet, path, name, num_classes, keep_classifier, overrides)
+
+
+def load_movinet_stream(
+    path: str | Path,
+    name: str,
+    *,
+    num_classes: int | None = None,
+    keep_classifier: bool = False,
+    **overrides: Any,
+) -> MoViNetStream:
+    """Build a MoViNet stream from a file of its public PyTorch weights (``causal=True``).
+
+    Args:
+        path: As ``torch.save`` wrote it, or ``.safetensors``. Code in the file is never run.
+        name: ``"movinet_a0_stream"``, ``"movinet_a1_stream"`` or ``"movinet_a2_stream"``.
+        num_classes: Classes of the new head; with ``keep_classifier`` the file decides.
+        keep_classifier: Keep the file's last linear layer.
+        overrides: Other constructor arguments of :class:`MoViNetStream`.
+
+    Returns:
+        The model in training mode.
+
+    Raises:
+        CheckpointError: If the file cannot be read, or an entry is missing, unknown or of another
+            shape (named).
+        UserError: If the name or an argument is not known.
+    """
+    return _load(MoViNetStream, path, name, num_classes, keep_classifier, overrides)
+
+
+def _load(
+    kind: type[M],
+    path: str | Path,
+    name: str,
+    num_classes: int | None,
+    keep_classifier: bool,
+    overrides: dict[str, Any],
+) -> M:
+    end = "_stream" if kind is MoViNetStream else ""
+    known = [f"{one}{end}" for one in MOVINETS]
+    if name not in known:
+        raise UserError(
+            f"no MoViNet{end.replace('_', ' ')} named {name!r}; known: {', '.join(known)}"
+        )
+    check_names(kind, name, overrides)
+    conv, variant = _CONVS[kind], MOVINETS[name.removesuffix("_stream")]
     release = read_release(path)
-    last = release.get("classifier.3.conv_1.conv3d.weight")
+    last = release.get(f"classifier.3.conv_1.{conv}.weight")
     classes = head_classes(
-        last, num_classes, keep_classifier=keep_classifier, source=path, caller="load_movinet"
+        last,
+        num_classes,
+        keep_classifier=keep_classifier,
+        source=path,
+        caller=f"load_movinet{end}",
     )
-    arguments = {**MOVINETS[name].arguments(), **overrides, "num_classes": classes}
-    model = MoViNet(**arguments)
-    state = _renamed(release, model, name, path)
+    model = kind(**{**variant.arguments(), **overrides, "num_classes": classes})
+    own = model.state_dict()
+    state = _renamed(release, own, name, variant.places(), conv, path)
     if not keep_classifier:
-        own = model.state_dict()
         state |= {key: own[key] for key in _HEAD}
     load_weights(model, state, path)
     return model
 
 
 def _renamed(
-    release: Mapping[str, Tensor], model: MoViNet, name: str, source: str | Path
+    release: Mapping[str, Tensor],
+    own: Mapping[str, Tensor],
+    name: str,
+    places: Sequence[Place],
+    conv: str,
+    source: str | Path,
 ) -> dict[str, Tensor]:
     """The release under our names, kernels of one place in time or space without those axes."""
-    own, places = model.state_dict(), MOVINETS[name].places()
     state: dict[str, Tensor] = {}
     for key, value in release.items():
-        if _STREAMING.search(key):
+        if conv == "conv3d" and _STREAMING.search(key):
             raise CheckpointError(
                 f"{source}: entry {key!r} is of a streaming MoViNet; {name} is the base model, "
-                "take the file of that one"
+                f"take {name}_stream"
             )
-        new = rename(key, places)
+        if conv == "conv2d" and _BASE.search(key):
+            raise CheckpointError(
+                f"{source}: entry {key!r} is of a base MoViNet; {name} is the streaming model, "
+                f"take {name.removesuffix('_stream')}"
+            )
+        new = rename(key, places, conv)
         if new is None:
             raise CheckpointError(f"{source}: entry {key!r} is not one of {name}")
         state[new] = without_single_axes(value, own[new]) if new in own else value
     return state
 
 
-def rename(key: str, places: Sequence[Place]) -> str | None:
+def rename(key: str, places: Sequence[Place], conv: str = "conv3d") -> str | None:
     """Our name of the release's entry ``key``, None where it has none.
 
     Args:
         key: For example ``"blocks.b1_l0.deep.conv_1.conv3d.weight"``.
         places: Where each block stands in the release.
+        conv: What the release calls a convolution: ``"conv3d"``, of streams ``"conv2d"``.
     """
     parts = key.split(".", 2)
     if parts[0] != "blocks" or len(parts) < 3:
-        return swap_start(key, _TOP)
+        return swap_start(key, _top(conv))
     for index, place in enumerate(places):
         if f"b{place.stage}_l{place.layer}" == parts[1]:
             # A strided shortcut is a pooling, at 0, and a projection.
             shortcut = f"res.{1 if place.strided else 0}.conv_1."
-            table = {f"{shortcut}conv3d.": "shortcut.conv.", f"{shortcut}norm.": "shortcut.norm."}
-            new = swap_start(parts[2], {**_BLOCK, **table})
+            table = {f"{shortcut}{conv}.": "shortcut.conv.", f"{shortcut}norm.": "shortcut.norm."}
+            new = swap_start(parts[2], {**_block(conv), **table})
             return None if new is None else f"blocks.{index}.{new}"
     return None
