@@ -65,7 +65,7 @@ def test_a_clip_depends_on_seed_number_and_place_alone():
 def test_classes_come_in_turn():
     video = ProceduralVideo(dataclasses.replace(SMALL, families=("periodic",)), seed=0)
     count = len(video.class_names)
-    first, second = (video._labels(index, torch.arange(3 * count)) for index in (0, 1))
+    first, second = (video.labels(index, torch.arange(3 * count)) for index in (0, 1))
     for turn in first.split(count):
         assert turn.sort().values.tolist() == list(range(count))
     assert not torch.equal(first, second)

@@ -29,8 +29,9 @@ from video_mobile_former.training.recipe.read import load_recipe, recipe_differe
 from video_mobile_former.training.recipe.shipped import shipped_names, shipped_path, shipped_recipe
 
 FILES = [shipped_path(name) for name in shipped_names()]
-SMALL = ("demo", "folder_small")
-DRAWN = ("procedural_500m", "procedural_1g", "procedural_2g")
+SMALL = ("demo", "folder_small", "folder_small_stream")
+DRAWN = ("procedural_500m", "procedural_1g", "procedural_2g", "procedural_1g_stream")
+STREAMS = ("folder_small_stream", "procedural_1g_stream")
 FORMATS = {
     "kinetics400": "kinetics400",
     "something_something_v2": "something_something_v2",
@@ -42,7 +43,12 @@ READING = 0.022
 """Seconds of one core for a clip of 16 frames of prepared video (docs/data.md)."""
 MACS_A_SECOND = {"GPU": 1e12, "CPU": 4.1e9}
 """Of training, three times those of the forward pass: assumed of a GPU, measured of a core."""
-DRAWING_AND_STEP = {"procedural_500m": 0.0227, "procedural_1g": 0.0199}
+DRAWING_AND_STEP = {
+    "procedural_500m": 0.0227,
+    "procedural_1g": 0.0199,
+    "procedural_1g_stream": 0.10,
+    "folder_small_stream": 0.415,
+}
 """Seconds of a core for a clip, where they are measured at the size of the recipe
 (docs/training.md)."""
 
@@ -98,9 +104,10 @@ def test_a_recipe_costs_what_it_says(name: str) -> None:
     model = _model(name)
     assert f"{_macs(name) / 1e9:.3f}" == f"{one:.3f}"
     assert total == pytest.approx(one * views * crops)
-    assert said.views.startswith(f"{model.clip.num_frames} frames spread over the whole video")
+    where = "in a row" if name in STREAMS else "spread over the whole video"
+    assert said.views.startswith(f"{model.clip.num_frames} frames {where}")
     assert said.views.endswith(f"{views} view × {crops} crop")
-    assert model.clip.sampling == "uniform"
+    assert model.clip.sampling == ("dense" if name in STREAMS else "uniform")
     budget = re.search(r"_(\d+)([mg])$", name)
     if budget:  # the name of a recipe is a budget of all views together
         assert total <= float(budget[1]) / (1000 if budget[2] == "m" else 1)
@@ -234,6 +241,8 @@ def test_a_recipe_takes_a_step(
             log_every_n_steps=1,
         ),
     )
+    if file.stem in STREAMS:
+        recipe = replace(recipe, stream=replace(recipe.stream, clips=2))
     if file.stem in DRAWN:
         pretrain = replace(recipe.pretrain, epoch_clips=2, val_clips=0)
         data = replace(recipe.data, path=None, format="procedural")

@@ -124,8 +124,9 @@ def _recipe_file(word: str) -> str:
 def _next_words(recipe: Recipe, checkpoint: Path) -> str:
     """The command that makes use of a trained checkpoint."""
     from ..training.clips.procedural_clips import is_procedural
+    from ..training.objectives.choose import task_of
 
     where = shlex.quote(str(checkpoint))
-    if is_procedural(recipe.data) or recipe.pretrain.task != "labels":
+    if is_procedural(recipe.data) or not task_of(recipe).labels:
         return f"vmf train --data DATA --model {where} --out FOLDER"
     return f"vmf evaluate {where} {source_words(recipe.data)}"

@@ -80,7 +80,7 @@ class ProceduralVideo:
                 f"a batch needs an index >= 0 and a size >= 1, not index={index}, size={size}"
             )
         places = torch.arange(size, device=self.device)
-        return self.draw(index, places, self._labels(index, places), frozen=frozen)
+        return self.draw(index, places, self.labels(index, places), frozen=frozen)
 
     def draw(
         self, index: int, places: Tensor, labels: Tensor, *, frozen: bool = False
@@ -122,7 +122,8 @@ class ProceduralVideo:
         TABLE[family][self.class_names[label]](cast, random.fork(family))
         return cast
 
-    def _labels(self, index: int, places: Tensor) -> Tensor:
+    def labels(self, index: int, places: Tensor) -> Tensor:
+        """Classes (B,) that have their turn at places (B,) of a batch, see :meth:`batch`."""
         count = len(self.class_names)
         turn = torch.div(places, count, rounding_mode="floor")
         orders = KeyedRandom.of(self.seed, index, turn).fork("labels").order(count)

@@ -19,10 +19,13 @@ from ..data.index.source import DataSource
 from ..data.video.backend import Reading
 from ..errors import CheckpointError, DataError, RecipeError, UserError
 from ..models.baselines import BASELINES
-from ..models.checkpoint import load_weights, read_config
+from ..models.checkpoint import CONFIG_NAME, load_weights, read_config
 from ..models.mobile_former import load_mobile_former
-from ..models.registry import create_model, list_models, load_checkpoint
+from ..models.registry import create_model, get_variant, list_models, load_checkpoint
 from ..models.shipped_weights import HEAD, check_shipped
+from ..models.streaming import stream_of
+from ..models.variants import STREAMS
+from ..models.video_mobile_former import VideoMobileFormer
 from ..models.video_model import VideoModel
 from .objectives.choose import task_of
 from .recipe.fields import ClipRecipe, DataRecipe, ModelRecipe, Recipe
@@ -190,6 +193,8 @@ def _start(
         return _start_from_folder(folder, class_names, overrides)
     if recipe.weights is not None and _is_kind(recipe.weights):
         return _start_from_shipped(recipe.name, recipe.weights, class_names, overrides)
+    if recipe.weights is not None and Path(recipe.weights, CONFIG_NAME).exists():
+        return _start_stream(recipe.name, Path(recipe.weights), class_names, overrides)
     if recipe.weights is not None:
         load = load_mobile_former
         if recipe.name in BASELINES:
@@ -217,6 +222,35 @@ def _start_from_shipped(
     model = create_model(name, len(class_names), weights=weights, **overrides)
     say(f"{weights} weights of {name}, with a new head for {len(class_names)} classes")
     return model
+
+
+def _start_stream(
+    name: str, folder: Path, class_names: tuple[str, ...], overrides: dict[str, Any]
+) -> VideoModel:
+    """A streaming model with the weights of a clip model's checkpoint."""
+    clip_model = load_checkpoint(folder)
+    if name not in STREAMS or not _is_variant(clip_model, name):
+        raise RecipeError(
+            f"model.weights {folder}: a checkpoint folder goes with the streaming model of its "
+            f"variant, which {name} is not; a folder to fine-tune as it is goes into --model.name"
+        )
+    assert isinstance(clip_model, VideoMobileFormer)
+    same = clip_model.class_names == class_names
+    if not same:
+        clip_model.reset_classifier(len(class_names))
+    model = stream_of(clip_model, **overrides)
+    head = "" if same else f", with a new head for {len(class_names)} classes"
+    say(f"{folder}: weights of the clip model taken over{head}")
+    return model
+
+
+def _is_variant(model: VideoModel, name: str) -> bool:
+    """Whether the blocks and widths of a clip model are those that a name stands for."""
+    wanted = get_variant(name).arguments() | {"blocks": [list(r) for r in get_variant(name).blocks]}
+    # A clip may have any length, and tokens may be left out.
+    for free in ("num_frames", "num_tokens"):
+        del wanted[free]
+    return isinstance(model, VideoMobileFormer) and wanted.items() <= model.architecture.items()
 
 
 def _start_folder(recipe: ModelRecipe) -> Path | None:

@@ -10,6 +10,7 @@ from typing import Any
 from ..console import say
 from .clips.file_clips import FileClips
 from .clips.procedural_clips import ProceduralClips
+from .objectives.choose import task_of
 from .optim import batch_scale, step_batch
 from .recipe.fields import Recipe
 from .run.run_folder import RunFolder
@@ -101,7 +102,7 @@ def say_begin(
 ) -> None:
     """Say what is about to be trained, and what may be unwanted about it."""
     clip = clips.spec
-    labelled = recipe.pretrain.task == "labels"
+    labelled = task_of(recipe).labels
     procedural = isinstance(clips, ProceduralClips)
     kind = "procedural clips an epoch" if procedural else "clips"
     say(

@@ -27,11 +27,15 @@ from ...data.processes import init_process, process_context
 from ...data.transforms import AugmentParameters, augment, stack_parameters
 from ...errors import RecipeError, UserError, known_names
 from ...procedural import FAMILIES, ProceduralSpec, ProceduralVideo
+from ...procedural.families import TABLE
 from ..recipe.fields import AugmentRecipe, DataRecipe, Recipe
 from .batches import TrainLoader
 from .inputs import train_transform
 
 PROCEDURAL = "procedural"
+BACKGROUND = "background"
+"""The family of clips in which nothing happens; the last of all."""
+_BACKGROUND = 0xBAC
 _TRAIN, _VAL = 0, 1
 
 
@@ -93,7 +97,11 @@ class ProceduralClips:
     def drawing(self) -> ProceduralSpec:
         """The settings of the generator; only what the recipe says differs from its own."""
         pretrain = self.recipe.pretrain
-        names = {"families": pretrain.families or FAMILIES, "classes": pretrain.classes}
+        families, classes = pretrain.families or FAMILIES, pretrain.classes
+        if self.recipe.stream.background:
+            families = (*(f for f in families if f != BACKGROUND), BACKGROUND)
+            classes = (*classes, *TABLE[BACKGROUND]) if classes else classes
+        names = {"families": families, "classes": classes}
         own = {"num_frames": self.spec.num_frames, "size": self.spec.crop_size}
         return ProceduralSpec.from_dict({**names, **own, **pretrain.drawn_with()})
 
@@ -167,7 +175,9 @@ class ProceduralBatches(Dataset[TargetBatch]):
         if self._generator is None:  # in the process that makes clips
             self._generator = self.clips.generator(self.part, self.device)
         number = ((0 if self.part == _VAL else epoch * len(self)) + k) * self.world + self.rank
-        made = self._generator.batch(number, self.sizes[k])
+        places = torch.arange(self.sizes[k], device=self.device)
+        labels = self._with_background(self._generator.labels(number, places), number)
+        made = self._generator.draw(number, places, labels)
         batch = TargetBatch(
             clips=made.clips[:, None],
             labels=made.labels,
@@ -181,6 +191,16 @@ class ProceduralBatches(Dataset[TargetBatch]):
         if self.recipe is not None:
             self._augment(batch, self.recipe, number)
         return batch
+
+    def _with_background(self, labels: Tensor, number: int) -> Tensor:
+        """Let nothing happen in a share of the clips of a training batch."""
+        recipe = self.clips.recipe
+        if self.part == _VAL or not recipe.stream.background:
+            return labels
+        random = np.random.default_rng(np.random.SeedSequence([recipe.seed, number, _BACKGROUND]))
+        chosen = random.random(len(labels)) < recipe.stream.background
+        nothing = len(self.clips.class_names) - 1  # the family stands last
+        return labels.masked_fill(torch.as_tensor(chosen, device=labels.device), nothing)
 
     def _augment(self, batch: TargetBatch, recipe: AugmentRecipe, number: int) -> None:
         """Sample changes for every clip; do them here, or leave them to the training device."""

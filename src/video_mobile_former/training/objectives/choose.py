@@ -16,6 +16,7 @@ from .distill import Distillation, load_teacher
 from .masked_features import MaskedFeatures, MaskedPrediction
 from .objective import Beside, Objective, channels
 from .smoothness import Smoothness
+from .streams import StreamLabels
 from .supervised import Supervised
 from .target_heads import KnownTargets, TargetHeads
 
@@ -57,8 +58,13 @@ def _masked_features(known: Known) -> Objective:
     return MaskedPrediction(masked, [] if smooth is None else [smooth])
 
 
+def _streams(known: Known) -> Objective:
+    return StreamLabels(known.recipe, known.model, known.class_weights)
+
+
 TASKS: dict[str, Task] = {
     "labels": Task(_labels, labels=True),
+    "streams": Task(_streams, labels=True),
     "masked_features": Task(_masked_features, labels=False),
 }
 

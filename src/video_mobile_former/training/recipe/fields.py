@@ -49,7 +49,7 @@ class ModelRecipe(Section):
     """What to start from. procedural: the weights that come with the package, learned from drawn
     clips; or a file of public weights (.pth, .pth.tar, .safetensors) of the 2-D Mobile-Former
     release, `name` being the video variant that extends it, or of the network of that name among
-    the others."""
+    the others; or, of a streaming model, a checkpoint folder of the clip model of its variant."""
     temporal_conv: Literal["3d", "2plus1d"] | None = None
     """Temporal kernel form; null = the variant's own, as for every null below."""
     temporal_kernel: Kernel | None = None
@@ -65,6 +65,15 @@ class ModelRecipe(Section):
     """Slopes steered by the first token, or none."""
     tokens_per: Literal["clip", "frame"] | None = None
     """One set of tokens for the whole clip, or one for each frame that sees it alone."""
+    frames_per_update: Annotated[int, Range(1, 1024)] | None = None
+    """Streaming models: frames between two updates of the tokens; clip.num_frames is a multiple."""
+    memory: Literal["gated", "gru", "residual", "replace", "none"] | None = None
+    """Streaming models: how tokens are carried from one update to the next."""
+    pool: Literal["mean", "ema"] | None = None
+    """Streaming models: mean over all frames since the start (trimmed clips), or one that forgets
+    (streams without end)."""
+    pool_seconds: Positive | None = None
+    """Streaming models with pool ema: age at which a frame's weight has fallen to 1/e."""
     drop_rate: ShareBelowOne | None = None
     """Dropout before the last layer."""
     drop_path_rate: ShareBelowOne | None = None
@@ -364,8 +373,9 @@ class PretrainRecipe(Section):
     section: ClassVar[str] = "pretrain"
 
     task: str = "labels"
-    """labels: the classes of the data; masked_features: what hidden parts of a clip look like
-    (arXiv 2112.09133), for which no labels are needed."""
+    """labels: the classes of the data; streams: the classes at every moment, by a streaming model
+    (see stream); masked_features: what hidden parts of a clip look like (arXiv 2112.09133), for
+    which no labels are needed."""
     epoch_clips: Annotated[int, Range(2, 1_000_000_000)] = 4096
     """Procedural clips (data.format procedural): how many make an epoch."""
     val_clips: Annotated[int, Range(0, 1_000_000_000)] = 960
@@ -403,6 +413,23 @@ class PretrainRecipe(Section):
     def drawn_with(self) -> dict[str, float]:
         """``drawing`` as names and numbers."""
         return _numbers(self.drawing)
+
+
+@dataclass(frozen=True)
+class StreamRecipe(Section):
+    """Training of a streaming model, `pretrain.task: streams`."""
+
+    section: ClassVar[str] = "stream"
+
+    clips: Annotated[int, Range(1, 256)] = 4
+    """Clips of a batch that follow one another in a stream, whose state is not reset between them;
+    1 = trimmed clips, each from a fresh state."""
+    first_weight: Share = 0.1
+    """Weight of the loss at the first frame of a clip; it rises linearly to 1 at its last."""
+    background: ShareBelowOne = 0.0
+    """Procedural clips: share of the clips, beside those that have their turn, in which nothing
+    happens, a class `nothing`; 0 = there is no such class. Data in files has background where it
+    has a class for it."""
 
 
 def _numbers(texts: tuple[str, ...]) -> dict[str, float]:
@@ -445,6 +472,8 @@ class Recipe(Section):
     """A teacher."""
     pretrain: PretrainRecipe = field(default_factory=PretrainRecipe)
     """Pre-training: procedural clips, clips without labels."""
+    stream: StreamRecipe = field(default_factory=StreamRecipe)
+    """Streams for a streaming model."""
     train: TrainRecipe = field(default_factory=TrainRecipe)
     """Length, device and what is kept."""
 
