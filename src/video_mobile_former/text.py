@@ -28,6 +28,29 @@ def printable(text: str) -> str:
     )
 
 
+_DIRECTING = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
+)
+"""Control characters, line ends, and what turns the direction of writing."""
+
+
+def csv_cell(text: str, *, is_path: bool = False) -> str:
+    """Escape text for a cell of a CSV file that people open in a spreadsheet.
+
+    A cell that begins with ``= + - @`` would be taken for a formula there: an apostrophe goes
+    before it, and ``./`` before a path, which then still names the file.
+
+    Args:
+        text: What the cell is to say.
+        is_path: It names a file.
+    """
+    text = _DIRECTING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    text = encodable(text)
+    if not text.startswith(("=", "+", "-", "@")):
+        return text
+    return f"./{text}" if is_path else f"'{text}"
+
+
 def shorten_middle(text: str, width: int) -> str:
     """Cut the middle out of a long text, so that start and end of a path stay readable.
 

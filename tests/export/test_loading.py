@@ -15,7 +15,7 @@ import torch
 from video_mobile_former.errors import CheckpointError, UserError
 from video_mobile_former.export.artefact import info_path
 from video_mobile_former.export.loading import load_artefact, load_model
-from video_mobile_former.export.targets import to_torch
+from video_mobile_former.export.targets import to_onnx, to_torch
 from video_mobile_former.export.targets.table import TARGETS
 from video_mobile_former.inference import Predictor
 from video_mobile_former.inference.scorer import Scorer
@@ -317,3 +317,85 @@ def test_other_devices_and_precisions_are_refused(artefacts):
         Scorer(exported, device="meta")
     with pytest.raises(UserError, match="cannot compute in bf16; it computes in 32"):
         Scorer(exported, precision="bf16")
+
+
+@pytest.mark.parametrize("with_json", [True, False])
+def test_weights_in_other_files_are_not_opened(with_json, copy_of, tmp_path):
+    onnx = pytest.importorskip("onnx")
+    path = copy_of("onnx", with_json=with_json)
+    secret = tmp_path / "secret"
+    onnx.save_model(
+        onnx.load(path),
+        path,
+        save_as_external_data=True,
+        all_tensors_to_one_file=True,
+        location="secret",
+        size_threshold=0,
+    )
+    assert secret.is_file()
+    if with_json:
+        values = json.loads(info_path(path).read_text(encoding="utf-8"))
+        values["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
+        info_path(path).write_text(json.dumps(values), encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"keeps weights in another file \(secret\)"):
+        load_model(path)
+
+
+def test_external_weights_are_found_in_every_part_of_a_graph():
+    onnx = pytest.importorskip("onnx")
+
+    def outside():
+        tensor = onnx.TensorProto(name="w", data_type=1, dims=[1])
+        tensor.data_location = onnx.TensorProto.EXTERNAL
+        tensor.external_data.add(key="location", value="/etc/passwd\x1b")
+        return tensor
+
+    helper = onnx.helper
+    inner = helper.make_graph([], "inner", [], [], initializer=[outside()])
+    models = [
+        helper.make_model(helper.make_graph([], "g", [], [], initializer=[outside()])),
+        helper.make_model(
+            helper.make_graph(
+                [helper.make_node("Constant", [], ["c"], value=outside())], "g", [], []
+            )
+        ),
+        helper.make_model(
+            helper.make_graph(
+                [helper.make_node("If", ["x"], ["y"], then_branch=inner, else_branch=inner)],
+                "g",
+                [],
+                [],
+            )
+        ),
+    ]
+    for model in models:
+        with pytest.raises(CheckpointError, match=r"\(/etc/passwd\\x1b\)"):
+            to_onnx.check_whole(model, "model.onnx")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("num_classes", 10**18, "class_names"),
+        ("parameters", 10**30, "parameters"),
+        ("clip", {"num_frames": 10**9}, "num_frames"),
+        ("input", {"shape": [1, 3, 10**9, 8, 8]}, "input"),
+        ("architecture", {"class": "X", "arguments": {"num_tokens": 10**9}}, "num_tokens"),
+        ("architecture", {"class": "X", "arguments": {"blocks": [[0]] * 2000}}, "blocks"),
+    ],
+)
+def test_absurd_numbers_of_an_artefact_are_refused(key, value, message, copy_of):
+    path = copy_of("onnx")
+    values = json.loads(info_path(path).read_text(encoding="utf-8"))
+    changed = values[key] | value if isinstance(value, dict) else value
+    info_path(path).write_text(json.dumps(values | {key: changed}), encoding="utf-8")
+    with pytest.raises(CheckpointError, match=message):
+        load_model(path)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"format": ' + "[" * 100_000, " " * (17 << 20)])
+def test_json_without_end_is_refused(text, copy_of):
+    path = copy_of("onnx")
+    info_path(path).write_text(text, encoding="utf-8")
+    with pytest.raises(CheckpointError, match=r"copy\.onnx\.json"):
+        load_model(path)

@@ -145,3 +145,24 @@ def test_exit_status_and_summary() -> None:
     assert exit_status([]) == 0
     assert failure_summary([GOOD]) == []
     assert failure_summary([BAD])[0] == "1 of 1 file could not be read:"
+
+
+def test_no_cell_is_a_formula_or_a_control_sequence(tmp_path: Path) -> None:
+    kept = "caf\u00e9 \u06a9\u200c"
+    names = ("=1+1", "+x", "-x", "@x", "a\x1b[2J", "a\u202eb", "line\nend", kept)
+    found = Prediction("=cmd.mp4", names, (0.5,) * len(names), tuple(range(len(names))), 4)
+    write_csv(tmp_path / "out.csv", [found, PredictionFailure("-a.mp4", "=bad\r\n")])
+    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["label"] for row in rows[:-1]] == [
+        "'=1+1",
+        "'+x",
+        "'-x",
+        "'@x",
+        "a\\x1b[2J",
+        "a\\u202eb",
+        "line\\nend",
+        kept,
+    ]
+    assert {row["path"] for row in rows} == {"./=cmd.mp4", "./-a.mp4"}
+    assert rows[-1]["error"] == "'=bad\\r\\n"

@@ -7,9 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from ..clip_spec import ClipSpec
 from ..console import say
-from ..errors import UserError
+from ..errors import CheckpointError, UserError
 from ..export.artefact import ArtefactInfo, Channels
 from ..export.exporting import export_model
 from ..export.loading import read_info
@@ -252,7 +254,13 @@ def _macs(info: ArtefactInfo, clip: ClipSpec) -> int:
     if kind is None:
         raise UserError(f"this version does not know a {info.architecture['class']}")
     shape = (1, 3, clip.num_frames, clip.crop_size, clip.crop_size)
-    return count_macs(kind(**info.architecture["arguments"]), shape)
+    try:
+        with torch.device("meta"):  # costs no memory, whatever the numbers are
+            model = kind(**info.architecture["arguments"])
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise CheckpointError(f"the artefact's architecture cannot be built: {reason}") from error
+    return count_macs(model, shape)
 
 
 def _size(target: Target, path: Path) -> int:

@@ -17,9 +17,12 @@ from torch import Tensor
 
 from ..clip_spec import ClipSpec
 from ..errors import CheckpointError, UserError
+from ..models.checkpoint import MAX_CONFIG, check_bounds
 from .lowering import GraphForm
 
 ARTEFACT_FORMAT = 1
+_MOST = {"num_classes": 10**6, "parameters": 10**11, "macs_per_view": 10**16}
+"""Far above what any artefact has."""
 METADATA_KEY = "video_mobile_former"
 """Under this name the JSON stands in the metadata of formats that have any."""
 INPUT_NAME, OUTPUT_NAME = "clip", "logits"
@@ -152,6 +155,9 @@ class ArtefactInfo:
             if keys:
                 raise CheckpointError(f"{where} is damaged: it {what} {', '.join(sorted(keys))}")
         try:
+            check_bounds(given["clip"], where, "clip")
+            check_bounds(given["input"], where, "input")
+            check_bounds(given["architecture"], where, "architecture")
             return cls(
                 **given
                 | {
@@ -164,8 +170,8 @@ class ArtefactInfo:
             raise CheckpointError(f"{where} is damaged: {error}") from error
 
     def _checked(self) -> ArtefactInfo:
-        for name in ("num_classes", "parameters", "macs_per_view"):
-            _whole(name, getattr(self, name))
+        for name, most in _MOST.items():
+            _whole(name, getattr(self, name), most)
         for name, allowed in (("form", get_args(GraphForm)), ("precision", get_args(Precision))):
             if getattr(self, name) not in allowed:
                 raise ValueError(f"{name} is {getattr(self, name)!r}")
@@ -196,10 +202,14 @@ def parse_info(text: str, where: str | Path) -> ArtefactInfo:
     Raises:
         CheckpointError: If it is no JSON or does not describe an artefact; names ``where``.
     """
+    if len(text) > MAX_CONFIG:
+        raise CheckpointError(f"{where} is larger than {MAX_CONFIG >> 20} MB: no artefact's")
     try:
         values = json.loads(text)
     except ValueError as error:
         raise CheckpointError(f"{where} is damaged: no JSON ({error})") from error
+    except RecursionError as error:
+        raise CheckpointError(f"{where} is damaged: it is nested too deeply") from error
     return ArtefactInfo.from_dict(values, where)
 
 
@@ -243,7 +253,7 @@ def _input(values: dict[str, Any]) -> ArtefactInput:
         raise UserError(f"its input has shape {found.shape} in layout {found.layout!r}")
     for size in (*found.shape, found.batch):
         if size is not None:
-            _whole("a size of its input", size)
+            _whole("a size of its input", size, 10**6)
     return found
 
 
@@ -255,6 +265,6 @@ def _names(names: list[str] | None, num_classes: int) -> tuple[str, ...] | None:
     return tuple(names)
 
 
-def _whole(name: str, value: Any) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+def _whole(name: str, value: Any, most: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
         raise UserError(f"{name} is {value!r}")

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from ..errors import CheckpointError, UserError, check_path
+from ..models.checkpoint import MAX_CONFIG
 from ..models.registry import list_models, resolve_model
 from ..models.video_model import VideoModel
 from .artefact import ArtefactInfo, info_path, parse_info
@@ -106,6 +107,8 @@ def read_info(path: str | Path) -> ArtefactInfo:
     if not beside.is_file():
         return _checked(_embedded(path, target), target, path)
     try:
+        if beside.stat().st_size > MAX_CONFIG:
+            raise CheckpointError(f"{beside} is larger than {MAX_CONFIG >> 20} MB: no artefact's")
         text = beside.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{beside} cannot be read: {error}") from error

@@ -10,7 +10,7 @@ from typing import Any
 from rich.cells import cell_len
 
 from ..files import atomic_path, check_replaceable
-from ..text import encodable, pad, printable, shorten_end, shorten_middle, wrap
+from ..text import csv_cell, encodable, pad, printable, shorten_end, shorten_middle, wrap
 from .predictor import Prediction, PredictionFailure
 
 Result = Prediction | PredictionFailure
@@ -136,7 +136,8 @@ def write_csv(path: str | Path, results: Iterable[Result], *, overwrite: bool = 
     """Write one line for each class of each file, all or nothing.
 
     The columns are ``path,rank,label,score,error``: rank from 1, score to six decimals; a file
-    that failed has one line with only its path and the error.
+    that failed has one line with only its path and the error. Names are escaped so that a
+    spreadsheet takes none for a formula, see :func:`~..text.csv_cell`.
 
     Args:
         path: The file to write.
@@ -151,23 +152,20 @@ def write_csv(path: str | Path, results: Iterable[Result], *, overwrite: bool = 
         atomic_path(path) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as stream,
     ):
-        plain = csv.writer(stream, lineterminator="\n")
-        # Python before 3.13 does not quote a lone carriage return, which then reads as a new line.
-        quoted = csv.writer(stream, lineterminator="\n", quoting=csv.QUOTE_ALL)
-        plain.writerow(["path", "rank", "label", "score", "error"])
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(["path", "rank", "label", "score", "error"])
         for result in results:
-            for row in _csv_rows(result):
-                (quoted if any("\r" in cell for cell in row) else plain).writerow(row)
+            writer.writerows(_csv_rows(result))
 
 
 def _csv_rows(result: Result) -> Iterator[list[str]]:
-    name = encodable(result.path)
+    name = csv_cell(result.path, is_path=True)
     if isinstance(result, PredictionFailure):
-        yield [name, "", "", "", encodable(result.reason)]
+        yield [name, "", "", "", csv_cell(result.reason)]
         return
     ranked = zip(result.labels, result.scores, strict=True)
     for rank, (label, score) in enumerate(ranked, start=1):
-        yield [name, str(rank), encodable(label), f"{score:.6f}", ""]
+        yield [name, str(rank), csv_cell(label), f"{score:.6f}", ""]
 
 
 def exit_status(results: Iterable[Result]) -> int:

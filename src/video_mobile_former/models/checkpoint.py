@@ -31,7 +31,8 @@ CONFIG_FORMAT = 3
 """Format 2 says whether the model is multi-label; in format 1 none is. Format 3 says what follows
 the head's convolution of a Video Mobile-Former; before, it was ReLU without the cap at 6."""
 _FORMATS_READ = (1, 2, CONFIG_FORMAT)
-_MAX_CONFIG = 16 << 20
+MAX_CONFIG = 16 << 20
+"""Bytes of a JSON file that describes a model, at most."""
 _MAX_NUMBER, _MAX_ENTRIES = 10**6, 1000
 """Of an argument, and of a list among the arguments: no network of this package comes near them."""
 _MAX_CLIP = {"num_frames": 4096, "crop_size": 8192, "resize_size": 8192}
@@ -203,8 +204,8 @@ def read_config(folder: str | Path) -> dict[str, Any]:
             f"(a training run keeps its checkpoints in 'best' and 'last')"
         )
     try:
-        if path.stat().st_size > _MAX_CONFIG:
-            raise CheckpointError(f"{path} is larger than {_MAX_CONFIG >> 20} MB: no configuration")
+        if path.stat().st_size > MAX_CONFIG:
+            raise CheckpointError(f"{path} is larger than {MAX_CONFIG >> 20} MB: no configuration")
         config = json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, OSError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
@@ -235,8 +236,8 @@ def read_config(folder: str | Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path}: 'architecture' must hold 'class', a name, and 'arguments', an object"
         )
-    _check_bounds(architecture["arguments"], path, "architecture.arguments")
-    _check_bounds(config["clip"], path, "clip")
+    check_bounds(architecture["arguments"], path, "architecture.arguments")
+    check_bounds(config["clip"], path, "clip")
     if config["format"] < 3 and architecture["class"] == "VideoMobileFormer":
         architecture["arguments"].setdefault("head_activation", "relu")
     if names is not None and not (
@@ -246,19 +247,28 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     return config
 
 
-def _check_bounds(values: Any, path: Path, where: str) -> None:
-    """Refuse numbers and lists that would only use up memory."""
+def check_bounds(values: Any, path: str | Path, where: str) -> None:
+    """Refuse numbers and lists that would only use up memory.
+
+    Args:
+        values: Constructor arguments or a clip spec, JSON data.
+        path: Where they stand, for the message.
+        where: Their key in it; ``"clip"`` has bounds of its own.
+
+    Raises:
+        CheckpointError: It names the first that is out of bounds.
+    """
     if isinstance(values, dict):
         for key, value in values.items():
             limit = _MAX_CLIP.get(key, _MAX_NUMBER) if where == "clip" else _MAX_NUMBER
             if isinstance(value, (int, float)) and not abs(value) <= limit:
                 raise CheckpointError(f"{path}: {where}.{key} must be at most {limit}")
-            _check_bounds(value, path, f"{where}.{key}")
+            check_bounds(value, path, f"{where}.{key}")
     elif isinstance(values, list):
         if len(values) > _MAX_ENTRIES:
             raise CheckpointError(f"{path}: {where} has more than {_MAX_ENTRIES} entries")
         for i, value in enumerate(values):
-            _check_bounds({f"[{i}]": value}, path, where)
+            check_bounds({f"[{i}]": value}, path, where)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -12,6 +12,7 @@ import torch
 from ...console import quiet
 from ...errors import CheckpointError, UserError
 from ...optional import require
+from ...text import printable
 from ..artefact import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtefactInfo
 from ..graph import ExportGraph
 from ..quantize.parts import describe_parts
@@ -123,20 +124,62 @@ def open_session(path: Path, threads: int) -> Any:
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
+    return start_session(path, options)
+
+
+def start_session(path: Path, options: Any) -> Any:
+    """The same with options of one's own, ``onnxruntime.SessionOptions``.
+
+    Raises:
+        CheckpointError: If the file is damaged, or keeps weights in another one.
+    """
+    runtime = require("onnxruntime", extra="export", purpose="ONNX Runtime")
     try:
-        return runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        content = path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+    check_whole(_parsed(content, path), path)
+    try:
+        # What was looked at is what is run.
+        return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise CheckpointError(f"{path} cannot be loaded: {first_line(error)}") from error
 
 
 def embedded(path: Path) -> str | None:
     """The JSON in the metadata of the file; see :class:`..TargetModule`."""
+    model = _parsed(path.read_bytes(), path)
+    return next((p.value for p in model.metadata_props if p.key == METADATA_KEY), None)
+
+
+def _parsed(content: bytes, path: Path) -> ModelProto:
     onnx = require("onnx", extra="export", purpose="ONNX")
     try:
-        model = onnx.load(path, load_external_data=False)
+        return onnx.load_from_string(content)
     except Exception as error:
         raise CheckpointError(f"{path} is no ONNX file: {first_line(error)}") from error
-    return next((p.value for p in model.metadata_props if p.key == METADATA_KEY), None)
+
+
+def check_whole(model: ModelProto, path: str | Path) -> None:
+    """Refuse a graph whose weights lie in other files: it would make the runtime open them.
+
+    Raises:
+        CheckpointError: It names the first such file.
+    """
+    waiting: list[Any] = [model]
+    while waiting:
+        message = waiting.pop()
+        if message.DESCRIPTOR.name == "TensorProto":
+            if message.data_location == message.EXTERNAL or message.external_data:
+                files = [entry.value for entry in message.external_data if entry.key == "location"]
+                raise CheckpointError(
+                    f"{path} keeps weights in another file ({printable(files[0] if files else '')})"
+                    ", which `vmf export` never does: it is refused"
+                )
+            continue
+        for field, value in message.ListFields():
+            if field.message_type is not None:
+                waiting += [value] if hasattr(value, "ListFields") else value
 
 
 def _name_free_dimensions(model: ModelProto, info: ArtefactInfo) -> None:
