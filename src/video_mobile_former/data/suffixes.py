@@ -1,4 +1,4 @@
-"""Endings of the file names that are taken as videos and as pictures."""
+"""suffixes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from __future__ import annotations
 VIDEO_SUFFIXES = frozenset([
     ".3g2", ".3gp", ".asf", ".avi", ".divx", ".f4v", ".flv", ".gif", ".h264", ".hevc", ".ivf",
     ".m2ts", ".m2v", ".m4v", ".mjpeg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf",
-    ".ogg", ".ogm", ".ogv", ".qt", ".swf", ".ts", ".vob", ".webm", ".wmv", ".y4m",
+    ".ogg", ".ogm", ".ogv", ".qt", ".ts", ".vob", ".webm", ".wmv", ".y4m",
 ])
 # fmt: on
 """Files with these endings are taken as videos where a folder is searched."""

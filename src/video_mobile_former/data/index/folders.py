@@ -17,9 +17,7 @@ from .source import DataSource, Faults
 def folder_rows(source: DataSource, faults: Faults) -> Iterator[Clip[str]]:
     """Yield the clips of a folder of class folders, or of train, val and test folders of them.
 
-    Folders called like splits are classes where others stand beside them and clips lie right in
-    them. Hidden files are passed over; so are files that are no videos by their ending, and these
-    are reported.
+    Hidden files are passed over; files that are no videos by their ending are, too, and are said.
 
     Raises:
         DataError: If there is no class folder, or one without a clip.
@@ -32,8 +30,6 @@ def folder_rows(source: DataSource, faults: Faults) -> Iterator[Clip[str]]:
             "or a CSV file with the columns path,label"
         )
     in_splits = [folder for folder in folders if folder.name.lower() in SPLIT_NAMES]
-    if len(in_splits) < len(folders) and not any(map(_subfolders, in_splits)):
-        in_splits = []  # a class may be called "train"
     if in_splits and len(in_splits) < len(folders):
         other = next(folder.name for folder in folders if folder not in in_splits)
         raise DataError(

@@ -157,13 +157,18 @@ def open_video(media: Media) -> tuple[InputContainer, VideoStream]:
         what = f" but {other}" if other else ", or damaged or cut off at its begin or end"
         raise VideoError(path, f"not a video file{what}") from error
     try:
-        return container, _choose_stream(path, container)
+        return container, choose_stream(path, container)
     except VideoError:
         container.close()
         raise
 
 
-def _choose_stream(path: str, container: InputContainer) -> VideoStream:
+def choose_stream(path: str, container: InputContainer) -> VideoStream:
+    """The first stream of moving pictures, set to decode on one core.
+
+    Raises:
+        VideoError: If there is none, or no decoder for it.
+    """
     still = Disposition.attached_pic | Disposition.timed_thumbnails
     streams = [s for s in container.streams.video if not s.disposition & still]
     if not streams:
