@@ -9,11 +9,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from video_files import numbered_frame, read_number, write_video
 from video_mobile_former import create_model
 from video_mobile_former.clip_spec import ClipSpec
 from video_mobile_former.data.loading.sampling import dense
+from video_mobile_former.data.transforms import EvalTransform, normalize
 from video_mobile_former.data.video.reader import VideoReader
 from video_mobile_former.errors import UserError
 from video_mobile_former.inference import Predictor
@@ -48,7 +50,9 @@ def test_the_frames_are_those_of_dense_sampling(fps: int, frame_seconds: float) 
     wanted = dense(times, len(slots), frame_seconds, position=0.0)
     assert numbers(slots) == wanted.tolist()
     assert len(slots) >= 3 / frame_seconds - 1
-    assert [slot.seconds for slot in slots] == times[wanted].tolist()
+    ticks = np.arange(len(slots)) * frame_seconds
+    assert [slot.seconds for slot in slots] == pytest.approx(ticks)
+    assert abs(times[wanted] - ticks).max() <= 0.5 / fps + 1e-9
 
 
 def test_only_chosen_frames_are_converted() -> None:
@@ -66,14 +70,15 @@ def test_only_chosen_frames_are_converted() -> None:
 
 def test_a_pause_and_a_restart_begin_anew() -> None:
     choose = chooser(0.1, gap_seconds=1.0)
-    seen = [
-        (slot.seconds, slot.restart)
-        for time, restart in [(0, False), (0.1, False), (0.6, False), (2, False), (2.1, True)]
-        for slot in choose(time, grey(1), restart=restart)
+    times = [(0, False), (0.1, False), (0.6, False), (2, False), (2.1, True)]
+    slots = [
+        slot
+        for level, (time, restart) in enumerate(times)
+        for slot in choose(time, grey(level), restart=restart)
     ]
-    assert [s for s in seen if s[1]] == [(0, True), (2, True), (2.1, True)]
+    assert [slot.seconds for slot in slots if slot.restart] == [0, 2, 2.1]
     # What was on display in a short pause stands for it.
-    assert [time for time, _ in seen].count(0.1) == 3
+    assert [int(slot.frame[0, 0, 0]) for slot in slots if 0 < slot.seconds < 0.35] == [1, 1, 1]
 
 
 def test_times_that_do_not_rise_are_passed_over() -> None:
@@ -125,7 +130,7 @@ def test_a_short_stream_is_padded_and_an_empty_one_has_no_window(
     predictor = StreamPredictor(brightness_model(*NAMES, **DENSE), device="cpu")
     (only,) = predictor.predict(levels(250, 250))
     assert NAMES[only.probabilities.argmax()] == "white"
-    assert (only.start_seconds, only.end_seconds) == (0, 0.1)
+    assert (only.start_seconds, only.end_seconds) == (0, pytest.approx(0.1))
     assert list(predictor.predict([])) == []
 
 
@@ -151,6 +156,15 @@ def test_streams_take_turns(brightness_model: Callable) -> None:
     assert batches[:3] == [["busy", "calm"], ["dull", "busy"], ["calm", "dull"]]
     assert sum(batch.count("busy") for batch in batches) == 20
     assert len(batches) == 12
+
+
+def test_windows_of_a_slow_stream_follow_each_other(brightness_model: Callable) -> None:
+    model = brightness_model(*NAMES, **DENSE)
+    predictor = StreamPredictor(model, device="cpu", stride_seconds=0.1)
+    found = list(predictor.predict(levels(*[9] * 6, fps=1)))
+    ends = [scores.end_seconds for scores in found]
+    assert len(ends) > 30
+    assert (np.diff(ends) > 0.05).all()
 
 
 def test_the_newest_window_wins_where_asked(brightness_model: Callable) -> None:
@@ -208,3 +222,98 @@ def test_scores_that_are_not_finite_are_refused(brightness_model: Callable) -> N
     torch.nn.init.constant_(model.linear.bias, float("nan"))
     with pytest.raises(UserError, match="not finite"):
         list(StreamPredictor(model, device="cpu").predict(levels(*[9] * 5)))
+
+
+# Streaming models
+
+
+def streaming_model(frames_per_update: int = 2) -> Any:
+    torch.manual_seed(0)
+    model = create_model(
+        "vmf_500m_stream",
+        num_classes=5,
+        num_frames=4,
+        crop_size=32,
+        frames_per_update=frames_per_update,
+    )
+    for parameter in model.parameters():  # what starts at nought would hide an error
+        if not parameter.abs().sum():
+            nn.init.normal_(parameter, std=0.1)
+    return model.eval()
+
+
+def pictures(count: int, seed: int = 0) -> list[np.ndarray]:
+    return list(np.random.default_rng(seed).integers(0, 256, (count, 40, 40, 3), dtype=np.uint8))
+
+
+def stepped(model: Any, frames: list[np.ndarray], step: int) -> list[list[float]]:
+    """Probabilities after each step, computed without the package's streams."""
+    clip = EvalTransform(model.clip)(torch.from_numpy(np.stack(frames)).permute(0, 3, 1, 2))[0]
+    clip = normalize(clip.transpose(0, 1)[None], model.clip)
+    state, found = model.init_state(1, 32), []
+    with torch.inference_mode():
+        for part in clip.split(step, dim=2):
+            logits, state = model.step(part, state)
+            found.append(logits[0].softmax(-1).tolist())
+    return found
+
+
+@pytest.mark.parametrize("step", [2, 4])
+def test_a_streaming_model_sees_each_frame_once_and_remembers(step: int) -> None:
+    model, frames = streaming_model(), pictures(12)
+    period = model.clip.stride_seconds
+    predictor = StreamPredictor(model, device="cpu", stride_seconds=step * period)
+    assert predictor.is_streaming
+    assert predictor.window_seconds == pytest.approx(step * period)
+    found = list(predictor.predict((i * period, frame) for i, frame in enumerate(frames)))
+    wanted = stepped(model, frames, step)
+    assert [s.probabilities.tolist() for s in found] == [pytest.approx(w, abs=1e-5) for w in wanted]
+    assert [s.restart for s in found] == [True] + [False] * (len(wanted) - 1)
+
+
+def test_streams_of_one_model_keep_their_states_apart() -> None:
+    model = streaming_model()
+    period = model.clip.stride_seconds
+    predictor = StreamPredictor(model, device="cpu", batch_size=2)
+    videos = {"a": pictures(8, 1), "b": pictures(6, 2), "c": pictures(8, 3)}
+    streams = {name: (predictor.add(name), predictor.chooser()) for name in videos}
+    found: dict[str, list[list[float]]] = {name: [] for name in videos}
+    for i in range(8):
+        for name, frames in videos.items():
+            stream, choose = streams[name]
+            if i < len(frames):
+                stream.push(choose(i * period, frames[i]))
+    while batch := predictor.score():
+        assert len({s.stream for s in batch}) == len(batch)
+        for scores in batch:
+            found[scores.stream].append(scores.probabilities.tolist())
+    for name, frames in videos.items():
+        assert found[name] == [pytest.approx(w, abs=1e-5) for w in stepped(model, frames, 2)]
+
+
+def test_a_streaming_model_begins_anew_after_an_outage() -> None:
+    model, frames = streaming_model(), pictures(4)
+    period = model.clip.stride_seconds
+    predictor = StreamPredictor(model, device="cpu")
+    times = [0.0, period, 100.0, 100.0 + period]
+    found = list(predictor.predict(zip(times, [*frames[:2], *frames[:2]], strict=True)))
+    assert [s.restart for s in found] == [True, True]
+    assert found[0].probabilities == pytest.approx(found[1].probabilities, abs=1e-6)
+
+
+def test_frames_that_waited_too_long_are_passed_over_by_a_streaming_model() -> None:
+    model = streaming_model()
+    period = model.clip.stride_seconds
+    predictor = StreamPredictor(model, device="cpu")
+    stream, choose = predictor.add("live", newest=True), predictor.chooser()
+    for i, frame in enumerate(pictures(60)):
+        stream.push(choose(i * period, frame))
+    waiting = round(1.0 / predictor.stride_seconds)
+    assert len(stream.due) == waiting
+    assert stream.passed_over == 30 - waiting
+    assert predictor.score()[0].restart
+
+
+def test_a_streaming_model_has_no_window() -> None:
+    with pytest.raises(UserError, match="no window"):
+        StreamPredictor(streaming_model(), device="cpu", window_seconds=2)

@@ -99,18 +99,34 @@ class Scorer:
             return mean
         return probabilities(mean, multi_label=self.multi_label)
 
+    @torch.inference_mode()
+    def step(self, frames: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
+        """Score the next frames of several streams with a streaming model.
+
+        Args:
+            frames: ``(B, 3, S, H, W)`` uint8.
+            state: Of B streams, on the device; see :class:`~..models.runnable.StreamingModel`.
+
+        Returns:
+            ``(B, K)`` float32 probabilities on the CPU, and the state for the next step.
+        """
+        with self._autocast():
+            logits, state = self.model.step(self._inputs(frames), state)
+        return probabilities(logits.float(), multi_label=self.multi_label).cpu(), state
+
     def _forward(self, clips: Tensor) -> Tensor:
-        inputs = clips.to(self.device, non_blocking=True)
-        if not self.model.takes_uint8:
-            inputs = normalize(inputs, self.clip)
-        autocast = (
-            torch.autocast(self.device.type, dtype=torch.bfloat16)
-            if self.precision == "bf16"
-            else contextlib.nullcontext()
-        )
-        with autocast:
-            logits = self.model(inputs)
+        with self._autocast():
+            logits = self.model(self._inputs(clips))
         return logits.float()
+
+    def _inputs(self, clips: Tensor) -> Tensor:
+        inputs = clips.to(self.device, non_blocking=True)
+        return inputs if self.model.takes_uint8 else normalize(inputs, self.clip)
+
+    def _autocast(self) -> contextlib.AbstractContextManager[Any]:
+        if self.precision == "bf16":
+            return torch.autocast(self.device.type, dtype=torch.bfloat16)
+        return contextlib.nullcontext()
 
 
 def probabilities(logits: Tensor, *, multi_label: bool) -> Tensor:
