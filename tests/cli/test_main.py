@@ -446,14 +446,3 @@ def test_a_model_of_the_registry_is_not_a_checkpoint_by_accident(tmp_path: Path)
     folder = tmp_path / "vmf_500m"
     create_model("vmf_500m", 2).save_pretrained(folder)
     assert main(["predict", str(folder), str(folder)]) == 2  # a folder without videos
-
-
-def test_a_file_that_looks_like_an_option(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    Path("-a.mp4").touch()
-    for words in (["-a.mp4"], ["--", "-a.mp4"], ["./-a.mp4"]):
-        line = one_error(capsys, ["predict", "none_of_this_name", *words])
-        assert ("is written ./-a.mp4" in line) == (words == ["-a.mp4"])
-        assert ("none_of_this_name" in line) == (words != ["-a.mp4"])

@@ -24,6 +24,7 @@ from .models import add_models
 from .parser import Parser
 from .predict import add_predict
 from .train import add_train
+from .watch import add_watch
 
 EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 2, 130
 _COMMANDS = (
@@ -31,6 +32,7 @@ _COMMANDS = (
     add_train,
     add_evaluate,
     add_predict,
+    add_watch,
     add_data,
     add_export,
     add_benchmark,

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import os
-import sys
 import textwrap
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, NoReturn
 
 from ..errors import UserError, nearest_key
 from ..ranges import Range, docs, field_help, hints, placeholder, read_text
-from ..text import printable
 
 
 class Parser(argparse.ArgumentParser):
@@ -26,7 +23,6 @@ class Parser(argparse.ArgumentParser):
         super().__init__(*args, allow_abbrev=False, formatter_class=_Formatter, **kwargs)
         self.words: str | None = None
         """Where words that are no options go, wherever among the options they stand."""
-        self._given: list[str] = []
         self.fill: Callable[[Parser], None] | None = None
         """Adds the options when they are needed: for the help, or to parse them."""
 
@@ -35,7 +31,6 @@ class Parser(argparse.ArgumentParser):
     ) -> tuple[Any, list[str]]:
         """Parse, and refuse options that are unknown to this command."""
         self._filled()
-        self._given = sys.argv[1:] if args is None else list(args)
         found, rest = super().parse_known_args(args, namespace)
         unknown = [word.partition("=")[0] for word in rest if word.startswith("-")]
         if unknown:
@@ -60,11 +55,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Turn what argparse does not like into a :class:`UserError`."""
-        file = next((w for w in self._given if w[:1] == "-" and os.path.lexists(w)), None)
-        hint = (
-            "" if file is None else f"; the file {printable(file)} is written ./{printable(file)}"
-        )
-        raise UserError(f"{' '.join(message.split())}{hint} (see {self.prog} --help)")
+        raise UserError(f"{' '.join(message.split())} (see {self.prog} --help)")
 
 
 class _Formatter(argparse.HelpFormatter):

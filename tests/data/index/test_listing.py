@@ -87,16 +87,6 @@ def test_folder_errors(tmp_path: Path, names: list[str], parts: list[str]):
         assert part in message
 
 
-def test_a_class_may_be_called_train(tmp_path: Path):
-    touch(tmp_path, "train/1.mp4", "walk/1.mp4", "walk/2.mp4")
-    rows = read_folder(tmp_path)
-    assert sorted((r.name, r.label, r.split) for r in rows) == [
-        ("train/1.mp4", "train", None),
-        ("walk/1.mp4", "walk", None),
-        ("walk/2.mp4", "walk", None),
-    ]
-
-
 def test_empty_class_folder_is_named(tmp_path: Path):
     touch(tmp_path, "x/1.mp4")
     (tmp_path / "y").mkdir()

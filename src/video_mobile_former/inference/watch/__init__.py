@@ -1,0 +1,4 @@
+"""Watching live sources: events as they happen, and where they go."""
+
+from .loop import SourceStatus as SourceStatus
+from .loop import Watch as Watch
