@@ -56,10 +56,9 @@ class Past:
             joined = torch.cat([*(frame.unsqueeze(2) for frame in old), x], dim=2)
             self._keep(names, joined[:, :, num_frames:].unbind(2))
             return joined
-        rows = self._rows(old, x, num_frames)
-        layout = is_channels_last(x)
-        self._keep(names, [_unfold(row, x, layout) for row in _tail(rows, num_frames)])
-        return _unfold(rows, x, layout)
+        window = Window(old, x, num_frames)
+        self._keep(names, [window.frames(i, i + 1) for i in range(num_frames, len(window))])
+        return window.frames(0, len(window))
 
     def taps(self, name: str, x: Tensor, num_frames: int, temporal_kernel: int) -> list[Tensor]:
         """What each tap of a kernel reads, the oldest first.
@@ -79,30 +78,45 @@ class Past:
             window = [*old, x]
             self._keep(names, window[1:])
             return window
-        rows = self._rows(old, x, num_frames)
-        layout = is_channels_last(x)
-        self._keep(names, [_unfold(row, x, layout) for row in _tail(rows, num_frames)])
-        shifts = range(temporal_kernel - 1)
-        return [*(_unfold(rows[:, k : k + num_frames], x, layout) for k in shifts), x]
+        window = Window(old, x, num_frames)
+        self._keep(names, [window.frames(i, i + 1) for i in range(num_frames, len(window))])
+        return [*(window.frames(k, k + num_frames) for k in range(len(old))), x]
 
     def _keep(self, names: Sequence[str], frames: Sequence[Tensor]) -> None:
         self.after.update(zip(names, frames, strict=True))
 
-    @staticmethod
-    def _rows(old: Sequence[Tensor], x: Tensor, num_frames: int) -> Tensor:
-        """All frames as (B, kt − 1 + T, C·H·W), pixels in the memory order of ``x``."""
-        layout = is_channels_last(x)
-        frames = [fold_pixels(frame, 1, layout) for frame in old]
-        return torch.cat([*frames, fold_pixels(x, num_frames, layout)], dim=1)
 
+class Window:
+    """The frames before a step and its own, in a row, to be cut anew.
 
-def _tail(rows: Tensor, first: int) -> list[Tensor]:
-    return [rows[:, i : i + 1] for i in range(first, rows.shape[1])]
+    A single stream stays of rank 4 all the way, in whatever layout its runtime keeps it.
 
+    Args:
+        old: Frames (B, C, H, W) before the step, the oldest first.
+        x: Its own, (B·T, C, H, W).
+        num_frames: T.
+    """
 
-def _unfold(rows: Tensor, like: Tensor, channels_last: bool) -> Tensor:
-    """(B, T, C·H·W) as (B·T, C, H, W)."""
-    c, h, w = like.shape[1:]
-    if channels_last:
-        return rows.reshape(-1, h, w, c).permute(0, 3, 1, 2)
-    return rows.reshape(-1, c, h, w)
+    def __init__(self, old: Sequence[Tensor], x: Tensor, num_frames: int):
+        self.like, self.channels_last = x, is_channels_last(x)
+        self.length = len(old) + num_frames
+        self.single = x.shape[0] == num_frames
+        if self.single:
+            self.joined = torch.cat([*old, x])
+        else:
+            rows = [fold_pixels(frame, 1, self.channels_last) for frame in old]
+            rows.append(fold_pixels(x, num_frames, self.channels_last))
+            self.joined = torch.cat(rows, dim=1)  # (B, len(old) + T, C·H·W)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def frames(self, start: int, end: int) -> Tensor:
+        """Some of the frames of each stream, (B·(end − start), C, H, W)."""
+        if self.single:
+            return self.joined[start:end]
+        c, h, w = self.like.shape[1:]
+        rows = self.joined[:, start:end]
+        if self.channels_last:
+            return rows.reshape(-1, h, w, c).permute(0, 3, 1, 2)
+        return rows.reshape(-1, c, h, w)

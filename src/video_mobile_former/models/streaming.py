@@ -154,6 +154,13 @@ class StreamingVideoMobileFormer(VideoMobileFormer):
         for name, conv in self._convs_in_time():
             conv.name = name
 
+    @property
+    def kept_share(self) -> float:
+        """Share of its weight that a frame keeps in the head's mean from one update to the next."""
+        if self.pool == "mean":
+            return 1.0
+        return math.exp(-self.frames_per_update * self.clip.stride_seconds / self.pool_seconds)
+
     def init_state(
         self,
         batch: int,
@@ -172,9 +179,15 @@ class StreamingVideoMobileFormer(VideoMobileFormer):
         """
         like = self.classifier.weight
         shapes = self.state_shapes(batch, size)
+        device, dtype = device or like.device, dtype or like.dtype
+        state = {
+            name: torch.zeros(shape, device=device, dtype=dtype) for name, shape in shapes.items()
+        }
+        if self.form == "volume":
+            return state
         return {
-            name: torch.zeros(shape, device=device or like.device, dtype=dtype or like.dtype)
-            for name, shape in shapes.items()
+            name: value.contiguous(memory_format=torch.channels_last) if value.dim() == 4 else value
+            for name, value in state.items()
         }
 
     def state_shapes(self, batch: int, size: int | tuple[int, int]) -> dict[str, tuple[int, ...]]:
@@ -361,18 +374,12 @@ class StreamingVideoMobileFormer(VideoMobileFormer):
         """
         if weight is None:
             weight = mean.new_zeros(len(mean), 1)
-        kept, found = self._kept(), list[Tensor]()
+        kept, found = self.kept_share, list[Tensor]()
         for update in pooled.unbind(1):
             weight = kept * weight + self.frames_per_update
             mean = mean + (update - mean) * (self.frames_per_update / weight)
             found.append(mean)
         return torch.stack(found, dim=1), weight
-
-    def _kept(self) -> float:
-        """Share of its weight that a frame keeps from one update to the next."""
-        if self.pool == "mean":
-            return 1.0
-        return math.exp(-self.frames_per_update * self.clip.stride_seconds / self.pool_seconds)
 
     def _start(self, clip: Tensor) -> State:
         if clip.dim() != 5:

@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...layers.conv import ConvNorm, SpatiotemporalConv, TemporalConv
+from ...layers.past import Past
 
 FEWEST_OUTPUTS_PER_GROUP = 6
 """Below that a grouped pointwise convolution is slower than a dense one (OpenVINO, AVX-512)."""
@@ -44,22 +45,26 @@ class Depthwise(nn.Module):
         self.register_buffer("order", places.t().flatten(), persistent=False)
         self.stride = (1, source.conv.stride, source.conv.stride)
         self.padding = tuple(size // 2 for size in weight.shape[2:])
+        self.name = source.conv.name if isinstance(source.conv, SpatiotemporalConv) else ""
         bias = source.conv.bias
         self.weights = constants([weight[part] for part in places.t()])
         self.biases = None if bias is None else constants([bias[part] for part in places.t()])
         self.temporal = None if source.temporal is None else Temporal(source.temporal, self.order)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Convolve."""
-        parts = self.parts(x)
+    def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
+        """Convolve; with the past of a stream, its kernels in time look back only."""
+        parts = self.parts(x, past)
         x = parts[0] if len(parts) == 1 else torch.cat(parts, dim=1)
-        return x if self.temporal is None else self.temporal(x)
+        return x if self.temporal is None else self.temporal(x, past)
 
-    def parts(self, x: Tensor) -> list[Tensor]:
+    def parts(self, x: Tensor, past: Past | None = None) -> list[Tensor]:
         """What is joined, before the convolution in time: one result per multiple."""
+        length, padding = self.weights[0].shape[2], self.padding
+        if past is not None and length > 1:
+            x, padding = past.join(self.name, x, x.shape[2], length), (0, *self.padding[1:])
         biases = [None] * len(self.weights) if self.biases is None else self.biases
         return [
-            F.conv3d(x, weight, bias, self.stride, self.padding, groups=self.channels)
+            F.conv3d(x, weight, bias, self.stride, padding, groups=self.channels)
             for weight, bias in zip(self.weights, biases, strict=True)
         ]
 
@@ -69,12 +74,16 @@ class Temporal(nn.Module):
 
     def __init__(self, source: TemporalConv, order: Tensor):
         super().__init__()
+        self.name = source.name
         self.weight = constant(source.weight[order])
         self.bias = None if source.bias is None else constant(source.bias[order])
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
         """Convolve (B, C, T, H, W)."""
-        padding = (self.weight.shape[2] // 2, 0, 0)
+        length = self.weight.shape[2]
+        padding = (length // 2, 0, 0)
+        if past is not None:
+            x, padding = past.join(self.name, x, x.shape[2], length), (0, 0, 0)
         return F.conv3d(x, self.weight, self.bias, 1, padding, groups=self.weight.shape[0])
 
 
@@ -91,11 +100,11 @@ class Stem(nn.Module):
         every = torch.arange(weight.shape[0])
         self.temporal = None if source.temporal is None else Temporal(source.temporal, every)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, past: Past | None = None) -> Tensor:
         """Map clips (B, 3, T, H, W) to features (B, C, T, ⌈H/2⌉, ⌈W/2⌉)."""
         s, p = self.stride, self.padding
         x = F.conv3d(x, self.weight, self.bias, (1, s, s), (0, p, p))
-        return F.relu6(x if self.temporal is None else self.temporal(x))
+        return F.relu6(x if self.temporal is None else self.temporal(x, past))
 
 
 class Pointwise(nn.Module):

@@ -16,6 +16,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...layers.mobile import DownsampleBlock, LiteBlock, MobileBlock
+from ...layers.past import Past
+from ...models.streaming import StreamingVideoMobileFormer
 from ...models.video_mobile_former import Block, VideoMobileFormer
 from .convolution import inverse, shuffled
 from .frames_convolution import Pointwise, SpaceTimeConv
@@ -24,6 +26,8 @@ from .frames_tokens import Activation, Gather, Read, TokenMixer, make_linear
 
 class FramesNet(nn.Module):
     """A fused Video Mobile-Former that takes the frames of clips in a row.
+
+    Of a streaming model it is one update; see :mod:`.steps`.
 
     Args:
         model: Result of ``fuse()``; it is not changed.
@@ -42,7 +46,7 @@ class FramesNet(nn.Module):
         self.register_buffer(
             "tokens", None if model.tokens is None else model.tokens.detach().clone()
         )
-        fixed = self.tokens
+        fixed = None if remembers(model) else self.tokens
         self.blocks = nn.ModuleList()
         for block in model.blocks:
             assert isinstance(block, Block)
@@ -64,22 +68,50 @@ class FramesNet(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Logits (B, K) of normalised frames (B·T, 3, H, W)."""
+        x, tokens = self.trunk(frames)
+        return self.head(self.pool(x), tokens)
+
+    def trunk(
+        self, frames: Tensor, tokens: Tensor | None = None, past: Past | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Features (B·T, C, H', W') and tokens (B, M, D) that the head takes.
+
+        Args:
+            frames: Normalised, (B·T, 3, H, W).
+            tokens: Tokens that enter, (B, M, D); None for the learned ones.
+            past: Of a stream, whose convolutions look back only.
+        """
         batch = frames.shape[0] // self.num_frames
-        x = F.relu6(self.stem(frames, self.num_frames))
-        tokens = self.tokens
-        if tokens is not None and batch > 1:
-            tokens = tokens.repeat(batch, 1)
+        x = F.relu6(self.stem(frames, self.num_frames, past))
+        rows = self.tokens if tokens is None else tokens.flatten(0, 1)
+        if rows is not None and tokens is None and batch > 1:
+            rows = rows.repeat(batch, 1)
         for block in self.blocks:
-            x, tokens = block(x, tokens, self.num_frames)
+            x, rows = block(x, rows, self.num_frames, past)
         if self.head_bridge is not None:
-            tokens = self.head_bridge(tokens, to_places(x, self.num_frames))
+            rows = self.head_bridge(rows, to_places(x, self.num_frames))
+        return x, None if rows is None else rows.reshape(batch, -1, rows.shape[-1])
+
+    def pool(self, x: Tensor) -> Tensor:
+        """Mean (B, 6C) of what the head makes of features (B·T, C, H', W')."""
+        batch = x.shape[0] // self.num_frames
         pooled = self.head_act(self.head_conv(x)).mean(dim=(2, 3), keepdim=True)
         pooled = pooled.reshape(batch, self.num_frames, -1)
         average = self.average if batch == 1 else self.average.repeat(batch, 1, 1)
-        pooled = F.hardswish(torch.bmm(average, pooled).reshape(batch, -1))
+        return torch.bmm(average, pooled).reshape(batch, -1)
+
+    def head(self, pooled: Tensor, tokens: Tensor | None) -> Tensor:
+        """Logits (B, K) of what was pooled, (B, 6C), and tokens (B, M, D)."""
+        pooled = F.hardswish(pooled)
         if tokens is not None:
-            pooled = torch.cat([pooled, first_tokens(tokens, batch)], dim=1)
+            batch, _, width = tokens.shape
+            pooled = torch.cat([pooled, tokens[:, :1].reshape(batch, width)], dim=1)
         return self.classifier(F.hardswish(self.head_linear(pooled)))
+
+
+def remembers(model: VideoMobileFormer) -> bool:
+    """Whether the tokens that enter are others in every update."""
+    return isinstance(model, StreamingVideoMobileFormer) and model.memory is not None
 
 
 class FramesBlock(nn.Module):
@@ -109,13 +141,14 @@ class FramesBlock(nn.Module):
             self.mobile = FramesDown(mobile)
 
     def forward(
-        self, x: Tensor, tokens: Tensor | None, num_frames: int
+        self, x: Tensor, tokens: Tensor | None, num_frames: int, past: Past | None = None
     ) -> tuple[Tensor, Tensor | None]:
         """Map features (B·T, C, H, W) and tokens (B·M, D) to the next ones."""
         if self.gather is None or tokens is None:
-            return self.mobile(x, None, num_frames), tokens
+            return self.mobile(x, None, num_frames, past), tokens
         mixed: Tensor = self.mixer(self.gather(tokens, to_places(x, num_frames)))
-        x = self.mobile(x, first_tokens(mixed, x.shape[0] // num_frames), num_frames)
+        first = first_tokens(mixed, x.shape[0] // num_frames)
+        x = self.mobile(x, first, num_frames, past)
         read = self.read(to_places(x, num_frames), mixed)
         return x + from_places(read, x), mixed
 
@@ -130,9 +163,11 @@ class FramesLite(nn.Module):
         self.project = Pointwise(source.project, inputs=order)
         self.has_identity = source.has_identity
 
-    def forward(self, x: Tensor, first: Tensor | None, num_frames: int) -> Tensor:
+    def forward(
+        self, x: Tensor, first: Tensor | None, num_frames: int, past: Past | None = None
+    ) -> Tensor:
         """Map (B·T, C, H, W) to (B·T, C_out, …)."""
-        y = self.project(F.relu6(self.depthwise(x, num_frames)))
+        y = self.project(F.relu6(self.depthwise(x, num_frames, past)))
         return x + y if self.has_identity else y
 
 
@@ -155,10 +190,13 @@ class FramesMobile(nn.Module):
         )
         self.has_identity = source.has_identity
 
-    def forward(self, x: Tensor, first: Tensor | None, num_frames: int) -> Tensor:
+    def forward(
+        self, x: Tensor, first: Tensor | None, num_frames: int, past: Past | None = None
+    ) -> Tensor:
         """Map (B·T, C, H, W) to (B·T, C_out, H, W)."""
         y = self.expand_act(self.expand(x), first, num_frames)
-        y = self.project(self.depthwise_act(self.depthwise(y, num_frames), first, num_frames))
+        y = self.depthwise(y, num_frames, past)
+        y = self.project(self.depthwise_act(y, first, num_frames))
         return x + y if self.has_identity else y
 
 
@@ -176,10 +214,12 @@ class FramesDown(nn.Module):
         self.depthwise_act = Activation(source.depthwise_act, order)
         self.project = Pointwise(source.project, inputs=order)
 
-    def forward(self, x: Tensor, first: Tensor | None, num_frames: int) -> Tensor:
+    def forward(
+        self, x: Tensor, first: Tensor | None, num_frames: int, past: Past | None = None
+    ) -> Tensor:
         """Map (B·T, C, H, W) to (B·T, C_out, ⌈H/2⌉, ⌈W/2⌉)."""
         short = self.reduce(self.down_act(self.down(x, num_frames), first, num_frames))
-        y = self.depthwise_act(self.depthwise(short, num_frames), first, num_frames)
+        y = self.depthwise_act(self.depthwise(short, num_frames, past), first, num_frames)
         return short + self.project(y)
 
 

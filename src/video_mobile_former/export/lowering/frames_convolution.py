@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from ...layers.conv import ConvNorm, SpatiotemporalConv
+from ...layers.conv import ConvNorm, SpatiotemporalConv, sum_all
+from ...layers.past import Past
 from .convolution import shuffled, ungrouped
 
 
@@ -75,6 +76,9 @@ class SpaceTimeConv(nn.Module):
     and fall back to one product a channel otherwise. Output channels then stand in the order
     ``self.outputs`` of the source's: e blocks of all input channels.
 
+    Given the past of a stream, kernels in time look back only. The frames it holds have their
+    channels in the order of the input.
+
     Args:
         source: With its BatchNorm folded.
         order: Channel of a depthwise source at each place; None: as they are.
@@ -83,6 +87,8 @@ class SpaceTimeConv(nn.Module):
     def __init__(self, source: ConvNorm, order: Tensor | None = None):
         super().__init__()
         conv, temporal = source.conv, source.temporal
+        found = source.in_time()
+        self.name = "" if found is None else found.name
         out, depthwise = conv.weight.shape[0], conv.weight.shape[1] == 1
         multiplier = out // conv.groups if depthwise else 1
         self.outputs = shuffled(out, conv.groups) if multiplier > 1 else order
@@ -101,16 +107,29 @@ class SpaceTimeConv(nn.Module):
             steps = list(temporal.weight[places].unbind(2))  # each (C, 1, 1, 1)
             self.in_time = _steps(steps, bias, 1, out)
 
-    def forward(self, x: Tensor, num_frames: int) -> Tensor:
+    def forward(self, x: Tensor, num_frames: int, past: Past | None = None) -> Tensor:
         """Map (B·T, C, H, W) to (B·T, C_out, …)."""
-        parts = [_over_time(steps, x, num_frames) for steps in self.in_space]
+        parts = self._over_time(list(self.in_space), x, num_frames, past)
         x = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
-        return x if self.in_time is None else _over_time(self.in_time, x, num_frames)
+        if self.in_time is None:
+            return x
+        return self._over_time([self.in_time], x, num_frames, past)[0]
 
-
-def _over_time(steps: nn.Module, x: Tensor, num_frames: int) -> Tensor:
-    assert isinstance(steps, nn.ModuleList)
-    return sum_over_time([conv(x) for conv in steps], num_frames)
+    def _over_time(
+        self, kernels: Sequence[nn.Module], x: Tensor, num_frames: int, past: Past | None
+    ) -> list[Tensor]:
+        """One result of ``x`` for each kernel, which is a list of steps."""
+        found = []
+        reads: list[Tensor] | None = None
+        for steps in kernels:
+            assert isinstance(steps, nn.ModuleList)
+            if past is None or len(steps) == 1:
+                found.append(sum_over_time([conv(x) for conv in steps], num_frames))
+                continue
+            if reads is None:
+                reads = past.taps(self.name, x, num_frames, len(steps))
+            found.append(sum_all([conv(read) for conv, read in zip(steps, reads, strict=True)]))
+        return found
 
 
 def _steps(

@@ -19,8 +19,10 @@ from torch import Tensor, nn
 from ...layers.activation import DynamicReLU
 from ...layers.conv import ConvNorm
 from ...layers.mobile import DownsampleBlock, LiteBlock, MobileBlock
+from ...layers.past import Past
 from ...models.video_mobile_former import Block, VideoMobileFormer
 from .convolution import Depthwise, Stem, after_shuffle, lower_pointwise
+from .frames import remembers
 from .tokens import Clamp, Gather, Read, Slopes
 
 MOST_CHANNELS_APART = 16
@@ -43,6 +45,7 @@ class VolumeGraph(nn.Module):
         super().__init__()
         fixed = None if model.tokens is None else model.tokens.detach()
         self.register_buffer("fixed_tokens", None if fixed is None else fixed.unsqueeze(0))
+        fixed = None if remembers(model) else fixed
         self.stem = Stem(model.stem)
         self.blocks = nn.ModuleList()
         for block in model.blocks:
@@ -59,13 +62,33 @@ class VolumeGraph(nn.Module):
 
     def forward(self, clip: Tensor) -> Tensor:
         """Logits (B, K) of normalised clips (B, 3, T, H, W)."""
-        x, size = to_rows(self.stem(clip))
-        tokens = self.fixed_tokens
+        x, tokens = self.trunk(clip)
+        return self.head(self.pool(x), tokens)
+
+    def trunk(
+        self, clip: Tensor, tokens: Tensor | None = None, past: Past | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Features (B, C, T, H', W') and tokens (B, M, D) that the head takes.
+
+        Args:
+            clip: Normalised, (B, 3, T, H, W).
+            tokens: Tokens that enter, (B, M, D); None for the learned ones.
+            past: Of a stream, whose convolutions look back only.
+        """
+        x, size = to_rows(self.stem(clip, past))
+        tokens = self.fixed_tokens if tokens is None else tokens
         for block in self.blocks:
-            x, size, tokens = block(x, size, tokens)
+            x, size, tokens = block(x, size, tokens, past)
         if self.gather is not None:
             tokens = self.gather(tokens, x)
-        pooled = self.head_act(self.head_conv(to_volume(x, size))).mean(dim=(2, 3, 4))
+        return to_volume(x, size), tokens
+
+    def pool(self, x: Tensor) -> Tensor:
+        """Mean (B, 6C) of what the head makes of features (B, C, T, H', W')."""
+        return self.head_act(self.head_conv(x)).mean(dim=(2, 3, 4))
+
+    def head(self, pooled: Tensor, tokens: Tensor | None) -> Tensor:
+        """Logits (B, K) of what was pooled, (B, 6C), and tokens (B, M, D)."""
         pooled = F.hardswish(pooled)
         if tokens is not None:
             pooled = torch.cat([pooled, tokens[:, 0]], dim=1)
@@ -88,10 +111,10 @@ class LiteGraph(nn.Module):
         self.has_identity = source.has_identity
 
     def forward(
-        self, rows: Tensor, size: Size, tokens: Tensor | None
+        self, rows: Tensor, size: Size, tokens: Tensor | None, past: Past | None = None
     ) -> tuple[Tensor, Size, Tensor | None]:
         """Map rows (B, L, C) of a size (T, H, W) to the next ones; tokens pass by."""
-        parts = self.depthwise.parts(to_volume(rows, size))
+        parts = self.depthwise.parts(to_volume(rows, size), past)
         found = [
             to_rows(project(F.relu6(part)))
             for part, project in zip(parts, self.projects, strict=True)
@@ -112,13 +135,13 @@ class BridgedGraph(nn.Module):
         self.read = None if source.former_to_mobile is None else Read(source.former_to_mobile)
 
     def forward(
-        self, rows: Tensor, size: Size, tokens: Tensor | None
+        self, rows: Tensor, size: Size, tokens: Tensor | None, past: Past | None = None
     ) -> tuple[Tensor, Size, Tensor | None]:
         """Map rows (B, L, C) of a size (T, H, W) and tokens (B, M, D) to the next ones."""
         if self.gather is None or self.former is None or self.read is None:
-            return *self.mobile(rows, size, tokens), tokens
+            return *self.mobile(rows, size, tokens, past), tokens
         tokens = self.former(self.gather(tokens, rows))
-        rows, size = self.mobile(rows, size, tokens)
+        rows, size = self.mobile(rows, size, tokens, past)
         assert tokens is not None
         return self.read(rows, tokens), size, tokens
 
@@ -137,10 +160,12 @@ class MobileGraph(nn.Module):
         self.project = lower_pointwise(source.project, order=order, shuffle_after=groups)
         self.has_identity = source.has_identity
 
-    def forward(self, rows: Tensor, size: Size, tokens: Tensor | None) -> tuple[Tensor, Size]:
+    def forward(
+        self, rows: Tensor, size: Size, tokens: Tensor | None, past: Past | None = None
+    ) -> tuple[Tensor, Size]:
         """Map rows (B, L, C) of a size (T, H, W) to the next ones."""
         [y] = self.expand_act([self.expand(to_volume(rows, size))], tokens)
-        [y] = self.depthwise_act([self.depthwise(y)], tokens)
+        [y] = self.depthwise_act([self.depthwise(y, past)], tokens)
         found, size = to_rows(self.project(y))
         return (rows + found if self.has_identity else found), size
 
@@ -154,11 +179,13 @@ class DownsampleGraph(nn.Module):
         self.down = Reduction(source.down, source.down_act, source.reduce, before)
         self.pair = Reduction(source.depthwise, source.depthwise_act, source.project, middle)
 
-    def forward(self, rows: Tensor, size: Size, tokens: Tensor | None) -> tuple[Tensor, Size]:
+    def forward(
+        self, rows: Tensor, size: Size, tokens: Tensor | None, past: Past | None = None
+    ) -> tuple[Tensor, Size]:
         """Map rows (B, L, C) of a size (T, H, W) to those of (T, ⌈H/2⌉, ⌈W/2⌉)."""
-        terms, size = self.down(to_volume(rows, size), tokens)
+        terms, size = self.down(to_volume(rows, size), tokens, past)
         short = functools.reduce(torch.add, terms)
-        terms, _ = self.pair(to_volume(short, size), tokens)
+        terms, _ = self.pair(to_volume(short, size), tokens, past)
         return functools.reduce(torch.add, terms, short), size
 
 
@@ -181,9 +208,12 @@ class Reduction(nn.Module):
         self.activation = lower_activation(activation, after_shuffle(order, shuffle))
         self.projects = nn.ModuleList(whole.sliced(count) if apart else [whole])
 
-    def forward(self, x: Tensor, tokens: Tensor | None) -> tuple[list[Tensor], Size]:
+    def forward(
+        self, x: Tensor, tokens: Tensor | None, past: Past | None = None
+    ) -> tuple[list[Tensor], Size]:
         """Map (B, C, T, H, W) to terms (B, L, C_out) of one size (T, H, W)."""
-        parts = self.depthwise.parts(x) if self.num_parts > 1 else [self.depthwise(x)]
+        apart = self.num_parts > 1
+        parts = self.depthwise.parts(x, past) if apart else [self.depthwise(x, past)]
         activated = self.activation(parts, tokens)
         found = [
             to_rows(project(part)) for project, part in zip(self.projects, activated, strict=True)
