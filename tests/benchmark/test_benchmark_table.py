@@ -37,3 +37,14 @@ def test_what_was_not_measured_is_excluded() -> None:
     text = format_rows([row("vmf_1g", 50.0, peak_memory_mb=None, ms_per_gmac=None)])
     assert "MB" not in text
     assert "ms/GMAC" not in text
+
+
+def test_a_stream_is_compared_by_its_frames() -> None:
+    clip = row("vmf_1g", 64.0)
+    stream = row("vmf_1g_stream", 20.0, num_frames=4, streams=True, ms_per_frame=5.0)
+    text = format_rows([clip, stream])
+    assert "ms/frame" in text
+    assert "5.00" in text
+    assert "one step" in text
+    assert max(len(line) for line in text.splitlines()) <= WIDTH
+    assert "ms/frame" not in format_rows([clip])

@@ -70,7 +70,9 @@ def test_what_stands_inside_knows_neither_its_digest_nor_its_proof():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 2}, "format 2; this version reads 1: export the checkpoint again"),
+        ({"format": 3}, "format 3; this version reads 1 and 2: export the checkpoint again"),
+        ({"format": 2}, "damaged: it lacks stream"),
+        ({"stream": None}, "damaged: it has unknown stream"),
         ({"precision": "fp64"}, "damaged: precision is 'fp64'"),
         ({"class_names": ["one"]}, "damaged: class_names must be 2 names"),
         ({"clip": {"frames": 3}}, "damaged: clip has unknown keys"),

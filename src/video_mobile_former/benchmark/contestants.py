@@ -16,8 +16,10 @@ from ..clip_spec import ClipSpec
 from ..errors import UserError
 from ..export.loading import load_artefact, read_info
 from ..export.lowering import GraphForm
+from ..export.stream import ExportedStream
 from ..export.targets.table import target_of
 from ..models.registry import create_model, list_models, resolve_model
+from ..models.runnable import StreamingModel
 from ..models.video_model import VideoModel
 
 EAGER = "eager"
@@ -104,8 +106,9 @@ class ModelChoice:
             torch.manual_seed(SEED)
             model = create_model(self.name)
             with torch.no_grad():
+                frames = model.frames_per_update if isinstance(model, StreamingModel) else 4
                 for _ in range(2):
-                    model(torch.randn(2, 3, 4, 64, 64))
+                    model(torch.randn(2, 3, max(4, frames), 64, 64))
             model.eval()
         else:
             model = resolve_model(self.name)
@@ -133,9 +136,9 @@ class Contestant:
     form: GraphForm
     batch: int
     clip: tuple[int, int]
-    """Frames, height and width of the input."""
+    """Frames, height and width of the input; of a stream, those of a step."""
     macs: int
-    """Multiply-accumulates per clip."""
+    """Multiply-accumulates per clip or step."""
     path: str | None = None
     """Its artefact; None for eager."""
     precision: str = "fp32"
@@ -147,6 +150,8 @@ class Contestant:
     """Of the artefact's files."""
     max_difference: float | None = None
     """Largest difference of its logits from those of the eager model."""
+    streams: bool = False
+    """What is measured is one step of a stream: frames and states in, logits and states out."""
 
     @property
     def label(self) -> str:
@@ -173,6 +178,8 @@ def load_contestant(contestant: Contestant, num_threads: int) -> Callable[[], ob
         return _load_eager(contestant)
     model = load_artefact(contestant.path, num_threads)
     clips = example_clips(contestant, uint8=model.takes_uint8)
+    if isinstance(model, ExportedStream):
+        return _steps(model, clips)
     at_once = model.artefact.input.batch or len(clips)
     if len(clips) % at_once:
         raise UserError(
@@ -185,6 +192,24 @@ def load_contestant(contestant: Contestant, num_threads: int) -> Callable[[], ob
     def run() -> None:
         for part in inputs:
             runner(part)
+
+    return run
+
+
+def _steps(model: ExportedStream, clips: Tensor) -> Callable[[], object]:
+    """Steps of streams that go on: each takes the states that the one before left."""
+    if len(clips) != model.artefact.input.batch:
+        raise UserError(
+            f"{model.path} takes {model.artefact.input.batch} streams at once; --batch must be that"
+        )
+    _, state = model.step(clips, model.init_state(len(clips), model.clip.crop_size))
+    frames, runner = model.inputs(clips), model.runner
+    if model.stream.stateful:
+        return lambda: runner(frames)
+    states = [[value.numpy() for value in state.values()]]
+
+    def run() -> None:
+        _, *states[0] = runner(frames, *states[0])
 
     return run
 
@@ -205,6 +230,15 @@ def _load_eager(contestant: Contestant) -> Callable[[], object]:
         model = model.fuse()
     model.set_form(contestant.form)
     clips = example_clips(contestant)
+    if contestant.streams:
+        assert isinstance(model, StreamingModel)
+        state = [model.init_state(len(clips), clips.shape[-1])]
+
+        def step() -> None:
+            with torch.inference_mode():
+                _, state[0] = model.step(clips, state[0])
+
+        return step
 
     def run() -> None:
         with torch.inference_mode():

@@ -29,6 +29,8 @@ def profile_contestant(contestant: Contestant, num_threads: int) -> OperatorProf
             f"{contestant.runtime} does not report operator times; "
             f"those that do: {', '.join(PROFILED)}"
         )
+    if contestant.streams and contestant.runtime not in (EAGER, "torch"):
+        raise UserError(f"operator times of steps of a stream are not read in {contestant.runtime}")
     return in_child(_profile, contestant, num_threads, what=f"profiling {contestant.label}")
 
 

@@ -20,6 +20,7 @@ from ..export.request import ExportRequest
 from ..export.targets.table import TARGETS, Target, get_target
 from ..files import write_text
 from ..models.registry import ARCHITECTURES
+from ..models.runnable import StreamingModel
 from ..models.video_model import VideoModel
 from ..profiling.cost import count_macs
 from ..profiling.machine import library_version
@@ -139,8 +140,13 @@ def _of_model(
     folder: Path,
 ) -> list[Contestant]:
     if runtime == EAGER:
+        streams, frames = isinstance(model, StreamingModel), model.clip.num_frames
+        clip = _clip(model)
+        if isinstance(model, StreamingModel):  # a step is measured
+            clip = (model.frames_per_update, clip[1])
+            macs = round(macs * clip[0] / frames)
         return [
-            Contestant(choice, EAGER, each, batch, _clip(model), macs)
+            Contestant(choice, EAGER, each, batch, clip, macs, streams=streams)
             for each in eager_forms(model, form)
             for batch in batches
         ]
@@ -182,13 +188,21 @@ def _of_artefact(choice: ModelChoice, batch: int) -> Contestant:
 def _of_info(choice: ModelChoice, path: Path, batch: int) -> Contestant:
     info = read_info(path)
     clip = choice.clip_of(info.clip)
+    frames, macs = clip.num_frames, 0
+    if info.stream is None:
+        macs = _macs(info, clip)
+    else:
+        frames = info.stream.frames_per_update
+        macs = info.stream.macs_per_frame * frames
+        clip = info.clip
     return Contestant(
         choice,
         info.target,
         info.form,
         batch,
-        (clip.num_frames, clip.crop_size),
-        _macs(info, clip),
+        (frames, clip.crop_size),
+        macs,
+        streams=info.stream is not None,
         path=str(path),
         precision=info.precision,
         layout=info.input.layout,
@@ -221,7 +235,13 @@ def written(
     if path.exists() and key_file.is_file() and key_file.read_text(encoding="utf-8") == key:
         return path
     say(f"exporting {choice.label} for {target.title} ({form}, batch {batch})")
-    request = ExportRequest(target.name, form=form, batch=batch, channels=channels)
+    request = ExportRequest(
+        target.name,
+        form=form,
+        batch=batch,
+        channels=channels,
+        streaming=isinstance(model, StreamingModel),
+    )
     export_model(model, path, request)
     write_text(key_file, key)
     return path

@@ -40,7 +40,8 @@ def measure(
     Returns:
         A row of plain data for each contestant and thread count: ``model``, ``runtime``,
         ``runtime_version``, ``form``, ``precision``, ``layout`` of the input, ``threads``,
-        ``batch``, ``num_frames``, ``size``, the values of :func:`.latency.speed` (``latency_ms``
+        ``batch``, ``num_frames``, ``size``, ``streams`` (whether a clip is one step of a stream),
+        ``ms_per_frame``, the values of :func:`.latency.speed` (``latency_ms``
         of a call, ``ms_per_clip``, ``macs`` of one clip, …), ``size_mb`` of the artefact,
         ``max_difference`` from eager,
         ``peak_memory_mb`` and ``loaded_memory_mb``, ``busy`` (processor time over wall-clock time,
@@ -139,7 +140,9 @@ def _row(
         "batch": contestant.batch,
         "num_frames": num_frames,
         "size": size,
+        "streams": contestant.streams,
         **found,
+        "ms_per_frame": round(found["ms_per_clip"] / num_frames, 4),
         "size_mb": _megabytes(contestant.size_bytes),
         "max_difference": contestant.max_difference,
         "peak_memory_mb": _megabytes(use.peak if use else None),

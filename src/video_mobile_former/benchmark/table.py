@@ -34,7 +34,10 @@ def format_rows(rows: Sequence[Row]) -> str:
         rows: From :func:`.run.measure`, at least one.
     """
     shared, columns = [], []
+    some_stream = any(row.get("streams") for row in rows)
     for column in _COLUMNS:
+        if column.head == "ms/frame" and not some_stream:
+            continue
         texts = {column.text(row) for row in rows}
         if texts == {"–"}:
             continue
@@ -80,6 +83,7 @@ def _notes(rows: Sequence[Row]) -> list[str]:
     clocks = [told[name] for name in sorted({row["clock"] for row in rows})]
     lines = [
         f"ms: per clip, median of {times} rounds. ±: half the interquartile range.",
+        *_stream_notes(rows),
         f"Clock: {', '.join(clocks)}.",
         "GMAC: 1e9 multiply-accumulates.",
     ]
@@ -89,6 +93,15 @@ def _notes(rows: Sequence[Row]) -> list[str]:
     if differences:
         lines.append(f"Logits differ from those of eager by at most {max(differences):.1e}.")
     return lines
+
+
+def _stream_notes(rows: Sequence[Row]) -> list[str]:
+    if not any(row.get("streams") for row in rows):
+        return []
+    return [
+        "Of a stream the clip is one step. ms/frame: ms by the frames of the clip; a clip",
+        "model in a sliding window takes its ms anew for every stride.",
+    ]
 
 
 def _spread(row: Row) -> str:
@@ -120,6 +133,7 @@ _COLUMNS = (
     ),
     Column("batch", lambda row: str(row["batch"]), lambda text: f"batch {text}"),
     Column("ms", _milliseconds),
+    Column("ms/frame", _number("ms_per_frame", 2)),
     Column("±", _spread, spare=2),
     Column("clips/s", _number("clips_per_second", 1), spare=3),
     Column("ms/GMAC", _number("ms_per_gmac", 1)),

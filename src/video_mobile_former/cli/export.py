@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -78,6 +79,16 @@ def add_export(commands: Any) -> None:
     )
     add_clip_size(parser)
     parser.add_argument(
+        "--streaming",
+        action="store_true",
+        help="one step of a streaming model, its states as inputs and outputs",
+    )
+    parser.add_argument(
+        "--stateful",
+        action="store_true",
+        help="--streaming: the runtime keeps the states itself (openvino)",
+    )
+    parser.add_argument(
         "--dynamic", action="store_true", help="leave frames, height and width free"
     )
     parser.add_argument(
@@ -110,6 +121,8 @@ def run(args: argparse.Namespace) -> int:
         dynamic=args.dynamic,
         keep_unequal=args.keep_unequal,
         overwrite=args.overwrite,
+        streaming=args.streaming,
+        stateful=args.stateful,
     )
     check_request(request, args.out)
     if args.calibrate and args.precision != "int8":
@@ -185,6 +198,16 @@ def _lines(exported: Exported) -> list[str]:
         f"input       {info.input.name}: {info.input.dtype} ({shape}) {info.input.layout}",
         f"cost        {millions:.2f} M parameters, {macs:.3f} G MACs per view",
     ]
+    if info.stream is not None:
+        numbers = sum(math.prod(state.shape) for state in info.stream.states)
+        kept = "kept by the runtime" if info.stream.stateful else "passed with each step"
+        lines[-1] = (
+            f"cost        {millions:.2f} M parameters, {info.stream.macs_per_frame / 1e6:.1f} M "
+            f"MACs per frame, {info.stream.frames_per_update} frames a step"
+        )
+        lines.append(
+            f"states      {len(info.stream.states)}, {4 * numbers / 1e6:.2f} MB in float32, {kept}"
+        )
     if parity is None:
         lines.append(f"parity      not run: {target.title} does not run here")
     else:

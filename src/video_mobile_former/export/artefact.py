@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,11 @@ from ..errors import CheckpointError, UserError
 from ..models.checkpoint import MAX_CONFIG, check_bounds
 from .lowering import GraphForm
 
-ARTEFACT_FORMAT = 1
+ARTEFACT_FORMAT, STREAM_FORMAT = 1, 2
+"""Of artefacts that take clips, and of those that take a stream step by step."""
 _MOST = {"num_classes": 10**6, "parameters": 10**11, "macs_per_view": 10**16}
-"""Far above what any artefact has."""
+_MOST_NUMBERS = 10**9
+"""Of a state. Both are far above what any artefact has."""
 METADATA_KEY = "video_mobile_former"
 """Under this name the JSON stands in the metadata of formats that have any."""
 INPUT_NAME, OUTPUT_NAME = "clip", "logits"
@@ -84,6 +87,35 @@ class ArtefactInput:
 
 
 @dataclass(frozen=True)
+class ArtefactState:
+    """One state of an artefact that takes a stream: an input and, as ``next_…``, an output."""
+
+    name: str
+    shape: tuple[int, ...]
+    """Streams first. Values are float32, and zero at the start of a stream."""
+
+    @property
+    def next_name(self) -> str:
+        """Name of the output whose value is this input in the next step."""
+        return f"next_{self.name}"
+
+
+@dataclass(frozen=True)
+class ArtefactStream:
+    """How an artefact takes a stream."""
+
+    frames_per_update: int
+    """Frames P of a step: the input of the artefact holds those of each stream."""
+    macs_per_frame: int
+    """Multiply-accumulates of the model."""
+    states: tuple[ArtefactState, ...]
+    """In the order of the inputs, after the frames, and of the outputs, after the logits."""
+    stateful: bool = False
+    """The runtime keeps the states itself, as variables of these names; only frames and logits
+    are passed."""
+
+
+@dataclass(frozen=True)
 class ArtefactInfo:
     """Everything a runner and a report need to know of an artefact."""
 
@@ -112,13 +144,39 @@ class ArtefactInfo:
     """How it was compared with the checkpoint, see :mod:`.parity`; None inside the artefact."""
     sha256: str | None = None
     """Of the artefact, see :func:`artefact_sha256`; None inside it."""
+    stream: ArtefactStream | None = None
+    """How it takes a stream; None where it takes clips."""
+
+    @property
+    def input_names(self) -> tuple[str, ...]:
+        """Names of the inputs in order."""
+        return (INPUT_NAME, *(state.name for state in self._passed))
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """Names of the outputs in order."""
+        return (OUTPUT_NAME, *(state.next_name for state in self._passed))
+
+    @property
+    def frames_a_call(self) -> int:
+        """Frames of each clip or stream in one call."""
+        return self.clip.num_frames if self.stream is None else self.stream.frames_per_update
+
+    @property
+    def _passed(self) -> tuple[ArtefactState, ...]:
+        return () if self.stream is None or self.stream.stateful else self.stream.states
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
         values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        names = self.class_names
+        names, stream = self.class_names, values.pop("stream")
+        extra: dict[str, Any] = {"format": ARTEFACT_FORMAT}
+        if stream is not None:
+            states = [{"name": one.name, "shape": list(one.shape)} for one in stream.states]
+            extra = {"format": STREAM_FORMAT}
+            values["stream"] = dataclasses.asdict(stream) | {"states": states}
         return {
-            "format": ARTEFACT_FORMAT,
+            **extra,
             **values,
             "input": dataclasses.asdict(self.input)
             | {"shape": list(self.input.shape), "free": list(self.input.free)},
@@ -144,12 +202,13 @@ class ArtefactInfo:
         """
         if not isinstance(values, dict) or "format" not in values:
             raise CheckpointError(f"{where} does not describe an artefact of `vmf export`")
-        if values["format"] != ARTEFACT_FORMAT:
+        if values["format"] not in (ARTEFACT_FORMAT, STREAM_FORMAT):
             raise CheckpointError(
-                f"{where} has format {values['format']!r}; this version reads {ARTEFACT_FORMAT}: "
-                "export the checkpoint again"
+                f"{where} has format {values['format']!r}; this version reads {ARTEFACT_FORMAT} "
+                f"and {STREAM_FORMAT}: export the checkpoint again"
             )
         known = {field.name for field in dataclasses.fields(cls)}
+        known -= set() if values["format"] == STREAM_FORMAT else {"stream"}
         given = {key: value for key, value in values.items() if key != "format"}
         for what, keys in (("lacks", known - set(given)), ("has unknown", set(given) - known)):
             if keys:
@@ -158,12 +217,14 @@ class ArtefactInfo:
             check_bounds(given["clip"], where, "clip")
             check_bounds(given["input"], where, "input")
             check_bounds(given["architecture"], where, "architecture")
+            check_bounds((given.get("stream") or {}).get("states"), where, "stream.states")
             return cls(
                 **given
                 | {
                     "input": _input(given["input"]),
                     "clip": ClipSpec.from_dict(given["clip"]),
                     "class_names": _names(given["class_names"], given["num_classes"]),
+                    "stream": _stream(given["stream"]) if "stream" in given else None,
                 }
             )._checked()
         except (TypeError, KeyError, ValueError, AttributeError) as error:
@@ -254,6 +315,26 @@ def _input(values: dict[str, Any]) -> ArtefactInput:
     for size in (*found.shape, found.batch):
         if size is not None:
             _whole("a size of its input", size, 10**6)
+    return found
+
+
+def _stream(values: dict[str, Any]) -> ArtefactStream:
+    states = tuple(ArtefactState(one["name"], tuple(one["shape"])) for one in values["states"])
+    found = ArtefactStream(**{**values, "states": states})
+    _whole("frames_per_update", found.frames_per_update)
+    _whole("macs_per_frame", found.macs_per_frame)
+    if not isinstance(found.stateful, bool):
+        raise UserError(f"stateful is {found.stateful!r}")
+    names = [state.name for state in states]
+    for state in states:
+        if not state.name.isidentifier() or names.count(state.name) > 1:
+            raise UserError(f"a state is called {state.name!r}")
+        if not 2 <= len(state.shape) <= 4:
+            raise UserError(f"state {state.name} has shape {state.shape}")
+        for size in state.shape:
+            _whole(f"a size of state {state.name}", size)
+        if math.prod(state.shape) > _MOST_NUMBERS:
+            raise UserError(f"state {state.name} has shape {state.shape}")
     return found
 
 

@@ -18,12 +18,13 @@ from ..data.video.backend import Reading
 from ..errors import UserError
 from ..files import atomic_files, write_json
 from ..models.video_model import VideoModel
-from .artefact import ArtefactInfo, InputDtype, Layout, info_path
-from .graph import ExportGraph
-from .lowering import lower
-from .parity import Parity, compare, parity_clips
-from .request import ExportRequest, channels_of, check_request, describe
+from .artefact import ArtefactInfo, Channels, InputDtype, Layout, info_path
+from .graph import ExportGraph, StepGraph
+from .lowering import lower, lower_step
+from .parity import Parity, compare, compare_streams, parity_clips, parity_streams
+from .request import ExportRequest, channels_of, check_request, describe, step_clip
 from .runner import ExportedModel
+from .stream import ExportedStream
 from .targets.table import Target, WriteOptions, get_target
 
 
@@ -64,6 +65,7 @@ def export_model(
 ) -> Exported:
     """Write a model for another runtime and prove that it computes the same.
 
+    With ``request.streaming`` it is one step of a streaming model, compared over many steps.
     The artefact is loaded from its file and run on fixed random and real clips beside the model.
     It takes its place, with a JSON beside it, only when it has passed.
 
@@ -88,13 +90,7 @@ def export_model(
         )
     model = model.eval()
     info = describe(model, request)
-    graph = ExportGraph(
-        lower(model, form=info.form, num_frames=info.clip.num_frames),
-        info.clip,
-        form=info.form,
-        dtype=request.dtype,
-        channels=channels_of(request, target, info.form),
-    )
+    graph = _graph(model, info, channels_of(request, target, info.form))
     inputs: Sequence[Tensor] | None = None
     if request.precision == "int8" and calibration is not None:
         inputs = calibration.inputs(info.clip, layout=info.input.layout, dtype=request.dtype)
@@ -115,6 +111,16 @@ def export_model(
     return Exported(out, info, parity, num_bytes, time.perf_counter() - start)
 
 
+def _graph(model: VideoModel, info: ArtefactInfo, channels: Channels) -> ExportGraph:
+    dtype = info.input.dtype
+    if info.stream is None:
+        lowered = lower(model, form=info.form, num_frames=info.clip.num_frames)
+        return ExportGraph(lowered, info.clip, form=info.form, dtype=dtype, channels=channels)
+    lowered, shapes = lower_step(model, form=info.form), [s.shape for s in info.stream.states]
+    clip = step_clip(info.clip, info.stream)
+    return StepGraph(lowered, clip, shapes, form=info.form, dtype=dtype, channels=channels)
+
+
 def _prove(
     model: VideoModel,
     info: ArtefactInfo,
@@ -128,13 +134,17 @@ def _prove(
     threads = torch.get_num_threads()
     runner = target.code.load(staged, info, threads)
     # All clips of a batch in one call: that batches are computed right is part of the proof.
-    exported = ExportedModel(info, runner, path=out, threads=threads, at_once=None)
+    options: dict[str, Any] = {"path": out, "threads": threads, "at_once": None}
     clips, data = parity_clips(info.clip, index, free=info.input.free, reading=reading)
-    parity = compare(model, exported, clips, data)
+    if info.stream is None:
+        parity = compare(model, ExportedModel(info, runner, **options), clips, data)
+    else:
+        streams = parity_streams(clips, info.stream.frames_per_update)
+        parity = compare_streams(model, ExportedStream(info, runner, **options), streams, data)
     if not parity.passed and not request.keep_unequal:
         worst = parity.worst()
         raise UserError(
-            f"{out} is not written: the artefact differs from the model most on the clip "
+            f"{out} is not written: the artefact differs from the model most on the {parity.unit} "
             f"{worst.name!r} (by {worst.difference:.2g}, class {worst.found} instead of "
             f"{worst.expected}); {parity.summary()}"
         )

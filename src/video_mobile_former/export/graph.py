@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -48,11 +50,19 @@ class ExportGraph(nn.Module):
 
     def forward(self, clip: Tensor) -> Tensor:
         """Logits (B, K) of an input as :meth:`example` shows it."""
+        return self.lowered(self.prepared(clip))
+
+    def prepared(self, clip: Tensor) -> Tensor:
+        """An input as the lowered model takes it: normalised, channels before height and width."""
         if self.dtype == "uint8":
             clip = clip.to(torch.float32) * self.scale - self.shift
         if self.channels == "last":
             clip = clip.permute((0, 4, 1, 2, 3) if self.form == "volume" else (0, 3, 1, 2))
-        return self.lowered(clip)
+        return clip
+
+    def examples(self, batch: int = 1) -> tuple[Tensor, ...]:
+        """A fixed random value of each input, the frames first."""
+        return (self.example(batch),)
 
     def example(self, batch: int = 1) -> Tensor:
         """A fixed random input for ``batch`` clips.
@@ -67,3 +77,42 @@ class ExportGraph(nn.Module):
         else:
             clips = torch.randn(shape, generator=generator)
         return lay_out(clips, layout_of(self.form, self.channels)).contiguous()
+
+
+class StepGraph(ExportGraph):
+    """A lowered step of a streaming model behind the input that was asked for.
+
+    Args:
+        lowered: Maps frames and states to logits and the next states.
+        clip: Its ``num_frames`` are those of a step.
+        shapes: Of the states, in order, for one stream.
+        form: As for :class:`ExportGraph`.
+        dtype: Likewise.
+        channels: Likewise.
+    """
+
+    def __init__(
+        self,
+        lowered: nn.Module,
+        clip: ClipSpec,
+        shapes: Sequence[tuple[int, ...]],
+        *,
+        form: GraphForm,
+        dtype: InputDtype,
+        channels: Channels = "first",
+    ):
+        super().__init__(lowered, clip, form=form, dtype=dtype, channels=channels)
+        self.shapes = tuple(shapes)
+
+    def forward(self, clip: Tensor, *states: Tensor) -> tuple[Tensor, ...]:
+        """Logits (B, K) and the next states, of the frames of a step and the states (B, …)."""
+        return self.lowered(self.prepared(clip), *states)
+
+    def examples(self, batch: int = 1) -> tuple[Tensor, ...]:
+        """As in the base class; states are those of streams that went on for a while."""
+        generator = torch.Generator().manual_seed(1)
+        shapes = [(batch, *shape[1:]) for shape in self.shapes]
+        states = (torch.randn(shape, generator=generator) for shape in shapes)
+        # The last one counts frames, which never are below 0.
+        *others, frames = states
+        return (self.example(batch), *others, frames.abs() + 1)

@@ -14,6 +14,7 @@ from ..models.registry import list_models, resolve_model
 from ..models.video_model import VideoModel
 from .artefact import ArtefactInfo, info_path, parse_info
 from .runner import ExportedModel
+from .stream import ExportedStream
 from .targets.table import TARGETS, Runner, Target, get_target, target_of
 
 
@@ -81,7 +82,8 @@ def load_artefact(
             raise UserError(f"{path}: artefacts for {target.title} do not compute in bf16")
         load = functools.partial(load, bf16=True)
     runner = load(path, info, threads)
-    return ExportedModel(info, runner, path=path, threads=threads, computes_in=precision)
+    kind = ExportedModel if info.stream is None else ExportedStream
+    return kind(info, runner, path=path, threads=threads, computes_in=precision)
 
 
 def read_info(path: str | Path) -> ArtefactInfo:

@@ -22,9 +22,12 @@ from ..errors import DataError
 from ..procedural import ProceduralSpec, ProceduralVideo
 from .artefact import Precision
 from .runner import ExportedModel
+from .stream import ExportedStream
 
 SEED = 0
 NUM_RANDOM, NUM_REAL = 4, 8
+NUM_STEPS = 64
+"""Steps of each stream that a streaming model is compared on."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +68,13 @@ class Parity:
     """Where the real clips come from."""
     largest_logit: float
     """Largest absolute logit of the checkpoint, to judge the difference by."""
+    steps: int | None = None
+    """Steps of each, where they are streams."""
+
+    @property
+    def unit(self) -> str:
+        """What was compared: ``clip`` or ``stream``."""
+        return "clip" if self.steps is None else "stream"
 
     @property
     def max_difference(self) -> float:
@@ -100,6 +110,7 @@ class Parity:
             "bar": {"difference": self.bar.difference, "top1": self.bar.top1},
             "data": self.data,
             "seed": SEED,
+            **({} if self.steps is None else {"steps": self.steps}),
             "clips": [
                 {
                     "name": clip.name,
@@ -115,10 +126,11 @@ class Parity:
         """One line for a person."""
         close = "similar" if self.bar.difference is None else "equal"
         verdict = close if self.passed else f"NOT {close.upper()}"
+        of = "clips" if self.steps is None else f"streams of {self.steps} steps"
         return (
             f"{verdict}: largest difference of logits {self.max_difference:.1e} (the largest logit "
             f"is {self.largest_logit:.2g}), same first class on {self.same_top1} of "
-            f"{len(self.clips)} clips (asked: {self.bar})"
+            f"{len(self.clips)} {of} (asked: {self.bar})"
         )
 
 
@@ -170,6 +182,75 @@ def compare(
             )
         ]
     return Parity(tuple(found), bar_of(exported.artefact.precision, largest), data, largest)
+
+
+@torch.no_grad()
+def compare_streams(
+    model: Any, exported: ExportedStream, streams: Sequence[tuple[str, Tensor]], data: str
+) -> Parity:
+    """Run a streaming model and its artefact on the same streams, step by step.
+
+    Each carries its own state, so that a difference may grow. Logits are compared after every
+    step, first classes after the last.
+
+    Args:
+        model: See :class:`~..models.runnable.StreamingModel`; in eval mode.
+        exported: The artefact, loaded from its file.
+        streams: Names and frames ``(3, S, H, W)`` uint8, all of one length.
+        data: Where the real ones come from.
+    """
+    found, largest, steps = [], 0.0, 0
+    groups = list(_groups(streams, exported.artefact.input.batch or 1))
+    for group in groups:
+        pixels = torch.stack([frames for _, frames in group])
+        normal = normalize(pixels, exported.clip)
+        given = pixels if exported.takes_uint8 else normal
+        side, count = pixels.shape[-1], exported.frames_per_update
+        states = [one.init_state(len(group), side) for one in (model, exported)]
+        worst = torch.zeros(len(group))
+        parts = list(zip(normal.split(count, dim=2), given.split(count, dim=2), strict=True))
+        expected = logits = worst
+        for ours, theirs in track(parts, description="comparing", total=len(parts)):
+            expected, states[0] = model.step(ours, states[0])
+            logits, states[1] = exported.step(theirs, states[1])
+            difference = (expected - logits).abs().amax(dim=1)
+            worst = torch.where(difference.isnan(), difference, torch.maximum(worst, difference))
+            largest = max(largest, expected.abs().max().item())
+        steps = len(parts)
+        found += [
+            ParityClip(name, difference, wanted, got)
+            for (name, _), difference, wanted, got in zip(
+                group,
+                worst.tolist(),
+                expected.argmax(dim=1).tolist(),
+                logits.argmax(dim=1).tolist(),
+                strict=True,
+            )
+        ]
+    bar = bar_of(exported.artefact.precision, largest)
+    return Parity(tuple(found), bar, data, largest, steps)
+
+
+def parity_streams(
+    clips: Sequence[tuple[str, Tensor]], frames_per_update: int
+) -> list[tuple[str, Tensor]]:
+    """Two streams of many steps: random frames, and real clips one after another.
+
+    Args:
+        clips: Result of :func:`parity_clips`.
+        frames_per_update: Frames of a step.
+
+    Returns:
+        Names and frames ``(3, S, H, W)`` uint8; clips are repeated to fill them.
+    """
+    count = NUM_STEPS * frames_per_update
+    kinds = {"random frames": clips[:NUM_RANDOM], "clips one after another": clips[NUM_RANDOM:]}
+    streams = []
+    for name, some in kinds.items():
+        joined = torch.cat([frames for _, frames in some], dim=1)
+        repeats = -(-count // joined.shape[1])
+        streams.append((name, joined.repeat(1, repeats, 1, 1)[:, :count]))
+    return streams
 
 
 def _groups(clips: Sequence[tuple[str, Tensor]], size: int) -> Iterator[list[tuple[str, Tensor]]]:

@@ -6,14 +6,16 @@ import dataclasses
 import importlib.metadata
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from torch import nn
 
 from ..clip_spec import ClipSpec
 from ..console import quiet
 from ..errors import UserError
 from ..files import check_file, check_folder, check_replaceable
+from ..models.runnable import StreamingModel
 from ..models.video_model import VideoModel
 from ..optional import require
 from ..profiling.cost import count_macs, count_parameters
@@ -22,6 +24,8 @@ from .artefact import (
     INPUT_NAME,
     ArtefactInfo,
     ArtefactInput,
+    ArtefactState,
+    ArtefactStream,
     Channels,
     InputDtype,
     Precision,
@@ -29,7 +33,8 @@ from .artefact import (
     layout_of,
 )
 from .lowering import GraphForm
-from .targets.table import Free, Target, get_target
+from .lowering.lower import not_streaming
+from .targets.table import TARGETS, Free, Target, get_target
 
 Batch = int | Literal["auto", "dynamic"]
 
@@ -61,6 +66,10 @@ class ExportRequest:
     """Keep an artefact that is not equal to its model."""
     overwrite: bool = False
     """Replace files of the artefact's names that this program did not write."""
+    streaming: bool = False
+    """One step of a streaming model, with its states as inputs and outputs."""
+    stateful: bool = False
+    """The runtime keeps the states itself, where it can; with ``streaming``."""
 
 
 def check_request(request: ExportRequest, out: str | Path) -> None:
@@ -92,11 +101,33 @@ def check_request(request: ExportRequest, out: str | Path) -> None:
         )
     if isinstance(request.batch, int) and request.batch < 1:
         raise UserError(f"batch must be at least 1 or 'dynamic', not {request.batch}")
+    if request.stateful and not request.streaming:
+        raise UserError("--stateful goes with --streaming")
+    if request.streaming:
+        _check_streaming(request, target)
     if target.extra is not None:
         for package in target.packages:
             module = package.replace("-", "_")
             with quiet(output=True):  # some print when they are imported
                 require(module, extra=target.extra, purpose=f"export to {target.title}")
+
+
+def _check_streaming(request: ExportRequest, target: Target) -> None:
+    """Refuse what a graph of one step does not have."""
+    if not target.streams:
+        raise UserError(f"--streaming: graphs of one step are not written for {target.title}")
+    if request.stateful and not target.keeps_states:
+        able = ", ".join(found.name for found in TARGETS.values() if found.keeps_states)
+        raise UserError(f"--stateful: {target.title} keeps no states itself; {able} does")
+    if request.precision == "int8":
+        raise UserError("--streaming goes with --precision fp32 or fp16, not int8")
+    if request.dynamic or request.batch == "dynamic":
+        raise UserError("--streaming: streams, frames and size are fixed; say --batch N, --size N")
+    if request.num_frames is not None:
+        raise UserError(
+            "--streaming: a step has as many frames as the model updates its state with; leave "
+            "--num_frames out"
+        )
 
 
 def describe(model: VideoModel, request: ExportRequest) -> ArtefactInfo:
@@ -108,6 +139,11 @@ def describe(model: VideoModel, request: ExportRequest) -> ArtefactInfo:
     target = get_target(request.target)
     form = request.form or _default_form(model, target, request)
     clip = clip_of(model.clip, request)
+    stream = None
+    if request.streaming:
+        stream = stream_of(model, clip, request)
+    elif isinstance(model, StreamingModel):
+        raise UserError("a streaming model is exported as a graph of one step: add --streaming")
     shape = (1, 3, clip.num_frames, clip.crop_size, clip.crop_size)
     free = _free(request, target, form)
     batch = None if "batch" in free else (1 if request.batch == "auto" else request.batch)
@@ -116,7 +152,14 @@ def describe(model: VideoModel, request: ExportRequest) -> ArtefactInfo:
         target=target.name,
         form=form,
         precision=request.precision,
-        input=_input(form, channels_of(request, target, form), request.dtype, clip, free, batch),
+        input=_input(
+            form,
+            channels_of(request, target, form),
+            request.dtype,
+            clip if stream is None else step_clip(clip, stream),
+            free,
+            batch,
+        ),
         clip=clip,
         num_classes=model.num_classes,
         class_names=model.class_names,
@@ -126,6 +169,31 @@ def describe(model: VideoModel, request: ExportRequest) -> ArtefactInfo:
         macs_per_view=count_macs(model, shape),
         model_info=model.info,
         versions=_versions(target),
+        stream=stream,
+    )
+
+
+def stream_of(model: Any, clip: ClipSpec, request: ExportRequest) -> ArtefactStream:
+    """How the artefact of a streaming model takes a stream.
+
+    Raises:
+        UserError: If the model takes none.
+    """
+    if not isinstance(model, StreamingModel):
+        raise not_streaming(model)
+    batch = request.batch if isinstance(request.batch, int) else 1
+    states = model.init_state(batch, clip.crop_size, device="meta")
+    side = clip.crop_size
+    assert isinstance(model, nn.Module)
+    macs = count_macs(model, (1, 3, clip.num_frames, side, side))
+    return ArtefactStream(
+        frames_per_update=model.frames_per_update,
+        macs_per_frame=round(macs / clip.num_frames),
+        states=tuple(
+            ArtefactState(name.replace(".", "_"), tuple(value.shape))
+            for name, value in states.items()
+        ),
+        stateful=request.stateful,
     )
 
 
@@ -147,8 +215,15 @@ def clip_of(native: ClipSpec, request: ExportRequest) -> ClipSpec:
     )
 
 
+def step_clip(clip: ClipSpec, stream: ArtefactStream) -> ClipSpec:
+    """The clip spec of the frames of one step."""
+    return dataclasses.replace(clip, num_frames=stream.frames_per_update)
+
+
 def _free(request: ExportRequest, target: Target, form: GraphForm) -> tuple[Free, ...]:
     wanted: list[Free] = []
+    if request.streaming:
+        return ()
     if request.batch == "dynamic" or (
         request.batch == "auto" and form == "volume" and "batch" in target.free
     ):

@@ -99,7 +99,7 @@ class ExportedModel(RunsAnywhere, nn.Module):
         return self
 
     def _run(self, x: Tensor) -> Tensor:
-        return torch.from_numpy(np.asarray(self.runner(self.inputs(x)), dtype=np.float32))
+        return torch.from_numpy(np.asarray(self.runner(self.inputs(x))[0], dtype=np.float32))
 
     def _check(self, x: Tensor) -> None:
         wanted = torch.uint8 if self.takes_uint8 else torch.float32
@@ -107,13 +107,20 @@ class ExportedModel(RunsAnywhere, nn.Module):
             raise UserError(f"{self.path} takes {_name(wanted)} clips, not {_name(x.dtype)}")
         free, clip = self.artefact.input.free, self.clip
         fits = x.dim() == 5 and x.shape[1] == 3 and len(x) > 0
-        fits = fits and ("num_frames" in free or x.shape[2] == clip.num_frames)
+        fits = fits and ("num_frames" in free or self._fits_frames(x.shape[2]))
         if not fits or not ("size" in free or tuple(x.shape[3:]) == (clip.crop_size,) * 2):
-            frames = "T" if "num_frames" in free else clip.num_frames
+            frames = "T" if "num_frames" in free else self._frames_words()
             size = "H, W" if "size" in free else f"{clip.crop_size}, {clip.crop_size}"
             raise UserError(
                 f"{self.path} takes clips (B, 3, {frames}, {size}), not {tuple(x.shape)}"
             )
+
+    def _fits_frames(self, count: int) -> bool:
+        """Whether clips of so many frames are taken where they are not free."""
+        return count == self.clip.num_frames
+
+    def _frames_words(self) -> str:
+        return str(self.clip.num_frames)
 
 
 def _name(dtype: torch.dtype) -> str:

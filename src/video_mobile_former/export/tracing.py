@@ -33,11 +33,11 @@ def trace(graph: ExportGraph, info: ArtefactInfo) -> ExportedProgram:
     """
     batch = info.input.batch
     # A size of 1 in the example would be taken for a promise that it is always 1.
-    example = graph.example(2 if batch is None else batch)
-    shapes = {INPUT_NAME: _free_dimensions(info)}
+    examples = graph.examples(2 if batch is None else batch)
+    shapes = {INPUT_NAME: _free_dimensions(info)} if info.stream is None else None
     try:
         with quiet(), torch.no_grad():
-            return torch.export.export(graph, (example,), dynamic_shapes=shapes)
+            return torch.export.export(graph, examples, dynamic_shapes=shapes)
     except Exception as error:
         free = f" with {', '.join(info.input.free)} free" if info.input.free else ""
         raise UserError(

@@ -1,5 +1,5 @@
 """Graphs for inference: the same network written as runtimes run it fastest."""
 
-from .lower import GraphForm, lower
+from .lower import GraphForm, lower, lower_step
 
-__all__ = ["GraphForm", "lower"]
+__all__ = ["GraphForm", "lower", "lower_step"]

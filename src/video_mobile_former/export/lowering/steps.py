@@ -49,7 +49,7 @@ class StepNet(nn.Module):
             tokens = self.memory.enter(before["memory"])
         x, tokens = self.network.trunk(frames, tokens, past)
         mean, weight = before["pooled"], before["frames"] * self.kept + self.update
-        mean = mean + (self.network.pool(x) - mean) * (self.update / weight)
+        mean = mean + (self.network.pool(x) - mean) * self.update / weight
         after = past.after | {"pooled": mean, "frames": weight}
         if self.memory is not None:
             assert tokens is not None

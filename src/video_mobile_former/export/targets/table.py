@@ -13,15 +13,11 @@ from ..artefact import ArtefactInfo, Precision, artefact_sha256
 from ..lowering import GraphForm
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from ..graph import ExportGraph
 
-
-from collections.abc import Callable
-
-import numpy as np
-from torch import Tensor
 
 Free = Literal["batch", "num_frames", "size"]
 
@@ -43,7 +39,7 @@ class TargetModule(Protocol):
         """Write the artefact and what belongs to it, with ``info.to_json()`` inside if possible.
 
         Args:
-            graph: In eval mode; ``graph.example()`` is an input.
+            graph: In eval mode; ``graph.examples()`` are inputs.
             info: Says which dimensions are free, the precision, names and layout.
             path: The file to write; it does not exist. Nothing else of this name does, either.
             options: More wishes.
@@ -108,6 +104,10 @@ class Target:
     """Forms whose input has its channels last unless others are asked for: they are faster."""
     is_folder: bool = False
     """Whether the artefact is a folder."""
+    streams: bool = True
+    """Whether steps of streaming models can be exported to it."""
+    keeps_states: bool = False
+    """Whether its runtime can keep the states of a stream itself."""
 
     @property
     def code(self) -> TargetModule:
@@ -157,6 +157,7 @@ TARGETS: dict[str, Target] = {
             computes_bf16=True,
             channels_last=("volume",),
             companions=(".bin",),
+            keeps_states=True,
         ),
         Target(
             name="torch",
@@ -209,6 +210,7 @@ TARGETS: dict[str, Target] = {
             runtime_package="coremltools",
             runs_here=False,
             is_folder=True,
+            streams=False,
         ),
     )
 }
@@ -231,5 +233,28 @@ def target_of(path: str | Path) -> Target | None:
     return next((target for target in TARGETS.values() if target.suffix == suffix), None)
 
 
-Runner = Callable[[np.ndarray], np.ndarray]
-"""What a target loads: an input of the artefact, C-contiguous, in; logits (B, K) out."""
+class Runner(Protocol):
+    """What a target loads."""
+
+    def __call__(self, *inputs: np.ndarray) -> Sequence[np.ndarray]:
+        """Run the artefact once.
+
+        Args:
+            inputs: In the order of ``info.input_names``, C-contiguous.
+
+        Returns:
+            In the order of ``info.output_names``: logits (B, K) first. Memory is the caller's.
+        """
+        ...
+
+
+class StatefulRunner(Runner, Protocol):
+    """What a target loads of an artefact whose states the runtime keeps."""
+
+    def read(self) -> list[np.ndarray]:
+        """States in the order of the artefact's stream."""
+        ...
+
+    def write(self, states: Sequence[np.ndarray]) -> None:
+        """Put other states in their place."""
+        ...

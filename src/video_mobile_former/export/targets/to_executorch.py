@@ -107,11 +107,12 @@ class PteRunner:
         self._method: Any = None
         self._open()
 
-    def __call__(self, clip: np.ndarray) -> np.ndarray:
-        """Logits (B, K) of an input as the program takes it."""
+    def __call__(self, *inputs: np.ndarray) -> list[np.ndarray]:
+        """Outputs of the program, copied: its own memory is used again by the next call."""
         stale = self._method is None or _pool_size() != self.threads
         method: Any = self._open() if stale else self._method
-        return method.execute([torch.from_numpy(clip)])[0].numpy()
+        found = method.execute([torch.from_numpy(value) for value in inputs])
+        return [one.numpy().copy() for one in found]
 
     def _open(self) -> Any:
         program = _open(self.path)  # loading the library makes the pool

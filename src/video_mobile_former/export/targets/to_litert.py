@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ...console import quiet
 from ...errors import CheckpointError, UserError
 from ...optional import require
-from ..artefact import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtefactInfo
+from ..artefact import INPUT_NAME, METADATA_KEY, ArtefactInfo
 from ..graph import ExportGraph
 from ..quantize import with_ai_edge
 from ..quantize.parts import describe_parts, tool_version
@@ -23,14 +23,17 @@ _FILE_IDENTIFIER = b"TFL3"
 
 
 class _Named(nn.Module):
-    """A graph whose output has a name: LiteRT takes it from the key."""
+    """A graph whose outputs have names: LiteRT takes them from the keys."""
 
-    def __init__(self, graph: ExportGraph):
+    def __init__(self, graph: ExportGraph, info: ArtefactInfo):
         super().__init__()
         self.inner = graph  # "graph" itself is taken in modules that torch.export makes
+        self.inputs, self.outputs = info.input_names, info.output_names
 
-    def forward(self, clip: Tensor) -> dict[str, Tensor]:
-        return {OUTPUT_NAME: self.inner(clip)}
+    def forward(self, **inputs: Tensor) -> dict[str, Tensor]:
+        found = self.inner(*(inputs[name] for name in self.inputs))
+        found = found if isinstance(found, tuple) else (found,)
+        return dict(zip(self.outputs, found, strict=True))
 
 
 def write(
@@ -38,7 +41,7 @@ def write(
 ) -> dict[str, Any]:
     """Write one ``.tflite`` file; see :class:`..TargetModule`.
 
-    Its only signature takes ``clip`` and returns ``logits``; the description is in its metadata.
+    Its only signature has the names of ``info``; the description is in its metadata.
     ``fp16`` stores weights in half the space, ``int8`` also computes pointwise convolutions in
     whole numbers; both are made of the file in float32.
 
@@ -49,10 +52,11 @@ def write(
         with_ai_edge.import_quantizer()  # before the conversion, which takes minutes
     with quiet(output=True):
         converter = require("litert_torch", extra="litert", purpose="writing for LiteRT")
-    example = graph.example(1 if info.input.batch is None else info.input.batch)
+    examples = graph.examples(1 if info.input.batch is None else info.input.batch)
+    named = dict(zip(info.input_names, examples, strict=True))
     try:
         with quiet(output=True), torch.no_grad():
-            found = converter.convert(_Named(graph).eval(), sample_kwargs={INPUT_NAME: example})
+            found = converter.convert(_Named(graph, info).eval(), sample_kwargs=named)
             found.export(str(path))
     except Exception as error:
         raise UserError(f"LiteRT refuses this model: {first_line(error)}") from error
@@ -72,12 +76,15 @@ def load(path: Path, info: ArtefactInfo, threads: int) -> Runner:
             runner = interpreter.get_signature_runner()
             # The first run plans memory and says so.
             shape = [size or 1 for size in info.input.shape]
-            runner(**{INPUT_NAME: np.zeros(shape, info.input.dtype)})
+            states = () if info.stream is None else info.stream.states
+            zeros = {state.name: np.zeros(state.shape, np.float32) for state in states}
+            runner(**{INPUT_NAME: np.zeros(shape, info.input.dtype), **zeros})
     except (ValueError, RuntimeError, TypeError) as error:
         raise CheckpointError(f"{path} cannot be loaded: {first_line(error)}") from error
 
-    def run(clip: np.ndarray) -> np.ndarray:
-        return runner(**{INPUT_NAME: clip})[OUTPUT_NAME]
+    def run(*inputs: np.ndarray) -> list[np.ndarray]:
+        found = runner(**dict(zip(info.input_names, inputs, strict=True)))
+        return [found[name] for name in info.output_names]
 
     return run
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from ...console import quiet
 from ...errors import CheckpointError, UserError
 from ...optional import require
 from ...text import printable
-from ..artefact import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtefactInfo
+from ..artefact import METADATA_KEY, ArtefactInfo
 from ..graph import ExportGraph
 from ..quantize.parts import describe_parts
 from ..quantize.with_onnxruntime import quantize_onnx
@@ -49,7 +49,7 @@ def write(
 
 
 def to_proto(graph: ExportGraph, info: ArtefactInfo) -> ModelProto:
-    """Turn a graph into ONNX in float32, simplified, with input ``clip`` and output ``logits``.
+    """Turn a graph into ONNX in float32, simplified, with the names of ``info``.
 
     Raises:
         UserError: If a library is missing, or an operator has no counterpart; says which.
@@ -63,8 +63,8 @@ def to_proto(graph: ExportGraph, info: ArtefactInfo) -> ModelProto:
                 program,
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=[INPUT_NAME],
-                output_names=[OUTPUT_NAME],
+                input_names=info.input_names,
+                output_names=info.output_names,
                 optimize=True,
                 verbose=False,
             )
@@ -108,8 +108,8 @@ def load(path: Path, info: ArtefactInfo, threads: int) -> Runner:
     """Load for ONNX Runtime on the CPU; see :class:`..TargetModule`."""
     session = open_session(path, threads)
 
-    def run(clip: np.ndarray) -> np.ndarray:
-        return session.run([OUTPUT_NAME], {INPUT_NAME: clip})[0]
+    def run(*inputs: np.ndarray) -> Sequence[np.ndarray]:
+        return session.run(info.output_names, dict(zip(info.input_names, inputs, strict=True)))
 
     return run
 

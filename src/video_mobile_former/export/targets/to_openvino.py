@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import numpy as np
 
 from ...errors import CheckpointError, UserError
 from ...optional import require
-from ..artefact import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtefactInfo
+from ..artefact import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtefactInfo, ArtefactStream
 from ..graph import ExportGraph
 from ..quantize.parts import describe_parts
 from ..quantize.with_nncf import import_nncf, quantize_openvino
@@ -28,13 +30,15 @@ def write(
     openvino = _openvino()
     if info.precision == "int8":
         import_nncf()  # better missed now than after tracing
-    serialized = to_onnx.to_proto(graph, info).SerializeToString()
+    serialized = to_onnx.to_proto(graph, passing_states(info)).SerializeToString()
     try:
         # Reading ONNX goes without the converter, which would tell its makers of every call.
         model = openvino.Core().read_model(serialized)
     except RuntimeError as error:
         raise UserError(f"OpenVINO refuses this model: {first_line(error)}") from error
     settings: dict[str, Any] = {"opset": to_onnx.OPSET}
+    if info.stream is not None and info.stream.stateful:
+        _keep_states(model, info.stream)
     if info.precision == "int8":
         assert options.calibration is not None
         model = quantize_openvino(model, options.calibration)
@@ -85,12 +89,60 @@ def load(path: Path, info: ArtefactInfo, threads: int, *, bf16: bool = False) ->
     except RuntimeError as error:
         raise CheckpointError(f"{path} cannot be loaded: {first_line(error)}") from error
 
-    def run(clip: np.ndarray) -> np.ndarray:
-        request = request_for(clip.shape)
-        # The output lies in memory of the request, which the next call overwrites.
-        return request.infer({INPUT_NAME: clip}, share_inputs=True)[OUTPUT_NAME].copy()
+    if info.stream is not None and info.stream.stateful:
+        return KeptStates(request_for(tuple(model.input(INPUT_NAME).shape)), info.stream)
+
+    def run(*inputs: np.ndarray) -> list[np.ndarray]:
+        request = request_for(inputs[0].shape)
+        found = request.infer(dict(zip(info.input_names, inputs, strict=True)), share_inputs=True)
+        # Outputs lie in memory of the request, which the next call overwrites.
+        return [found[name].copy() for name in info.output_names]
 
     return run
+
+
+class KeptStates:
+    """A compiled network that keeps the states of its streams.
+
+    Args:
+        request: Its infer request.
+        stream: Names and order of the states.
+    """
+
+    def __init__(self, request: Any, stream: ArtefactStream):
+        self.request = request
+        variables = {state.name: state for state in request.query_state()}
+        self.variables = [variables[state.name] for state in stream.states]
+
+    def __call__(self, *inputs: np.ndarray) -> list[np.ndarray]:
+        """Logits (B, K), in a list, of the frames of a step."""
+        return [self.request.infer({INPUT_NAME: inputs[0]}, share_inputs=True)[OUTPUT_NAME].copy()]
+
+    def read(self) -> list[np.ndarray]:
+        """States in the order of the artefact's stream."""
+        return [variable.state.data.copy() for variable in self.variables]
+
+    def write(self, states: Sequence[np.ndarray]) -> None:
+        """Put other states in their place."""
+        tensor = _openvino().Tensor
+        for variable, value in zip(self.variables, states, strict=True):
+            variable.state = tensor(np.ascontiguousarray(value))
+
+
+def passing_states(info: ArtefactInfo) -> ArtefactInfo:
+    """The same artefact before its runtime keeps the states."""
+    if info.stream is None:
+        return info
+    return dataclasses.replace(info, stream=dataclasses.replace(info.stream, stateful=False))
+
+
+def _keep_states(model: Any, stream: ArtefactStream) -> None:
+    """Make variables, zero at first, of the pairs of an input and the output for the next step."""
+    passes = require("openvino.passes", extra="openvino", purpose="OpenVINO")
+    manager = passes.Manager()
+    names = {state.name: state.next_name for state in stream.states}
+    manager.register_pass(passes.MakeStateful(names))
+    manager.run_passes(model)
 
 
 def read(path: Path) -> Any:

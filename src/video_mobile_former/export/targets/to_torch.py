@@ -80,17 +80,22 @@ def load(path: Path, info: ArtefactInfo, threads: int) -> Runner:
     except Exception as error:
         raise CheckpointError(f"{path} cannot be loaded: {first_line(error)}") from error
 
-    def run(clip: np.ndarray) -> np.ndarray:
+    def run(*inputs: np.ndarray) -> list[np.ndarray]:
         # Threads are a setting of the process, which is given back after each call.
         before = torch.get_num_threads()
         if before != threads:
             torch.set_num_threads(threads)
         try:
             with torch.no_grad():
-                given = torch.from_numpy(clip)
+                given = [torch.from_numpy(value) for value in inputs]
                 if info.input.layout == "(BT)CHW":  # 2-D convolutions are faster channels-last
-                    given = given.contiguous(memory_format=torch.channels_last)
-                return module(given).numpy()
+                    layout = torch.channels_last
+                    given = [
+                        value.contiguous(memory_format=layout) if value.dim() == 4 else value
+                        for value in given
+                    ]
+                found = module(*given)
+                return [one.numpy() for one in (found if info.stream is not None else [found])]
         finally:
             if before != threads:
                 torch.set_num_threads(before)
