@@ -134,7 +134,7 @@ def test_a_litert_artefact_is_a_streaming_model(tmp_path: Path) -> None:
     check(written(tmp_path, "litert"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def info() -> ArtefactInfo:
     return describe(small_stream(), ExportRequest("torch", streaming=True, batch=2))
 
