@@ -321,8 +321,8 @@ def _input(values: dict[str, Any]) -> ArtefactInput:
 def _stream(values: dict[str, Any]) -> ArtefactStream:
     states = tuple(ArtefactState(one["name"], tuple(one["shape"])) for one in values["states"])
     found = ArtefactStream(**{**values, "states": states})
-    _whole("frames_per_update", found.frames_per_update)
-    _whole("macs_per_frame", found.macs_per_frame)
+    _whole("frames_per_update", found.frames_per_update, 4096)
+    _whole("macs_per_frame", found.macs_per_frame, _MOST["macs_per_view"])
     if not isinstance(found.stateful, bool):
         raise UserError(f"stateful is {found.stateful!r}")
     names = [state.name for state in states]
@@ -332,7 +332,7 @@ def _stream(values: dict[str, Any]) -> ArtefactStream:
         if not 2 <= len(state.shape) <= 4:
             raise UserError(f"state {state.name} has shape {state.shape}")
         for size in state.shape:
-            _whole(f"a size of state {state.name}", size)
+            _whole(f"a size of state {state.name}", size, _MOST_NUMBERS)
         if math.prod(state.shape) > _MOST_NUMBERS:
             raise UserError(f"state {state.name} has shape {state.shape}")
     return found
