@@ -20,7 +20,7 @@ from typing import Any
 
 from latency_goals import artefact_table
 
-from video_mobile_former.benchmark import Contestant, ModelChoice, measure, prepare
+from video_mobile_former.benchmark import Contestant, ModelChoice, prepare, time_contestants
 from video_mobile_former.benchmark.prepare import installed, written_only
 from video_mobile_former.console import say
 from video_mobile_former.errors import UserError
@@ -83,7 +83,7 @@ def table_rows(args: argparse.Namespace) -> list[dict[str, Any]]:
 def timed(contestants: Sequence[Contestant], args: argparse.Namespace) -> list[dict[str, Any]]:
     if not contestants:
         return []
-    return measure(
+    return time_contestants(
         contestants,
         threads=[args.threads],
         rounds=args.rounds,

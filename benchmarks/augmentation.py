@@ -99,7 +99,7 @@ def sheet_rows(clip: Tensor, other: Tensor) -> dict[str, Tensor]:
         "colour jitter 0.4, hue 0.1, erased": jitter,
         "the same, grey": Augmentation(color_jitter=0.4, grayscale_probability=1.0),
     }.items():
-        rows[name] = augment(centre, settings.draw(generator, 224, 224))
+        rows[name] = augment(centre, settings.sample(generator, 224, 224))
     transform = TrainTransform(spec, scale=(0.08, 1), randaugment_ops=4, erase_probability=0.25)
     for i in range(6):
         rows[f"a whole transform, draw {i}"] = transform(clip, generator)
@@ -108,7 +108,7 @@ def sheet_rows(clip: Tensor, other: Tensor) -> dict[str, Tensor]:
     rows["mixup 0.6"] = mix_clips(pair.clone(), Mix(partners, 0.6, None))[0].transpose(0, 1)
     for kind in ("spatial", "temporal", "spatiotemporal"):
         mixes = (
-            Mixing(cutmix_alpha=1.0, cutmix_kind=kind).draw([0, i], pair.shape) for i in range(99)
+            Mixing(cutmix_alpha=1.0, cutmix_kind=kind).sample([0, i], pair.shape) for i in range(99)
         )
         mix = next(m for m in mixes if m is not None and 0.4 < m.share < 0.7)
         rows[f"cutmix {kind} {mix.share:.2f}"] = mix_clips(pair.clone(), mix)[0].transpose(0, 1)

@@ -13,9 +13,9 @@ index    A list of 300,000 files, from the import of the package to a loader, in
 memory   What a worker takes beyond an interpreter that imported torch.
 device   What a training step takes, against what a worker gives.
 
-Videos are drawn and kept in ``--work``. Processor time hardly depends on what else the machine
+Videos are generated and kept in ``--work``. Processor time hardly depends on what else the machine
 does, the scaling by the clock does: read it from a quiet machine. Torchcodec needs a system FFmpeg;
-what is not installed is left out and said.
+what is not installed is skipped, with a note.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ def main() -> None:
     work.mkdir(parents=True, exist_ok=True)
     for name in raw_decoders.COMPARED:
         if name not in raw_decoders.available():
-            print(f"{name} is not installed or does not load: left out", file=sys.stderr)
+            print(f"{name} is not installed or does not load: skipped", file=sys.stderr)
     rows: list[dict[str, Any]] = []
     material = []
     if only != ["index"]:

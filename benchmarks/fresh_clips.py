@@ -61,7 +61,7 @@ def test(name: str, run: Path, clips: int) -> dict[str, Any]:
     training = model.info["training"]
     learned = ProceduralClips(recipe_from_dict(training["recipe"]))
     learned.spec = model.clip
-    spec = learned.drawing
+    spec = learned.generator_spec
     video = ProceduralVideo(spec, seed=TEST_SEED)
     if model.class_names != video.class_names:
         sys.exit(f"{run}: its classes are not those of the generator")

@@ -6,7 +6,7 @@
 Each network is exported to each target in fp32 and in int8. Speed: one clip at a time, one thread,
 all of them in turn in one run; fresh weights, calibrated on procedural clips, since neither changes
 the time. ``rest_ms`` is what OpenVINO takes for the fp32 artefact in bfloat16: an int8 artefact
-does so with all that it does not do in whole numbers. Accuracy: checkpoints calibrated on the
+does so with all that it does not do in integers. Accuracy: checkpoints calibrated on the
 train split of their data and measured on its test split by ``evaluate``.
 """
 
@@ -28,7 +28,7 @@ from video_mobile_former.evaluation import evaluate
 from video_mobile_former.export.artefact import info_path
 from video_mobile_former.export.exporting import export_model
 from video_mobile_former.export.loading import load_model
-from video_mobile_former.export.quantize import draw_calibration
+from video_mobile_former.export.quantize import sample_calibration
 from video_mobile_former.export.request import ExportRequest
 from video_mobile_former.export.targets.table import get_target
 from video_mobile_former.models.registry import load_checkpoint
@@ -55,7 +55,7 @@ def both(
         if not info_path(out).exists():
             calibration = None
             if precision == "int8":
-                calibration = draw_calibration(index, clip, num_clips=args.clips)
+                calibration = sample_calibration(index, clip, num_clips=args.clips)
             request = ExportRequest(
                 target, precision=precision, batch=1, num_frames=clip.num_frames
             )

@@ -4,7 +4,7 @@ with a data worker killed, and what a loss that is not finite says.
     python benchmarks/interruptions.py
 
 Trains on 24 procedural clips for 12 steps and writes what was done, what was said and every loss
-into ``benchmarks/results/interruptions-DATE.txt``. The same is held by tests (``tests/training``).
+into ``benchmarks/results/interruptions-DATE.txt``. Tests check the same (``tests/training``).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ model: {drop_path_rate: 0.1}
 train: {epochs: 4, accelerator: cpu, log_every_n_steps: 1, checkpoint_every_n_steps: 1}
 """
 PLAIN = ("--augment.mixup_alpha", "0", "--model.drop_path_rate", "0")
-"""Mixes and dropped blocks are drawn anew in each process, so that two have others than one."""
+"""Mixes and dropped blocks are sampled anew in each process, so that two have others than one."""
 
 
 class Log:

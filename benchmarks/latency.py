@@ -1,4 +1,4 @@
-"""Latency against multiply-accumulates: the family and its peers, in turn in one run.
+"""Latency against multiply-accumulates: the family and its baselines, in turn in one run.
 
     python benchmarks/latency.py --json benchmarks/results/latency.json
     python benchmarks/latency.py --models vmf_1g x3d_s --runtimes openvino onnx eager --form all \\
@@ -26,7 +26,7 @@ from typing import Any
 import torch
 from latency_goals import Goal, best_rows, efficiency_goals, latency_goal
 
-from video_mobile_former.benchmark import ModelChoice, format_rows, measure, prepare
+from video_mobile_former.benchmark import ModelChoice, format_rows, prepare, time_contestants
 from video_mobile_former.benchmark.contestants import EAGER, Contestant
 from video_mobile_former.errors import UserError
 from video_mobile_former.files import atomic_path, write_json
@@ -36,7 +36,7 @@ from video_mobile_former.profiling.child import in_child
 from video_mobile_former.profiling.latency import clock_of, time_in_turn
 
 FAMILY = ("vmf_500m", "vmf_1g", "vmf_2g", "vmf_3g", "vmf_4g", "vmf_6g", "vmf_6g@16", "vmf_9g")
-PEERS = ("x3d_xs", "x3d_s", "x3d_m", "movinet_a0", "movinet_a1")
+BASELINES = ("x3d_xs", "x3d_s", "x3d_m", "movinet_a0", "movinet_a1")
 FAMILIES = {"Video Mobile-Former": "vmf_", "X3D": "x3d_", "MoViNet": "movinet_"}
 """How names of a family begin."""
 LATENCY_GOALS = (
@@ -66,7 +66,7 @@ def main() -> int:
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--models", nargs="+", default=[*FAMILY, *PEERS])
+    parser.add_argument("--models", nargs="+", default=[*FAMILY, *BASELINES])
     parser.add_argument(
         "--runtimes", nargs="+", default=["openvino"], help="eager, export targets, or all"
     )
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
             folder=args.artefacts or Path(temporary),
         )
         contestants += eager_pair(contestants)
-        rows = measure(
+        rows = time_contestants(
             contestants,
             threads=args.threads,
             rounds=args.rounds,

@@ -13,8 +13,8 @@ def best_rows(rows: Iterable[Row], *, threads: int, batch: int = 1) -> dict[str,
     """The fastest row of each model, over runtimes and forms.
 
     Args:
-        rows: From ``benchmark.run.measure``. Unfused models and precisions other than float32
-            are ignored.
+        rows: From ``benchmark.run.time_contestants``. Unfused models and precisions other than
+            float32 are ignored.
         threads: Only rows of this thread count.
         batch: Only rows of this batch.
 
@@ -81,8 +81,8 @@ def artefact_table(rows: Iterable[Row]) -> str:
     """A Markdown table of artefacts: target, form, size, difference from eager and time.
 
     Args:
-        rows: From ``benchmark.run.measure``, or ``benchmark.prepare.written_only`` for what does
-            not run.
+        rows: From ``benchmark.run.time_contestants``, or ``benchmark.prepare.written_only`` for
+            what does not run.
     """
     lines = [
         "| model | target | form | MB | largest difference | ms | ms per GMAC |",

@@ -1,4 +1,4 @@
-"""Videos to measure on: drawn, but as hard to encode and decode as camera footage of their size."""
+"""Generated videos to measure on, as hard to encode and decode as camera footage of their size."""
 
 from __future__ import annotations
 

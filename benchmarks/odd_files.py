@@ -81,7 +81,7 @@ def look(path: Path, source: Path | None) -> dict[str, Any]:
     return found
 
 
-def told(found: dict[str, Any]) -> str:
+def described(found: dict[str, Any]) -> str:
     """One cell of the table."""
     if "error" in found:
         return f"refused: {found['error']}"
@@ -108,8 +108,8 @@ def main() -> None:
     print("|---|---|---|---|" if args.before else "|---|---|---|")
     for path in files:
         now = look(path, None)
-        before = f" {told(look(path, args.before))} |" if args.before else ""
-        print(f"| {path.name} |{before} {told(now)} | {now.get('seconds', '')} |", flush=True)
+        before = f" {described(look(path, args.before))} |" if args.before else ""
+        print(f"| {path.name} |{before} {described(now)} | {now.get('seconds', '')} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""Drawing procedural clips against a training step that eats them: processor time a clip.
+"""Rendering procedural clips against a training step on them: processor time a clip.
 
     python benchmarks/procedural.py                    # two minutes on one core
     python benchmarks/procedural.py --json result.json
     python benchmarks/procedural.py --sheet docs/procedural.jpg   # every class in small, no timing
 
-One thread, drawing and training in turn in one run. The step is that of `vmf_500m`: forward,
+One thread, rendering and training in turn in one run. The step is that of `vmf_500m`: forward,
 backward and AdamW in fp32 on clips that are already there. The figure to read is the ratio; drawing
 is fast enough when it is above 3. With `--families` each family is also measured by itself.
 """

@@ -1,7 +1,7 @@
 """Bare loops that only decode: what the loader is measured against.
 
 Each takes a file and the positions of the frames wanted, gives the frames and does nothing else, on
-one thread. They are told what the loader has to find out: time stamps and key frames.
+one thread. They are given what the loader has to find out: time stamps and key frames.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Decoder = Callable[["Video", list[int]], Any]
 
 @dataclass(frozen=True)
 class Video:
-    """A file and what a bare loop is told about it."""
+    """A file and what a bare loop is given."""
 
     path: Path
     pts: tuple[int, ...]

@@ -2,7 +2,7 @@
 
     python benchmarks/variations.py SURV.csv TENNIS.csv --work runs/variations --epochs 8
 
-Every row is a run of a recipe with some of its fields changed. What it is worth is told by frozen
+Every row is a run of a recipe with some of its fields changed. Its worth is measured with frozen
 features alone, on validation and training clips of the real sets (``--split halves`` of
 ``transfer.py``): the test split has no part in it. Runs that are there go on, finished rows are
 kept. The validation accuracy on procedural clips is of each row's own classes and settings, and
@@ -36,7 +36,7 @@ FEWER = [name for names in TABLE.values() for k, name in enumerate(names) if k %
 VARIATIONS: dict[str, tuple[str, ...]] = {
     "as the recipe": (),
     "without dense targets": ("--pretrain.targets_weight", "0"),
-    "small bodies": ("--pretrain.drawing", "[body_size=0.3]"),
+    "small bodies": ("--pretrain.procedural", "[body_size=0.3]"),
     "three families": ("--pretrain.families", "[motion, interaction, limbs]"),
     "the other four": ("--pretrain.families", "[camera, periodic, order, long_range]"),
     "fewer classes": ("--pretrain.classes", f"[{', '.join(FEWER)}]"),

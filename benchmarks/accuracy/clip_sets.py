@@ -1,7 +1,7 @@
-"""Labelled clips in memory, decoded or drawn once, so that training is all that is timed.
+"""Labelled clips in memory, decoded or generated once, so that training is all that is timed.
 
 Of each clip ``FRAMES_KEPT`` frames are kept, evenly spread over it, with the short side at 5/4 of
-the size that the family sees. A network that takes T frames draws one of each of T equal segments
+the size that the family sees. A network that takes T frames samples one of each of T equal segments
 of them in training and takes the middle of each in testing, as ``clip.sampling: uniform`` does.
 """
 
@@ -115,7 +115,7 @@ def _draw(spec: ProceduralSpec, seed: int, count: int, path: Path) -> np.ndarray
     clips = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
     labels = np.empty(count, np.int64)
     starts = range(0, count, _DRAWN_AT_ONCE)
-    for i, start in enumerate(track(starts, description="drawing clips", total=len(starts))):
+    for i, start in enumerate(track(starts, description="writing clips", total=len(starts))):
         # Batches keep their size, since a clip is a function of its place in one.
         batch = video.batch(i, _DRAWN_AT_ONCE)
         some = slice(start, min(start + _DRAWN_AT_ONCE, count))

@@ -34,7 +34,7 @@ class Schedule:
 
 
 def schedule_of(task: Task, epochs: int, lr: float | None = None) -> Schedule:
-    """The defaults of ``vmf train`` for real clips, the recipe ``demo`` for drawn ones.
+    """The defaults of ``vmf train`` for real clips, the recipe ``demo`` for procedural ones.
 
     Args:
         task: The clips.
@@ -173,7 +173,7 @@ def by_family(right: Tensor, task: Task) -> dict[str, float] | None:
 
 
 def clip_spec(entry: Entry) -> ClipSpec:
-    """What the network of an entry eats; tests see the whole height of a clip but for a margin."""
+    """What the network of an entry takes; tests see the whole height of a clip but for a margin."""
     return ClipSpec(
         num_frames=entry.num_frames, crop_size=entry.size, resize_size=entry.size * 9 // 8
     )

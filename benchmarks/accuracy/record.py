@@ -20,7 +20,7 @@ KEY = ("row", "data", "seed", "epochs", "clips", "device", "generator", "lr")
 
 
 def read(path: Path) -> list[dict[str, Any]]:
-    """All runs of a file; a last line that a kill cut off is left out and said."""
+    """All runs of a file; a last line that a kill cut off is excluded and reported."""
     runs = []
     if not path.exists():
         return runs
@@ -28,12 +28,12 @@ def read(path: Path) -> list[dict[str, Any]]:
         try:
             runs.append(json.loads(line))
         except json.JSONDecodeError:
-            say(f"{path}, line {number}: cut off, left out")
+            say(f"{path}, line {number}: cut off, excluded")
     return runs
 
 
 def key_of(run: dict[str, Any]) -> tuple[Any, ...]:
-    # How many real clips are tested is up to their list; drawn ones are as many as were asked for.
+    # The list of real clips says how many are tested; of procedural ones the command does.
     tested = run["test_clips"] if run.get("clips") is not None else None
     return (*(run.get(name) for name in KEY), tested)
 

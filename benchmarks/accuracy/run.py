@@ -1,4 +1,4 @@
-"""Accuracy of the family against its peers and with parts left out: same data, epochs, changes.
+"""Accuracy of the family against its baselines and with parts left out: same data, epochs, changes.
 
     python benchmarks/accuracy/run.py compare --data procedural ../shared/data/surv_fight2/clips.csv
     python benchmarks/accuracy/run.py ablate --data procedural --seeds 0 1 2
@@ -100,15 +100,15 @@ def wanted(entry: Entry, rows: list[str] | None) -> bool:
 
 def describe(entry: Entry, data: str, seed: int, args: argparse.Namespace) -> dict[str, Any]:
     """What a run is, before it has a result."""
-    drawn = data.startswith("procedural")
+    procedural = data.startswith("procedural")
     return {
         "row": entry.row,
-        "data": data.replace(":", "-").replace(",", "-") if drawn else Path(data).parent.name,
+        "data": data.replace(":", "-").replace(",", "-") if procedural else Path(data).parent.name,
         "seed": seed,
-        "epochs": args.procedural_epochs if drawn else args.epochs,
-        "clips": args.train_clips if drawn else None,
-        "test_clips": args.test_clips if drawn else None,
-        "generator": GENERATOR if drawn else None,
+        "epochs": args.procedural_epochs if procedural else args.epochs,
+        "clips": args.train_clips if procedural else None,
+        "test_clips": args.test_clips if procedural else None,
+        "generator": GENERATOR if procedural else None,
         "lr": args.lr,
         "model": entry.model,
         "options": entry.options,

@@ -74,7 +74,7 @@ def table(runs: Sequence[Run]) -> list[str]:
 
 
 def by_row(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """Runs of each row, the family's own row before those of its peers, else in order of time."""
+    """Runs of each row, the family's own row before its baselines, else in order of time."""
     rows: dict[str, list[Run]] = {}
     for run in sorted(runs, key=lambda run: not run["row"].startswith(OWN)):
         rows.setdefault(run["row"], []).append(run)

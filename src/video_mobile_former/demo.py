@@ -131,7 +131,7 @@ def run_demo(
 ) -> DemoResult:
     """Draw, train, evaluate, predict.
 
-    An interrupted call goes on where it stopped; after a finished one everything but the drawing
+    An interrupted call goes on where it stopped; after a finished one everything but writing clips
     is done anew.
 
     Args:
@@ -145,15 +145,17 @@ def run_demo(
     """
     out = Path(out)
     clips = out / "clips" / "clips.csv"
-    recipe = demo_recipe(clips, out / "run", seed)  # refuses a wrong seed before anything is drawn
+    recipe = demo_recipe(
+        clips, out / "run", seed
+    )  # refuses a wrong seed before anything is written
     done = out / "demo.json"
     if done.exists() and not is_ours(done):
         raise UserError(f"{done} is there and was not written by vmf: name another folder")
     RunFolder(out / "run").check_nothing_is_lost()
     seconds: dict[str, float] = {}
     with _timed(seconds, "total"):
-        with _timed(seconds, "drawing"):
-            say(f"drawing {len(CLIPS.classes)} motions into {clips.parent}")
+        with _timed(seconds, "clips"):
+            say(f"writing {len(CLIPS.classes)} motions into {clips.parent}")
             write_procedural(clips.parent, CLIPS, scenes or SCENES, seed)
         if epochs is not None:
             recipe = dataclasses.replace(

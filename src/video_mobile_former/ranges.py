@@ -85,9 +85,9 @@ class Checked:
             try:
                 object.__setattr__(self, name, convert(hint, value))
             except ValueError as error:
-                self.require(name, False, str(error))
+                self.check(name, False, str(error))
 
-    def require(self, name: str, ok: Any, wanted: str) -> None:
+    def check(self, name: str, ok: Any, wanted: str) -> None:
         """Refuse the value of a field unless ``ok``, saying what is wanted instead."""
         if not ok:
             key = f"{self.section}.{name}" if self.section else name

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from video_mobile_former.benchmark import Contestant, ModelChoice, measure, prepare
+from video_mobile_former.benchmark import Contestant, ModelChoice, prepare, time_contestants
 from video_mobile_former.benchmark.contestants import example_clips, load_contestant
 from video_mobile_former.benchmark.prepare import eager_forms, target_forms
 from video_mobile_former.errors import UserError
@@ -126,7 +126,7 @@ def test_batches_and_threads_begin_at_one(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="batch must be at least 1, not 0"):
         prepare([SMALL], batches=[0], folder=tmp_path)
     with pytest.raises(UserError, match="threads must be at least 1, not 0"):
-        measure([], threads=[0])
+        time_contestants([], threads=[0])
 
 
 @pytest.mark.slow

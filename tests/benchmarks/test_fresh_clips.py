@@ -77,7 +77,7 @@ def test_clips_are_drawn_as_the_run_drew_them(
     named = wide.class_names[2:6]
     model: Any = create_model("vmf_500m_cnn", len(named), num_frames=8, crop_size=32)
     model.class_names, model.info = named, wide.info
-    pretrain = {"drawing": ["speed=0.5"], "classes": list(named)}
+    pretrain = {"procedural": ["speed=0.5"], "classes": list(named)}
     model.info["training"]["recipe"]["pretrain"] |= pretrain
     model.save_pretrained(run / "last")
     seen: list[ProceduralSpec] = []

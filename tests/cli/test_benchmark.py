@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from video_mobile_former.benchmark import ModelChoice, measure, prepare, profile_contestant
+from video_mobile_former.benchmark import ModelChoice, prepare, profile_contestant, time_contestants
 from video_mobile_former.cli.main import main
 
 
@@ -76,7 +76,7 @@ def test_exported_and_eager_in_one_table(
     assert exported.size_bytes is not None
     assert exported.size_bytes > 5_000_000  # weights of 2.65 M parameters in half or full precision
     assert "exporting vmf_500m@2x32" in capsys.readouterr().err
-    rows = measure(contestants, rounds=3, seconds=0, memory=False)
+    rows = time_contestants(contestants, rounds=3, seconds=0, memory=False)
     assert [row["form"] for row in rows] == [exported.form, "frames"]
     assert all(row["latency_ms"] > 0 and row["batch"] == 2 for row in rows)
     kinds = {operator.kind for operator in profile_contestant(exported, 1).operators}

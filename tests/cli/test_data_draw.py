@@ -72,7 +72,7 @@ def test_events_need_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
         (["--classes", "walk"], "at least two"),
         (["--size", "33"], "size"),
         (["--train", "-1"], "must be 0 to"),
-        (["--train", "0", "--test", "0"], "nothing to draw"),
+        (["--train", "0", "--test", "0"], "nothing to write"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(

@@ -1,4 +1,4 @@
-"""Clips whose reader hangs, crashes, eats memory or dawdles, by the begin of the file's name.
+"""Clips whose reader hangs, crashes, fills memory or dawdles, by the begin of the file's name.
 
 In a module of its own, so that worker processes can import it.
 """

@@ -74,8 +74,8 @@ def write_video(
         time_base: Seconds per tick; 1 / fps where None.
         pix_fmt: Pixel format of the encoder.
         gop: Frames from key frame to key frame.
-        rotation: Degrees anticlockwise that a player shall turn the picture.
-        hflip: Whether a player shall mirror it.
+        rotation: Degrees anticlockwise that a player is to turn the picture.
+        hflip: Whether a player is to mirror it.
         options: Of the encoder.
         container_options: Of the file format.
         color: Attributes of the codec context, for example ``{"colorspace": 1}``.

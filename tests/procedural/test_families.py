@@ -11,7 +11,7 @@ from video_mobile_former.procedural.cast import SUBSTEPS, Cast, sample_cast
 from video_mobile_former.procedural.families import EVENTS, TABLE
 from video_mobile_former.procedural.keyed_random import KeyedRandom
 from video_mobile_former.procedural.spec import FRAMES_OF_EVENTS
-from video_mobile_former.procedural.targets import measure
+from video_mobile_former.procedural.targets import target_values
 
 PLAIN = ProceduralSpec(
     size=64, motion_blur=0, clutter=0, occluders=0, blips=0, background_motion=0, illumination=0
@@ -27,7 +27,7 @@ def play(family: str, name: str, clips: int = 60) -> Cast:
 
 def targets(family: str, name: str, clips: int = 60) -> dict[str, Tensor]:
     cast = play(family, name, clips)
-    values, masks = measure([(torch.arange(clips), cast, family)], cast.view)
+    values, masks = target_values([(torch.arange(clips), cast, family)], cast.view)
     return {key: value for key, value in values.items() if bool(masks[key].all())}
 
 

@@ -287,7 +287,7 @@ def test_repeats_and_mixes_are_counted_as_clips(
     objective = task.objective
     assert isinstance(objective, Supervised)
     objective.mixing = Mixing(cutmix_alpha=1.0)
-    mix = objective.mixing.draw([0, 0, 0, 0], (6, 3, 4, 32, 32))
+    mix = objective.mixing.sample([0, 0, 0, 0], (6, 3, 4, 32, 32))
     assert mix is not None
     labels = torch.tensor([0, 0, 1, 1, 2, 2])
     most = labels if mix.share >= 0.5 else labels[mix.partners]

@@ -33,12 +33,12 @@ def scores(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     asked: list[int] = []
     left: Iterator[tuple[float, float]] = iter(SCORES)
 
-    def measure(*args: Any, **options: Any) -> Measured:
+    def validate(*args: Any, **options: Any) -> Measured:
         top1, loss = next(left)
         asked.append(len(asked) + 1)
         return Measured(top1=top1, top5=1.0, mean_class=top1, loss=loss, clips=8)
 
-    monkeypatch.setattr(loop, "measure", measure)
+    monkeypatch.setattr(loop, "validate", validate)
     return asked
 
 

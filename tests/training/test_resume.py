@@ -146,16 +146,16 @@ def test_ctrl_c_while_validating(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    original = loop.measure
+    original = loop.validate
     done: list[bool] = []
 
-    def measure(*args: Any, **options: Any) -> Any:
+    def validate(*args: Any, **options: Any) -> Any:
         if not done:
             done.append(True)
             _interrupt()
         return original(*args, **options)
 
-    monkeypatch.setattr(loop, "measure", measure)
+    monkeypatch.setattr(loop, "validate", validate)
     recipe = small_recipe(**HARD)
     with pytest.raises(TrainingInterrupted):
         fit(recipe)

@@ -13,7 +13,7 @@ from video_mobile_former.errors import RecipeError
 from video_mobile_former.training.recipe.read import recipe_from_dict
 from video_mobile_former.training.run.interrupt import StopTraining
 from video_mobile_former.training.tally import Measured, MultiLabelTally, best_by
-from video_mobile_former.training.validate import measure
+from video_mobile_former.training.validate import validate
 
 
 class _Brightness(torch.nn.Module):
@@ -48,7 +48,7 @@ def _batch(levels: list[list[int]], labels: list[int], failed: int = 0) -> Batch
 
 
 def _measure(batches: list[Batch], classes: int = 8, **options: Any) -> Measured:
-    return measure(
+    return validate(
         _Brightness(classes).train(),
         batches,
         num_classes=classes,
@@ -100,7 +100,7 @@ def test_the_model_s_mode_is_put_back() -> None:
     model = _Brightness(4).train()
     seen = []
     model.register_forward_hook(lambda m, *_: seen.append(m.training))
-    measure(
+    validate(
         model,
         [_batch([[0]], [0])],
         num_classes=4,
@@ -137,7 +137,7 @@ def _several_batch(levels: list[list[int]], labels: list[list[int]]) -> Batch:
 
 
 def _measure_several(batches: list[Batch], classes: int) -> Measured:
-    return measure(
+    return validate(
         _Several(classes),
         batches,
         num_classes=classes,

@@ -20,7 +20,7 @@ _QUIET = 0.2
 """Cores that other programs may use before a warning."""
 
 
-def measure(
+def time_contestants(
     contestants: Sequence[Contestant],
     *,
     threads: Sequence[int] = (1,),

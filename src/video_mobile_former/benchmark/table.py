@@ -31,7 +31,7 @@ def format_rows(rows: Sequence[Row]) -> str:
     """A table, with shared values above it and an explanation of the figures below it.
 
     Args:
-        rows: From :func:`.run.measure`, at least one.
+        rows: From :func:`.run.time_contestants`, at least one.
     """
     shared, columns = [], []
     some_stream = any(row.get("streams") for row in rows)

@@ -95,7 +95,7 @@ def add_benchmark(commands: Any) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure and print."""
-    from ..benchmark import ModelChoice, check_options, format_rows, measure, prepare
+    from ..benchmark import ModelChoice, check_options, format_rows, prepare, time_contestants
 
     check_options(args.threads, args.rounds, args.seconds)
     choices = [
@@ -110,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
             batches=args.batch,
             folder=Path(folder),
         )
-        rows = measure(
+        rows = time_contestants(
             contestants,
             threads=args.threads,
             rounds=args.rounds,

@@ -10,7 +10,7 @@ from typing import Any
 
 from ..console import say
 from ..errors import UserError
-from .measuring import chosen_clips, measure, per_model
+from .measuring import chosen_clips, evaluate_chosen, per_model
 from .options import EXIT_FAILED_FILES, check_outside, model_of, print_json
 
 
@@ -77,7 +77,7 @@ def compare_models(args: argparse.Namespace) -> int:
         one = argparse.Namespace(
             **{**vars(args), "model": path, "num_views": views[i], "num_crops": crops[i]}
         )
-        result = measure(one, model, plans[i])
+        result = evaluate_chosen(one, model, plans[i])
         write_report(result, out / "models" / folders[i], overwrite=args.overwrite)
         unread = unread or bool(result.method.failures)
         runs[i] = run_of(result, name)

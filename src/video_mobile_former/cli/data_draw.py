@@ -18,14 +18,14 @@ _SPLITS = {"train": 40, "val": 0, "test": 10}
 
 def add_draw(commands: Any) -> None:
     """Add ``draw`` to the commands of ``vmf data``."""
-    summary = "draw clips whose class is in their motion: data without a download"
+    summary = "write procedural clips, whose class is in their motion: no download"
     parser = add_command(commands, "draw", run, summary)
     parser.add_argument(
         "families",
         nargs="*",
         metavar="FAMILY",
         help="families of classes (default: all seven for clips; recall and background, for "
-        "streams, are drawn where they are named)",
+        "streams, are written only where named)",
     )
     parser.add_argument(
         "--classes",
@@ -51,7 +51,7 @@ def add_draw(commands: Any) -> None:
     parser.add_argument(
         "--sheet",
         action="store_true",
-        help="also draw a contact sheet of each family; with --train 0 --test 0 nothing else",
+        help="also write a contact sheet of each family; with --train 0 --test 0 nothing else",
     )
     numbers = {
         "size": (whole_number(32, 1024), 112, "height and width, even"),
@@ -109,7 +109,7 @@ def run(args: argparse.Namespace) -> int:
     counts = {split: getattr(args, split) for split in _SPLITS}
     counts = {split: count for split, count in counts.items() if count}
     if not counts and not args.sheet:
-        raise UserError("nothing to draw: give --train, --val or --test, or --sheet")
+        raise UserError("nothing to write: give --train, --val or --test, or --sheet")
     index = write_procedural(args.out, spec, counts, args.seed, fps=args.fps) if counts else None
     sheets = write_sheets(Path(args.out), spec, seed=args.seed) if args.sheet else []
     clips = {split: count * len(names) for split, count in counts.items()}

@@ -9,7 +9,7 @@ from ..data.prepare.settings import PrepareSettings
 from ..ranges import hints
 from .options import add_data
 from .parser import add_command, add_field
-from .rewriting import add_rewriting, clips_of, going_on, print_result
+from .rewriting import add_rewriting, print_result, rewrite
 
 if TYPE_CHECKING:
     from ..data.prepare.prepare import PrepareResult
@@ -30,17 +30,7 @@ def run(args: argparse.Namespace) -> int:
     from ..data.prepare.prepare import prepare
 
     settings = PrepareSettings(**{name: getattr(args, name) for name in hints(PrepareSettings)})
-    index, faults = clips_of(args)
-    with going_on(args.out):
-        result = prepare(
-            index,
-            args.out,
-            settings,
-            num_workers=args.num_workers,
-            timeout_seconds=args.timeout_seconds,
-            overwrite=args.overwrite,
-            faults=faults,
-        )
+    result = rewrite(args, prepare, settings)
     return print_result(result, _lines(result), as_json=args.json)
 
 

@@ -9,7 +9,7 @@ from ..data.prepare.settings import ShardSettings
 from ..ranges import hints
 from .options import add_data
 from .parser import add_command, add_field
-from .rewriting import add_rewriting, clips_of, going_on, print_result
+from .rewriting import add_rewriting, print_result, rewrite
 
 
 def add_shard(commands: Any) -> None:
@@ -27,17 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from ..data.prepare.write_shards import write_shards
 
     settings = ShardSettings(args.max_mb, args.clips_per_shard, args.seed)
-    index, faults = clips_of(args)
-    with going_on(args.out):
-        result = write_shards(
-            index,
-            args.out,
-            settings,
-            num_workers=args.num_workers,
-            timeout_seconds=args.timeout_seconds,
-            overwrite=args.overwrite,
-            faults=faults,
-        )
+    result = rewrite(args, write_shards, settings)
     lines = [
         f"clips   {result.clips} in {result.shards} shards"
         + (f", {result.reused} of them from before" if result.reused else ""),

@@ -8,7 +8,7 @@ from typing import Any
 
 from ..console import say
 from ..errors import UserError
-from .measuring import chosen_clips, measure, per_model
+from .measuring import chosen_clips, evaluate_chosen, per_model
 from .options import (
     EXIT_FAILED_FILES,
     add_out,
@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
         raise UserError(f"{args.model} is a report: name others to compare it with")
     model = model_of(args)
     chosen = chosen_clips(args, model)
-    result = measure(args, model, chosen)
+    result = evaluate_chosen(args, model, chosen)
     folder = Path(args.model)
     default = folder.parent / f"{folder.name}-on-{chosen.split or 'all'}"
     page = write_report(result, args.out or default, overwrite=args.overwrite)

@@ -59,7 +59,7 @@ def add_export(commands: Any) -> None:
         "--precision",
         choices=("fp32", "fp16", "int8"),
         default="fp32",
-        help="fp16: weights in half the space; int8: convolutions in whole numbers (default: fp32)",
+        help="fp16: weights in half the space; int8: convolutions in INT8 (default: fp32)",
     )
     parser.add_argument(
         "--calibrate", metavar="DATA", help="int8: clips to measure the ranges of activations on"
@@ -68,7 +68,7 @@ def add_export(commands: Any) -> None:
         "--calibrate_clips",
         type=whole_number(8, 100_000),
         metavar="N",
-        help="int8: how many of them, drawn from the train split (default: 64, at least 8)",
+        help="int8: how many of them, sampled from the train split (default: 64, at least 8)",
     )
     parser.add_argument(
         "--batch",
@@ -92,7 +92,8 @@ def add_export(commands: Any) -> None:
         "--dynamic", action="store_true", help="leave frames, height and width free"
     )
     parser.add_argument(
-        "--data", help="real clips to compare on; default: those of --calibrate, else drawn ones"
+        "--data",
+        help="real clips to compare on; default: those of --calibrate, else procedural ones",
     )
     add_source_options(parser)
     parser.add_argument(
@@ -173,13 +174,13 @@ def _index(args: argparse.Namespace) -> ClipIndex | None:
 
 def _calibration(args: argparse.Namespace, model: VideoModel, request: Any) -> Any:
     from ..data.index.index import load_index
-    from ..export.quantize import draw_calibration
+    from ..export.quantize import sample_calibration
     from ..export.quantize.calibration import NUM_CLIPS
     from ..export.request import clip_of
 
     source = source_of(argparse.Namespace(**{**vars(args), "data": args.calibrate}))
     count = NUM_CLIPS if args.calibrate_clips is None else args.calibrate_clips
-    return draw_calibration(load_index(source), clip_of(model.clip, request), num_clips=count)
+    return sample_calibration(load_index(source), clip_of(model.clip, request), num_clips=count)
 
 
 def _lines(exported: Exported) -> list[str]:

@@ -43,7 +43,7 @@ _COMMANDS = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Run ``vmf`` with ``argv`` (by default the process's) and return its exit status."""
     for stream in (sys.stdout, sys.stderr):
-        # A console that lacks a character of a label or a rule shall show another, not fail.
+        # A console that lacks a character of a label or a rule shows another instead of failing.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:

@@ -43,7 +43,7 @@ def chosen_clips(args: argparse.Namespace, model: VideoModel | ExportedModel) ->
     return chosen
 
 
-def measure(
+def evaluate_chosen(
     args: argparse.Namespace, model: VideoModel | ExportedModel, chosen: MeasurableClips
 ) -> Evaluation[Any, Any]:
     """Measure a model by the options of the command.

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..console import say
-from ..data.index.source import Fault, Faults
+from ..data.index.source import Faults
 from ..ranges import Positive
 from .options import (
     EXIT_FAILED_FILES,
@@ -26,10 +25,10 @@ from .options import (
 from .parser import Parser, typed, whole_number
 
 if TYPE_CHECKING:
-    from ..data.index.index import ClipIndex
     from ..data.prepare.prepare import PrepareResult
     from ..data.prepare.write_shards import ShardResult
 
+Result = TypeVar("Result", "PrepareResult", "ShardResult")
 _NAMES_SHOWN = 5
 
 
@@ -62,11 +61,16 @@ def add_rewriting(parser: Parser, what: str, *, num_workers: int | None = None) 
     add_json(parser)
 
 
-def clips_of(args: argparse.Namespace) -> tuple[ClipIndex, list[Fault]]:
-    """The clips to rewrite, and what is wrong with rows that are left out.
+def rewrite(args: argparse.Namespace, write: Callable[..., Result], settings: Any) -> Result:
+    """Rewrite the clips that the options name; an interruption says how to go on.
+
+    Args:
+        args: Options of the command.
+        write: ``prepare`` or ``write_shards``.
+        settings: Of that function.
 
     Raises:
-        UserError: If there are none, or ``--out`` lies where it would count as data itself.
+        UserError: If there are no clips, or ``--out`` lies where it would count as data itself.
     """
     from ..data.index.index import load_index
     from ..data.index.quarantine import without
@@ -77,16 +81,18 @@ def clips_of(args: argparse.Namespace) -> tuple[ClipIndex, list[Fault]]:
     index = load_index(source, faults=faults)
     if args.quarantine is not None:
         index = without(index, Path(args.quarantine), of_run=False)
-    return index, faults.found
-
-
-@contextmanager
-def going_on(out: str) -> Iterator[None]:
-    """Say on an interruption that the same command goes on."""
     try:
-        yield
+        return write(
+            index,
+            args.out,
+            settings,
+            num_workers=args.num_workers,
+            timeout_seconds=args.timeout_seconds,
+            overwrite=args.overwrite,
+            faults=faults.found,
+        )
     except KeyboardInterrupt:
-        say(f"stopped; the same command goes on where {out} stands")
+        say(f"stopped; the same command goes on where {args.out} stands")
         raise
 
 

@@ -36,7 +36,14 @@ def add_train(commands: Any) -> None:
 def _add_options(parser: Parser) -> None:
     """Add an option for every key of a recipe; words that are no options name recipes."""
     from ..training.recipe.fields import Recipe
-    from ..training.recipe.keys import SHORT_FOR, SHORT_OPTIONS, home, sections, types_by_key
+    from ..training.recipe.keys import (
+        RENAMED,
+        SHORT_FOR,
+        SHORT_OPTIONS,
+        home,
+        sections,
+        types_by_key,
+    )
 
     parser.usage = f"{parser.prog} [RECIPE] --data DATA --model MODEL --out FOLDER [options]"
     parser.words = "recipes"
@@ -51,6 +58,9 @@ def _add_options(parser: Parser) -> None:
         more = {"nargs": "?", "const": True} if hint is bool else {}
         group = groups[key.rpartition(".")[0]]
         add_field(group, section, name, *words, dest=key, default=argparse.SUPPRESS, **more)
+    for old, key in RENAMED.items():
+        hidden = {"default": argparse.SUPPRESS, "help": argparse.SUPPRESS}
+        add_field(parser, *home(key), f"--{old}", dest=key, **hidden)
 
 
 def recipe_of(args: argparse.Namespace) -> Recipe:

@@ -6,8 +6,10 @@ torch brings along; what a protocol needs besides comes with the extra ``shards`
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,10 +83,16 @@ def read_bytes(path: str | Path, offset: int = 0, size: int | None = None) -> by
 
 
 def _read(path: str, offset: int, size: int | None) -> bytes:
+    with open_errors(path), Path(path).open("rb") as file:
+        file.seek(offset)
+        return file.read(-1 if size is None else size)
+
+
+@contextlib.contextmanager
+def open_errors(path: str) -> Iterator[None]:
+    """Turn what opening or reading a local file raises into a ``VideoError`` that names it."""
     try:
-        with Path(path).open("rb") as file:
-            file.seek(offset)
-            return file.read(-1 if size is None else size)
+        yield
     except FileNotFoundError as error:
         raise VideoError(path, "no such file") from error
     except PermissionError as error:

@@ -13,9 +13,9 @@ import numpy as np
 from ..clip_spec import ClipSpec
 from ..errors import DataError
 from .alignment import aligned, readable
-from .metrics.bootstrap import drawn_accuracies, middle, units_of
-from .metrics.multi_label import MultiLabelMetrics, compute_multi_label_metrics, drawn_maps
-from .metrics.significance import drawn_p, holm, mcnemar
+from .metrics.bootstrap import middle, resampled_accuracies, units_of
+from .metrics.multi_label import MultiLabelMetrics, compute_multi_label_metrics, resampled_maps
+from .metrics.significance import holm, mcnemar, resampling_p
 from .metrics.single_label import SingleLabelMetrics, compute_single_label_metrics
 from .notes import some_of
 from .predictions import Run
@@ -143,7 +143,7 @@ def _pairs(runs: Sequence[Run], labels: np.ndarray, units: np.ndarray) -> list[P
     hits = np.stack([run.scores.argmax(1).numpy() == labels for run in runs])
     shares = None
     if units.max() > 0:
-        shares, _ = drawn_accuracies(hits, labels, len(runs[0].class_names), units)
+        shares, _ = resampled_accuracies(hits, labels, len(runs[0].class_names), units)
     pairs = []
     for i, j in itertools.combinations(range(len(runs)), 2):
         a, b = int((hits[i] & ~hits[j]).sum()), int((hits[j] & ~hits[i]).sum())
@@ -155,18 +155,18 @@ def _pairs(runs: Sequence[Run], labels: np.ndarray, units: np.ndarray) -> list[P
 
 
 def _multi_label_pairs(runs: Sequence[Run], maps: Sequence[float], units: np.ndarray) -> list[Pair]:
-    drawn = None
+    resampled = None
     if units.max() > 0:
         # With R resamples no p is below 2 / (R + 1), and Holm multiplies it by the pairs.
         fewest = _DRAWS_A_PAIR * len(runs) * (len(runs) - 1) // 2
-        drawn = drawn_maps([run.scores for run in runs], runs[0].targets, units, fewest)
-        drawn = drawn[~np.isnan(drawn).any(1)]
+        resampled = resampled_maps([run.scores for run in runs], runs[0].targets, units, fewest)
+        resampled = resampled[~np.isnan(resampled).any(1)]
     pairs = []
     for i, j in itertools.combinations(range(len(runs)), 2):
         interval = p = None
-        if drawn is not None:
-            apart = drawn[:, i] - drawn[:, j]
-            interval, p = middle(apart), drawn_p(apart)
+        if resampled is not None:
+            apart = resampled[:, i] - resampled[:, j]
+            interval, p = middle(apart), resampling_p(apart)
         difference = maps[i] - maps[j]
         pairs.append(Pair(runs[i].name, runs[j].name, difference, interval, None, None, p, None))
     return _corrected(pairs)

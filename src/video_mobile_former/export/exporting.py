@@ -72,8 +72,8 @@ def export_model(
     Args:
         model: In eval mode; it is not changed.
         out: The artefact, with the ending of the target.
-        request: What it shall be like.
-        index: Where clips to compare on come from; None draws them.
+        request: What the artefact is to be.
+        index: Where clips to compare on come from; None makes procedural ones.
         calibration: Clips that ``int8`` measures the ranges of activations on.
         reading: How clips are read.
 

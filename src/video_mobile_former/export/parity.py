@@ -309,8 +309,8 @@ def parity_clips(
 def _procedural(spec: ClipSpec) -> list[tuple[str, Tensor]]:
     transform = EvalTransform(spec, 1)
     # Four frames are the fewest that show a motion; a model may take less.
-    drawn = ProceduralSpec(families=("motion",), num_frames=max(4, spec.num_frames), size=128)
-    video = ProceduralVideo(drawn, seed=SEED)
+    moving = ProceduralSpec(families=("motion",), num_frames=max(4, spec.num_frames), size=128)
+    video = ProceduralVideo(moving, seed=SEED)
     batch = video.batch(0, NUM_REAL)
     return [
         (

@@ -1,4 +1,4 @@
-"""What an artefact shall be like, whether its target can do that, and what it says of itself."""
+"""What an artefact is to be, whether its target can do that, and what it says of itself."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Batch = int | Literal["auto", "dynamic"]
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """What an artefact shall be like."""
+    """What an artefact is to be."""
 
     target: str
     """Name in :data:`.targets.table.TARGETS`."""
@@ -52,7 +52,7 @@ class ExportRequest:
     channels: Channels | None = None
     """Where the channels of the input stand; None for where the target is faster."""
     precision: Precision = "fp32"
-    """``fp16`` stores weights in half the space; ``int8`` also computes in whole numbers."""
+    """``fp16`` stores weights in half the space; ``int8`` also computes in integers."""
     batch: Batch = "auto"
     """Clips in one call; ``auto`` leaves it free in ``volume`` graphs where the target can, and
     fixes it to 1 otherwise."""
@@ -198,7 +198,7 @@ def stream_of(model: Any, clip: ClipSpec, request: ExportRequest) -> ArtefactStr
 
 
 def _default_form(model: VideoModel, target: Target, request: ExportRequest) -> GraphForm:
-    """The target's favourite, unless the model lacks it or dimensions shall stay free."""
+    """The target's favourite, unless the model lacks it or dimensions are to stay free."""
     free = request.dynamic or request.batch == "dynamic"
     if hasattr(model, "forward_frames") and not free:
         return target.forms[0]

@@ -47,7 +47,7 @@ class CheckpointMixin(PyTorchModelHubMixin):
     architecture: dict[str, Any]
     """Constructor arguments, JSON data."""
     clip: ClipSpec
-    """What the model eats."""
+    """What the model takes."""
     class_names: tuple[str, ...] | None
     """Names of the logits in order, None where they are not known."""
     multi_label: bool

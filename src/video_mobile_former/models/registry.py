@@ -83,11 +83,11 @@ def create_model(
     Args:
         name: One of :func:`list_models`.
         num_classes: Number of logits.
-        weights: ``"procedural"`` takes the weights that come with the package, learned from drawn
-            clips, for all but the head, with the head activation they were trained with; see
-            :func:`~.shipped_weights.shipped_weights`.
+        weights: ``"procedural"`` takes the weights that come with the package, learned from
+            procedural clips, for all but the head, with the head activation they were trained with;
+            see :func:`~.shipped_weights.shipped_weights`.
         causal: Build the streaming model of a variant: ``"vmf_1g"`` then means ``"vmf_1g_stream"``.
-        overrides: Constructor arguments that shall differ from those of the name. All models take
+        overrides: Constructor arguments that differ from those of the name. All models take
             ``num_frames``, ``crop_size``, ``form``, ``drop_rate`` and ``drop_path_rate``;
             :class:`VideoMobileFormer` also ``num_tokens``, ``temporal_conv``,
             ``temporal_kernel``, ``stem_temporal_kernel``, …

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pickle
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ..errors import CheckpointError
-from .checkpoint import read_weights
+from .checkpoint import load_weights, read_weights
 
 
 def read_release(path: str | Path) -> dict[str, Tensor]:
@@ -72,6 +72,44 @@ def without_single_axes(value: Tensor, like: Tensor) -> Tensor:
     return value.squeeze(dropped) if dropped else value
 
 
+def load_release(
+    model: nn.Module,
+    release: Mapping[str, Tensor],
+    rename: Callable[[str], str | None],
+    source: str | Path,
+    *,
+    of: str,
+    keep_classifier: bool,
+    then: Callable[[dict[str, Tensor], Mapping[str, Tensor]], None] | None = None,
+) -> None:
+    """Load released weights into a model whose last layer is ``classifier``.
+
+    Args:
+        model: The model; weights that differ only in axes of length 1 fit it.
+        release: The weights under the names of the release.
+        rename: Gives the model's name of an entry, None where it has none.
+        source: The file, for messages.
+        of: Name of the network, for messages.
+        keep_classifier: Load the last layer as well; otherwise the model keeps its own.
+        then: Changes the renamed weights before they are loaded; also gets those of the model.
+
+    Raises:
+        CheckpointError: If an entry is missing, unknown or of another shape; it is named.
+    """
+    own = model.state_dict()
+    state: dict[str, Tensor] = {}
+    for key, value in release.items():
+        new = rename(key)
+        if new is None:
+            raise CheckpointError(f"{source}: entry {key!r} is not one of {of}")
+        state[new] = without_single_axes(value, own[new]) if new in own else value
+    if then is not None:
+        then(state, own)
+    if not keep_classifier:
+        state |= {key: own[key] for key in own if key.startswith("classifier.")}
+    load_weights(model, state, source)
+
+
 def head_classes(
     last: Tensor | None,
     num_classes: int | None,
@@ -80,7 +118,7 @@ def head_classes(
     source: str | Path,
     caller: str,
 ) -> int:
-    """How many classes a model shall have that takes over released weights.
+    """Number of classes of a model that takes over released weights.
 
     Args:
         last: The file's last linear layer, (K, D); None where it lacks one.

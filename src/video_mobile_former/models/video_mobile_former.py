@@ -284,7 +284,7 @@ class VideoMobileFormer(VideoModel):
         stem_temporal_kernel: Odd length of the stem's depthwise kernel in time; 1 leaves it out.
         temporal_conv: ``"3d"`` is the full kernel, ``"2plus1d"`` a spatial depthwise kernel
             followed by a temporal one.
-        temporal_init: ``"random"`` draws whole kernels; ``"delta"`` starts with each frame seen
+        temporal_init: ``"random"`` samples whole kernels; ``"delta"`` starts with each frame seen
             alone (all weight at the centre of every temporal kernel).
         bridges: ``"two_way"``, or one way only: ``"to_tokens"``, ``"to_features"``.
         activation: ``"dynamic"`` has slopes that the first token steers, ``"relu6"`` has none.
@@ -328,30 +328,10 @@ class VideoMobileFormer(VideoModel):
         drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
     ):
+        architecture = {name: value for name, value in locals().items() if name != "self"}
         nn.Module.__init__(self)
         rows = tuple(BlockRow(*row) for row in blocks)
-        architecture: dict[str, Any] = {
-            "blocks": [list(row) for row in rows],
-            "stem_channels": stem_channels,
-            "num_classes": num_classes,
-            "num_tokens": num_tokens,
-            "token_dim": token_dim,
-            "groups": groups,
-            "head_dim": head_dim,
-            "num_frames": num_frames,
-            "crop_size": crop_size,
-            "temporal_kernel": temporal_kernel,
-            "stem_temporal_kernel": stem_temporal_kernel,
-            "temporal_conv": temporal_conv,
-            "temporal_init": temporal_init,
-            "bridges": bridges,
-            "activation": activation,
-            "head_activation": head_activation,
-            "tokens_per": tokens_per,
-            "form": form,
-            "drop_rate": drop_rate,
-            "drop_path_rate": drop_path_rate,
-        }
+        architecture["blocks"] = [list(row) for row in rows]
         _check_arguments(architecture)
         clip = ClipSpec(
             num_frames=num_frames,

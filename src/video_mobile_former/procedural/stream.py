@@ -14,7 +14,7 @@ from .keyed_random import KeyedRandom
 from .render import render
 from .scene import Bank, make_scene
 from .spec import ALL_FAMILIES, ProceduralSpec, Target
-from .targets import TARGETS, measure
+from .targets import TARGETS, target_values
 
 BATCHES_A_BANK = 32
 """Batches that share patterns and outlines, which makes their cost negligible."""
@@ -113,7 +113,7 @@ class ProceduralVideo:
             shown = random.fork("frozen").whole(high=self.spec.num_frames)
             picture = clips[torch.arange(len(labels), device=clips.device), :, shown]
             clips = picture[:, :, None].expand_as(clips).contiguous()
-        targets, masks = measure(casts, scene.view)
+        targets, masks = target_values(casts, scene.view)
         return ProceduralBatch(clips, labels, targets, masks)
 
     def _cast(self, label: int, cast: Cast, random: KeyedRandom) -> Cast:

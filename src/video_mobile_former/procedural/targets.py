@@ -41,7 +41,7 @@ _ONE_WAY = ("motion", "order", "long_range")
 _LEAST_WAY = 0.1
 
 
-def measure(
+def target_values(
     casts: Sequence[tuple[Tensor, Cast, str]], view: Tensor
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
     """Measure every target.

@@ -61,7 +61,7 @@ def write_procedural(
     scenes = [(split, i) for split, count in clips_per_class.items() for i in range(count)]
     starts = {split: _start_of(split) for split in clips_per_class}
     with _one_thread():
-        for split, scene in track(scenes, description="drawing clips"):
+        for split, scene in track(scenes, description="writing clips"):
             names = [f"{split}/{name}/{scene:04d}.mp4" for name in video.class_names]
             rows += [
                 (path, name, split, f"{split}-{scene:04d}")

@@ -39,7 +39,7 @@ from .run.logs import MetricsFile, RunLogs
 from .run.position import Position, Totals
 from .run.run_folder import RunFolder
 from .tally import BEST_NAMES, BestBy, Measured, best_by
-from .validate import measure
+from .validate import validate
 
 
 class Learner(nn.Module):
@@ -355,7 +355,7 @@ class Training:
             # Every process keeps its own BatchNorm statistics; those of the first one count.
             for buffer in self.result.buffers():
                 dist.broadcast(buffer, 0)
-        measured = measure(
+        measured = validate(
             self.result,
             guarded(self.val_batches, self.stop),
             num_classes=self.model.num_classes,

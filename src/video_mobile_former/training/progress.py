@@ -135,7 +135,7 @@ def say_begin(
         )
     if recipe.data.class_balanced and recipe.optim.class_weights == "balanced":
         say(
-            "classes are balanced twice, in the draw and in the loss: consider only one of "
+            "classes are balanced twice, in the sampling and in the loss: consider only one of "
             "--data.class_balanced and --optim.class_weights"
         )
     words = {word for name in clips.class_names for word in re.split(r"[\W_]+", name.lower())}

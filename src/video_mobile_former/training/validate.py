@@ -18,7 +18,7 @@ from .tally import Gather, LossTally, Measured, MultiLabelTally, SingleLabelTall
 
 
 @torch.no_grad()
-def measure(
+def validate(
     model: Any,
     batches: Iterable[Batch],
     *,

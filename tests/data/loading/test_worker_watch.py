@@ -121,7 +121,7 @@ def test_training_goes_on_at_the_batch_where_a_worker_died(tmp_path: Path, video
     loader = make(tmp_path / "one", video, names, train=True, num_workers=1)
     names[-1] = "text"  # the same data with a file that fails in the usual way
     plain = make(tmp_path / "other", video, names, train=True, num_workers=0)
-    Path(plain.failing._index.clips[7].path).unlink()
+    Path(plain.failures._index.clips[7].path).unlink()
     for _ in range(2):
         got, wanted = list(loader), list(plain)
         assert len(got) == len(wanted) == 4

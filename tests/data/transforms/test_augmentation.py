@@ -30,7 +30,7 @@ def rng(seed: int = 0) -> torch.Generator:
 
 
 def draw(settings: Augmentation = ALL, count: int = COUNT) -> AugmentParameters:
-    return stack_parameters([settings.draw(rng(i), SIZE, SIZE) for i in range(count)])
+    return stack_parameters([settings.sample(rng(i), SIZE, SIZE) for i in range(count)])
 
 
 def clips(count: int = COUNT) -> torch.Tensor:
@@ -44,7 +44,7 @@ def test_one_by_one_and_as_a_batch() -> None:
     batch, drawn = clips(), draw()
     assert len(drawn.operations.unique()) == len(OPERATIONS)
     together = augment(batch, drawn)
-    alone = [augment(clip, ALL.draw(rng(i), SIZE, SIZE)) for i, clip in enumerate(batch)]
+    alone = [augment(clip, ALL.sample(rng(i), SIZE, SIZE)) for i, clip in enumerate(batch)]
     assert torch.equal(together, torch.stack(alone))
     changed = (together != batch).flatten(1).any(1)
     assert changed.sum() > 20
@@ -105,7 +105,7 @@ def test_the_input_stays() -> None:
     batch, drawn = clips(), draw()
     before = batch.clone()
     augment(batch, drawn)
-    augment(batch[0], ALL.draw(rng(), SIZE, SIZE))
+    augment(batch[0], ALL.sample(rng(), SIZE, SIZE))
     assert torch.equal(batch, before)
 
 
@@ -118,7 +118,7 @@ def test_nothing_asked_nothing_changed() -> None:
 
 def test_drawing_depends_on_the_generator_alone() -> None:
     before = torch.random.get_rng_state()
-    one, again, other = (ALL.draw(rng(seed), SIZE, SIZE) for seed in (3, 3, 4))
+    one, again, other = (ALL.sample(rng(seed), SIZE, SIZE) for seed in (3, 3, 4))
     assert torch.equal(torch.random.get_rng_state(), before)
     assert all(torch.equal(a, b) for a, b in zip(one, again, strict=True))
     assert not torch.equal(one.color, other.color)

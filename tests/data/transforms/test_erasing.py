@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from video_mobile_former.data.transforms.erasing import draw_box, erase
+from video_mobile_former.data.transforms.erasing import erase, sample_box
 
 
 def rng(seed: int = 0) -> torch.Generator:
@@ -16,14 +16,14 @@ def rng(seed: int = 0) -> torch.Generator:
 @settings(deadline=None)
 @given(height=st.integers(1, 300), width=st.integers(1, 300), seed=st.integers(0, 1000))
 def test_a_box_lies_inside(height: int, width: int, seed: int) -> None:
-    top, left, h, w, _ = draw_box(height, width, rng(seed)).tolist()
+    top, left, h, w, _ = sample_box(height, width, rng(seed)).tolist()
     assert 0 <= top <= top + h <= height
     assert 0 <= left <= left + w <= width
     assert (h == 0) == (w == 0)
 
 
 def test_boxes_have_the_sizes_of_the_paper() -> None:
-    boxes = torch.stack([draw_box(300, 200, rng(i)) for i in range(400)]).double()
+    boxes = torch.stack([sample_box(300, 200, rng(i)) for i in range(400)]).double()
     _, _, h, w, seeds = boxes.unbind(1)
     assert len(seeds.unique()) == 400
     shares, ratios = h * w / 60000, (h / w).log() / np.log(10 / 3)

@@ -145,7 +145,7 @@ def test_a_clip_cropped_by_the_decoder_is_drawn_alike():
     clip = noise()
     for seed in range(4):
         generator = rng(seed)
-        top, left, height, width = transform.draw_crop(48, 64, generator)
+        top, left, height, width = transform.sample_crop(48, 64, generator)
         cut = resize(clip[..., top : top + height, left : left + width], 32, 32)
         changed = augment(*transform.change(cut, generator))
         assert torch.equal(changed, transform(clip, rng(seed)))

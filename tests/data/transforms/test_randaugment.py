@@ -11,8 +11,8 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from video_mobile_former.data.transforms.randaugment import (
     OPERATIONS,
-    draw_operations,
     operate,
+    sample_operations,
     strength,
 )
 
@@ -227,7 +227,7 @@ def test_strengths(name: str, magnitude: float, negative: bool, wanted: float) -
 
 
 def test_drawing() -> None:
-    draws = [draw_operations(4, 7.0, 0.5, rng(i)) for i in range(600)]
+    draws = [sample_operations(4, 7.0, 0.5, rng(i)) for i in range(600)]
     operations = torch.stack([d[0] for d in draws]).flatten()
     counts = torch.bincount(operations, minlength=len(OPERATIONS))
     assert abs(counts[0] / 2400 - 0.5) < 0.05
@@ -238,14 +238,14 @@ def test_drawing() -> None:
     assert degrees.abs().mean() == pytest.approx(21, abs=1)
     assert degrees.abs().std() == pytest.approx(1.5, abs=0.5)
     assert 0.2 < (degrees < 0).float().mean() < 0.8
-    again = draw_operations(4, 7.0, 0.5, rng(5))
+    again = sample_operations(4, 7.0, 0.5, rng(5))
     assert torch.equal(again[0], draws[5][0])
     assert torch.equal(again[1], draws[5][1])
 
 
 def test_drawing_at_the_ends_of_the_scale() -> None:
     for magnitude in (0.0, 10.0):
-        operations, values = draw_operations(50, magnitude, 1.0, rng())
+        operations, values = sample_operations(50, magnitude, 1.0, rng())
         assert (operations > 0).all()
         degrees = values[operations == OPERATIONS.index("rotate")]
         assert degrees.abs().max() <= 30

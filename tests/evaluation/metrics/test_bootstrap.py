@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from video_mobile_former.evaluation.metrics.bootstrap import drawn_accuracies, middle, units_of
+from video_mobile_former.evaluation.metrics.bootstrap import middle, resampled_accuracies, units_of
 
 
 @pytest.mark.slow
@@ -18,7 +18,7 @@ def test_groups_of_identical_clips_widen_the_interval(seed: int, copies: int) ->
     names = [f"scene {i}" for i in np.repeat(np.arange(40), copies)]
 
     def width(groups: list[str] | None) -> np.ndarray:
-        found = drawn_accuracies(right[None], labels, 3, units_of(len(right), groups))
+        found = resampled_accuracies(right[None], labels, 3, units_of(len(right), groups))
         return np.array([np.diff(middle(draws[:, 0]))[0] for draws in found])
 
     # Copies tell nothing new: the interval is that of 40 clips, the root of `copies` wider.
@@ -34,7 +34,7 @@ def test_clips_without_a_group_are_drawn_alone() -> None:
 
 def test_the_same_draws_for_all() -> None:
     hits = np.array([[1, 0, 1, 1], [1, 0, 1, 1]], bool)
-    shares, means = drawn_accuracies(hits, np.array([0, 0, 1, 1]), 2, units_of(4, None))
+    shares, means = resampled_accuracies(hits, np.array([0, 0, 1, 1]), 2, units_of(4, None))
     assert (shares[:, 0] == shares[:, 1]).all()
     assert (means[:, 0] == means[:, 1]).all()
     assert shares.std() > 0.1

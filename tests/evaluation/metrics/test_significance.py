@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from video_mobile_former.evaluation.metrics.significance import drawn_p, holm, mcnemar
+from video_mobile_former.evaluation.metrics.significance import holm, mcnemar, resampling_p
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,6 @@ def test_holm_lies_between_none_and_bonferroni(p_values: list[float]) -> None:
 
 
 def test_p_of_draws() -> None:
-    assert drawn_p(np.zeros(999)) == 1.0
-    assert drawn_p(np.ones(999)) == 2 / 1000
-    assert drawn_p(np.array([1.0] * 90 + [-1.0] * 9)) == 2 * 10 / 100
+    assert resampling_p(np.zeros(999)) == 1.0
+    assert resampling_p(np.ones(999)) == 2 / 1000
+    assert resampling_p(np.array([1.0] * 90 + [-1.0] * 9)) == 2 * 10 / 100

@@ -15,7 +15,7 @@ from video_mobile_former.export.artefact import info_path
 from video_mobile_former.export.exporting import export_model
 from video_mobile_former.export.loading import load_model
 from video_mobile_former.export.lowering import lower
-from video_mobile_former.export.quantize import draw_calibration
+from video_mobile_former.export.quantize import sample_calibration
 from video_mobile_former.export.quantize.with_pt2e import pointwise_convolutions
 from video_mobile_former.export.request import ExportRequest
 from video_mobile_former.models.video_mobile_former import VideoMobileFormer
@@ -56,7 +56,7 @@ def test_an_int8_artefact_stays_near_and_tells_how_it_was_made(
     if importlib.util.find_spec(tool.replace("-", "_")) is None:
         pytest.skip(f"{tool} is not installed")
     model = small_model()
-    calibration = draw_calibration(procedural_index, model.clip, num_clips=8)
+    calibration = sample_calibration(procedural_index, model.clip, num_clips=8)
     out = tmp_path / f"small{ending}"
     request = ExportRequest(target, precision="int8", dtype=dtype)
     made = export_model(model, out, request, index=procedural_index, calibration=calibration)

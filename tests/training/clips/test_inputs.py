@@ -74,7 +74,7 @@ def test_changes_left_to_do_then_mixing(several: bool) -> None:
     if several:
         batch["labels"] = torch.tensor([[1.0, 0, 1, 0]] * 5)
     settings = train_transform(SPEC, HARD).augmentation
-    drawn = [settings.draw(torch.Generator().manual_seed(i), 24, 24) for i in range(10)]
+    drawn = [settings.sample(torch.Generator().manual_seed(i), 24, 24) for i in range(10)]
     batch["parameters"] = stack_parameters(
         [stack_parameters(drawn[i : i + 2]) for i in range(0, 10, 2)]
     )
@@ -88,7 +88,7 @@ def test_changes_left_to_do_then_mixing(several: bool) -> None:
     for number in range(4):
         place = [0, 0, number, 0]
         clips, targets = training_inputs(batch, SPEC, 4, asked, place)
-        mix = asked.draw(place, wanted.shape)
+        mix = asked.sample(place, wanted.shape)
         assert mix is not None
         assert torch.equal(clips, mix_clips(normalize(wanted, SPEC), mix))
         labels = batch["labels"].repeat_interleave(2, 0)
@@ -99,7 +99,7 @@ def test_changes_left_to_do_then_mixing(several: bool) -> None:
 def test_mixed_precision_is_for_the_model() -> None:
     batch = _batch()
     settings = Augmentation(color_jitter=0.4, hue=0.2)
-    drawn = [settings.draw(torch.Generator().manual_seed(i), 24, 24) for i in range(10)]
+    drawn = [settings.sample(torch.Generator().manual_seed(i), 24, 24) for i in range(10)]
     batch["parameters"] = stack_parameters(
         [stack_parameters(drawn[i : i + 2]) for i in range(0, 10, 2)]
     )

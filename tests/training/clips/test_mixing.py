@@ -23,7 +23,7 @@ def numbered() -> torch.Tensor:
 
 
 def drawn(mixing: Mixing, count: int = 300) -> list[Mix]:
-    mixes = [mixing.draw([0, 0, batch, 0], SHAPE) for batch in range(count)]
+    mixes = [mixing.sample([0, 0, batch, 0], SHAPE) for batch in range(count)]
     return [mix for mix in mixes if mix is not None]
 
 
@@ -74,7 +74,7 @@ def test_boxes_of_all_sizes_and_places(kind: Kind) -> None:
     place=st.lists(st.integers(0, 2**32 - 1), min_size=4, max_size=4),
 )
 def test_any_shape(count: int, sides: tuple[int, int, int], kind: Kind, place: list[int]) -> None:
-    mix = Mixing(mixup_alpha=0.4, cutmix_alpha=1.0, cutmix_kind=kind).draw(
+    mix = Mixing(mixup_alpha=0.4, cutmix_alpha=1.0, cutmix_kind=kind).sample(
         place, (count, 3, *sides)
     )
     assert mix is not None
@@ -95,7 +95,7 @@ def test_half_of_each_and_some_of_none() -> None:
     assert 0.4 < np.mean([mix.box is None for mix in mixes]) < 0.6
     assert not drawn(Mixing(), 5)
     assert not drawn(Mixing(mixup_alpha=1.0, probability=0.0), 5)
-    assert Mixing(mixup_alpha=1.0).draw([0, 0, 0, 0], (1, *SHAPE[1:])) is None
+    assert Mixing(mixup_alpha=1.0).sample([0, 0, 0, 0], (1, *SHAPE[1:])) is None
 
 
 def test_shares_follow_beta() -> None:
@@ -108,8 +108,8 @@ def test_shares_follow_beta() -> None:
 def test_the_place_decides() -> None:
     mixing = Mixing(mixup_alpha=0.8, cutmix_alpha=1.0)
     places = [[s, e, b, r] for s in (0, 1) for e in (0, 1) for b in (0, 1) for r in (0, 1)]
-    shares = {tuple(place): mixing.draw(place, SHAPE) for place in places}
-    again = {tuple(place): mixing.draw(place, SHAPE) for place in places}
+    shares = {tuple(place): mixing.sample(place, SHAPE) for place in places}
+    again = {tuple(place): mixing.sample(place, SHAPE) for place in places}
     assert len({mix.share for mix in shares.values() if mix}) == 16
     for place, mix in shares.items():
         other = again[place]

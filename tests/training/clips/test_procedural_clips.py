@@ -182,19 +182,19 @@ def test_what_has_no_meaning_is_refused(procedural: Make) -> None:
 
 def test_what_is_drawn_can_differ(procedural: Make) -> None:
     own, other = (
-        _clips(procedural(pretrain__drawing=v, pretrain__families=["limbs"])).drawing
+        _clips(procedural(pretrain__procedural=v, pretrain__families=["limbs"])).generator_spec
         for v in ([], ["body_size=0.4", " speed = 0.5"])
     )
     assert (own.body_size, own.speed, own.clutter) == (1.0, 1.0, 0.5)
     assert (other.body_size, other.speed, other.clutter) == (0.4, 0.5, 0.5)
     for value, message in {
-        "body_sise=0.4": r"pretrain\.drawing has no 'body_sise'; did you mean 'body_size'",
-        "num_frames=9": r"pretrain\.drawing has no 'num_frames'",
+        "body_sise=0.4": r"pretrain\.procedural has no 'body_sise'; did you mean 'body_size'",
+        "num_frames=9": r"pretrain\.procedural has no 'num_frames'",
         "body_size=0.1": r"pretrain: body_size must be between 0\.25 and 1, not 0\.1",
-        "body_size": r"pretrain\.drawing must be NAME=VALUE",
+        "body_size": r"pretrain\.procedural must be NAME=VALUE",
     }.items():
         with pytest.raises(RecipeError, match=message):
-            ProceduralClips(procedural(pretrain__drawing=[value]))
+            ProceduralClips(procedural(pretrain__procedural=[value]))
 
 
 def test_procedural_clips_by_name(

@@ -14,9 +14,9 @@ from video_mobile_former.models.baselines import BASELINES
 from video_mobile_former.training.objectives.choose import Known, make_objective
 from video_mobile_former.training.objectives.masked_features import (
     MaskedFeatures,
-    draw_mask,
     hide,
     hog,
+    sample_mask,
 )
 from video_mobile_former.training.objectives.objective import watch
 from video_mobile_former.training.recipe.read import recipe_from_dict
@@ -54,11 +54,11 @@ def test_hog_knows_the_place_and_not_the_scale_of_colours() -> None:
 
 def test_masks_hide_about_as_much_as_asked() -> None:
     generator = np.random.default_rng(0)
-    shares = [draw_mask((8, 4, 4), 0.4, generator).mean() for _ in range(50)]
+    shares = [sample_mask((8, 4, 4), 0.4, generator).mean() for _ in range(50)]
     assert min(shares) >= 0.4
     assert np.mean(shares) < 0.55
     for shape in ((1, 1, 1), (2, 1, 1), (8, 1, 1), (2, 2, 2)):
-        mask = draw_mask(shape, 0.9, generator)
+        mask = sample_mask(shape, 0.9, generator)
         assert not mask.all()
         assert mask.any() or mask.size == 1
 
@@ -76,9 +76,9 @@ def test_hiding_touches_the_hidden_alone() -> None:
 def test_masks_are_a_function_of_their_place() -> None:
     clips = torch.zeros(3, 3, 8, 64, 64)
     masked = MaskedFeatures(4, 0.4)
-    one, other = masked.draw(clips, [0, 1]), masked.draw(clips, [0, 2])
-    assert torch.equal(one, masked.draw(clips, [0, 1]))
-    assert torch.equal(one[1:], masked.draw(clips[1:], [0, 1], first=1))
+    one, other = masked.sample(clips, [0, 1]), masked.sample(clips, [0, 2])
+    assert torch.equal(one, masked.sample(clips, [0, 1]))
+    assert torch.equal(one[1:], masked.sample(clips[1:], [0, 1], first=1))
     assert not torch.equal(one, other)
     assert not torch.equal(one[0], one[1])
 

@@ -134,6 +134,15 @@ def test_saved_recipe_reads_back_equal(
     assert set(recipe_differences(recipe, Recipe())) == changed
 
 
+def test_an_old_name_of_a_field_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("pretrain:\n  drawing: [speed=0.5]\n")
+    assert load_recipe(path).pretrain.procedural == ("speed=0.5",)
+    path.write_text("pretrain.drawing: [speed=0.5]\npretrain.procedural: [speed=1]\n")
+    with pytest.raises(RecipeError, match=r"given twice: pretrain\.procedural"):
+        load_recipe(path)
+
+
 def test_how_a_run_is_started_is_not_part_of_it(tmp_path: Path) -> None:
     recipe = recipe_from_dict({"overwrite": True, "resume": False})
     save_recipe(recipe, tmp_path / "r.yaml")

@@ -30,7 +30,7 @@ class DataSource(Checked):
     """How the data names its clips and labels: folder, list, prepared, shards, frames,
     slowfast, mmaction, kinetics400, kinetics600, kinetics700, something_something_v2, jester,
     ucf101, hmdb51, diving48 or charades; unlabelled (any folder of videos, for pretrain.task
-    masked_features) or procedural (clips drawn while training); auto = one of the first four."""
+    masked_features) or procedural (generated during training); auto = one of the first four."""
     annotations: str | None = None
     """The list file of the format, or the folder in which its list files lie; without it, the
     data itself."""

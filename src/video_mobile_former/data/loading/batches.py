@@ -34,7 +34,7 @@ class ClipBatchSampler(Sampler[list[tuple[int, int]]]):
             one.
         rank: Number of this process, from 0.
         world_size: Number of processes.
-        shards: ``(N,)`` number of the file that holds each clip. The order then is drawn near the
+        shards: ``(N,)`` number of the file that holds each clip. The order then is sampled near the
             files: these in random order, and the clips of ``shard_window`` of them at a time in
             random order. Not with ``class_balanced``, which takes clips from everywhere.
         shard_window: Files whose clips are mixed, at least 1.

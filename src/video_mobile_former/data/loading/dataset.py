@@ -127,7 +127,7 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
 
     Args:
         index: Clips and labels.
-        spec: What the model eats.
+        spec: What the model takes.
         train: Random sampling and transform; otherwise centred views.
         transform: In place of ``TrainTransform(spec)`` or ``EvalTransform(spec, num_crops)``.
         seed: Of all random choices.
@@ -265,8 +265,8 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         """The frames for each generator: cropped, or whole and the same for all."""
         transform = self.transform
         if isinstance(transform, TrainTransform):
-            draws = [functools.partial(transform.draw_crop, generator=g) for g in generators]
-            return reader.frames(times, crops=Crops(transform.spec.crop_size, draws)).unbind()
+            boxes = [functools.partial(transform.sample_crop, generator=g) for g in generators]
+            return reader.frames(times, crops=Crops(transform.spec.crop_size, boxes)).unbind()
         whole = reader.frames(times, transform.decode_size, enlarge=transform.enlarge)
         return [whole] * len(generators)
 

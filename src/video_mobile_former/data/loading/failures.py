@@ -65,7 +65,7 @@ class Quarantine:
             write_quarantine(self.path, self._own, self._source)
 
 
-class Failing:
+class Failures:
     """Counts the failures of the files of an index and sees to it that none is read for ever.
 
     Args:

@@ -15,7 +15,7 @@ from ..byte_ranges import is_url
 from ..processes import process_context, usable_cores
 from .batches import ClipBatchSampler, collate
 from .dataset import Batch, ClipDataset, clip_name
-from .failures import Failing, Quarantine
+from .failures import Failures, Quarantine
 from .room import fitting
 from .worker_watch import Death, WorkerWatch, stop_workers
 
@@ -41,7 +41,7 @@ class ClipLoader(DataLoader):
     """
 
     batch_sampler: ClipBatchSampler
-    failing: Failing
+    failures: Failures
     """Failures by file."""
     watch: WorkerWatch | None = None
     """Notes of the worker processes; None without them."""
@@ -53,7 +53,7 @@ class ClipLoader(DataLoader):
         if not self._clips.train:
             self.batch_sampler.start_at(0)  # an evaluation that was left early begins anew
         epoch, batch = self.batch_sampler.epoch, self.batch_sampler.batch
-        self.failing.refresh()
+        self.failures.refresh()
         self._unexplained = 0
         items: Iterator[Any] | None = None
         while True:
@@ -72,7 +72,7 @@ class ClipLoader(DataLoader):
             # Counted by what was handed out: the sampler itself runs ahead of it.
             self.batch_sampler.start_at(epoch, batch)
             found = cast("Batch", item)
-            found["failures"] = [self.failing.note(failure) for failure in found["failures"]]
+            found["failures"] = [self.failures.note(failure) for failure in found["failures"]]
             if found["padded"] and not self._said:
                 self._say_padded(found["padded"][0])
             yield found
@@ -127,7 +127,7 @@ class ClipLoader(DataLoader):
         self.watch.clear()
         for death in deaths:
             if death.clip is not None and death.can_go_on:
-                self.failing.ended_a_process(death.clip, death.reason, for_certain=death.certain)
+                self.failures.ended_a_process(death.clip, death.reason, for_certain=death.certain)
         hopeless = self._futile >= _MAX_FUTILE or self._unexplained > _MAX_UNEXPLAINED
         if hopeless or not all(death.can_go_on for death in deaths):
             raise WorkersEndedError(
@@ -186,9 +186,9 @@ def make_loader(
         quarantine: Where files go that failed twice; None keeps it in memory.
         give_up: Whether files that failed twice are no longer read. A file may hold several clips,
             of which an evaluation wants every one that can be read.
-        shuffle: ``"full"`` draws clips from everywhere; ``"shards"`` from some shards at a time,
+        shuffle: ``"full"`` samples clips from everywhere; ``"shards"`` from some shards at a time,
             see :class:`~.batches.ClipBatchSampler`; ``"auto"`` is shards where they are URLs.
-        shard_window: Shards from which clips are drawn at a time.
+        shard_window: Shards from which clips are sampled at a time.
 
     Returns:
         A loader of :class:`~video_mobile_former.data.loading.dataset.Batch`.
@@ -234,7 +234,7 @@ def make_loader(
         **several,
     )
     loader.watch = watch
-    loader.failing = Failing(dataset.index, dataset.excluded, quarantine, give_up=give_up)
+    loader.failures = Failures(dataset.index, dataset.excluded, quarantine, give_up=give_up)
     return loader
 
 

@@ -29,7 +29,7 @@ class WholeVideos(ClipDataset):
 
     Args:
         index: Clips and labels.
-        spec: What the model eats.
+        spec: What the model takes.
         num_crops: Crops per view, at least 1.
         parts: Which part of each clip, from 0; None takes the first of all.
         limits: What reading one part may take; None takes the defaults.
@@ -73,7 +73,7 @@ def whole_videos(
 
     Args:
         index: Clips and labels.
-        spec: What the model eats.
+        spec: What the model takes.
         num_crops: Crops per view, at least 1.
         num_workers: Processes that decode; None takes the usable cores, at most 8.
         reading: Decode backend, and frame rate of folders of pictures; None takes the defaults.

@@ -83,7 +83,7 @@ def prepare(
     Args:
         index: The clips; those that are parts of a file are cut out of it.
         out: Folder to write; new, empty or of an earlier run.
-        settings: What the clips shall be like.
+        settings: Settings of the rewritten clips.
         num_workers: Processes, at least 1; None takes one for each usable core.
         timeout_seconds: A file that does not get on for so long is given up.
         overwrite: Do everything anew, also with other settings than before.

@@ -37,7 +37,7 @@ class PrepareSettings(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require("short_side", self.short_side % 2 == 0, "an even number of pixels from 16 on")
+        self.check("short_side", self.short_side % 2 == 0, "an even number of pixels from 16 on")
 
 
 @dataclass(frozen=True)

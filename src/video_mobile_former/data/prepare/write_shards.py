@@ -74,7 +74,7 @@ def write_shards(
 ) -> ShardResult:
     """Pack every clip of an index into tar files; the videos are copied as they are.
 
-    A shard holds clips of one split, in an order drawn from the seed, so that one read from its
+    A shard holds clips of one split, in a random order given by the seed, so that one read from its
     begin to its end has all classes mixed. Every shard is read back and compared before it counts.
 
     Args:

@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 
 from .color import apply_colors, color_matrices
-from .erasing import draw_box, erase
+from .erasing import erase, sample_box
 from .parameters import AugmentParameters
-from .randaugment import MAX_MAGNITUDE, OPERATIONS, draw_operations, operate
+from .randaugment import MAX_MAGNITUDE, OPERATIONS, operate, sample_operations
 
 _SAME_COLOR = (1.0, 1.0, 1.0, 0.0)
 _CLIPS_AT_ONCE = 8
@@ -57,7 +57,7 @@ class Augmentation:
         if self.randaugment_ops < 0:
             raise ValueError(f"randaugment_ops must be at least 0, not {self.randaugment_ops}")
 
-    def draw(self, generator: torch.Generator, height: int, width: int) -> AugmentParameters:
+    def sample(self, generator: torch.Generator, height: int, width: int) -> AugmentParameters:
         """Sample the parameters of one clip.
 
         Args:
@@ -65,13 +65,13 @@ class Augmentation:
             height: Of the clip in pixels.
             width: Of the clip in pixels.
         """
-        draw = torch.rand(4, generator=generator, dtype=torch.float64)
+        sampled = torch.rand(4, generator=generator, dtype=torch.float64)
         limits = torch.tensor([self.color_jitter] * 3 + [self.hue], dtype=torch.float64)
-        color = limits * (2 * draw - 1)
+        color = limits * (2 * sampled - 1)
         color[:3] += 1
         if self.grayscale_probability and _chance(self.grayscale_probability, generator):
             color[2:] = 0.0
-        operations, values = draw_operations(
+        operations, values = sample_operations(
             self.randaugment_ops,
             self.randaugment_magnitude,
             self.randaugment_probability,
@@ -79,7 +79,7 @@ class Augmentation:
         )
         erased = torch.zeros(5, dtype=torch.int64)
         if self.erase_probability and _chance(self.erase_probability, generator):
-            erased = draw_box(height, width, generator)
+            erased = sample_box(height, width, generator)
         return AugmentParameters(color, operations, values, erased)
 
 
@@ -115,7 +115,7 @@ def _augment_batch(clips: Tensor, parameters: AugmentParameters) -> Tensor:
     # A change of all clips makes new ones.
     out = clips if changed.all() else clips.clone(memory_format=torch.contiguous_format)
     out = _change(
-        out, changed, color, lambda some, drawn: apply_colors(some, *color_matrices(some, drawn))
+        out, changed, color, lambda some, values: apply_colors(some, *color_matrices(some, values))
     )
     turns = zip(parameters.operations.unbind(1), parameters.values.unbind(1), strict=True)
     for operations, values in turns:
@@ -127,14 +127,14 @@ def _augment_batch(clips: Tensor, parameters: AugmentParameters) -> Tensor:
 
 
 def _change(
-    clips: Tensor, which: Tensor, drawn: Tensor, change: Callable[[Tensor, Tensor], Tensor]
+    clips: Tensor, which: Tensor, values: Tensor, change: Callable[[Tensor, Tensor], Tensor]
 ) -> Tensor:
     """Replace some of the clips by ``change`` of them and of their sampled parameters."""
     if which.all():
-        return change(clips, drawn)
+        return change(clips, values)
     if which.any():
         places = which.nonzero()[:, 0]
-        clips[places] = change(clips[places], drawn[places])
+        clips[places] = change(clips[places], values[places])
     return clips
 
 

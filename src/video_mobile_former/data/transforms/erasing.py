@@ -20,7 +20,7 @@ _TRIALS = 10
 _WORD = 0xFFFFFFFF
 
 
-def draw_box(height: int, width: int, generator: torch.Generator) -> Tensor:
+def sample_box(height: int, width: int, generator: torch.Generator) -> Tensor:
     """Sample a box to erase.
 
     Args:
@@ -33,9 +33,9 @@ def draw_box(height: int, width: int, generator: torch.Generator) -> Tensor:
         samples fits.
     """
     seed = int(torch.randint(_WORD, (), generator=generator))
-    draw = torch.rand(_TRIALS, 4, generator=generator, dtype=torch.float64).tolist()
+    sampled = torch.rand(_TRIALS, 4, generator=generator, dtype=torch.float64).tolist()
     low, high = math.log(RATIO[0]), math.log(RATIO[1])
-    for area, shape, down, right in draw:
+    for area, shape, down, right in sampled:
         pixels = height * width * (AREA[0] + (AREA[1] - AREA[0]) * area)
         ratio = math.exp(low + (high - low) * shape)
         h, w = round(math.sqrt(pixels * ratio)), round(math.sqrt(pixels / ratio))
@@ -50,7 +50,7 @@ def erase(clips: Tensor, boxes: Tensor) -> Tensor:
 
     Args:
         clips: ``(B, T, 3, H, W)`` uint8 on any device; changed in place.
-        boxes: ``(B, 5)`` int64 on the CPU, from :func:`draw_box`.
+        boxes: ``(B, 5)`` int64 on the CPU, from :func:`sample_box`.
 
     Returns:
         ``clips``.

@@ -32,9 +32,9 @@ def random_crop(
         ``(top, left, height, width)`` in pixels; the largest fitting centred rectangle if ten
         samples do not fit.
     """
-    draw = torch.rand(10, 4, generator=generator, dtype=torch.float64).tolist()
+    sampled = torch.rand(10, 4, generator=generator, dtype=torch.float64).tolist()
     low, high = math.log(ratio[0]), math.log(ratio[1])
-    for area, shape, down, right in draw:
+    for area, shape, down, right in sampled:
         pixels = height * width * (scale[0] + (scale[1] - scale[0]) * area)
         aspect = math.exp(low + (high - low) * shape)
         h, w = round(math.sqrt(pixels / aspect)), round(math.sqrt(pixels * aspect))

@@ -13,7 +13,7 @@ class AugmentParameters(NamedTuple):
     """The random choices for the clips of a batch or, without the axis B, for one clip.
 
     Small tensors that stay on the CPU wherever the clips are: they decide which operations run,
-    and reading them from a device would need a synchronisation. Sampled by ``Augmentation.draw``,
+    and reading them from a device would need a synchronisation. Sampled by ``Augmentation.sample``,
     applied by ``augment``.
     """
 

@@ -34,8 +34,9 @@ class Transform(Protocol):
 class TrainTransform:
     """Random resized crop, horizontal flip and augmentation, sampled once per clip.
 
-    A data set crops to the rectangle of ``draw_crop`` during decoding, then applies ``change`` and
-    ``augment``; calling the transform does all of it to whole frames, with the same random choices.
+    A data set crops to the rectangle of ``sample_crop`` during decoding, then applies ``change``
+    and ``augment``; calling the transform does all of it to whole frames, with the same random
+    choices.
 
     Args:
         spec: Size of the crop.
@@ -84,7 +85,7 @@ class TrainTransform:
             erase_probability=erase_probability,
         )
 
-    def draw_crop(self, height: int, width: int, generator: torch.Generator) -> Box:
+    def sample_crop(self, height: int, width: int, generator: torch.Generator) -> Box:
         """Sample the crop rectangle of a clip.
 
         Args:
@@ -122,7 +123,7 @@ class TrainTransform:
             ``(T, 3, S, S)`` uint8 with S = ``spec.crop_size``, and its augmentation parameters.
         """
         size = self.spec.crop_size
-        top, left, height, width = self.draw_crop(clip.shape[-2], clip.shape[-1], generator)
+        top, left, height, width = self.sample_crop(clip.shape[-2], clip.shape[-1], generator)
         cut = clip[..., top : top + height, left : left + width]
         return self.change(resize(cut, size, size).contiguous(), generator)
 
@@ -137,7 +138,7 @@ class TrainTransform:
             ``(T, 3, S, S)`` uint8, and its augmentation parameters.
         """
         flip = torch.rand((), generator=generator, dtype=torch.float64) < 0.5
-        parameters = self.augmentation.draw(generator, clip.shape[-2], clip.shape[-1])
+        parameters = self.augmentation.sample(generator, clip.shape[-2], clip.shape[-1])
         return (clip.flip(-1) if self.horizontal_flip and flip else clip), parameters
 
 

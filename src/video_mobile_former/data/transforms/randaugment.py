@@ -78,7 +78,7 @@ def strength(name: str, magnitude: float, *, negative: bool = False) -> float:
     return max(0.1, 1 + way) if name in _ENHANCED else way
 
 
-def draw_operations(
+def sample_operations(
     number: int, magnitude: float, probability: float, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """Sample the operations for one clip.
@@ -92,10 +92,10 @@ def draw_operations(
     Returns:
         ``(number,)`` int64 positions in :data:`OPERATIONS` and ``(number,)`` float64 strengths.
     """
-    draw = torch.rand(number, 3, generator=generator, dtype=torch.float64).tolist()
+    sampled = torch.rand(number, 3, generator=generator, dtype=torch.float64).tolist()
     noise = torch.randn(number, generator=generator, dtype=torch.float64).tolist()
     operations, values = [], []
-    for (which, done, way), varied in zip(draw, noise, strict=True):
+    for (which, done, way), varied in zip(sampled, noise, strict=True):
         place = 1 + int(which * (len(OPERATIONS) - 1)) if done < probability else 0
         level = min(max(magnitude + _MAGNITUDE_STD * varied, 0.0), MAX_MAGNITUDE)
         operations.append(place)

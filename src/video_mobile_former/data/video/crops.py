@@ -18,11 +18,11 @@ from .picture import THREADS, Converter, Turn, displayed_width, scaler_options, 
 
 @dataclass(frozen=True)
 class Crops:
-    """Which rectangles of its frames a reader shall give, and how large."""
+    """Which rectangles of its frames a reader gives, and their size."""
 
     size: int
     """Width and height of what they are resized to, in pixels."""
-    draws: Sequence[Callable[[int, int], Box]]
+    samplers: Sequence[Callable[[int, int], Box]]
     """One for each rectangle: called once with height and width in pixels of the upright picture,
     it gives ``(top, left, height, width)``."""
 
@@ -35,26 +35,26 @@ class CropConverter(Converter):
     size or kind than the first are converted whole, then cut and resized.
 
     Args:
-        crops: Which rectangles; they are drawn at the first frame.
+        crops: Which rectangles; they are sampled at the first frame.
     """
 
     def __init__(self, crops: Crops):
         super().__init__()
         self.crops = crops
-        self.results = len(crops.draws)
+        self.results = len(crops.samplers)
         self._boxes: list[Box] | None = None
         self._kind: tuple[object, ...] | None = None
         self._cuts: list[_Cut] = []
 
     def boxes(self, height: int, width: int) -> list[Box]:
-        """The rectangles, drawn at the first call.
+        """The rectangles, sampled at the first call.
 
         Args:
             height: Of the upright picture in pixels.
             width: Of the upright picture in pixels.
         """
         if self._boxes is None:
-            self._boxes = [draw(height, width) for draw in self.crops.draws]
+            self._boxes = [sample(height, width) for sample in self.crops.samplers]
         return self._boxes
 
     def target(self, width: int, height: int) -> tuple[int, int]:

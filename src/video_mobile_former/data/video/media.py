@@ -16,7 +16,7 @@ from av.stream import Disposition
 from av.video.stream import VideoStream
 
 from ...errors import VideoError
-from ..byte_ranges import is_url, read_bytes
+from ..byte_ranges import is_url, open_errors, read_bytes
 from .first_bytes import DEMUXERS, HEAD_BYTES, other_thing
 
 # Titles and the like in another encoding than UTF-8 must not make a file unreadable; from version
@@ -73,16 +73,9 @@ class LocalFile:
         self._descriptor = -1
         # A pipe of that name would be waited for.
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
-        try:
+        with open_errors(path):
             self._descriptor = os.open(path, flags)
             status = os.fstat(self._descriptor)
-        except FileNotFoundError as error:
-            raise VideoError(path, "no such file") from error
-        except PermissionError as error:
-            raise VideoError(path, "no permission to read it") from error
-        except (OSError, ValueError) as error:  # ValueError: a null character in the name
-            reason = getattr(error, "strerror", None) or str(error)
-            raise VideoError(path, f"cannot be read: {reason}") from error
         if not stat.S_ISREG(status.st_mode):
             raise VideoError(path, "is not a file")
         if status.st_size == 0:

@@ -31,23 +31,23 @@ def units_of(num_clips: int, groups: Sequence[str | None] | None) -> np.ndarray:
     return np.unique(names, return_inverse=True)[1]
 
 
-def drawn_weights(units: np.ndarray, draws: int = RESAMPLES) -> Iterator[np.ndarray]:
+def resampled_weights(units: np.ndarray, count: int = RESAMPLES) -> Iterator[np.ndarray]:
     """How often every clip counts in each resample; the same for the same units.
 
     Args:
         units: ``(N,)`` from :func:`units_of`.
-        draws: Number of resamples.
+        count: Number of resamples.
 
     Yields:
         ``(N,)`` int64.
     """
     rng = np.random.default_rng(0)
     num_units = int(units.max()) + 1
-    for _ in range(draws):
+    for _ in range(count):
         yield np.bincount(rng.integers(num_units, size=num_units), minlength=num_units)[units]
 
 
-def drawn_accuracies(
+def resampled_accuracies(
     hits: np.ndarray, labels: np.ndarray, num_classes: int, units: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Accuracies of resamples of the clips, the same resamples for all rows of ``hits``.
@@ -64,7 +64,7 @@ def drawn_accuracies(
     """
     right = hits.astype(np.float64)
     shares, means = [], []
-    for weights in drawn_weights(units):
+    for weights in resampled_weights(units):
         shares.append(right @ weights / weights.sum())
         clips = np.bincount(labels, weights, num_classes)
         found = np.stack([np.bincount(labels, weights * row, num_classes) for row in right])
@@ -72,7 +72,7 @@ def drawn_accuracies(
     return np.stack(shares), np.stack(means)
 
 
-def middle(draws: np.ndarray) -> tuple[float, float]:
+def middle(values: np.ndarray) -> tuple[float, float]:
     """The middle 95 % of ``(R,)`` resampled values."""
-    low, high = np.quantile(draws, [0.025, 0.975])
+    low, high = np.quantile(values, [0.025, 0.975])
     return float(low), float(high)

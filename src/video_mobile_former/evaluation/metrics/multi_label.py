@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ...errors import DataError
 from .average_precision import average_precisions, counted_average_precisions
-from .bootstrap import drawn_weights, middle, units_of
+from .bootstrap import middle, resampled_weights, units_of
 
 THRESHOLD = 0.5
 """Score from which a class counts as found, for F1 and exact matches."""
@@ -147,7 +147,7 @@ def compute_multi_label_metrics(
     per_class = tuple(_label_results(probabilities, positives, precisions, class_names))
     units = units_of(num_clips, groups)
     by_group = int(units.max()) + 1 < num_clips
-    draws = _interval(probabilities, positives, units)
+    found = _interval(probabilities, positives, units)
     measured = [row for row in per_class if row.clips]
     num_labels = int(positives.sum())
     right = sum(row.correct for row in per_class)
@@ -157,8 +157,8 @@ def compute_multi_label_metrics(
         num_labels=num_labels,
         num_without=int((~positives.any(1)).sum()),
         map=float(precisions[~precisions.isnan()].mean()),
-        map_interval=None if len(np.unique(draws)) < 2 else middle(draws),
-        map_resamples=len(draws),
+        map_interval=None if len(np.unique(found)) < 2 else middle(found),
+        map_resamples=len(found),
         map_by_group=by_group,
         map_classes=len(measured),
         chance_map=sum(row.clips for row in measured) / len(measured) / num_clips,
@@ -192,11 +192,11 @@ def _label_results(
 def _interval(probabilities: Tensor, positives: Tensor, units: np.ndarray) -> np.ndarray:
     if int(units.max()) < 1:
         return np.array([])
-    drawn = drawn_maps([probabilities], positives, units)[:, 0]
-    return drawn[~np.isnan(drawn)]
+    found = resampled_maps([probabilities], positives, units)[:, 0]
+    return found[~np.isnan(found)]
 
 
-def drawn_maps(
+def resampled_maps(
     scores: Sequence[Tensor], positives: Tensor, units: np.ndarray, fewest: int = 0
 ) -> np.ndarray:
     """Mean average precisions of resamples of the clips, the same resamples for all models.
@@ -212,8 +212,8 @@ def drawn_maps(
         without any class. A resample that lacks some classes takes the mean over the others.
     """
     least, most = _RESAMPLES
-    draws = max(fewest, int(np.clip(_MOST_WORK / positives.numel(), least, most)))
-    weights = np.stack(list(drawn_weights(units, draws)), axis=1).astype(np.int32)
+    count = max(fewest, int(np.clip(_MOST_WORK / positives.numel(), least, most)))
+    weights = np.stack(list(resampled_weights(units, count)), axis=1).astype(np.int32)
     present = positives.any(0)
     out = []
     for one in scores:

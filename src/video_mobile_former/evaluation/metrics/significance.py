@@ -33,7 +33,7 @@ def mcnemar(only_first: int, only_second: int) -> float:
     return min(1.0, 2 * tail / 2**total)
 
 
-def drawn_p(differences: np.ndarray) -> float:
+def resampling_p(differences: np.ndarray) -> float:
     """Two-sided p of a difference from its bootstrap resamples.
 
     Args:

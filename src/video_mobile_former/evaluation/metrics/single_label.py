@@ -16,7 +16,7 @@ from torch.nn.functional import one_hot
 from ...errors import DataError
 from ...optional import require
 from .average_precision import average_precisions
-from .bootstrap import RESAMPLES, drawn_accuracies, middle, units_of
+from .bootstrap import RESAMPLES, middle, resampled_accuracies, units_of
 
 TOP5_CLASSES = 6
 """Fewest classes for which top-5 is meaningful."""
@@ -233,7 +233,7 @@ def _intervals(probabilities: Tensor, labels: Tensor, units: np.ndarray) -> Inte
         return None
     ways = [1, 5] if num_classes >= TOP5_CLASSES else [1]
     hits = np.stack([top_hits(probabilities, labels, k).numpy() for k in ways])
-    shares, means = drawn_accuracies(hits, labels.numpy(), num_classes, units)
+    shares, means = resampled_accuracies(hits, labels.numpy(), num_classes, units)
     return Intervals(
         top1=middle(shares[:, 0]),
         top5=middle(shares[:, 1]) if len(ways) > 1 else None,

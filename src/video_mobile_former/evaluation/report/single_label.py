@@ -26,9 +26,11 @@ def content(evaluation: SingleLabelEvaluation) -> dict[str, Any]:
     top5 = f"given from {TOP5_CLASSES} classes; here are {len(metrics.per_class)}"
     mean, found = "every class counts the same", metrics.intervals
     if found is not None:
-        mean += _drawn(found.mean_class_accuracy)
+        mean += _bootstrapped(found.mean_class_accuracy)
     if metrics.top5 is not None:
-        top5 = "true class among the first five" + ("" if found is None else _drawn(found.top5))
+        top5 = "true class among the first five" + (
+            "" if found is None else _bootstrapped(found.top5)
+        )
     by = f"bootstrap over {found.num_units} groups" if found and metrics.by_bootstrap else "Wilson"
     return {
         "headline": {
@@ -56,7 +58,7 @@ def content(evaluation: SingleLabelEvaluation) -> dict[str, Any]:
     }
 
 
-def _drawn(interval: tuple[float, float] | None) -> str:
+def _bootstrapped(interval: tuple[float, float] | None) -> str:
     """Empty where all resamples are equal, as when every clip is right: that is not certainty."""
     if interval is None or interval[0] == interval[1]:
         return ""

@@ -1,5 +1,5 @@
-"""INT8: weights and activations of convolutions as whole numbers, measured on real clips."""
+"""INT8: weights and activations of convolutions as integers, calibrated on real clips."""
 
-from .calibration import Calibration, draw_calibration
+from .calibration import Calibration, sample_calibration
 
-__all__ = ["Calibration", "draw_calibration"]
+__all__ = ["Calibration", "sample_calibration"]

@@ -22,7 +22,7 @@ from ...errors import DataError, UserError
 from ..artefact import InputDtype, Layout, lay_out
 
 NUM_CLIPS = 64
-"""Clips drawn by default; above 16 the number makes no difference that shows, see
+"""Clips sampled by default; above 16 the number makes no difference that shows, see
 ``docs/lab-notes.md``."""
 MIN_CLIPS = 8
 """With fewer the ranges are those of single clips, so it is refused."""
@@ -32,7 +32,7 @@ _NAMED = 5
 
 @dataclass(frozen=True)
 class Calibration:
-    """Clips drawn from a data set, and how they were drawn."""
+    """Clips sampled from a data set, and how they were sampled."""
 
     clips: Tensor
     """``(N, 3, T, H, W)`` uint8, decoded and cropped as in evaluation with one view."""
@@ -95,7 +95,7 @@ class GraphInputs(Sequence[Tensor]):
         return (self[i] for i in range(len(self)))
 
 
-def draw_calibration(
+def sample_calibration(
     index: ClipIndex,
     clip: ClipSpec,
     *,
@@ -107,14 +107,14 @@ def draw_calibration(
 ) -> Calibration:
     """Draw clips at random and read them as evaluation does.
 
-    A clip that cannot be read is named and another one drawn in its place, as in training; where
+    A clip that cannot be read is named and another one sampled in its place, as in training; where
     that is more than half of them it is an error. Labels are not looked at.
 
     Args:
-        index: Where to draw from.
-        clip: What the model eats.
+        index: Where to sample from.
+        clip: What the model takes.
         num_clips: How many, at least 8. Where there are fewer, all are taken.
-        seed: Of the draw.
+        seed: Of the sampling.
         split: None takes ``"train"`` where the data has it, else all clips.
         num_workers: Processes that decode; 0 decodes here.
         reading: Decode backend, and frame rate of folders of pictures; None takes the defaults.

@@ -1,4 +1,4 @@
-"""Which parts of the network run on whole numbers.
+"""Which parts of the network run in INT8.
 
 Found by measurement, see ``docs/lab-notes.md``. The rules go by kind of operator and not by name,
 so that graphs may be rewritten.

@@ -1,6 +1,6 @@
 """Half-size and INT8 files for LiteRT with its own quantiser.
 
-In INT8 only pointwise convolutions run on whole numbers: their weights have a scale for each
+In INT8 only pointwise convolutions run in INT8: their weights have a scale for each
 output channel, their inputs and outputs one scale and zero point. Everything else is left as it
 is, see :mod:`.parts`.
 """

@@ -1,6 +1,6 @@
 """INT8 for OpenVINO with NNCF.
 
-Convolutions that mix channels run on whole numbers: their weights have a scale for each output
+Convolutions that mix channels run in INT8: their weights have a scale for each output
 channel, their inputs one symmetric scale for the whole tensor. Depthwise convolutions do not: in
 INT8 they are no faster than in float32 and need an extra pass to round their input, see
 ``docs/lab-notes.md``. Everything else is left as it is, see :mod:`.parts`.
@@ -81,7 +81,7 @@ def fold_constants(model: Model) -> None:
 
 
 def kept_operators(model: Model) -> list[str]:
-    """Names of the operators that are not to run on whole numbers.
+    """Names of the operators that are not to run in INT8.
 
     Raises:
         UserError: If those are all.

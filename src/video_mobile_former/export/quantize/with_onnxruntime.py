@@ -1,6 +1,6 @@
 """INT8 for ONNX Runtime with its own quantiser.
 
-Only pointwise convolutions run on whole numbers. ONNX Runtime's INT8 kernels for depthwise
+Only pointwise convolutions run in INT8. ONNX Runtime's INT8 kernels for depthwise
 convolutions in space and time are far slower than those for float32, and so is the one for the
 stem, see ``docs/lab-notes.md``. Weights have a scale for each output channel; activations are
 unsigned with a zero point, which is what its kernels for x86 take.

@@ -1,7 +1,7 @@
 """INT8 for ExecuTorch with PyTorch's own quantisation of exported programs (PT2E).
 
-Only pointwise convolutions run on whole numbers, with the activation that follows. With everything
-else in whole numbers too XNNPACK is no faster and less exact, see ``docs/lab-notes.md``. Weights
+Only pointwise convolutions run in INT8, with the activation that follows. With everything
+else in INT8 too XNNPACK is no faster and less exact, see ``docs/lab-notes.md``. Weights
 have a scale for each output channel; activations one for the whole tensor, with a zero point.
 """
 
@@ -36,7 +36,7 @@ def quantize_program(program: ExportedProgram, inputs: Sequence[Tensor]) -> Expo
 
     Returns:
         The program with quantised and widened values around each pointwise convolution, which
-        XNNPACK turns into its own convolutions on whole numbers.
+        XNNPACK turns into its own convolutions in INT8.
 
     Raises:
         UserError: If ExecuTorch is not installed, or the program has nothing to quantise.

@@ -56,7 +56,7 @@ def load(path: Path, info: ArtefactInfo, threads: int, *, bf16: bool = False) ->
         info: What it says of itself.
         threads: At least 1.
         bf16: Let it compute in bfloat16 where the processor can. Left to itself it would. What
-            an ``int8`` artefact does not do in whole numbers it always does in bfloat16: that is
+            an ``int8`` artefact does not do in integers it always does in bfloat16: that is
             still more exact than they are.
     """
     openvino = _openvino()

@@ -92,21 +92,10 @@ class MoViNet(StackedModel):
         drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
     ):
+        architecture = {name: value for name, value in locals().items() if name != "self"}
         nn.Module.__init__(self)
         rows = tuple(BottleneckRow(*row) for row in blocks)
-        architecture: dict[str, Any] = {
-            "blocks": [list(row) for row in rows],
-            "stem_channels": stem_channels,
-            "head_channels": head_channels,
-            "hidden_dim": hidden_dim,
-            "num_classes": num_classes,
-            "num_frames": num_frames,
-            "crop_size": crop_size,
-            "resize_ratio": resize_ratio,
-            "form": form,
-            "drop_rate": drop_rate,
-            "drop_path_rate": drop_path_rate,
-        }
+        architecture["blocks"] = [list(row) for row in rows]
         _check_arguments(architecture)
         clip = ClipSpec(
             num_frames=num_frames,

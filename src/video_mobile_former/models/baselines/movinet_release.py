@@ -8,6 +8,7 @@ of one is refused by name where the other is asked for.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,15 +17,13 @@ from typing import Any, TypeVar
 from torch import Tensor
 
 from ...errors import CheckpointError, UserError
-from ..checkpoint import load_weights
-from ..release import head_classes, read_release, swap_start, without_single_axes
+from ..release import head_classes, load_release, read_release, swap_start
 from ..video_model import check_names
 from .movinet import MoViNet
 from .movinet_stream import MoViNetStream
 from .movinet_tables import MOVINETS, Place
 
 M = TypeVar("M", MoViNet, MoViNetStream)
-_HEAD = ("classifier.weight", "classifier.bias")
 _CONVS = {
     # by the class of the network: what the release calls a convolution
     MoViNet: "conv3d",
@@ -146,25 +145,15 @@ def _load(
         caller=f"load_movinet{end}",
     )
     model = kind(**{**variant.arguments(), **overrides, "num_classes": classes})
-    own = model.state_dict()
-    state = _renamed(release, own, name, variant.places(), conv, path)
-    if not keep_classifier:
-        state |= {key: own[key] for key in _HEAD}
-    load_weights(model, state, path)
+    _check_kind(release, name, conv, path)
+    names = functools.partial(rename, places=variant.places(), conv=conv)
+    load_release(model, release, names, path, of=name, keep_classifier=keep_classifier)
     return model
 
 
-def _renamed(
-    release: Mapping[str, Tensor],
-    own: Mapping[str, Tensor],
-    name: str,
-    places: Sequence[Place],
-    conv: str,
-    source: str | Path,
-) -> dict[str, Tensor]:
-    """The release under our names, kernels of one place in time or space without those axes."""
-    state: dict[str, Tensor] = {}
-    for key, value in release.items():
+def _check_kind(release: Mapping[str, Tensor], name: str, conv: str, source: str | Path) -> None:
+    """Refuse the weights of a stream for a base model, and the other way round."""
+    for key in release:
         if conv == "conv3d" and _STREAMING.search(key):
             raise CheckpointError(
                 f"{source}: entry {key!r} is of a streaming MoViNet; {name} is the base model, "
@@ -175,11 +164,6 @@ def _renamed(
                 f"{source}: entry {key!r} is of a base MoViNet; {name} is the streaming model, "
                 f"take {name.removesuffix('_stream')}"
             )
-        new = rename(key, places, conv)
-        if new is None:
-            raise CheckpointError(f"{source}: entry {key!r} is not one of {name}")
-        state[new] = without_single_axes(value, own[new]) if new in own else value
-    return state
 
 
 def rename(key: str, places: Sequence[Place], conv: str = "conv3d") -> str | None:

@@ -95,21 +95,10 @@ class TSMMobileNetV2(StackedModel):
         drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
     ):
+        architecture = {name: value for name, value in locals().items() if name != "self"}
         nn.Module.__init__(self)
         rows = tuple(StageRow(*row) for row in stages)
-        architecture: dict[str, Any] = {
-            "stages": [list(row) for row in rows],
-            "stem_channels": stem_channels,
-            "head_channels": head_channels,
-            "shift_divisor": shift_divisor,
-            "num_classes": num_classes,
-            "num_frames": num_frames,
-            "sampling": sampling,
-            "crop_size": crop_size,
-            "form": form,
-            "drop_rate": drop_rate,
-            "drop_path_rate": drop_path_rate,
-        }
+        architecture["stages"] = [list(row) for row in rows]
         _check_arguments(architecture)
         clip = ClipSpec(
             num_frames=num_frames,

@@ -6,16 +6,14 @@ convolution of a block that is shifted; the map below is the whole of what we kn
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
-from ...errors import CheckpointError, UserError
-from ..checkpoint import load_weights
-from ..release import head_classes, read_release, swap_start, without_single_axes
+from ...errors import UserError
+from ..release import head_classes, load_release, read_release, swap_start
 from ..video_model import check_names
 from .tsm import TSMS, ShiftBlock, TSMMobileNetV2
 
@@ -61,17 +59,9 @@ def load_tsm(
     )
     arguments = {**TSMS[name], "sampling": sampling, **overrides, "num_classes": classes}
     model = TSMMobileNetV2(**arguments)
-    own = model.state_dict()
     blocks = [block for block in model.blocks if isinstance(block, ShiftBlock)]
-    state: dict[str, Tensor] = {}
-    for key, value in release.items():
-        new = rename(key, blocks)
-        if new is None:
-            raise CheckpointError(f"{path}: entry {key!r} is not one of {name}")
-        state[new] = without_single_axes(value, own[new]) if new in own else value
-    if not keep_classifier:
-        state |= {key: own[key] for key in own if key.startswith("classifier.")}
-    load_weights(model, state, path)
+    names = functools.partial(rename, blocks=blocks)
+    load_release(model, release, names, path, of=name, keep_classifier=keep_classifier)
     return model
 
 

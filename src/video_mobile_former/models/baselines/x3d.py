@@ -77,21 +77,9 @@ class X3D(StackedModel):
         drop_rate: float = 0.0,
         drop_path_rate: float = 0.0,
     ):
+        architecture = {name: value for name, value in locals().items() if name != "self"}
         nn.Module.__init__(self)
-        architecture: dict[str, Any] = {
-            "stages": [list(stage) for stage in stages],
-            "stem_channels": stem_channels,
-            "expansion": expansion,
-            "squeeze_ratio": squeeze_ratio,
-            "head_dim": head_dim,
-            "num_classes": num_classes,
-            "num_frames": num_frames,
-            "frame_stride": frame_stride,
-            "crop_size": crop_size,
-            "form": form,
-            "drop_rate": drop_rate,
-            "drop_path_rate": drop_path_rate,
-        }
+        architecture["stages"] = [list(stage) for stage in stages]
         _check_arguments(architecture)
         clip = ClipSpec(
             num_frames=num_frames,

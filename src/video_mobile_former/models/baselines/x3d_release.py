@@ -7,6 +7,7 @@ them. pytorchvideo calls the stem's spatial convolution ``conv_t`` and its tempo
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -15,9 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ...errors import CheckpointError, UserError
-from ..checkpoint import load_weights
-from ..release import head_classes, read_release, swap_start, without_single_axes
+from ...errors import UserError
+from ..release import head_classes, load_release, read_release, swap_start
 from ..video_model import check_names
 from .x3d import X3D, X3DS
 
@@ -110,17 +110,16 @@ def load_x3d(
         last, num_classes, keep_classifier=keep_classifier, source=path, caller="load_x3d"
     )
     model = X3D(**{**X3DS[name], **overrides, "num_classes": classes})
-    own = model.state_dict()
-    state: dict[str, Tensor] = {}
-    for key, value in release.items():
-        new = rename(key, [blocks for _, blocks in model.architecture["stages"]])
-        if new is None:
-            raise CheckpointError(f"{path}: entry {key!r} is not one of X3D's")
-        state[new] = without_single_axes(value, own[new]) if new in own else value
-    _fold_shortcut_norms(state, own)
-    if not keep_classifier:
-        state |= {key: own[key] for key in own if key.startswith("classifier.")}
-    load_weights(model, state, path)
+    depths = [blocks for _, blocks in model.architecture["stages"]]
+    load_release(
+        model,
+        release,
+        functools.partial(rename, depths=depths),
+        path,
+        of="X3D",
+        keep_classifier=keep_classifier,
+        then=_fold_shortcut_norms,
+    )
     return model
 
 

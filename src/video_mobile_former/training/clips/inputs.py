@@ -59,8 +59,8 @@ def training_inputs(
         batch: Its clips ``(B, V, 3, T, H, W)`` and labels on the device.
         spec: Mean and standard deviation.
         num_classes: K.
-        mixing: What is drawn for the batch.
-        place: Seed, epoch, batch and process, which decide what is drawn.
+        mixing: What was sampled for the batch.
+        place: Seed, epoch, batch and process, which decide what is sampled.
 
     Returns:
         ``(B·V, 3, T, H, W)`` float32 clips and their targets: ``(B·V,)`` int64 or ``(B·V, K)``
@@ -72,10 +72,10 @@ def training_inputs(
     # Autocast is for the model: products of colours in bfloat16 would be several levels off.
     with torch.autocast(clips.device.type, enabled=False):
         if "parameters" in batch:
-            drawn = batch["parameters"].flatten()
-            clips = augment(clips.transpose(1, 2), drawn).transpose(1, 2).contiguous()
+            sampled = batch["parameters"].flatten()
+            clips = augment(clips.transpose(1, 2), sampled).transpose(1, 2).contiguous()
         clips = normalize(clips, spec)
-        mix = mixing.draw(place, clips.shape)
+        mix = mixing.sample(place, clips.shape)
         if mix is None:
             return clips, targets
         return mix_clips(clips, mix), mix_targets(targets, num_classes, mix)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 CutKind = Literal["spatial", "temporal", "spatiotemporal"]
 _STREAM = 1
-"""Keeps these draws apart from what else is seeded by the place in a run."""
+"""Keeps these samples apart from what else is seeded by the place in a run."""
 
 
 class Mix(NamedTuple):
@@ -40,7 +40,7 @@ class Mixing:
     """Which batches are mixed, and how much."""
 
     mixup_alpha: float = 0.0
-    """The share is drawn from Beta(α, α); 0 = no MixUp."""
+    """The share is sampled from Beta(α, α); 0 = no MixUp."""
     cutmix_alpha: float = 0.0
     """The same for CutMix; where both are above 0, half of the mixed batches get each."""
     cutmix_kind: CutKind = "spatial"
@@ -48,7 +48,7 @@ class Mixing:
     probability: float = 1.0
     """Chance that a batch is mixed."""
 
-    def draw(self, place: Sequence[int], shape: Sequence[int]) -> Mix | None:
+    def sample(self, place: Sequence[int], shape: Sequence[int]) -> Mix | None:
         """Draw how a batch is mixed.
 
         Args:
@@ -71,7 +71,7 @@ class Mixing:
         partners = _partners(count, rng)
         if kind == "mixup":
             return Mix(partners, share, None)
-        box = _draw_box(sides, 1 - share, self.cutmix_kind, rng)
+        box = _sample_box(sides, 1 - share, self.cutmix_kind, rng)
         cut = math.prod(part.stop - part.start for part in box)
         return Mix(partners, 1 - cut / math.prod(sides), box)
 
@@ -81,7 +81,7 @@ def mix_clips(clips: Tensor, mix: Mix) -> Tensor:
 
     Args:
         clips: ``(B, 3, T, H, W)`` floats on any device; changed in place.
-        mix: From :meth:`Mixing.draw`.
+        mix: From :meth:`Mixing.sample`.
 
     Returns:
         ``clips``.
@@ -100,7 +100,7 @@ def mix_targets(targets: Tensor, num_classes: int, mix: Mix) -> Tensor:
     Args:
         targets: ``(B,)`` int64 classes, or ``(B, K)`` floats, one or several classes a clip.
         num_classes: K.
-        mix: From :meth:`Mixing.draw`.
+        mix: From :meth:`Mixing.sample`.
 
     Returns:
         ``(B, K)`` float32.
@@ -132,7 +132,7 @@ def _partners(count: int, rng: np.random.Generator) -> Tensor:
     return torch.from_numpy(partners)
 
 
-def _draw_box(
+def _sample_box(
     sides: Sequence[int], volume: float, kind: CutKind, rng: np.random.Generator
 ) -> tuple[slice, slice, slice]:
     """A box of about this share of ``(T, H, W)`` about a random centre, cut off at the borders."""

@@ -94,7 +94,7 @@ class ProceduralClips:
         return self.recipe.pretrain.epoch_clips
 
     @property
-    def drawing(self) -> ProceduralSpec:
+    def generator_spec(self) -> ProceduralSpec:
         """The settings of the generator; only what the recipe says differs from its own."""
         pretrain = self.recipe.pretrain
         families, classes = pretrain.families or FAMILIES, pretrain.classes
@@ -103,19 +103,19 @@ class ProceduralClips:
             classes = (*classes, *TABLE[BACKGROUND]) if classes else classes
         names = {"families": families, "classes": classes}
         own = {"num_frames": self.spec.num_frames, "size": self.spec.crop_size}
-        return ProceduralSpec.from_dict({**names, **own, **pretrain.drawn_with()})
+        return ProceduralSpec.from_dict({**names, **own, **pretrain.procedural_settings()})
 
     def generator(self, part: int, device: torch.device | str = "cpu") -> ProceduralVideo:
         """The generator of the training (0) or validation (1) clips."""
         state = np.random.SeedSequence([self.recipe.seed, part]).generate_state(1, np.uint32)
-        return ProceduralVideo(self.drawing, seed=int(state[0]), device=device)
+        return ProceduralVideo(self.generator_spec, seed=int(state[0]), device=device)
 
     def fingerprint(self) -> str:
         """A short text that changes when the classes, targets or settings of the clips do."""
         known = {name: [target.kind, target.width] for name, target in self.targets.items()}
         # Which classes is told by their names: runs from before they could be named go on.
-        drawing = {k: v for k, v in self.drawing.to_dict().items() if k != "classes"}
-        about = [self.class_names, known, drawing, len(self)]
+        settings = {k: v for k, v in self.generator_spec.to_dict().items() if k != "classes"}
+        about = [self.class_names, known, settings, len(self)]
         return hashlib.sha256(json.dumps([*about, self.val_clips]).encode()).hexdigest()[:16]
 
     def loaders(
@@ -124,7 +124,7 @@ class ProceduralClips:
         """The training and validation clips of one process of ``world``."""
         recipe = self.recipe
         size, workers = recipe.train.batch_size, recipe.data.num_workers
-        # Worker processes draw on the CPU: a GPU would be held by each of them.
+        # Worker processes render on the CPU: on a GPU each of them would occupy it.
         place = torch.device("cpu") if workers else device
         count = len(self) // (size * world)
         make = functools.partial(ProceduralBatches, self, device=place, rank=rank, world=world)
@@ -211,7 +211,7 @@ class ProceduralBatches(Dataset[TargetBatch]):
         for i in range(len(batch["labels"])):
             state = np.random.SeedSequence([seed, number, i]).generate_state(2, np.uint32)
             generator = torch.Generator().manual_seed(int(state[0]) << 31 ^ int(state[1]))
-            sampled.append(changes.draw(generator, *size))
+            sampled.append(changes.sample(generator, *size))
         parameters = stack_parameters(sampled)
         if recipe.runs_on == "device":
             batch["parameters"] = AugmentParameters(*(field[:, None] for field in parameters))
@@ -303,9 +303,9 @@ def _check(recipe: Recipe) -> None:
                 f"{key} is not for procedural clips (data.format {PROCEDURAL}); leave it out"
             )
     known = [f.name for f in dataclasses.fields(ProceduralSpec) if f.type == "float"]
-    for name in recipe.pretrain.drawn_with():
+    for name in recipe.pretrain.procedural_settings():
         if name not in known:
-            raise RecipeError(f"pretrain.drawing has no {name!r}{known_names(name, known)}")
+            raise RecipeError(f"pretrain.procedural has no {name!r}{known_names(name, known)}")
     if recipe.pretrain.epoch_clips < step:
         raise RecipeError(
             f"pretrain.epoch_clips {recipe.pretrain.epoch_clips}: a step alone takes {step} clips"

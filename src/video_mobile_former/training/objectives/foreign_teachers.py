@@ -32,7 +32,7 @@ class ForeignModel(nn.Module):
     Args:
         run: Takes clips (B, 3, T, H, W), normalised float32 on the CPU, to scores (B, K).
         path: The file, for messages.
-        clip: What it eats.
+        clip: What it takes.
         class_names: Of its scores, in their order.
         multi_label: Whether each score is a yes or no of its own.
     """

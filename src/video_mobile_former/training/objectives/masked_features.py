@@ -53,7 +53,7 @@ class MaskedFeatures(Beside):
 
     def hide(self, seen: Pass) -> None:
         """Hide parts of the clips of a pass."""
-        seen.mask = self.draw(seen.clips, seen.place)
+        seen.mask = self.sample(seen.clips, seen.place)
         if self.every == 2:
             seen.mask[1::2] = False
         seen.shown = hide(seen.clips, seen.mask)
@@ -69,12 +69,12 @@ class MaskedFeatures(Beside):
         step = self.every
         return self.loss(seen.local[::step], seen.clips[::step], seen.mask[::step])
 
-    def draw(self, clips: Tensor, place: Sequence[int], first: int = 0) -> Tensor:
+    def sample(self, clips: Tensor, place: Sequence[int], first: int = 0) -> Tensor:
         """Draw what to hide.
 
         Args:
             clips: (B, 3, T, H, W).
-            place: Numbers that decide what is drawn, together with the position in the batch.
+            place: Numbers that decide what is sampled, together with the position in the batch.
             first: Position of the first clip.
 
         Returns:
@@ -82,7 +82,7 @@ class MaskedFeatures(Beside):
         """
         shape = (clips.shape[2], -(-clips.shape[3] // _STRIDE), -(-clips.shape[4] // _STRIDE))
         masks = [
-            draw_mask(shape, self.ratio, np.random.default_rng([*place, first + i]))
+            sample_mask(shape, self.ratio, np.random.default_rng([*place, first + i]))
             for i in range(len(clips))
         ]
         return torch.from_numpy(np.stack(masks)).to(clips.device)
@@ -143,7 +143,7 @@ def hide(clips: Tensor, mask: Tensor) -> Tensor:
     return clips.masked_fill(large[:, None, :, :height, :width], 0.0)
 
 
-def draw_mask(
+def sample_mask(
     shape: tuple[int, int, int], ratio: float, generator: np.random.Generator
 ) -> np.ndarray:
     """Draw boxes until at least a share of the places is hidden, and at least one is not.

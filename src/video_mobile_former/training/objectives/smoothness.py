@@ -1,4 +1,4 @@
-"""Temporal smoothness: features of consecutive frames shall move as a smooth walk.
+"""Temporal smoothness: features of consecutive frames are to move smoothly.
 
 Source: *Smooth Regularization for Efficient Video Recognition* (arXiv 2511.20928) and its release
 (cmusatyalab/grw-smoothing): a Gaussian random walk whose steps, the accelerations of the features,

@@ -46,10 +46,10 @@ class ModelRecipe(Section):
     name: str = "vmf_500m"
     """A name listed by `vmf models`, or a checkpoint folder to fine-tune from."""
     weights: str | None = None
-    """What to start from. procedural: the weights that come with the package, learned from drawn
-    clips; or a file of public weights (.pth, .pth.tar, .safetensors) of the 2-D Mobile-Former
-    release, `name` being the video variant that extends it, or of the network of that name among
-    the others; or, of a streaming model, a checkpoint folder of the clip model of its variant."""
+    """What to start from. procedural: the weights that come with the package, learned from
+    procedural clips; or a file of public weights (.pth, .pth.tar, .safetensors) of the 2-D
+    Mobile-Former release, `name` being the video variant that extends it, or of the baseline of
+    that name; or, of a streaming model, a checkpoint folder of the clip model of its variant."""
     temporal_conv: Literal["3d", "2plus1d"] | None = None
     """Temporal kernel form; null = the variant's own, as for every null below."""
     temporal_kernel: Kernel | None = None
@@ -83,9 +83,9 @@ class ModelRecipe(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require("name", self.name, "a model name or a checkpoint folder")
+        self.check("name", self.name, "a model name or a checkpoint folder")
         for name in ("temporal_kernel", "stem_temporal_kernel"):
-            self.require(name, getattr(self, name) in (None, *range(1, 32, 2)), "odd")
+            self.check(name, getattr(self, name) in (None, *range(1, 32, 2)), "odd")
 
 
 @dataclass(frozen=True)
@@ -139,9 +139,9 @@ class OptimRecipe(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require("min_lr", self.min_lr <= self.lr, f"between 0 and optim.lr ({self.lr})")
-        self.require("steps", self.steps or self.schedule != "step", "one or more numbers above 0")
-        self.require("class_weights", self.class_weights, "none, balanced or a file")
+        self.check("min_lr", self.min_lr <= self.lr, f"between 0 and optim.lr ({self.lr})")
+        self.check("steps", self.steps or self.schedule != "step", "one or more numbers above 0")
+        self.check("class_weights", self.class_weights, "none, balanced or a file")
 
 
 _OF_TEACHER = ("weights", "label_file", "mean", "std")
@@ -175,7 +175,7 @@ class DistillRecipe(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require("teacher", self.teacher != "", "a checkpoint folder or a file, or null")
+        self.check("teacher", self.teacher != "", "a checkpoint folder or a file, or null")
         told = [name for name in _OF_TEACHER if getattr(self, name) is not None]
         if self.teacher is None and told:
             raise RecipeError(f"distill.{told[0]} says something of distill.teacher, which is null")
@@ -230,7 +230,7 @@ class TrainRecipe(Section):
     def __post_init__(self) -> None:
         super().__post_init__()
         ok = self.freeze_epochs <= self.epochs
-        self.require("freeze_epochs", ok, f"between 0 and train.epochs ({self.epochs})")
+        self.check("freeze_epochs", ok, f"between 0 and train.epochs ({self.epochs})")
 
 
 @dataclass(frozen=True)
@@ -258,7 +258,7 @@ class DataRecipe(DataSource):
     """Processes that read video; 0 = read in the training process."""
     class_balanced: bool = False
     """Draw every class equally often, however many clips it has; in multi-label data every class
-    gives equally many of the draws, and clips without a class keep their share."""
+    gives equally many of the samples, and clips without a class keep their share."""
     shuffle: Literal["auto", "full", "shards"] = "auto"
     """full: every epoch in a new order of all clips; shards: in a new order of the shards, the
     clips of `shard_window` of them mixed, for storage that is slow at random; auto = shards where
@@ -269,7 +269,7 @@ class DataRecipe(DataSource):
     def __post_init__(self) -> None:
         super().__post_init__()
         ok = not (self.class_balanced and self.shuffle == "shards")
-        self.require("shuffle", ok, "auto or full beside data.class_balanced")
+        self.check("shuffle", ok, "auto or full beside data.class_balanced")
 
 
 @dataclass(frozen=True)
@@ -294,7 +294,7 @@ class DecodeRecipe(Section):
     def __post_init__(self) -> None:
         super().__post_init__()
         ok = self.device == "cpu" or self.backend == "torchcodec"
-        self.require("device", ok, "cpu, unless decode.backend is torchcodec")
+        self.check("device", ok, "cpu, unless decode.backend is torchcodec")
 
 
 @dataclass(frozen=True)
@@ -335,11 +335,11 @@ class AugmentRecipe(Section):
     grayscale_probability: Share = 0.0
     """Chance that a clip loses its colours."""
     randaugment_ops: Annotated[int, Range(0, 64)] = 0
-    """Operations of RandAugment drawn for a clip (4 is usual for video); 0 = none."""
+    """Operations of RandAugment sampled for a clip (4 is usual for video); 0 = none."""
     randaugment_magnitude: Annotated[float, Range(0, 10)] = 7.0
     """Strength of these operations."""
     randaugment_probability: Share = 0.5
-    """Chance that a drawn operation is done."""
+    """Chance that a sampled operation is done."""
     erase_probability: Share = 0.0
     """Chance that a box of the clip is replaced by noise (random erasing)."""
     runs_on: Literal["workers", "device"] = "workers"
@@ -362,13 +362,13 @@ class AugmentRecipe(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require("scale", 0 < self.scale[0] <= self.scale[1], "two rising numbers in (0, 1]")
-        self.require("ratio", self.ratio[0] <= self.ratio[1], "two rising numbers above 0")
+        self.check("scale", 0 < self.scale[0] <= self.scale[1], "two rising numbers in (0, 1]")
+        self.check("ratio", self.ratio[0] <= self.ratio[1], "two rising numbers above 0")
 
 
 @dataclass(frozen=True)
 class PretrainRecipe(Section):
-    """What is learned before there are labels: from clips that are drawn, or from any clips."""
+    """What is learned before there are labels: from procedural clips, or from any clips."""
 
     section: ClassVar[str] = "pretrain"
 
@@ -381,12 +381,12 @@ class PretrainRecipe(Section):
     val_clips: Annotated[int, Range(0, 1_000_000_000)] = 960
     """Procedural clips: how many, of other seeds, to validate on; 0 = train without validation."""
     families: tuple[str, ...] = ()
-    """Procedural clips: families of motion to draw, such as [motion, order]; [] = all."""
+    """Procedural clips: families of motion, such as [motion, order]; [] = all."""
     classes: tuple[str, ...] = ()
     """Procedural clips: only these classes of the families, such as [walk, jump]; [] = all."""
-    drawing: tuple[str, ...] = ()
-    """Procedural clips: what else is to differ, such as [body_size=0.4, speed=0.5]: shares,
-    factors and their ranges as in ProceduralSpec."""
+    procedural: tuple[str, ...] = ()
+    """Procedural clips: other settings, such as [body_size=0.4, speed=0.5]: shares, factors and
+    their ranges as in ProceduralSpec."""
     targets_weight: NotNegative = 0.5
     """Procedural clips: weight of what else is known of them (speeds, directions, counts, …),
     which is learned beside the classes; 0 = do not."""
@@ -400,19 +400,19 @@ class PretrainRecipe(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, meaning in (("target_weights", "WEIGHT"), ("drawing", "VALUE")):
+        for name, meaning in (("target_weights", "WEIGHT"), ("procedural", "VALUE")):
             for text in getattr(self, name):
                 key, _, value = text.partition("=")
                 ok = key.strip() and _is_weight(value)
-                self.require(name, ok, f"NAME={meaning}, with numbers from 0 on")
+                self.check(name, ok, f"NAME={meaning}, with numbers from 0 on")
 
     def weights_of_targets(self) -> dict[str, float]:
         """``target_weights`` as names and numbers."""
         return _numbers(self.target_weights)
 
-    def drawn_with(self) -> dict[str, float]:
-        """``drawing`` as names and numbers."""
-        return _numbers(self.drawing)
+    def procedural_settings(self) -> dict[str, float]:
+        """``procedural`` as names and numbers."""
+        return _numbers(self.procedural)
 
 
 @dataclass(frozen=True)
@@ -479,4 +479,4 @@ class Recipe(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require("out", self.out != "", "a folder")
+        self.check("out", self.out != "", "a folder")

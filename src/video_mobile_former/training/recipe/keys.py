@@ -26,6 +26,10 @@ SHORT_OPTIONS: Mapping[str, str] = {
 """Options that other commands have too, and that are called the same here: ``--format X``."""
 
 
+RENAMED: Mapping[str, str] = {"pretrain.drawing": "pretrain.procedural"}
+"""Keys of older recipes, which runs and files may still have, and what they are called now."""
+
+
 @functools.cache
 def sections() -> dict[str, type[Any]]:
     """The dataclass of every section under its name."""
@@ -54,13 +58,13 @@ def known_key(key: str, source: str) -> str:
     """Give the full key, or refuse an unknown one and suggest the nearest.
 
     Args:
-        key: As written; a short form is expanded.
+        key: As written; a short form is expanded, an old name replaced.
         source: Where it was written, to begin the message.
 
     Raises:
         RecipeError: If no field has this name. Abbreviations are unknown names.
     """
-    key = SHORT_FOR.get(key, key)
+    key = RENAMED.get(key, SHORT_FOR.get(key, key))
     if key in types_by_key():
         return key
     near = nearest_key(key, [*types_by_key(), *SHORT_FOR])

@@ -137,6 +137,8 @@ def _flatten(values: Mapping[str, Any], source: str) -> dict[str, Any]:
             inner = {str(name): value}
         for key, content in inner.items():
             full = known_key(key, source)
+            if full in flat:
+                raise RecipeError(f"{source}: given twice: {full}, once as {key}")
             try:
                 flat[full] = convert(types_by_key()[full], content)
             except ValueError as error:
