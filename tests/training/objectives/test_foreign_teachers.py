@@ -131,7 +131,7 @@ def test_a_damaged_file_and_a_field_that_tells_nothing_are_refused(
     script.write_bytes(b"a program")
     with pytest.raises(RecipeError, match=r"distill\.label_file: .*t\.pt tells that itself"):
         load_teacher(DistillRecipe(teacher=str(script), label_file=labels), student())
-    with pytest.raises(RecipeError, match=r"distill\.mean says something of distill\.teacher"):
+    with pytest.raises(RecipeError, match=r"distill\.mean describes distill\.teacher"):
         DistillRecipe(mean=(0.0, 0.0, 0.0))
     with pytest.raises(RecipeError, match=r"distill\.std must be above 0"):
         DistillRecipe(teacher="x", std=(0.0, 1.0, 1.0))

@@ -177,6 +177,7 @@ def _build(
             faults.add("malformed", clip.where, text, clip.name)
             continue
         builder.add(clip)
+    builder.flush()
     if names is None:
         names = tuple(order(ids))
     # Classes are numbered as they come and put in order at the end, so that rows pass through.

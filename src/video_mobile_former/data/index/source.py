@@ -24,10 +24,10 @@ class DataSource(Checked):
     error: ClassVar[type[UserError]] = DataError
 
     path: str | None = None
-    """A folder of class folders, a CSV/TSV file with the columns path and label, shards, or for a
-    `format` of its own the folder of the videos or the list."""
+    """A folder of class folders, a CSV/TSV file with the columns path and label, shards, or for
+    other values of `format` the folder of the videos or the list."""
     format: str = "auto"
-    """How the data names its clips and labels: folder, list, prepared, shards, frames,
+    """Format of the data: folder, list, prepared, shards, frames,
     slowfast, mmaction, kinetics400, kinetics600, kinetics700, something_something_v2, jester,
     ucf101, hmdb51, diving48 or charades; unlabelled (any folder of videos, for pretrain.task
     masked_features) or procedural (generated during training); auto = one of the first four."""
@@ -38,13 +38,13 @@ class DataSource(Checked):
     """The folder that the paths of a list are relative to; without it, the data if that is a
     folder, else the folder of the list."""
     fold: Annotated[int, Range(1, 100)] = 1
-    """Which of the official divisions into splits (ucf101, hmdb51)."""
+    """Number of the official split (ucf101, hmdb51)."""
     label_file: str | None = None
     """Class names in order, one a line, or the name of a known set such as kinetics400; without
     it, the order of the format, or where that has none the names found, sorted."""
     multi_label: bool = False
-    """A clip may have several classes or none: a CSV/TSV then divides those of its label column by
-    `|`. Multi-label formats do not need it."""
+    """Clips may have several classes or none; in the label column of a CSV/TSV, `|` separates them.
+    Multi-label formats do not need this option."""
 
     @property
     def place(self) -> str:
@@ -95,7 +95,7 @@ class Faults:
     """What to do with a wrong row: stop at the first one, or go on and list all.
 
     Args:
-        collect: Go on; the row is then left out.
+        collect: Go on; the row is then excluded.
     """
 
     def __init__(self, *, collect: bool = False):

@@ -39,7 +39,7 @@ class Section(Checked):
 
 @dataclass(frozen=True)
 class ModelRecipe(Section):
-    """Which network is trained, and from where it starts."""
+    """The network and its initial weights."""
 
     section: ClassVar[str] = "model"
 
@@ -77,7 +77,7 @@ class ModelRecipe(Section):
     drop_rate: ShareBelowOne | None = None
     """Dropout before the last layer."""
     drop_path_rate: ShareBelowOne | None = None
-    """Stochastic depth: chance of leaving out a residual in the last block."""
+    """Stochastic depth: probability of skipping the residual of the last block."""
     form: Literal["auto", "volume", "frames"] | None = None
     """Graph form: the same weights and results at another speed."""
 
@@ -95,27 +95,27 @@ class OptimRecipe(Section):
     section: ClassVar[str] = "optim"
 
     optimizer: Literal["adamw", "sgd"] = "adamw"
-    """adamw; or sgd with Nesterov's momentum, which wants an `lr` and `weight_decay` of its own."""
+    """adamw; or sgd with Nesterov momentum, which needs another `lr` and `weight_decay`."""
     lr: Positive = 1e-3
     """Highest learning rate, for one optimiser step whatever the batch size; see `lr_batch`."""
     lr_batch: Number = 0
     """Videos in one optimiser step that `lr` and `min_lr` are meant for: both are multiplied by
     batch_size · accumulate · processes / lr_batch. 0 = they are used as they are."""
     layer_decay: Annotated[float, Range(above=0, most=1)] = 1.0
-    """For fine-tuning: the head learns at `lr`, every block before it at this much of the rate of
-    the block after it, and the stem, before them all, at the lowest; 1 = all alike."""
+    """For fine-tuning: the rate of the head is `lr`; that of each block is the rate of the block
+    after it times this factor, and the stem has the lowest. 1 = one rate for all."""
     min_lr: NotNegative = 1e-6
-    """Learning rate at the end of the cosine; the steps go no lower either."""
+    """Learning rate at the end of the cosine, and the lower limit of schedule step."""
     warmup_epochs: NotNegative = 3.0
-    """Epochs of linear rise from 0 to `lr`, counted in steps; may be a fraction."""
+    """Epochs of linear warm-up from 0 to `lr`; may be a fraction."""
     schedule: Literal["cosine", "step", "constant"] = "cosine"
-    """What follows the rise; step = `lr` times `step_factor` at each of `steps`."""
+    """Schedule after the warm-up; step = `lr` times `step_factor` at each of `steps`."""
     steps: tuple[Positive, ...] = (0.5, 0.75)
     """Where schedule step lowers the rate: shares of the run (below 1) or epochs (from 1)."""
     step_factor: Annotated[float, Range(above=0, most=1)] = 0.1
-    """What each of `steps` multiplies the rate by."""
+    """Factor of the learning rate at each of `steps`."""
     weight_decay: NotNegative = 0.05
-    """Decay of matrices and kernels; norms, biases and tokens have none."""
+    """Weight decay of matrices and kernels; norms, biases and tokens have none."""
     momentum: ShareBelowOne = 0.9
     """Nesterov's momentum of sgd."""
     betas: tuple[ShareBelowOne, ShareBelowOne] = (0.9, 0.999)
@@ -123,7 +123,7 @@ class OptimRecipe(Section):
     gradient_clip: Positive | None = 1.0
     """Largest norm of the whole gradient; null = no limit."""
     loss: Literal["auto", "cross_entropy", "bce"] = "auto"
-    """cross_entropy: one class of each clip; bce: every class by itself, yes or no; auto = bce for
+    """cross_entropy: one class of each clip; bce: each class on its own, yes or no; auto = bce for
     multi-label data, else cross_entropy."""
     label_smoothing: ShareBelowOne = 0.1
     """Share of the target spread evenly over all classes."""
@@ -149,50 +149,50 @@ _OF_TEACHER = ("weights", "label_file", "mean", "std")
 
 @dataclass(frozen=True)
 class DistillRecipe(Section):
-    """A trained model whose scores are learned from beside the labels."""
+    """Distillation: a trained model whose scores are a target beside the labels."""
 
     section: ClassVar[str] = "distill"
 
     teacher: str | None = None
-    """A checkpoint folder, an artefact of `vmf export`, an ONNX file of other makers, or with
-    distill.weights a name of the other networks (x3d_s), with the same classes in the same order;
+    """A checkpoint folder, an artefact of `vmf export`, an ONNX file from elsewhere, or with
+    distill.weights the name of a baseline (x3d_s), with the same classes in the same order;
     null = none."""
     weights: str | None = None
-    """Public weights of a teacher that is such a name."""
+    """File of public weights, where the teacher is the name of a baseline."""
     label_file: str | None = None
-    """Class names of a teacher that does not tell them, one a line in the order of its scores, or
-    a known set as kinetics400."""
+    """Class names of a teacher that has none in its file, one a line in the order of its scores, or
+    a known set such as kinetics400."""
     mean: tuple[float, float, float] | None = None
-    """Per-channel mean of RGB in 0 to 1 that an ONNX file of another maker expects; null = as the
-    student."""
+    """Per-channel mean of RGB in 0 to 1 that an ONNX file from elsewhere expects; null = that
+    of the student."""
     std: tuple[Positive, Positive, Positive] | None = None
-    """Per-channel std that it expects; null = as the student."""
+    """Per-channel std that it expects; null = that of the student."""
     weight: Share = 0.5
-    """Share of the teacher in the loss; the labels have the rest."""
+    """Weight of the teacher in the loss, from 0 to 1; the labels have the rest."""
     temperature: Positive = 2.0
-    """What the logits of both are divided by before they are compared; high ones let
-    unlikely classes count more."""
+    """Divisor of the logits of teacher and student before they are compared; the higher it is, the
+    more unlikely classes count."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check("teacher", self.teacher != "", "a checkpoint folder or a file, or null")
-        told = [name for name in _OF_TEACHER if getattr(self, name) is not None]
-        if self.teacher is None and told:
-            raise RecipeError(f"distill.{told[0]} says something of distill.teacher, which is null")
+        given = [name for name in _OF_TEACHER if getattr(self, name) is not None]
+        if self.teacher is None and given:
+            raise RecipeError(f"distill.{given[0]} describes distill.teacher, which is null")
 
 
 @dataclass(frozen=True)
 class TrainRecipe(Section):
-    """How long, on what, and what is kept."""
+    """Length, batches, device and checkpoints."""
 
     section: ClassVar[str] = "train"
 
     epochs: Annotated[int, Range(1, 1_000_000)] = 60
     """Passes over the training clips."""
     freeze_epochs: Number = 0
-    """For fine-tuning: so many of the epochs, from the first, train the head alone, at a fraction
-    of the cost; the rest stays as it is loaded, and then its rate rises over optim.warmup_epochs.
-    As many as epochs = a linear classifier on frozen features."""
+    """For fine-tuning: number of first epochs that train the head alone, at a fraction of the cost,
+    with all other weights frozen; their rate then rises over optim.warmup_epochs. As many as
+    epochs = a linear classifier on frozen features."""
     batch_size: Annotated[int, Range(2, 16_384)] = 16
     """Videos in one forward pass of one process; each gives augment.repeats clips."""
     accumulate: Annotated[int, Range(1, 16_384)] = 1
@@ -203,12 +203,12 @@ class TrainRecipe(Section):
     """Decay of the running average of the weights, which is what is evaluated and saved; it rises
     to this value over the first steps. null = save the weights themselves."""
     best_by: Literal["auto", "top1", "mean_class", "map", "loss"] = "auto"
-    """What decides on validation which checkpoint is `best`; equal ones are told apart by the loss.
+    """Validation score that decides which checkpoint is `best`; of equal ones the lower loss does.
     auto = map (mean average precision) for multi-label data; mean_class where classes are
     balanced (`data.class_balanced`, `optim.class_weights`); else top1."""
     patience: Number = 0
-    """Stop early when validation has found no better checkpoint (`best_by`) for so many epochs;
-    0 = train for all `epochs`."""
+    """Stop early when validation has found no better checkpoint (`best_by`) for this many
+    epochs; 0 = train for all `epochs`."""
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     """Kind of device."""
     devices: Annotated[int, Range(1, 1024)] = 1
@@ -216,16 +216,16 @@ class TrainRecipe(Section):
     nodes: Annotated[int, Range(1, 4096)] = 1
     """Machines; above 1, start the command with torchrun on each, or with srun."""
     sync_batchnorm: bool = False
-    """Take the batch statistics over the clips of all processes; CUDA only."""
+    """Batch statistics over the clips of all processes; CUDA only."""
     compile: bool = False
-    """Let torch.compile make code for this machine: minutes at the begin, and slower steps on the
-    CPUs that were measured (docs/training.md)."""
+    """Use torch.compile: takes minutes at the start, and steps were slower on the CPUs measured
+    (docs/training.md)."""
     log_every_n_steps: NumberFromOne = 10
     """Optimiser steps between two `step` rows of the logs."""
     checkpoint_every_n_steps: NumberFromOne | None = None
-    """Also save the state to resume from every so many optimiser steps."""
+    """Also save the state to resume from each time this many optimiser steps are done."""
     checkpoint_every_minutes: Positive | None = 10.0
-    """Also save the state to resume from when so many minutes passed since the last time."""
+    """Also save the state to resume from when this many minutes have passed since the last time."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -241,12 +241,12 @@ class DataRecipe(DataSource):
     error: ClassVar[type[UserError]] = RecipeError
 
     quarantine: str | None = None
-    """A text file of clips to leave out, one path a line, as `vmf data check` writes it; null = the
-    one that it left for this data in the current folder, if there is one."""
+    """A text file of clips to exclude, one path a line, as `vmf data check` writes it; null = the
+    one that it wrote for this data in the current folder, if there is one."""
     frame_rate: FrameRate = 30.0
     """Frames per second of clips that are folders of pictures; Something-Something: 12."""
     val_path: str | None = None
-    """Validation clips in a place of their own, in the same form; null = part of `path`."""
+    """Validation clips in a place of their own, in the same format; null = part of `path`."""
     train_split: str = "train"
     """Split to train on, where the index has splits."""
     val_split: str = "val"
@@ -257,14 +257,14 @@ class DataRecipe(DataSource):
     num_workers: Workers = 2
     """Processes that read video; 0 = read in the training process."""
     class_balanced: bool = False
-    """Draw every class equally often, however many clips it has; in multi-label data every class
-    gives equally many of the samples, and clips without a class keep their share."""
+    """Sample every class equally often, however many clips it has; in multi-label data every class
+    gives equally many samples, and clips without a class keep their share."""
     shuffle: Literal["auto", "full", "shards"] = "auto"
     """full: every epoch in a new order of all clips; shards: in a new order of the shards, the
-    clips of `shard_window` of them mixed, for storage that is slow at random; auto = shards where
+    clips of `shard_window` of them mixed, for storage with slow random access; auto = shards where
     the data is shards behind URLs."""
     shard_window: NumberFromOne = 8
-    """Shards whose clips are mixed by the shuffle `shards`."""
+    """Number of shards whose clips shuffle `shards` mixes."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -274,22 +274,22 @@ class DataRecipe(DataSource):
 
 @dataclass(frozen=True)
 class DecodeRecipe(Section):
-    """How video files are read, and when one is given up."""
+    """How video files are read, and when a file counts as unreadable."""
 
     section: ClassVar[str] = "decode"
 
     backend: Literal["pyav", "torchcodec"] = "pyav"
-    """Library that decodes; torchcodec is an extra and needs FFmpeg on the system."""
+    """Decoding library; torchcodec is an extra and needs FFmpeg on the system."""
     device: Literal["cpu", "cuda"] = "cpu"
-    """Where torchcodec decodes; on cuda every worker process takes GPU memory of its own."""
+    """Where torchcodec decodes; on cuda every worker process takes its own GPU memory."""
     timeout_seconds: Positive = 30.0
-    """Longest time for one clip; a file that takes longer counts as unreadable."""
+    """Time limit for one clip; a file that takes longer counts as unreadable."""
     memory_limit_mb: Positive = 2048.0
-    """Most memory that reading one clip may take; a file that needs more counts as unreadable."""
+    """Memory limit for reading one clip; a file that needs more counts as unreadable."""
     damaged_share: Share = 0.1
-    """Share of its packets that may be undecodable in a file; the frame before stands for each."""
+    """Share of undecodable packets that a file may have; the frame before replaces each."""
     partial: bool = False
-    """Take what there is of files that are cut off."""
+    """Use the readable part of files that are cut off."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -299,7 +299,7 @@ class DecodeRecipe(Section):
 
 @dataclass(frozen=True)
 class ClipRecipe(Section):
-    """What is cut from a video for the model; null = as the model was made for."""
+    """The clip that the model takes; null = the native one of the model."""
 
     section: ClassVar[str] = "clip"
 
@@ -311,9 +311,9 @@ class ClipRecipe(Section):
     stride: Annotated[int, Range(1, 1024)] | None = None
     """Dense only: step between frames, counted in frames of a 30 fps video."""
     resize_size: Pixels | None = None
-    """Short side in pixels before the test-time crop; null beside a crop_size = 8/7 of it."""
+    """Short side in pixels before the test-time crop; null with a crop_size given = 8/7 of it."""
     crop_size: Pixels | None = None
-    """Height and width in pixels that the model sees."""
+    """Height and width of the model's input in pixels."""
 
 
 @dataclass(frozen=True)
@@ -325,40 +325,40 @@ class AugmentRecipe(Section):
     scale: tuple[Share, Share] = (0.4, 1.0)
     """Smallest and largest share of the picture's area that a random crop takes."""
     ratio: tuple[Positive, Positive] = (0.75, 1.3333)
-    """Smallest and largest width by height of a random crop."""
+    """Smallest and largest aspect ratio (width over height) of a random crop."""
     horizontal_flip: bool = True
-    """Mirror half of the clips; set false where left and right tell classes apart."""
+    """Mirror half of the clips; set false where classes differ by left and right."""
     color_jitter: Share = 0.3
     """Strength of changes to brightness, contrast and saturation."""
     hue: Annotated[float, Range(0, 0.5)] = 0.0
-    """Largest turn of the hue, as a share of the colour circle."""
+    """Largest change of hue, as a share of the colour circle."""
     grayscale_probability: Share = 0.0
-    """Chance that a clip loses its colours."""
+    """Probability that a clip becomes grey."""
     randaugment_ops: Annotated[int, Range(0, 64)] = 0
-    """Operations of RandAugment sampled for a clip (4 is usual for video); 0 = none."""
+    """Number of RandAugment operations per clip (4 is usual for video); 0 = none."""
     randaugment_magnitude: Annotated[float, Range(0, 10)] = 7.0
     """Strength of these operations."""
     randaugment_probability: Share = 0.5
-    """Chance that a sampled operation is done."""
+    """Probability that a sampled operation is applied."""
     erase_probability: Share = 0.0
-    """Chance that a box of the clip is replaced by noise (random erasing)."""
+    """Probability that a box of the clip is replaced by noise (random erasing)."""
     runs_on: Literal["workers", "device"] = "workers"
-    """Who changes colours, does RandAugment and erases: the processes that read video, or the
-    training device in batches, where cores are scarcer than its time. Crops are cut by the former
-    in any case."""
+    """Where colour changes, RandAugment and erasing are computed: in the worker processes, or on
+    the training device in batches, which helps where CPU cores are the bottleneck. Crops are always
+    taken by the workers."""
     repeats: Annotated[int, Range(1, 64)] = 1
-    """Differently changed clips made of each video that is read; one forward pass then takes
+    """Clips made of each video read, each with its own augmentation; one forward pass then takes
     train.batch_size × repeats clips."""
     mixup_alpha: NotNegative = 0.0
-    """Add pairs of clips and their labels (MixUp), with shares from Beta(α, α); 0 = do not."""
+    """α of MixUp: pairs of clips and labels are added, shares from Beta(α, α); 0 = no MixUp."""
     cutmix_alpha: NotNegative = 0.0
-    """Put a box of one clip into another (CutMix), of a size from Beta(α, α); 0 = do not. Beside a
-    mixup_alpha above 0 each is done to half of the mixed batches."""
+    """α of CutMix: a box of one clip replaces that of another, its size from Beta(α, α); 0 = no
+    CutMix. With mixup_alpha above 0 each of the two applies to half of the mixed batches."""
     cutmix_kind: Literal["spatial", "temporal", "spatiotemporal"] = "spatial"
-    """What the box spans: a part of the picture in all frames, whole frames of a part of the time,
-    or a part of both."""
+    """Extent of the box: part of the picture in all frames, whole frames for part of the time, or
+    part of both."""
     mix_probability: Share = 1.0
-    """Chance that a batch is mixed, where mixup_alpha or cutmix_alpha is above 0."""
+    """Probability that a batch is mixed, where mixup_alpha or cutmix_alpha is above 0."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -368,18 +368,18 @@ class AugmentRecipe(Section):
 
 @dataclass(frozen=True)
 class PretrainRecipe(Section):
-    """What is learned before there are labels: from procedural clips, or from any clips."""
+    """Pre-training: procedural clips, or clips without labels."""
 
     section: ClassVar[str] = "pretrain"
 
     task: str = "labels"
     """labels: the classes of the data; streams: the classes at every moment, by a streaming model
-    (see stream); masked_features: what hidden parts of a clip look like (arXiv 2112.09133), for
-    which no labels are needed."""
+    (see stream); masked_features: the features of hidden parts of a clip (arXiv 2112.09133), which
+    needs no labels."""
     epoch_clips: Annotated[int, Range(2, 1_000_000_000)] = 4096
-    """Procedural clips (data.format procedural): how many make an epoch."""
+    """Procedural clips (data.format procedural): number per epoch."""
     val_clips: Annotated[int, Range(0, 1_000_000_000)] = 960
-    """Procedural clips: how many, of other seeds, to validate on; 0 = train without validation."""
+    """Procedural clips: number, of other seeds, to validate on; 0 = train without validation."""
     families: tuple[str, ...] = ()
     """Procedural clips: families of motion, such as [motion, order]; [] = all."""
     classes: tuple[str, ...] = ()
@@ -388,13 +388,13 @@ class PretrainRecipe(Section):
     """Procedural clips: other settings, such as [body_size=0.4, speed=0.5]: shares, factors and
     their ranges as in ProceduralSpec."""
     targets_weight: NotNegative = 0.5
-    """Procedural clips: weight of what else is known of them (speeds, directions, counts, …),
-    which is learned beside the classes; 0 = do not."""
+    """Procedural clips: weight of the regression and label targets beside the class (speeds,
+    directions, counts, …); 0 = none."""
     target_weights: tuple[str, ...] = ()
-    """Procedural clips: weights among these targets, as [speed=2, count=0]; others weigh 1."""
+    """Procedural clips: weights of single targets, such as [speed=2, count=0]; others have 1."""
     masked_weight: NotNegative = 0.0
-    """Task labels: weight of masked features beside the classes; half of the clips of each batch
-    then have hidden parts."""
+    """Task labels: weight of the masked-feature loss beside the classes; half of the clips of each
+    batch then have hidden parts."""
     mask_ratio: Annotated[float, Range(above=0, below=1)] = 0.4
     """Masked features: share of a clip that is hidden, in boxes of random size and length."""
 
@@ -446,16 +446,16 @@ def _is_weight(text: str) -> bool:
 
 @dataclass(frozen=True)
 class Recipe(Section):
-    """Everything that decides what a training run computes and where it is kept."""
+    """Everything that determines what a training run computes, and where it is saved."""
 
     out: str | None = None
     """Folder for the checkpoints, logs and the state to resume from."""
     seed: Seed = 0
-    """Seed of the weights, the order of clips, their random changes and dropout."""
+    """Seed of the initial weights, the order of clips, augmentation and dropout."""
     resume: bool = True
-    """Continue an unfinished run found in `out`; false = refuse to touch one."""
+    """Continue an unfinished run found in `out`; false = stop with an error if there is one."""
     overwrite: bool = False
-    """Delete a run found in `out` and start anew."""
+    """Delete a run found in `out` and start again."""
     model: ModelRecipe = field(default_factory=ModelRecipe)
     """The network."""
     data: DataRecipe = field(default_factory=DataRecipe)
@@ -463,19 +463,19 @@ class Recipe(Section):
     decode: DecodeRecipe = field(default_factory=DecodeRecipe)
     """How video files are read."""
     clip: ClipRecipe = field(default_factory=ClipRecipe)
-    """What is cut from a video."""
+    """The clip that the model takes."""
     augment: AugmentRecipe = field(default_factory=AugmentRecipe)
     """Random changes to training clips."""
     optim: OptimRecipe = field(default_factory=OptimRecipe)
     """Optimiser, learning rate and loss."""
     distill: DistillRecipe = field(default_factory=DistillRecipe)
-    """A teacher."""
+    """Distillation."""
     pretrain: PretrainRecipe = field(default_factory=PretrainRecipe)
     """Pre-training: procedural clips, clips without labels."""
     stream: StreamRecipe = field(default_factory=StreamRecipe)
     """Streams for a streaming model."""
     train: TrainRecipe = field(default_factory=TrainRecipe)
-    """Length, device and what is kept."""
+    """Length, batches, device and checkpoints."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
