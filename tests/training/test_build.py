@@ -200,7 +200,7 @@ def test_clips_in_quarantine_are_excluded(
     assert val is not None
     assert list(train.clips) == list(all_train.clips[1:])
     assert list(val.clips) == list(all_val.clips[:-1])
-    assert f"{clips_csv}: 2 of 32 clips are left out by " in capsys.readouterr().err
+    assert f"{clips_csv}: 2 of 32 clips are excluded by " in capsys.readouterr().err
 
     mine = tmp_path / "mine.txt"
     mine.write_text(f"old.mp4\n{first.name}\n")

@@ -244,7 +244,7 @@ def test_unreadable_clips_are_left_out_counted_and_said(
     train = [row for row in read_metrics(recipe.out) if row["row"] == "train"]
     assert [(row["clips"], row["failed"]) for row in train] == [("19", "5"), ("19", "5")]
     said = capsys.readouterr().err
-    assert "epoch 1: 5 clips could not be read and were left out: bad" in said
+    assert "epoch 1: 5 clips could not be read and were excluded: bad" in said
     assert "and 2 more" in said
     assert "epoch 2: 5 clips could" in said
 

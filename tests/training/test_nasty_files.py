@@ -73,11 +73,11 @@ def test_a_run_over_files_that_stop_processes_finishes_and_resumes_to_the_same_c
         "text.mp4": "not a video file but text",
     }
     assert read_quarantine(Path(str(whole.out), "quarantine.txt")) == listed
-    assert "epoch 1: 4 clips could not be read and were left out: " in said
+    assert "epoch 1: 4 clips could not be read and were excluded: " in said
     for name in ("crash", "hang"):
-        assert f"{name}.mp4: ended the process that read it and is left out" in said
+        assert f"{name}.mp4: ended the process that read it and is excluded" in said
     for name in ("slow", "text"):
-        assert f"{name}.mp4: failed 2 times and is left out" in said
+        assert f"{name}.mp4: failed 2 times and is excluded" in said
     rows = read_metrics(whole.out)
     assert [row["failed"] for row in rows if row["row"] == "train"] == ["4", "4"]
 

@@ -121,7 +121,7 @@ def _next(result: CheckResult, out: Path, *, honoured: bool) -> list[str]:
     """Where things are, and the command that comes next."""
     lines = [f"every problem   {out / 'check.json'}"]
     if result.quarantine:
-        lines.append(f"left out        {out / 'quarantine.txt'}")
+        lines.append(f"excluded        {out / 'quarantine.txt'}")
     if result.may_start:
         lines.append(f"next            {_train(result, None if honoured else out)}")
     return lines

@@ -141,7 +141,7 @@ def add_quarantine(parser: argparse.ArgumentParser, default: str = "") -> None:
         parser: Of the command.
         default: What is taken without it, for the help.
     """
-    text = "clips to leave out, as `vmf data check` lists them"
+    text = "clips to exclude, as `vmf data check` lists them"
     parser.add_argument(
         "--quarantine", metavar="FILE", help=text + (f"; default: {default}" if default else "")
     )

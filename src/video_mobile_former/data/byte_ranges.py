@@ -107,7 +107,7 @@ def _fetch(url: str, offset: int, size: int | None) -> bytes:
     # Only those that talk to a server know a time limit.
     limit = {"timeout": _TRY_SECONDS} if system.async_impl else {}
     # To the end means the whole file: who asks for that knows no better, and a server that ignores
-    # an open range could not be told from one that heeds it.
+    # an open range looks like one that heeds it.
     start, end = (None, None) if size is None else (offset, offset + size)
     for wait in (*_WAITS_SECONDS, None):
         try:

@@ -182,7 +182,7 @@ def origin(path: str) -> tuple[int, int] | None:
         path: A file, or a folder of pictures.
 
     Returns:
-        Bytes and time of change in nanoseconds, or None where that cannot be told: a URL, or
+        Bytes and time of change in nanoseconds, or None where that is unknown: a URL, or
         nothing is there.
     """
     try:

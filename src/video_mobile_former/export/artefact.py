@@ -1,4 +1,4 @@
-"""What an artefact says of itself: written beside it as JSON and, where its format can, inside it.
+"""The description of an artefact: written beside it as JSON and, where its format can, inside it.
 
 The JSON is a contract: a change of its keys needs a new format number.
 """
@@ -137,7 +137,7 @@ class ArtefactInfo:
     model_info: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """``training``, ``measured`` and ``license`` of the checkpoint."""
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    """What the target was told, such as the ONNX opset."""
+    """Options of the target, such as the ONNX opset."""
     versions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     """Libraries that wrote it."""
     parity: Mapping[str, Any] | None = None

@@ -78,7 +78,7 @@ def export_model(
         reading: How clips are read.
 
     Raises:
-        UserError: If a wish cannot be fulfilled, the target refuses the model, the artefact is not
+        UserError: If a request cannot be met, the target refuses the model, the artefact is not
             equal or cannot be written. Nothing is left of it then.
     """
     start = time.perf_counter()

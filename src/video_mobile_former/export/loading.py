@@ -1,4 +1,4 @@
-"""The one way from whatever stands for a model to something that runs."""
+"""The one way from a name, folder, Hub id or artefact to something that runs."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def load_artefact(
 
 
 def read_info(path: str | Path) -> ArtefactInfo:
-    """What an artefact says of itself.
+    """The description of an artefact.
 
     The JSON beside it is taken where there is one, and must belong to it; otherwise the one inside.
 

@@ -78,7 +78,7 @@ class ExportedModel(RunsAnywhere, nn.Module):
             return torch.cat([self._run(part) for part in x.split(self.at_once or len(x))])
         parts = []
         for part in x.split(batch):
-            # The last part is filled up with its last clip, whose logits are then left out.
+            # The last part is filled up with its last clip, whose logits are then dropped.
             missing = batch - len(part)
             full = (
                 torch.cat([part, part[-1:].expand(missing, *part.shape[1:])]) if missing else part

@@ -51,7 +51,7 @@ class CheckpointMixin(PyTorchModelHubMixin):
     class_names: tuple[str, ...] | None
     """Names of the logits in order, None where they are not known."""
     multi_label: bool
-    """Each logit is a yes or no of its own (sigmoid); otherwise one class is told (softmax)."""
+    """Each logit is a yes or no of its own (sigmoid); otherwise one of all classes (softmax)."""
     info: dict[str, Any]
     """``training`` (how it was made), ``measured`` (accuracy and how it was measured) and
     ``license`` of the weights; JSON data."""

@@ -18,7 +18,7 @@ What is whose:
 A block is tokens first, then pixels (Mobile→Former, Former, Mobile, Former→Mobile), in the order of
 the parent's public release (arXiv 2108.05895, figure 3). The convolutions are in
 ``layers/mobile.py``, the bridges in ``layers/bridge.py``, the family's tables in ``variants.py``.
-What ``bridges``, ``activation`` and ``tokens_per`` leave out exists for ablations; their defaults
+``bridges``, ``activation`` and ``tokens_per`` exist for ablations; their defaults
 are the network of the paper.
 
 Axes: B clips, T frames, C channels, H, W pixels, M tokens, D token width, h heads.
@@ -66,7 +66,7 @@ class BlockRow(NamedTuple):
 
 
 Bridges = Literal["two_way", "to_tokens", "to_features"]
-"""Which way the bridges go; ``to_tokens`` leaves out that features read from the tokens,
+"""Which way the bridges go; with ``to_tokens`` features do not read from the tokens,
 ``to_features`` that tokens gather from the features, at the head too."""
 ActivationKind = Literal["dynamic", "relu6"]
 """``dynamic``: slopes computed from the first token; ``relu6``: the activation of the light CNN."""

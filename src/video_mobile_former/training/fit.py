@@ -116,7 +116,7 @@ def fit(
         if found == "new" and not is_procedural(recipe.data):
             names = excluded_by(recipe.data)
         if names:
-            write_quarantine(run.excluded, names, "clips that this run leaves out from its begin")
+            write_quarantine(run.excluded, names, "clips that this run excludes from its start")
         if found == "finished":
             say(f"{run.path}: this run is finished; --overwrite true trains it anew")
             return _result(run)

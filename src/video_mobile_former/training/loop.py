@@ -294,7 +294,7 @@ class Training:
         self.log("train", {**totals.means(), "clips": totals.clips, "failed": totals.failed})
         if totals.failed:
             self.progress.line(
-                f"epoch {at.epoch}: {totals.failed} clips could not be read and were left out: "
+                f"epoch {at.epoch}: {totals.failed} clips could not be read and were excluded: "
                 f"{totals.named_failures()}"
             )
 

@@ -1,4 +1,4 @@
-"""Lists of clips to leave out, written and read back."""
+"""Lists of clips to exclude, written and read back."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def test_the_second_failure_counts(tmp_path: Path, capsys: pytest.CaptureFixture
     assert excluded.tolist() == [0, 0, 1, 1]
     assert path.read_text() == "# made up\nc.mp4\tdamaged\n"
     assert capsys.readouterr().err == (
-        f"c.mp4: failed 2 times and is left out from now on, as {path} says: damaged\n"
+        f"c.mp4: failed 2 times and is excluded from now on, as {path} says: damaged\n"
     )
     reason = failures.note(ClipFailure(2, "c.mp4", EXCLUDED, of_file=False)).reason
     assert reason == "in quarantine: damaged"

@@ -94,7 +94,7 @@ def test_every_file_that_stops_a_process_is_named_and_the_others_are_read(
     assert read_quarantine(path) == listed
     said = capfd.readouterr().err.splitlines()
     assert sorted(said) == sorted(
-        f"{name}: {what} and is left out from now on, as {path} says: {listed[name]}"
+        f"{name}: {what} and is excluded from now on, as {path} says: {listed[name]}"
         for name, what in (
             ("hang.mp4", "ended the process that read it"),
             ("crash.mp4", "ended the process that read it"),
@@ -143,7 +143,7 @@ def test_a_killed_worker_is_no_proof_against_its_file(
     assert failed == [f"killed.mp4: in quarantine: {reason}"]
     said = capfd.readouterr().err
     assert said.count("new ones go on") == 2
-    assert f"killed.mp4: failed 2 times and is left out from now on: {reason}" in said
+    assert f"killed.mp4: failed 2 times and is excluded from now on: {reason}" in said
 
 
 @pytest.mark.slow

@@ -229,10 +229,10 @@ def test_command(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert main([*words, "--quarantine", str(tmp_path / "out.txt"), "--json"]) == 0
     captured = capsys.readouterr()
     assert json.loads(captured.out)["clips"] == 11
-    assert f"2 of 13 clips are left out by {tmp_path / 'out.txt'}" in captured.err
+    assert f"2 of 13 clips are excluded by {tmp_path / 'out.txt'}" in captured.err
     (tmp_path / "out.txt").write_text("c3.mp4\n")
     assert main([*words, "--quarantine", str(tmp_path / "out.txt"), "--max_mb", "1"]) == 2
-    assert f"1 of 13 clips is left out by {tmp_path / 'out.txt'}" in capsys.readouterr().err
+    assert f"1 of 13 clips is excluded by {tmp_path / 'out.txt'}" in capsys.readouterr().err
     (tmp_path / "out.txt").write_text("".join(f"c{i}.{e}\n" for i in range(13) for e in ENDINGS))
     assert main([*words, "--quarantine", str(tmp_path / "out.txt")]) == 2
     for option, value in (("--max_mb", "0"), ("--clips_per_shard", "0"), ("--num_workers", "0")):

@@ -63,10 +63,10 @@ def test_a_run_keeps_what_it_excluded(
     fit(recipe)
     said = capsys.readouterr().err
     assert "resuming at" in said
-    assert (f"2 of 32 clips are left out by {run.excluded}" in said) == first
+    assert (f"2 of 32 clips are excluded by {run.excluded}" in said) == first
     assert str(checked) not in said
 
     # A new run goes by the new list.
     fit(small_recipe(train__epochs=1, overwrite=True))
     assert read_quarantine(run.excluded) == dict.fromkeys(names, "damaged")
-    assert f"4 of 32 clips are left out by {checked}" in capsys.readouterr().err
+    assert f"4 of 32 clips are excluded by {checked}" in capsys.readouterr().err

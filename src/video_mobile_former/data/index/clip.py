@@ -18,7 +18,7 @@ from typing import Any, Generic, TypeVar
 SPLITS = ("train", "val", "test")
 
 L = TypeVar("L", str, int)
-"""How classes are told: by name in what a format yields, by position in an index."""
+"""How classes are named: by name in what a format yields, by position in an index."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +26,7 @@ class Event(Generic[L]):
     """A part of a clip with a class of its own."""
 
     start_seconds: float
-    """Begin, on the clock of the file."""
+    """Start, on the clock of the file."""
     end_seconds: float
     """End, itself excluded; after ``start_seconds``."""
     label: L
@@ -46,7 +46,7 @@ class Clip(Generic[L]):
     labels: tuple[L, ...] = ()
     """Its class; several or none in a multi-label set."""
     name: str = ""
-    """The path as written in the data: what people are shown."""
+    """The path as written in the data, for messages and reports."""
     listing: str = field(default="", metadata={"kept": False})
     """File in which it is written. An index does not keep it."""
     line: int = field(default=0, metadata={"kept": False})
@@ -56,7 +56,7 @@ class Clip(Generic[L]):
     group: str | None = None
     """Clips that must stay on one side of a split: same person, scene or source video."""
     start_seconds: float | None = None
-    """Begin of the part that carries the label; None is the begin of the file."""
+    """Start of the part that carries the label; None is the start of the file."""
     end_seconds: float | None = None
     """End of that part, itself excluded; None is the end of the file."""
     offset: int | None = None
@@ -108,7 +108,7 @@ def plain_type(hint: Any) -> Any:
 
 
 def to_json(clip: Clip[Any], *names: str) -> dict[str, Any]:
-    """Fields of a clip as JSON data, without optional ones that say nothing.
+    """Fields of a clip as JSON data, without empty optional ones.
 
     Args:
         clip: The clip.
@@ -130,8 +130,8 @@ def from_json(value: Mapping[str, Any], labels: type[L], **others: Any) -> Clip[
     """Read the fields that :func:`to_json` wrote.
 
     Args:
-        value: The fields by name; others are passed over, None is as if a field were not there.
-        labels: How classes are told: ``str`` or ``int``.
+        value: The fields by name; others are ignored, and so is None.
+        labels: Type of the classes: ``str`` or ``int``.
         others: Fields that are known already.
 
     Raises:
@@ -147,7 +147,7 @@ def reader(name: str, labels: type) -> Callable[[Any], Any]:
 
     Args:
         name: Of a field of :class:`Clip`.
-        labels: How classes are told: ``str`` or ``int``.
+        labels: Type of the classes: ``str`` or ``int``.
 
     Returns:
         A function that raises ValueError, with one phrase, where the data is of another type.
@@ -187,7 +187,7 @@ def _reader(name: str, hint: Any, labels: type) -> Callable[[Any], Any]:
 
 
 def named(clip: Clip[int], names: Sequence[str] | Mapping[int, str]) -> Clip[str]:
-    """The same clip with its classes told by name.
+    """The same clip with its classes given by name.
 
     Args:
         clip: A clip of an index.

@@ -84,7 +84,7 @@ class StringsBuilder:
         return len(self._ends)
 
     def add(self, value: str) -> None:
-        """Append one; bytes that are no UTF-8, as Python spells them in file names, survive."""
+        """Append one; bytes that are no UTF-8, as Python spells them in file names, are kept."""
         self._block += value.encode("utf-8", "surrogateescape")
         self._ends.append(len(self._block))
 
@@ -190,10 +190,10 @@ _AT_ONCE = 1024
 
 
 class ColumnsBuilder:
-    """Takes clips one by one; holds little more than the columns it makes.
+    """Takes clips one by one and keeps little more than their columns.
 
     Args:
-        ids: A number for each name of a class; names that come new get the next one. None where the
+        ids: A number for each name of a class; new names get the next one. None where the
             clips have numbers already.
     """
 
@@ -350,7 +350,7 @@ class _ListsBuilder:
         return Lists(None if single else _tensor(self._ends_until(count)), items)
 
     def _ends_until(self, count: int) -> array[int]:
-        """The ends of so many clips; those that brought nothing have nothing."""
+        """The ends of so many clips; those without items have none."""
         if self._ends is None:
             self._ends = array("q", range(1, len(self._items) + 1))
         self._ends.extend(array("q", [len(self._items)]) * (count - len(self._ends)))

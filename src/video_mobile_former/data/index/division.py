@@ -19,8 +19,8 @@ _ATTEMPTS = 64
 def split_index(index: ClipIndex, fraction: float, seed: int) -> tuple[ClipIndex, ClipIndex]:
     """Hold out a share of the clips, stratified by class, with groups kept together.
 
-    Clips without a group are groups of their own. Of many random divisions into whole groups the
-    one is taken that comes closest to the share in every class.
+    Clips without a group are groups of their own. Of many random divisions into whole groups, the
+    one closest to the share in every class is taken.
 
     Args:
         index: The clips.
@@ -83,7 +83,7 @@ def _check_groups(index: ClipIndex, groups: list[Counter[int]]) -> None:
         if clips and of_class[label] < 2:
             what = "only one clip" if clips == 1 else "all its clips in one group"
             name = index.class_names[label]
-            # Names that differ in a digit are meant so.
+            # Names that differ in a digit differ on purpose.
             digits = re.sub(r"\D", "", name)
             others = [
                 other

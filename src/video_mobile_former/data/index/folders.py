@@ -17,7 +17,7 @@ from .source import DataSource, Faults
 def folder_rows(source: DataSource, faults: Faults) -> Iterator[Clip[str]]:
     """Yield the clips of a folder of class folders, or of train, val and test folders of them.
 
-    Hidden files are passed over; files that are no videos by their ending are, too, and are said.
+    Hidden files are passed over; so are files without the ending of a video, with a note.
 
     Raises:
         DataError: If there is no class folder, or one without a clip.

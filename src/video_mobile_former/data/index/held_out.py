@@ -53,7 +53,7 @@ def with_held_out(index: ClipIndex, info: Any) -> ClipIndex:
     """The clips with the division of the run as their splits ``train`` and ``val``.
 
     Args:
-        index: The clips, those that the run left out left out.
+        index: The clips, without those that the run excluded.
         info: ``model.info`` of a checkpoint or an artefact.
 
     Returns:

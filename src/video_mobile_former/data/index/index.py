@@ -91,7 +91,7 @@ def load_index(
     class_names_of: str = "class_names",
     faults: Faults | None = None,
 ) -> ClipIndex:
-    """Read what data sets name their clips and labels by.
+    """Read the clips and labels of a data set.
 
     Args:
         source: A folder or list, or a :class:`DataSource` for other formats.
@@ -99,11 +99,11 @@ def load_index(
             those of the source's label file, else those of its format, else the sorted names of
             the classes found.
         class_names_of: Where ``class_names`` come from, for messages.
-        faults: Collects what is wrong with single rows, which are then left out; None stops at
+        faults: Collects what is wrong with single rows, which are then excluded; None stops at
             the first one.
 
     Returns:
-        The clips, in a stable order. Classes of the list without a clip are kept and said.
+        The clips, in a stable order. Classes of the list without a clip are kept, with a note.
 
     Raises:
         DataError: If something is missing, empty, contradictory or not understood; one line with
@@ -132,7 +132,7 @@ def load_index(
 def _class_names(
     source: DataSource, form: Format, wanted: Sequence[str] | None, wanted_of: str
 ) -> tuple[str, ...] | None:
-    """The classes in order, once all that tell an order agree; None where nothing does."""
+    """The classes in order, once all sources of an order agree; None without one."""
     names = form.class_names(source)
     if names is not None:
         names = _checked_names(names, source.shown)
@@ -180,7 +180,7 @@ def _build(
     builder.flush()
     if names is None:
         names = tuple(order(ids))
-    # Classes are numbered as they come and put in order at the end, so that rows pass through.
+    # Classes are numbered as they come and sorted at the end, so that rows are read once.
     position = {name: i for i, name in enumerate(names)}
     columns = builder.build(np.array([position[name] for name in ids], dtype=np.int32))
     index = ClipIndex(ClipTable.of(columns), names, source, multi_label)

@@ -1,7 +1,7 @@
 """Class names in order: those of known sets, those of label files, and whether two orders agree.
 
-A model knows its classes by position only. So wherever two sources tell the order of the same
-classes, they are compared, and a difference is an error: nothing is put in another order silently.
+A model knows its classes by position only. So wherever two sources give an order of the same
+classes, they are compared, and a difference is an error: nothing is reordered silently.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ SPLIT_NAMES = {
     "test": "test",
     "testing": "test",
 }
-"""What a split may be called in data, and what it is called here."""
+"""Names of splits in data, and the name here."""
 
 _NOT_UTF8 = "{} is not UTF-8; save the list in that encoding"
 
@@ -35,11 +35,11 @@ _ALIASES = {
     "start_seconds": ("start", "start_time", "time_start", "start_sec"),
     "end_seconds": ("end", "end_time", "time_end", "end_sec"),
 }
-"""What other tools call a column; taken where it does not have its own name."""
+"""Names of columns in other tools, accepted where ours is absent."""
 OPTIONAL = ("split", "group", "start_seconds", "end_seconds", "events")
 
 _ROOTS = frozenset(["", "~", "/", "\\"])
-"""What a name may begin with that is no relative path."""
+"""Beginnings of names that are no relative paths."""
 
 
 def list_rows(source: DataSource, faults: Faults) -> Iterator[Clip[str]]:
@@ -47,7 +47,7 @@ def list_rows(source: DataSource, faults: Faults) -> Iterator[Clip[str]]:
 
     The delimiter (comma, tab or semicolon) is read off the header line. A byte-order mark, blank
     lines, quoted fields and Windows line ends are fine. Columns that are not named above are not
-    read, which is said; what other tools call them (``subset``, ``start_time``) is taken. Events
+    read, with a note; names of other tools (``subset``, ``start_time``) are accepted. Events
     are a JSON list of objects with ``start_seconds``, ``end_seconds`` and ``label`` on the clock of
     the file. With ``source.multi_label`` the classes in the label column are divided by ``|``, and
     an empty one means that the clip has none of the classes.
@@ -136,7 +136,7 @@ def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
 
 
 def is_utf8(text: str) -> bool:
-    """Whether text held nothing but UTF-8 before it was decoded with ``surrogateescape``."""
+    """Whether text was all UTF-8 before it was decoded with ``surrogateescape``."""
     try:
         text.encode("utf-8")
     except UnicodeEncodeError:
@@ -145,7 +145,7 @@ def is_utf8(text: str) -> bool:
 
 
 class _RowReader:
-    """Turns the fields of a line into a row, or tells what is wrong with it.
+    """Turns the fields of a line into a row, or says what is wrong with it.
 
     Written for speed: this runs for hundreds of thousands of lines whenever training starts.
     """

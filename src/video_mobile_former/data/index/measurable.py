@@ -1,7 +1,7 @@
 """Which clips a model may be measured on: the same for the command, Python and several processes.
 
 A model should not be measured on the clips that it was trained on, nor on those that a list
-excludes. What its checkpoint says of its training, ``model.info``, is all that is needed to know.
+excludes. The record of training in its checkpoint, ``model.info``, is enough to find out.
 """
 
 from __future__ import annotations
@@ -58,9 +58,9 @@ def measurable(
 
     Args:
         data: An index, or what one is read from.
-        info: ``model.info``: what the checkpoint or artefact says of its training, if anything.
-        class_names: The model's, in the order of its scores; what is read takes this order.
-        multi_label: The model tells several classes of a clip; what is read is read so.
+        info: ``model.info``: the record of training in the checkpoint or artefact, if any.
+        class_names: The model's, in the order of its scores; the data is read in this order.
+        multi_label: The model gives several classes per clip; labels are read accordingly.
         split: ``"train"``, ``"val"``, ``"test"`` or ``"all"``; None takes ``test``, else ``val``,
             else what training held out, else all.
         quarantine: List of clips to exclude; None takes that of ``vmf data check`` where it has

@@ -1,8 +1,8 @@
-"""Lists of clips to leave out: text files, one clip a line, that people and programs both write.
+"""Lists of clips to exclude: text files, one clip a line, that people and programs both write.
 
 A line is the name of a clip as its data writes it (or its absolute path), a tab and the reason; the
-reason may be missing, lines that begin with ``#`` are comments. A name that would not survive as
-one field of one line (a tab or line break in it, white space at its ends, ``#`` or ``"`` at its
+reason may be missing, lines that begin with ``#`` are comments. A name that is not safe as one
+field of one line (a tab or line break in it, white space at its ends, ``#`` or ``"`` at its
 begin) is written as a JSON string. Names that are not UTF-8 keep their bytes.
 """
 
@@ -26,7 +26,7 @@ _CHECK = "vmf data check "
 
 
 def read_quarantine(path: str | Path) -> dict[str, str]:
-    """Read which clips to leave out.
+    """Read which clips to exclude.
 
     Args:
         path: The file.
@@ -47,7 +47,7 @@ def read_quarantine(path: str | Path) -> dict[str, str]:
 
 
 def write_quarantine(path: str | Path, entries: Mapping[str, str], source: str) -> None:
-    """Write a list of clips to leave out, all or nothing.
+    """Write a list of clips to exclude, all or nothing.
 
     Args:
         path: The file.
@@ -66,12 +66,12 @@ def write_quarantine(path: str | Path, entries: Mapping[str, str], source: str) 
 
 
 def check_source(data_path: str | Path) -> str:
-    """What ``vmf data check`` gives to :func:`write_quarantine` as the source."""
+    """The source that ``vmf data check`` gives to :func:`write_quarantine`."""
     return _CHECK + _quoted(os.path.abspath(data_path))  # noqa: PTH100 (resolve follows links)
 
 
 def is_check_of(path: str | Path, data_path: str | Path) -> bool:
-    """Tell whether ``vmf data check`` wrote this file about this data.
+    """Whether ``vmf data check`` wrote this file about this data.
 
     Args:
         path: The file.
@@ -87,7 +87,7 @@ def is_check_of(path: str | Path, data_path: str | Path) -> bool:
 
 
 def default_quarantine(data_path: str | Path) -> Path:
-    """Where ``vmf data check`` leaves its list, relative to the current folder.
+    """Where ``vmf data check`` writes its list, relative to the current folder.
 
     Args:
         data_path: The data.
@@ -139,7 +139,7 @@ def list_of(given: str | None, path: str) -> Path | None:
 
 
 def without(index: ClipIndex, file: Path, *, of_run: bool) -> ClipIndex:
-    """The clips that a list does not name; tells how many it does.
+    """The clips that a list does not name; prints how many it does.
 
     Args:
         index: All clips.
@@ -156,9 +156,9 @@ def without(index: ClipIndex, file: Path, *, of_run: bool) -> ClipIndex:
     if not len(rows):
         return index
     if len(rows) == len(index):
-        raise DataError(f"{file}: leaves out all clips of {index.source}")
+        raise DataError(f"{file}: excludes all clips of {index.source}")
     are = "is" if len(rows) == 1 else "are"
-    say(f"{index.source}: {len(rows)} of {len(index)} clips {are} left out by {file}")
+    say(f"{index.source}: {len(rows)} of {len(index)} clips {are} excluded by {file}")
     kept = np.delete(np.arange(len(index)), rows)
     return dataclasses.replace(index, clips=index.table.take(kept))
 

@@ -1,4 +1,4 @@
-"""Going over the rows of a listing: repetitions are dropped, files that are not there are told."""
+"""Checks on the rows of a list: repetitions are dropped, missing files reported."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def composed(rows: Iterable[Clip[str]], faults: Faults) -> Iterator[Clip[str]]:
 
 
 class _Said(NamedTuple):
-    """What a row says of its clip; one object for all rows that say the same."""
+    """The content of a row; one object for all rows with the same content."""
 
     labels: tuple[str, ...]
     split: str | None
@@ -81,7 +81,7 @@ class _Said(NamedTuple):
 
 
 class _FirstRows:
-    """Remembers of every clip what its first row said, in some sixty bytes and its name."""
+    """Keeps the first row of every clip, in some sixty bytes and its name."""
 
     def __init__(self) -> None:
         self._said: dict[tuple[object, ...], _Said] = {}
@@ -91,13 +91,13 @@ class _FirstRows:
         self._folder: str | None = None
 
     def of(self, row: Clip[str]) -> tuple[_Said, str] | None:
-        """What the first row of this clip says, and its place; None if this is the first."""
+        """Content and place of the first row of this clip; None if this is the first."""
         path, start, end, offset = row.path, row.start_seconds, row.end_seconds, row.offset
         if "//" in path or "/." in path or os.sep != "/":
             path = os.path.normpath(path)
         if self._folder is None:
             self._folder = path.removesuffix(row.name)
-        key = path.removeprefix(self._folder)  # all that differs, for a list in one folder
+        key = path.removeprefix(self._folder)  # the part that differs in a list of one folder
         if start is not None or end is not None or offset is not None:
             key = (key, start, end, offset)
         what = (row.labels, row.split, row.events, row.listing)
@@ -121,12 +121,12 @@ def _plain(labels: tuple[str, ...]) -> str:
 def present(
     rows: Iterable[Clip[str]], source: DataSource, faults: Faults, *, may_lack: bool
 ) -> Iterator[Clip[str]]:
-    """Leave out the rows whose file is not there.
+    """Drop the rows whose file is missing.
 
     Args:
         rows: All rows; URLs are taken to be there.
         source: For messages.
-        faults: Where every missing file is told.
+        faults: Takes every missing file.
         may_lack: Say how many are missing and go on; otherwise it is an error.
 
     Raises:
@@ -161,7 +161,7 @@ def present(
     are, they_are = ("is", "it is") if len(missing) == 1 else ("are", "they are")
     text = f"{source.listing}: {len(missing)} of {count} listed files {are} missing: {shown}"
     if may_lack and len(missing) < count:
-        say(f"{text}; {they_are} left out")
+        say(f"{text}; {they_are} excluded")
         return
     raise DataError(f"{text}; relative paths are relative to {source.folder}")
 

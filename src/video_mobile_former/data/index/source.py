@@ -1,4 +1,4 @@
-"""What a user names as data, the ways in which it may be written, and what is wrong with them."""
+"""What a user names as data: its source, its format and its faults."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .labels import in_order
 
 @dataclass(frozen=True)
 class DataSource(Checked):
-    """Where clips and their labels are said to be; the base of a recipe's ``data``.
+    """Where clips and their labels are; the base of a recipe's ``data``.
 
     Raises:
         DataError: If a field has another type or is out of range.
@@ -102,7 +102,7 @@ class Faults:
         self.collect = collect
         self.found: list[Fault] = []
         self.passed_over: list[tuple[str, str]] = []
-        """Absolute path and name of files that are no videos by their ending: no fault, since
+        """Absolute path and name of files without the ending of a video: no fault, since
         notes and pictures may lie beside videos."""
 
     def add(self, kind: str, where: str, text: str, name: str = "") -> None:
@@ -118,11 +118,11 @@ class Faults:
 
 @dataclass(frozen=True)
 class Format:
-    """One way in which data sets name their clips."""
+    """One format of data sets."""
 
     rows: Callable[[DataSource, Faults], Iterator[Clip[str]]]
-    """Yields the clips, their classes by name; faulty ones are told to the second argument and left
-    out."""
+    """Yields the clips, their classes by name; faulty ones go to the second argument
+    instead."""
     summary: str
     """One phrase for the help and for messages."""
     class_names: Callable[[DataSource], tuple[str, ...] | None] = lambda source: None
@@ -136,5 +136,5 @@ class Format:
     finds_several: Callable[[DataSource], bool] = lambda source: False
     """Whether the data itself shows that clips have several classes."""
     may_lack_files: bool = False
-    """Listed files are commonly gone (deleted from where they were published): what is not there
-    is left out and said instead of being an error."""
+    """Listed files are commonly gone (deleted from where they were published): missing
+    files are excluded with a note instead of being an error."""

@@ -1,4 +1,4 @@
-"""Clips by the hundred thousand: a sequence of them held in columns.
+"""A sequence of many clips, kept in columns.
 
 A :class:`Clip` is made when it is asked for; worker processes share the columns, see
 :mod:`.columns`.

@@ -20,7 +20,7 @@ class ClipBatchSampler(Sampler[list[tuple[int, int]]]):
     The order depends on (seed, epoch) alone. The batches of all processes of one step together
     are a run of ``batch_size × world_size`` clips of that order, so every process has the same
     number of batches of the same sizes. The last, smaller step is dropped (``drop_last``), or
-    filled to a multiple of ``world_size`` from the begin of the order.
+    filled to a multiple of ``world_size`` from the start of the order.
 
     Args:
         labels: ``(N,)`` label of every clip, or ``(N, K)`` with a 1 for every class of a clip.
@@ -30,8 +30,7 @@ class ClipBatchSampler(Sampler[list[tuple[int, int]]]):
         class_balanced: Every class gives as many clips to an epoch (to within one), the clips of a
             class in turn; N clips an epoch as otherwise. With several classes a clip takes its turn
             in each of them; clips without a class come once an epoch as otherwise.
-        drop_last: Leave out the smaller batch at the end of an epoch; ignored where it is the only
-            one.
+        drop_last: Drop the smaller batch at the end of an epoch, unless it is the only one.
         rank: Number of this process, from 0.
         world_size: Number of processes.
         shards: ``(N,)`` number of the file that holds each clip. The order then is sampled near the
@@ -85,7 +84,7 @@ class ClipBatchSampler(Sampler[list[tuple[int, int]]]):
 
     def start_at(self, epoch: int, batch: int = 0) -> None:
         """Let the next ``iter()`` begin at this batch of this epoch."""
-        # Having seen the last batch of an epoch is to stand before the first of the next.
+        # After the last batch of an epoch comes the first of the next.
         self.epoch = epoch + batch // len(self)
         self.batch = batch % len(self)
 
@@ -153,7 +152,7 @@ class ClipBatchSampler(Sampler[list[tuple[int, int]]]):
 
 
 def collate(items: Sequence[ClipSample | ClipFailure]) -> Batch:
-    """Stack the items that could be read and list those that could not."""
+    """Stack the items that were read and list the failures."""
     good = [item for item in items if not isinstance(item, ClipFailure)]
     parameters = [item["parameters"] for item in good if "parameters" in item]
     later: ToAugment = {"parameters": stack_parameters(parameters)} if parameters else {}

@@ -31,26 +31,26 @@ from ..video.reader import VideoReader
 from . import sampling
 
 EXCLUDED = "in quarantine"
-"""Reason of a clip that is no longer read."""
+"""Reason given for a clip that is no longer read."""
 
 
 class ToAugment(TypedDict, total=False):
-    """What a sample or batch says of augmentation that is left to do."""
+    """Augmentation that a sample or batch still needs."""
 
     parameters: AugmentParameters
-    """What is left to do to the clips by ``augment``, with one more axis: ``(V, …)`` of a sample,
-    ``(B, V, …)`` of a batch; absent where nothing is."""
+    """Parameters of ``augment`` for the clips, with one more axis: ``(V, …)`` of a sample,
+    ``(B, V, …)`` of a batch; absent where there is none."""
 
 
 class PartOfSample(TypedDict, total=False):
-    """What a sample says of the video that it is a part of."""
+    """The video that a sample is a part of."""
 
     of_views: int
     """Views of the whole video, where ``clip`` may have a part of them."""
 
 
 class RecordOfSample(TypedDict, total=False):
-    """What a sample says of the clip as its data has it."""
+    """The clip of a sample as its data has it."""
 
     record: Clip[int]
     """The clip of the index."""
@@ -59,7 +59,7 @@ class RecordOfSample(TypedDict, total=False):
 
 
 class RecordsOfBatch(TypedDict, total=False):
-    """What a batch says of the clips as their data has them; absent where they are generated."""
+    """The clips of a batch as their data has them; absent where they are generated."""
 
     records: list[Clip[int]]
     """The ``B`` clips of the index."""
@@ -68,7 +68,7 @@ class RecordsOfBatch(TypedDict, total=False):
 
 
 class PartsOfBatch(TypedDict, total=False):
-    """What a batch says of the videos that it has parts of."""
+    """The videos that a batch has parts of."""
 
     of_views: dict[int, int]
     """Views of whole videos by position, where ``clips`` may have a part of them."""
@@ -90,7 +90,7 @@ class ClipSample(ToAugment, PartOfSample, RecordOfSample):
 
 @dataclass(frozen=True)
 class ClipFailure:
-    """Stands for a clip that cannot be read; a value, so that worker processes live on."""
+    """A clip that cannot be read; a value, so that worker processes continue."""
 
     index: int
     """Position in ``ClipIndex.clips``."""
@@ -99,7 +99,7 @@ class ClipFailure:
     reason: str
     """One phrase."""
     of_file: bool = True
-    """The file is to blame, not the part that was asked for or an earlier failure."""
+    """The file is the cause, not the part that was requested or an earlier failure."""
 
     def __str__(self) -> str:
         return f"{self.path}: {self.reason}"
@@ -135,8 +135,8 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         num_crops: Crops per view when not training, at least 1, see :class:`..EvalTransform`.
         repeats: Differently changed clips of the same frames in training, at least 1: a video is
             decoded once for all of them (repeated augmentation, arXiv 1901.09335).
-        augment_later: Crop and flip only, and give the parameters of the rest along.
-        limits: What reading one clip may take; None takes the defaults.
+        augment_later: Crop and flip only, and return the parameters of the rest.
+        limits: Limits on reading one clip; None takes the defaults.
         reading: Decode backend, and frame rate of folders of pictures; None takes the defaults.
 
     Raises:
@@ -178,7 +178,7 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
         self.augment_later = augment_later
         self.limits = limits or Limits()
         self.excluded = torch.zeros(len(index), dtype=torch.uint8)
-        """``(N,)`` uint8: 1 for clips not to be read; worker processes see it change."""
+        """``(N,)`` uint8: 1 for clips not to be read; shared with worker processes."""
         self.reading = reading or Reading()
         self.reading.check()  # not in the worker processes, whose errors come as tracebacks
 
@@ -303,11 +303,11 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
 
 
 class _EmptyPartError(VideoError):
-    """The file can be read, but the part of it that was asked for holds no frame."""
+    """The file can be read, but the requested part holds no frame."""
 
 
 def clip_name(clip: Clip[int]) -> str:
-    """What people are shown for a clip, and what lists of clips to leave out call it."""
+    """The name of a clip in messages and in lists of clips to exclude."""
     return clip.name or clip.path
 
 

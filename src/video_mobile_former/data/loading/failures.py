@@ -1,7 +1,7 @@
 """Which files failed, how often, and which of them are no longer read: the quarantine of a run.
 
 Every process of a run writes a list of its own, so that no two write the same file; each reads the
-lists of all when it starts and at the begin of an epoch.
+lists of all when it starts and at the start of an epoch.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from ..index.quarantine import read_quarantine, write_quarantine
 from .dataset import EXCLUDED, ClipFailure, clip_name
 
 MAX_FAILURES = 2
-"""A file that failed so often is put in quarantine."""
+"""Failures after which a file is put in quarantine."""
 
 
 class Quarantine:
@@ -66,7 +66,7 @@ class Quarantine:
 
 
 class Failures:
-    """Counts the failures of the files of an index and sees to it that none is read for ever.
+    """Counts the failures of the files of an index, so that none is tried for ever.
 
     Args:
         index: The clips.
@@ -101,10 +101,10 @@ class Failures:
             self._excluded[torch.from_numpy(self._index.table.find(new))] = 1
 
     def note(self, failure: ClipFailure) -> ClipFailure:
-        """Count a failure that a batch brought.
+        """Count a failure reported by a batch.
 
         Returns:
-            The failure, with the reason where it only says that its file is left out.
+            The failure, with the reason where it only says that its file is excluded.
         """
         name = failure.path
         if failure.reason == EXCLUDED:
@@ -131,7 +131,7 @@ class Failures:
         """
         name = clip_name(self._index.clips[clip])
         if for_certain:
-            # The batch that the clip belongs to will be read again and then bring it as left out.
+            # The batch that the clip belongs to will be read again and then list it as excluded.
             self._untold.add(name)
             self._put_in(name, reason, "ended the process that read it")
         else:
@@ -149,4 +149,4 @@ class Failures:
         self._quarantine.add(name, reason)
         path = self._quarantine.path
         where = "" if path is None else f", as {path} says"
-        say(f"{name}: {what} and is left out from now on{where}: {reason}")
+        say(f"{name}: {what} and is excluded from now on{where}: {reason}")

@@ -20,9 +20,9 @@ from .room import fitting
 from .worker_watch import Death, WorkerWatch, stop_workers
 
 _MAX_FUTILE = 10
-"""So many times in a row new processes may end before they have read a single clip."""
+"""Times in a row that new processes may end before they have read a single clip."""
 _MAX_UNEXPLAINED = 5
-"""So many times within an epoch processes may end for another reason than the file they read."""
+"""Times within an epoch that processes may end for another reason than the file they read."""
 
 
 class WorkersEndedError(UserError):
@@ -30,7 +30,7 @@ class WorkersEndedError(UserError):
 
 
 class ClipLoader(DataLoader):
-    """A ``DataLoader`` that knows where in which epoch it is.
+    """A ``DataLoader`` that knows its epoch and position.
 
     Each ``for`` over it gives one epoch, and the next one the next epoch. ``state_dict()`` taken
     in the body of the loop, after a batch was used, continues with the batch after it.
@@ -51,7 +51,7 @@ class ClipLoader(DataLoader):
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]  # narrower: batches are Batch
         if not self._clips.train:
-            self.batch_sampler.start_at(0)  # an evaluation that was left early begins anew
+            self.batch_sampler.start_at(0)  # an evaluation that was left early starts again
         epoch, batch = self.batch_sampler.epoch, self.batch_sampler.batch
         self.failures.refresh()
         self._unexplained = 0
@@ -99,7 +99,7 @@ class ClipLoader(DataLoader):
         return self._clips.index.source
 
     def names(self, indices: Sequence[int]) -> list[str]:
-        """What a person is told of clips."""
+        """Message about clips."""
         return [clip_name(self._clips.index.clips[i]) for i in indices]
 
     @property
@@ -107,7 +107,7 @@ class ClipLoader(DataLoader):
         return cast("ClipDataset", self.dataset)
 
     def _replace_workers(self, error: Exception) -> None:
-        """After the death of workers put the blame where it belongs; the next ones go on.
+        """After the death of workers, find the cause; new workers continue.
 
         Raises:
             WorkersEndedError: If new ones would not do better.
@@ -140,11 +140,11 @@ class ClipLoader(DataLoader):
     def _last_words(self, deaths: list[Death]) -> str:
         what = "processes that read video ended unexpectedly"
         clips = self._clips.index.clips
-        told = [
+        reasons = [
             death.reason + ("" if death.clip is None else f" over {clip_name(clips[death.clip])}")
             for death in deaths
         ]
-        return what + (f" ({'; '.join(told)})" if told else "")
+        return what + (f" ({'; '.join(reasons)})" if reasons else "")
 
     def _say_padded(self, first: int) -> None:
         self._said = True
@@ -178,14 +178,14 @@ def make_loader(
         batch_size: Clips per batch and process.
         num_workers: Processes that decode; 0 decodes here, None takes the usable cores, at most 8.
         class_balanced: Every class gives as many clips to an epoch.
-        drop_last: Leave out the smaller batch at the end; None does so in training (a batch of one
+        drop_last: Drop the smaller batch at the end; None does so in training (a batch of one
             clip has no batch statistics).
         rank: Number of this training process, from 0.
         world_size: Number of training processes.
         pin_memory: Page-locked batches; None where there is a CUDA device.
         quarantine: Where files go that failed twice; None keeps it in memory.
         give_up: Whether files that failed twice are no longer read. A file may hold several clips,
-            of which an evaluation wants every one that can be read.
+            and an evaluation needs every one that can be read.
         shuffle: ``"full"`` samples clips from everywhere; ``"shards"`` from some shards at a time,
             see :class:`~.batches.ClipBatchSampler`; ``"auto"`` is shards where they are URLs.
         shard_window: Shards from which clips are sampled at a time.
@@ -254,7 +254,7 @@ def default_workers() -> int:
 
 
 def tells_of_death(error: Exception) -> bool:
-    """Tell the end of a worker process from an error of the data set in one that lives."""
+    """Distinguish the end of a worker process from an error of the data set in one that lives."""
     text = str(error)
     if "in DataLoader worker process" in text:
         return False

@@ -1,4 +1,4 @@
-"""How many batches may be under way: what shared memory and file handles have room for."""
+"""How many batches may be in flight: what shared memory and file handles allow."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def fitting(num_workers: int, batch_bytes: int, *, processes: int = 1) -> tuple[
         processes: Training processes that share this machine.
 
     Returns:
-        Workers and batches ahead; fewer than asked for are said.
+        Workers and batches ahead; fewer than asked for give a note.
 
     Raises:
         UserError: If not even one worker with one batch ahead fits; says what to change.

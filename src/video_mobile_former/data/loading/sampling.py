@@ -26,12 +26,12 @@ def uniform(
     Args:
         timestamps: ``(N,)`` float64, seconds at which frames appear, sorted, N ≥ 1.
         num_frames: Frames wanted, at least 1.
-        generator: Draws a random instant in each segment; None takes the same ``offset`` in each.
+        generator: Samples a random instant in each segment; None takes the same ``offset`` in each.
         offset: Instant within a segment as a share of it, in [0, 1); 0.5 is the centre.
 
     Returns:
         ``(num_frames,)`` int64 positions in ``timestamps``, sorted: the frames on display at the
-        chosen instants, or every frame and then the last one held where N < num_frames.
+        chosen instants, or every frame, padded with the last one where N < num_frames.
 
     Raises:
         ValueError: If there are no time stamps.
@@ -60,12 +60,12 @@ def dense(
         timestamps: ``(N,)`` float64, seconds at which frames appear, sorted, N ≥ 1.
         num_frames: Frames wanted, at least 1.
         stride_seconds: Time between two of them, above 0.
-        generator: Draws the start; None starts at ``position``.
-        position: Where the clip lies in the video: 0 at its begin, 0.5 in the middle, 1 at its end.
+        generator: Samples the start; None starts at ``position``.
+        position: Where the clip lies in the video: 0 at its start, 0.5 in the middle, 1 at its end.
 
     Returns:
         ``(num_frames,)`` int64 positions in ``timestamps``, sorted: the frames nearest to the
-        chosen instants, the last one held where the video ends too early.
+        chosen instants, padded with the last one where the video ends too early.
 
     Raises:
         ValueError: If there are no time stamps.
@@ -88,7 +88,7 @@ def sample(
     Args:
         timestamps: ``(N,)`` float64 seconds, sorted, N ≥ 1.
         spec: Frames, policy and stride.
-        generator: Draws the random choices of training.
+        generator: Makes the random choices of training.
 
     Returns:
         ``(spec.num_frames,)`` int64 positions in ``timestamps``.
@@ -141,7 +141,7 @@ def full_views(timestamps: np.ndarray, spec: ClipSpec) -> int:
     if spec.sampling == "uniform":
         return max(1, -(-len(times) // spec.num_frames))
     # Clips start evenly from the first to the last possible start, at most a clip apart; rounding
-    # of time stamps shall not cost one more.
+    # of time stamps must not cost one more.
     room = max(0.0, times[-1] - times[0] - (spec.num_frames - 1) * spec.stride_seconds)
     return 1 + int(np.ceil(room / (spec.num_frames * spec.stride_seconds) - 1e-6))
 

@@ -1,4 +1,4 @@
-"""Videos seen from begin to end, a part at a time, so that a long one needs no more memory."""
+"""Whole videos, a part at a time, so that a long one needs no more memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FRAMES_AT_ONCE = 512
 class WholeVideos(ClipDataset):
     """As many views as see the whole of each video, as :func:`~.sampling.full_views` says.
 
-    An item has so many of them as memory can hold, and tells in ``of_views`` how many the video
+    An item has as many of them as fit in memory, and ``of_views`` is the number that the video
     has. Batches are of one video, since each has its own number of views.
 
     Args:
@@ -32,7 +32,7 @@ class WholeVideos(ClipDataset):
         spec: What the model takes.
         num_crops: Crops per view, at least 1.
         parts: Which part of each clip, from 0; None takes the first of all.
-        limits: What reading one part may take; None takes the defaults.
+        limits: Limits on reading one part; None takes the defaults.
         reading: Decode backend, and frame rate of folders of pictures; None takes the defaults.
     """
 

@@ -1,4 +1,4 @@
-"""The worker processes of a loader: what each is reading, and what one died of."""
+"""The worker processes of a loader: what each is reading, and why one ended."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ _CRASHES = ("SIGSEGV", "SIGILL", "SIGFPE", "SIGABRT", "SIGSYS", "SIGTRAP")
 
 
 class Death(NamedTuple):
-    """The end of one worker process that nobody asked for."""
+    """The unexpected end of one worker process."""
 
     clip: int | None
     """Position in the index of what it was reading; None where it read nothing."""
     reason: str
     """One phrase."""
     certain: bool
-    """What it was reading did it."""
+    """The clip it was reading is the cause."""
     can_go_on: bool
-    """New processes may fare better."""
+    """New processes may succeed."""
 
 
 class WorkerWatch:
@@ -54,11 +54,11 @@ class WorkerWatch:
 
     @property
     def slots(self) -> list[Slot]:
-        """What each worker is at."""
+        """What each worker is reading."""
         return [Slot(row) for row in self._notes.numpy()]
 
     def deaths(self, processes: list[Any], seconds: float, limit_seconds: float) -> list[Death]:
-        """Find out which workers died of what.
+        """Find out which workers ended, and why.
 
         Args:
             processes: The worker processes in order.
@@ -94,14 +94,14 @@ def _death(slot: Slot, status: int, limit_seconds: float) -> Death:
 
 
 def stop_workers(batches: Any, watch: WorkerWatch) -> None:
-    """End the worker processes of an iterator over batches, also those that do not listen.
+    """End the worker processes of an iterator over batches, also those that hang.
 
     Args:
         batches: PyTorch's iterator with several processes.
         watch: Their notes.
     """
     for slot, process in zip(watch.slots, batches._workers, strict=False):
-        # One that is waiting for work may hold a lock, and ends when it is told to; one in the
+        # One that is waiting for work may hold a lock, and ends when asked to; one in the
         # middle of a clip holds none, but may take its time.
         if slot.at is not None:
             process.kill()

@@ -1,4 +1,4 @@
-"""A data set in the form in which it is read fastest: short clips of H.264 with many key frames.
+"""A data set written for fast reading: short clips of H.264 with many key frames.
 
 ::
 
@@ -42,7 +42,7 @@ from .tasks import PrepareTask, bytes_before, is_of, plan, record_of, work_throu
 
 @dataclass(frozen=True)
 class PrepareResult:
-    """What a run of :func:`prepare` left behind."""
+    """Result of :func:`prepare`."""
 
     out: Path
     clips: int
@@ -77,7 +77,7 @@ def prepare(
 ) -> PrepareResult:
     """Transcode every clip of an index for fast random access.
 
-    Clips that stand in ``out`` from an earlier run with the same settings are kept as long as
+    Clips that are in ``out`` from an earlier run with the same settings are kept as long as
     their sources have the same size and time of change.
 
     Args:
@@ -85,9 +85,9 @@ def prepare(
         out: Folder to write; new, empty or of an earlier run.
         settings: Settings of the rewritten clips.
         num_workers: Processes, at least 1; None takes one for each usable core.
-        timeout_seconds: A file that does not get on for so long is given up.
-        overwrite: Do everything anew, also with other settings than before.
-        faults: Rows that the index had to leave out; listed with the files that fail.
+        timeout_seconds: Time without progress after which a file is given up.
+        overwrite: Start again, also with other settings than before.
+        faults: Rows that the index excluded; listed with the files that fail.
 
     Returns:
         Totals, and what failed.
@@ -153,7 +153,7 @@ def _check_text(index: ClipIndex) -> None:
             ) from error
 
 
-# The papers ---------------------------------------------------------------------------------
+# Files of the folder ------------------------------------------------------------------------
 
 
 def _finish(
@@ -164,7 +164,7 @@ def _finish(
     settings: PrepareSettings,
     result: PrepareResult,
 ) -> None:
-    """Write the papers; the list last, since a folder with a list is complete."""
+    """Write the files beside the clips; the list last, since a folder with a list is complete."""
     source = f"vmf data prepare {index.source!r}"
     if result.failures:
         write_quarantine(folder.failed, dict(result.failures), source)
@@ -205,7 +205,7 @@ def _listing(index: ClipIndex, tasks: list[PrepareTask], records: dict[str, dict
         if with_events:
             events = events_from(clip, records[task.output].get("begin_seconds", 0.0))
             clip = dataclasses.replace(clip, events=events)
-            told = to_json(named(clip, index.class_names), "events")
-            row.append(json.dumps(told["events"]) if told else "")
+            fields = to_json(named(clip, index.class_names), "events")
+            row.append(json.dumps(fields["events"]) if fields else "")
         writer.writerow(row)
     return text.getvalue()

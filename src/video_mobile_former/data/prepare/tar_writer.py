@@ -23,7 +23,7 @@ _BLOCK = tarfile.BLOCKSIZE
 _BESIDE = tuple(
     field.name for field in KEPT if field.name not in ("path", "name", "labels", "offset", "size")
 )
-"""Fields of a clip that stand under their own names in the JSON beside its video."""
+"""Fields of a clip that are written under their own names in the JSON beside its video."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class TarItem:
     key: str
     """Beginning of its names in the tar file."""
     clip: Clip[int]
-    """With a name, and with its size unless only reading tells."""
+    """With a name, and with its size unless that is unknown before reading."""
     class_names: tuple[str, ...]
     """Of its labels and of those of its events, in the order of ``clip.all_labels``."""
     multi_label: bool

@@ -1,4 +1,4 @@
-"""The clips that are to be prepared: one task each, done in processes, noted down when done."""
+"""The clips that are to be prepared: one task each, run in processes, recorded when done."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class PrepareTask:
     output: str
     """Relative to the folder."""
     origin: tuple[int, int] | None
-    """Bytes and time of change of the source; None where that cannot be told."""
+    """Bytes and time of change of the source; None where that is unknown."""
     partial: str
     settings: PrepareSettings
 
@@ -69,7 +69,7 @@ def is_of(record: dict[str, Any], task: PrepareTask) -> bool:
 
 
 def record_of(task: PrepareTask, result: Prepared) -> dict[str, Any]:
-    """What the journal of the folder says of a finished clip."""
+    """The record of a finished clip in the journal of the folder."""
     clip = task.clip
     return {
         "output": task.output,
@@ -95,7 +95,7 @@ def bytes_before(tasks: Iterable[PrepareTask]) -> int:
 def work_through(
     tasks: list[PrepareTask], num_workers: int, timeout_seconds: float
 ) -> Iterator[tuple[PrepareTask, Prepared | TaskFailure]]:
-    """Transcode the clips of tasks in processes of their own; yield each as it gets done."""
+    """Transcode the clips of tasks in processes; yield each when it is done."""
     if not tasks:
         return
     results = run_tasks(

@@ -26,17 +26,17 @@ from .settings import PrepareSettings
 
 _ONE_THREAD: dict[str, Any] = {"threads": 1} if int(av.__version__.split(".")[0]) >= 17 else {}
 _CHUNK_BYTES = 64 << 20
-"""Decoded pictures held at once."""
+"""Decoded pictures kept at once."""
 _CHUNK_FRAMES = 256
 _CLOCKS = (90_000, 24_000, 30_000, 60_000, 12_800, 15_360, 16_000, 1_000_000)
-"""Ticks per second that an output may count in; the first that fits all time stamps is taken."""
+"""Time bases of an output, in ticks per second; the first that fits all time stamps is taken."""
 _LOWEST_PSNR = 18.0
 """Mean dB below which the pictures read back are not those that went in."""
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What came out, as measured on the file itself."""
+    """Facts of the file, measured on the file itself."""
 
     frames: int
     seconds: float
@@ -65,13 +65,13 @@ def transcode(
 
     Pictures are those that :class:`VideoReader` gives: upright, RGB by the colour range and matrix
     that the file names; high dynamic range is not tone-mapped. An odd last row or column is cut
-    off. Time stamps keep their distances, even or not. Sound is left out.
+    off. Time stamps keep their distances, even or not. Sound is dropped.
 
     Args:
         source: Opens the video.
         target: The file to write, ``.mp4``.
         settings: Size, quality, key frames.
-        start_seconds: Begin of the part; the first frame at or after it is the first taken.
+        start_seconds: Start of the part; the first frame at or after it is the first taken.
         end_seconds: End of the part, itself excluded.
         alive: Called whenever some frames are done.
 
@@ -100,7 +100,7 @@ def _chunks(
     reader: VideoReader, times: np.ndarray, short_side: int, alive: Callable[[], None]
 ) -> Iterator[np.ndarray]:
     """Yield the frames at ``times`` as runs of ``(n, H, W, 3)`` uint8 with even sides."""
-    begin, step = 0, 1  # the first frame alone tells the size
+    begin, step = 0, 1  # the size is known from the first frame
     while begin < len(times):
         frames = reader.frames(times[begin : begin + step], short_side, enlarge=False)
         pictures = frames.permute(0, 2, 3, 1).numpy()
@@ -138,7 +138,7 @@ def _encode(
         stream.pix_fmt = "yuv420p"
         stream.time_base = context.time_base = Fraction(1, clock)
         context.gop_size, context.max_b_frames, context.thread_count = settings.gop, 0, 1
-        # Say which colours are meant: what is not said is guessed, and not by all alike.
+        # Say which colours are meant: players guess differently.
         context.colorspace, context.color_range = Colorspace.ITU601, ColorRange.MPEG
         scaler = VideoReformatter()
         for pictures in chunks:

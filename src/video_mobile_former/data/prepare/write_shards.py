@@ -38,12 +38,12 @@ from .settings import ShardSettings
 from .tar_writer import TarItem, TarTask, item_bytes, write_tar
 
 _UNKNOWN_BYTES = 1_000_000
-"""What a clip counts for whose size is not known before it is read (a URL)."""
+"""Assumed size of a clip whose size is unknown before it is read (a URL)."""
 
 
 @dataclass(frozen=True)
 class ShardResult:
-    """What a run of :func:`write_shards` left behind."""
+    """Result of :func:`write_shards`."""
 
     out: Path
     shards: int
@@ -82,9 +82,9 @@ def write_shards(
         out: Folder to write; new, empty or of an earlier run.
         settings: How they are divided.
         num_workers: Processes that copy, at least 1.
-        timeout_seconds: A shard that does not get on for so long is given up.
-        overwrite: Do everything anew, also with other settings than before.
-        faults: Rows that the index had to leave out; listed with the files that fail.
+        timeout_seconds: Time without progress after which a shard is given up.
+        overwrite: Start again, also with other settings than before.
+        faults: Rows that the index excluded; listed with the files that fail.
 
     Returns:
         Totals, and what failed.
@@ -140,7 +140,7 @@ def write_shards(
 
 
 def _items(index: ClipIndex, failures: list[tuple[str, str]]) -> list[TarItem]:
-    """What is to be packed; what cannot be is told to ``failures``."""
+    """The clips to pack; what cannot be packed goes to ``failures``."""
     origin_of = functools.cache(origin)
     items: list[TarItem] = []
     copies: set[tuple[str, int | None]] = set()
@@ -195,7 +195,7 @@ def _plan(items: list[TarItem], settings: ShardSettings, folder: WorkFolder) -> 
 def _divide(items: list[TarItem], settings: ShardSettings) -> list[list[TarItem]]:
     most = int(settings.max_mb * 1e6)
     sizes = [item_bytes(item, _UNKNOWN_BYTES) for item in items]
-    # Equal shares, so that the last shard is no rest of a few clips.
+    # Equal shares, so that the last shard is not a remainder of a few clips.
     count = max(1, -(-sum(sizes) // most))
     if settings.clips_per_shard is not None:
         count = max(count, -(-len(items) // settings.clips_per_shard))
@@ -243,7 +243,7 @@ def _finish(
     kind: dict[str, Any],
     result: ShardResult,
 ) -> None:
-    """Write the papers, ``shards.json`` last, and remove shards of an earlier, larger plan."""
+    """Write the other files, ``shards.json`` last, and remove shards of an earlier, larger plan."""
     if result.failures:
         entries = dict(result.failures)
         write_quarantine(folder.failed, entries, f"vmf data shard {index.source!r}")

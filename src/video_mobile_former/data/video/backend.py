@@ -1,4 +1,4 @@
-"""Where the frames of a video come from, and what must be known to read them."""
+"""The interface of decoding backends, and the settings of reading."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Reading:
     frame_rate: float = 30.0
     """Frames per second of folders of pictures, above 0."""
     damaged_share: float = DAMAGED_SHARE
-    """Share of its packets that may be unreadable, 0 to 1; the frame before stands for each."""
+    """Share of its packets that may be unreadable, 0 to 1; the frame before replaces each."""
     partial: bool = False
-    """Take what there is of a video file that is cut off."""
+    """Use the readable part of a video file that is cut off."""
 
     def __post_init__(self) -> None:
         if self.backend not in ("pyav", "torchcodec"):
@@ -107,7 +107,7 @@ def open_source(
 
     Args:
         path: A local file, a folder of pictures or a URL.
-        offset: First byte of the video inside the file; None is its begin.
+        offset: First byte of the video inside the file; None is its start.
         size: Bytes of the video inside the file; None is all that follow.
         reading: Backend, and frame rate of a folder.
         content: The bytes of the file, where ``path`` is only a name for them.
@@ -118,7 +118,7 @@ def open_source(
     Raises:
         VideoError: If it is missing or no video.
     """
-    # Imported here: these modules stand on this one.
+    # Imported here: these modules import this one.
     from .media import Media, read_media
     from .picture_folder import FrameFolder
     from .pyav_backend import FrameExtractor

@@ -1,7 +1,7 @@
 """What a file is by its first bytes, and which of FFmpeg's demuxers may read it.
 
 FFmpeg takes a playlist for a video and opens what it names: another file, or an address. Only
-demuxers of this list are used, each of which reads the one file that it was given.
+demuxers of this list are used, each of which reads only the file that it was given.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PICTURES = """
     tiff_pipe vbn_pipe webp_pipe xbm_pipe xpm_pipe xwd_pipe
 """
 DEMUXERS = ",".join(f"{_VIDEO} {_SOUND} {_PICTURES}".split())
-"""Value of FFmpeg's option ``format_whitelist``. Left out are lists of other files (``concat``,
+"""Value of FFmpeg's option ``format_whitelist``. Excluded are lists of other files (``concat``,
 ``hls``, ``dash``, ``imf``, ``vobsub``), sessions (``sdp``, ``rtsp``), devices, filters, pictures
 that a pattern of names describes, subtitles, and text shown as a film."""
 

@@ -1,4 +1,4 @@
-"""Opening a video file and choosing its pictures, with reasons a person understands."""
+"""Opening a video file and choosing its pictures, with readable reasons."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Media:
     """What a video is read from, as often as it is opened."""
 
     path: str
-    """A local file; where ``content`` is given, only the name for it that people are shown."""
+    """A local file; where ``content`` is given, only its name in messages."""
     content: bytes | None = None
     """The bytes of the video, where they do not make up a local file."""
 
@@ -44,7 +44,7 @@ def read_media(path: str, offset: int | None = None, size: int | None = None) ->
 
     Args:
         path: A local file or a URL.
-        offset: First byte of the video inside it; None is its begin.
+        offset: First byte of the video inside it; None is its start.
         size: Bytes of the video inside it; None is all that follow.
 
     Raises:
@@ -71,7 +71,7 @@ class LocalFile:
     def __init__(self, path: str):
         self.name = path
         self._descriptor = -1
-        # A pipe of that name would be waited for.
+        # Opening a pipe of that name would block.
         flags = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
         with open_errors(path):
             self._descriptor = os.open(path, flags)
@@ -99,7 +99,7 @@ class LocalFile:
 
 
 def open_bytes(media: Media) -> LocalFile | io.BytesIO:
-    """Open what a video is read from, at its begin.
+    """Open the bytes of a video, at their start.
 
     Raises:
         VideoError: If it is missing, empty, no regular file or cannot be read.
@@ -118,7 +118,7 @@ def open_container(file: LocalFile | BinaryIO) -> InputContainer:
     does not stand in :data:`~.first_bytes.DEMUXERS`.
 
     Args:
-        file: At its begin.
+        file: At its start.
 
     Raises:
         av.error.FFmpegError: If it is no such file.
@@ -208,7 +208,7 @@ def pixel_shape(stream: VideoStream) -> float:
 
 
 def time_origin(container: InputContainer, stream: VideoStream) -> int:
-    """Tick of a stream at which a player's clock shows 0: the begin of the whole file."""
+    """Tick of a stream at which a player's clock shows 0: the start of the whole file."""
     base = time_base(stream)
     first = stream.start_time or 0
     if container.start_time is None:

@@ -28,7 +28,7 @@ STEPS_BACK_SECONDS = (0.0, 1.0, 4.0, 16.0, 64.0)
 """How far before the place wanted a jump is tried, where nearer ones land behind it."""
 
 DAMAGED_SHARE = 0.1
-"""Share of its packets that may be unreadable in a file that is read all the same."""
+"""Share of unreadable packets with which a file is still read."""
 
 Order = Literal["time", "packets", "frames"]
 
@@ -81,7 +81,7 @@ class Unreadable:
         return len(self._seen)
 
     def note(self, packet: Packet[VideoStream], of: int, what: str = "packets") -> None:
-        """Count a packet, once however often it is met.
+        """Count a packet once, however often it is read.
 
         Args:
             packet: Which the decoder refused.
@@ -133,7 +133,7 @@ def read_table(
         container: It, open.
         stream: Its pictures.
         damaged_share: Share of its packets that may be unreadable.
-        partial: Take what there is of a file that is cut off.
+        partial: Use the readable part of a file that is cut off.
 
     Raises:
         VideoError: If the file ends in the middle of what it promises, or holds no frame.
@@ -248,7 +248,7 @@ def read_part(
     Args:
         container: An open file.
         stream: Its pictures.
-        start: First tick wanted; None from the begin of the file.
+        start: First tick wanted; None from the start of the file.
         end: First tick no longer wanted; None to the end of the file.
 
     Returns:
@@ -308,7 +308,7 @@ def _read_on(
     runs_on = not (np.diff(dts) < 0).any()
     if not len(pts) or len(distinct) < len(pts) or not keys or not runs_on:
         return "useless"
-    # Where only decoding has times, order is known by decoding from the begin.
+    # Where only decoding has times, order is known by decoding from the start.
     if len(pts) > 2 and _may_be_reordered(container, stream, pts):
         return "useless"
     return PacketTable(distinct, np.unique(np.array(keys, dtype=np.int64)), "time", whole=False)

@@ -82,7 +82,7 @@ THREADS: dict[str, Any] = {"threads": 1} if int(av.__version__.split(".")[0]) >=
 
 
 def scaler_options(frame: VideoFrame) -> dict[str, Any]:
-    """What the scaler must be told to get the colours of a frame right."""
+    """Settings of the scaler for the colours of a frame."""
     if THREADS:
         return THREADS
     # Before 17, PyAV looked at the range and matrix of a frame only where asked for another range.

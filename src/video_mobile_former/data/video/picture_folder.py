@@ -31,11 +31,11 @@ _DECODERS: Mapping[bytes, str] = {
     b"RIFF": "webp",
     b"BM": "bmp",
 }
-"""First bytes of a picture and FFmpeg's decoder: endings lie now and then."""
+"""First bytes of a picture and FFmpeg's decoder: endings are sometimes wrong."""
 
 
 _USUAL = ("img", "image", "images", "rgb", "frame", "frames", "color", "colour")
-"""What the pictures of a video are called where others lie beside them."""
+"""Names of the pictures of a video where others are beside them."""
 _NUMBERED = re.compile(r"(?P<stem>.*?)[-_. ]?(?P<number>\d+(?:\.\d+)?)")
 
 
@@ -47,8 +47,8 @@ def picture_names(folder: str | Path) -> list[str]:
     without numbers do not belong to it, unless no picture has one.
 
     Raises:
-        VideoError: If the folder cannot be read, or holds several sequences of which none has a
-            usual name; names them.
+        VideoError: If the folder cannot be read, or holds several sequences, none with a usual
+            name; names them.
     """
     try:
         with os.scandir(folder) as entries:
@@ -156,6 +156,6 @@ class FrameFolder:
 def _context(decoder: str) -> VideoCodecContext:
     context: Any = av.CodecContext.create(decoder, "r")
     context.thread_count = 1
-    # Half a picture is not to pass for a whole one.
+    # Half a picture must not count as a whole one.
     context.options = {"err_detect": "explode"}
     return cast("VideoCodecContext", context)

@@ -49,7 +49,7 @@ class FrameExtractor:
     Args:
         media: The file or its bytes.
         damaged_share: Share of its packets that may be unreadable.
-        partial: Take what there is of a file that is cut off.
+        partial: Use the readable part of a file that is cut off.
 
     Raises:
         VideoError: If it cannot be opened.
@@ -73,7 +73,7 @@ class FrameExtractor:
         self.container.close()
 
     def rewind(self) -> None:
-        """Stand at the begin; not every file can be sought to it, so it is opened again."""
+        """Go to the start; not every file can be sought to it, so it is opened again."""
         if self._used:
             self.container.close()
             self.container, self.stream = open_video(self.media)
@@ -242,7 +242,7 @@ class FrameExtractor:
                 if packet.pts is not None:
                     waiting.discard(packet.pts)
                 # A picture made of two fields may come in two packets, so there one waits for it;
-                # else the decoder is told to hand over what it holds back.
+                # else the decoder is flushed.
                 if len(found) == len(wanted) or not (waiting or self._interlaced):
                     break
             self._keep(self.stream.decode(None), wanted, convert, found)
@@ -282,7 +282,7 @@ class FrameExtractor:
     def _from_begin(
         self, wanted: set[int], table: PacketTable, convert: Converter
     ) -> dict[int, np.ndarray]:
-        """Decode everything from the begin of the table; the reference for all short cuts.
+        """Decode everything from the start of the table; the reference for all short cuts.
 
         Where the decoder gives no frame at a time that the packets promise (hidden frames of some
         codecs), the frame on display at that time stands for it, as in a player.
@@ -311,7 +311,7 @@ class FrameExtractor:
     def _decoded(
         self, table: PacketTable
     ) -> Iterator[tuple[Packet[VideoStream], Sequence[VideoFrame]]]:
-        """All packets from the begin of the table on, and what the decoder gives at each."""
+        """All packets from the start of the table on, and what the decoder gives at each."""
         count = 0
         self._packets, self._packets_of = len(table.pts), "" if table.whole else " of this part"
         try:
@@ -346,6 +346,6 @@ class FrameExtractor:
 
 @functools.lru_cache(maxsize=1000)
 def _warn(path: str, count: int) -> None:
-    """Say it once for a file, not at each read."""
+    """Print it once for a file, not at each read."""
     what = "1 packet" if count == 1 else f"{count} packets"
     _LOG.warning("%s: %s cannot be decoded; the frame before stands for it", path, what)

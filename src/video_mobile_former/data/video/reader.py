@@ -3,7 +3,7 @@
 Time stamps come from the packets, without decoding. For the frames wanted the reader jumps to the
 key frame before each of them and decodes no further than needed; frames in between are neither
 converted nor, where nothing refers to them, decoded. What comes out is what a decode of the whole
-file gives; where a jump does not land as expected the file is decoded from its begin instead.
+file gives; where a jump does not land as expected the file is decoded from its start instead.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class VideoInfo:
 class VideoReader:
     """Reads frames of one video; a context manager.
 
-    Times are seconds since the begin of the file as a player counts them: where the clock of a
+    Times are seconds since the start of the file as a player counts them: where the clock of a
     file does not start at 0 (transport streams), its start is subtracted.
 
     Args:
@@ -112,7 +112,7 @@ class VideoReader:
         """Tell when the frames of the file, or of a part of it, appear.
 
         Args:
-            start_seconds: Begin of the part; None is the begin of the file.
+            start_seconds: Start of the part; None is the start of the file.
             end_seconds: End of the part, itself excluded; None is the end of the file.
 
         Returns:
@@ -139,7 +139,7 @@ class VideoReader:
         """Decode chosen frames.
 
         Args:
-            which: Floats are seconds, each standing for the frame then on display; integers are
+            which: Floats are seconds, each meaning the frame then on display; integers are
                 positions in ``timestamps()``. Any order, repetitions allowed.
             resize_size: Short side of the result in pixels; None leaves the size as it is.
             enlarge: Whether smaller pictures are enlarged to ``resize_size``.

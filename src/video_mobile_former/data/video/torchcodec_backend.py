@@ -1,7 +1,7 @@
 """Decoding with torchcodec: the same frames as PyAV gives, chosen by the same time stamps.
 
-Opening, time stamps and reasons for failure stay PyAV's; torchcodec is told which frames the file
-has and where decoding can begin, and decodes. Where it gives anything but the frames asked for,
+Opening, time stamps and reasons for failure stay PyAV's; torchcodec gets the frames of the file
+and where decoding can begin, and decodes. Where it gives anything but the frames asked for,
 where frames are known by their order alone, and where pixels are not square, PyAV decodes.
 """
 
@@ -112,7 +112,7 @@ class TorchcodecFrames(FrameExtractor):
     def _source(self) -> LocalFile | bytes | None:
         """The file or its bytes; None where another FFmpeg might take it for something else.
 
-        torchcodec brings the system's FFmpeg, and cannot be told which demuxers it may use. It gets
+        torchcodec brings the system's FFmpeg, and its demuxers cannot be restricted. It gets
         what cannot be a list of other files to any version: those are text, without zero bytes.
         """
         file = open_bytes(self.media)

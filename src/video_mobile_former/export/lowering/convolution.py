@@ -5,7 +5,7 @@ the order and arranges its weights, so no channel is ever moved:
 
 - A depthwise convolution with a multiplier falls off the fast depthwise kernel. It is run as one
   true depthwise convolution per multiple, whose results are joined.
-- A channel shuffle after a grouped pointwise convolution is left out.
+- A channel shuffle after a grouped pointwise convolution is not computed.
 
 An *order* is a 1-D tensor: ``order[k]`` says which channel of the model stands at place ``k``.
 """

@@ -34,7 +34,7 @@ def lower(model: nn.Module, *, form: GraphForm, num_frames: int) -> nn.Module:
 
     Raises:
         UserError: If the form is unknown or the model does not have it, it takes streams, or it is
-            one of the family's ablations, of which there are no graphs.
+            one of the family's ablations, which have no graphs.
     """
     if form not in ("volume", "frames"):
         raise UserError(f"form must be 'volume' or 'frames', not {form!r}")

@@ -147,7 +147,7 @@ class BridgedGraph(nn.Module):
 
 
 class MobileGraph(nn.Module):
-    """Expand, depthwise, project; the shuffle in the middle is left out."""
+    """Expand, depthwise, project; the shuffle in the middle is not computed."""
 
     def __init__(self, source: MobileBlock):
         super().__init__()

@@ -42,7 +42,7 @@ class Calibration:
     """None where the data is not divided into splits."""
     seed: int
     excluded: tuple[str, ...]
-    """Drawn clips that could not be read, each with the reason."""
+    """Sampled clips that could not be read, each with the reason."""
 
     def to_dict(self) -> dict[str, Any]:
         """What an artefact says of it, as JSON data."""
@@ -105,7 +105,7 @@ def sample_calibration(
     num_workers: int = 0,
     reading: Reading | None = None,
 ) -> Calibration:
-    """Draw clips at random and read them as evaluation does.
+    """Sample clips and read them as evaluation does.
 
     A clip that cannot be read is named and another one sampled in its place, as in training; where
     that is more than half of them it is an error. Labels are not looked at.

@@ -1,6 +1,6 @@
 """Half-size and INT8 files for LiteRT with its own quantiser.
 
-In INT8 only pointwise convolutions run in INT8: their weights have a scale for each
+Only pointwise convolutions run in INT8: their weights have a scale for each
 output channel, their inputs and outputs one scale and zero point. Everything else is left as it
 is, see :mod:`.parts`.
 """
@@ -92,7 +92,7 @@ def pointwise_convolutions(model: bytes) -> list[str]:
 
 
 def import_quantizer() -> ModuleType:
-    """Import the quantiser, which says much of itself.
+    """Import the quantiser, without its many messages.
 
     Raises:
         UserError: If it is not installed.

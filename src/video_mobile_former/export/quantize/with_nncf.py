@@ -53,7 +53,7 @@ def quantize_openvino(model: Model, inputs: Sequence[Tensor]) -> Model:
     fold_constants(model)
     kept = kept_operators(model)
     per_tensor = QuantizationParameters(mode=QuantizationScheme.SYMMETRIC, per_channel=False)
-    # On stdout, where results go, NNCF draws; it also lists what it leaves out.
+    # NNCF prints on stdout, where results go; it also lists what it excludes.
     with quiet(), contextlib.redirect_stdout(io.StringIO()):
         return nncf.quantize(
             model,

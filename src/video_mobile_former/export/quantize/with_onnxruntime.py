@@ -92,7 +92,7 @@ def _reader(name: str, inputs: Sequence[Tensor]):
 
         def get_next(self) -> dict[str, np.ndarray]:
             found = next(self.left, None)
-            # The end is told by something empty, as by the None of the documentation.
+            # Something empty marks the end, as None does in the documentation.
             return {} if found is None else {name: found.numpy()}
 
     return Reader()

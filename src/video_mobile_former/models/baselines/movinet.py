@@ -204,7 +204,7 @@ class Bottleneck(nn.Module):
 
 
 def halve_by_average(x: Tensor) -> Tensor:
-    """Average over 3×3 pixels with stride 2, leaving out what lies beyond the picture.
+    """Average over 3×3 pixels with stride 2, not counting what lies beyond the picture.
 
     Windows lie as those of a ``same`` convolution: from the first pixel on where the size is even,
     one earlier where it is odd.

@@ -6,7 +6,7 @@
     recipe.yaml       every field of the recipe
     metrics.csv       tensorboard/
     state/            what resuming needs; empty before the first save
-    excluded.txt      clips that are left out from the begin, if there are any
+    excluded.txt      clips that are excluded from the start, if there are any
     quarantine.txt    files that failed twice and are no longer read; of the second and further
                       processes quarantine-rank1.txt and so on
 """

@@ -41,7 +41,7 @@ def test_something_something(tmp_path: Path, head: str, capsys: pytest.CaptureFi
         ("videos/42.mp4", "Poking a hole into some substance", "train"),
         ("videos/7", "Holding something next to something", "val"),
     ]
-    assert "test.json: its only clip has no label, so it is left out" in capsys.readouterr().err
+    assert "test.json: its only clip has no label, so it is excluded" in capsys.readouterr().err
     write(lists / "test-answers.csv", "99;Holding something next to something\n")
     rows = rows_of("something_something_v2", tmp_path / "videos", lists)
     assert [(r.name, r.split) for r in rows][-1] == ("99.webm", "test")

@@ -1,4 +1,4 @@
-"""What to say where data is given without its format and is none of those taken for granted."""
+"""Messages for data whose format is neither given nor recognised by itself."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from ..listing import REQUIRED
 from .plain import looks_plain
 
 _HEAD = 65536
-"""Bytes of a list that tell its form."""
+"""Bytes of a list from which its format is guessed."""
 _LISTS = (".csv", ".json", ".tsv", ".txt")
 _BY_NAME = (
     (r"(.*[-_])?(train|test)list\d+\.txt|(.*[-_])?classInd\.txt", "ucf101"),
@@ -33,7 +33,7 @@ def advise(listing: Path) -> str:
         with listing.open("rb") as file:
             head = file.read(_HEAD).decode("utf-8-sig", errors="replace")
     except OSError:
-        return ""  # said better by those who need it
+        return ""  # those who need it give a better message
     first = next((line for line in head.splitlines() if line.strip()), "").lower()
     words = set(re.split(r"[\s,;\"]+", first))
     if set(REQUIRED) <= words and "original_vido_id" not in words:

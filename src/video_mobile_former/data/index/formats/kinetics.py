@@ -33,7 +33,7 @@ _COLUMNS = {
 }
 _HEADERLESS = ("label", "id", "start", "end", "split")
 _ENOUGH = 16
-"""Files from which it is told whether those named by the id alone are cut."""
+"""Files looked at to find out whether those named by the id alone are cut."""
 _ROUNDING = 1.0
 """Seconds by which a file may last longer or shorter than its clip."""
 _FIELDS = ("id", "label", "start", "end", "split")
@@ -55,10 +55,10 @@ def kinetics(name: str, summary: str) -> Format:
 
 
 def kinetics_rows(source: DataSource, faults: Faults, *, name: str) -> Iterator[Clip[str]]:
-    """Yield the clips of the official lists; a list without labels is passed over and said.
+    """Yield the clips of the official lists; a list without labels is skipped, with a note.
 
     Clips of one YouTube video are a group. A clip whose file is named by the id alone carries its
-    times, unless such files turn out to last no longer than the clip.
+    times, unless such files are no longer than the clip.
 
     Raises:
         DataError: If there is no list, or none with labels.
@@ -104,17 +104,17 @@ def _are_cut(lines: list[_Line], videos: Videos) -> bool:
     """Whether files named by the id alone hold only the clip, as some tools leave them.
 
     A file that lasts as long as its clip, and ends before the clip would, cannot be the whole
-    video. A few tell it for all; those that cannot be read tell nothing.
+    video. A few decide for all; those that cannot be read do not count.
     """
-    told: list[bool] = []
+    votes: list[bool] = []
     for _, _, video, label, split, start, end in lines:
         file = videos.find(video, prefer=(label, split or "")) if start >= 2 * _ROUNDING else None
         seconds = None if file is None else _duration(videos.absolute(file))
         if seconds is not None:
-            told.append(abs(seconds - (end - start)) <= _ROUNDING and seconds < end - _ROUNDING)
-        if len(told) == _ENOUGH:
+            votes.append(abs(seconds - (end - start)) <= _ROUNDING and seconds < end - _ROUNDING)
+        if len(votes) == _ENOUGH:
             break
-    cut = 2 * sum(told) > len(told)
+    cut = 2 * sum(votes) > len(votes)
     if cut:
         say(
             f"{videos.root}: files named by the YouTube id alone last as long as their clips, so "
@@ -124,7 +124,7 @@ def _are_cut(lines: list[_Line], videos: Videos) -> bool:
 
 
 def _duration(path: str) -> float | None:
-    """Seconds that the header of a file tells."""
+    """Duration in seconds by the header of a file."""
     import av
 
     from ...video.media import open_video, read_media
@@ -176,12 +176,12 @@ def _read(
             start, end = _seconds(fields[start_at]), _seconds(fields[end_at])
             if end <= start:
                 raise ValueError(f"time_end {end:g} is not after time_start {start:g}")
-            told = _split(fields[split_at])
+            own_split = _split(fields[split_at])
         except ValueError as error:
             faults.add("malformed", f"{path}:{number}", str(error), video)
             continue
         label = official.get(folded(label), label)
-        yield listing, number, video, label, told or split, start, end
+        yield listing, number, video, label, own_split or split, start, end
     if count and len(without_label) == count:
         say(without_labels(path, count))
         return

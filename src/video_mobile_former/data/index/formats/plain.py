@@ -34,7 +34,7 @@ _EXPECTED = "list of 'path label' lines"
 _SEPARATORS = "\t; ,"
 """In the order in which they are preferred where several would do."""
 _SAMPLE = 64
-"""Lines from which the separator is told."""
+"""Lines from which the separator is guessed."""
 _MOST_DIGITS = 18
 _NUMBER = re.compile(rf"[-+]?\d{{1,{_MOST_DIGITS}}}")
 _NUMBERS = re.compile(rf"{_NUMBER.pattern}(?:\s*,\s*{_NUMBER.pattern})*")
@@ -43,7 +43,7 @@ _VIDEO = re.compile(
     re.IGNORECASE,
 )
 _FIGURES = re.compile(r"[-+]?\d+(\.\d+)?([\s,;]+[-+]?\d+(\.\d+)?)+|[-+]?\d+\.\d+")
-"""What is no name of a class, but several numbers or one with decimals."""
+"""Not the name of a class, but several numbers or one with decimals."""
 _FRAME_LIST = re.compile(r"\s*original_vide?o_id\s", re.IGNORECASE)
 _HEADER = frozenset(["path", "file", "filename", "video", "label", "labels", "class", "num_frames"])
 _MOST_CLASSES = 1_000_000
@@ -100,7 +100,7 @@ def plain_names(found: Collection[str]) -> tuple[str, ...]:
 
 
 def has_several_labels(source: DataSource) -> bool:
-    """Whether a list of frames is among the lists, the one kind that says several by its header."""
+    """Whether a list of frames is among the lists, the one kind whose header says so."""
     return any(
         _FRAME_LIST.match(read_text(path, f"a {_EXPECTED}").lstrip()) is not None
         for _, path in _lists(source)

@@ -1,4 +1,4 @@
-"""``shards.json``: which clips lie where in which tar file, so that any clip is one read away.
+"""``shards.json``: which clips lie where in which tar file, so that one request reads any clip.
 
 The tar files are plain WebDataset shards. Since they are not compressed, a clip is a range of bytes
 in one of them, and this file gives offset and size of each.
@@ -37,7 +37,7 @@ class Shard:
     """Their ``path`` is ``file``, their ``split`` that of the shard."""
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as JSON data: the clips in columns, columns of nothing left out."""
+        """The same as JSON data: the clips in columns, without empty columns."""
         clips = [to_json(clip, *_COLUMNS) for clip in self.clips]
         columns = {
             name: [clip.get(name) for clip in clips]

@@ -1,4 +1,4 @@
-"""Reading the files that lists of data sets come in: which file is of which split, CSV, JSON."""
+"""Reading the lists of data sets: which file belongs to which split, CSV, JSON."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ LIST_FOLDERS = (
 
 
 def without_labels(path: Path | str, count: int) -> str:
-    """What a person is told of a list of clips, all of them without a label."""
+    """Message for a list of clips without labels."""
     if count == 1:
-        return f"{path}: its only clip has no label, so it is left out"
-    return f"{path}: its {count} clips have no labels, so they are left out"
+        return f"{path}: its only clip has no label, so it is excluded"
+    return f"{path}: its {count} clips have no labels, so they are excluded"
 
 
 def list_folders(folder: Path) -> Iterator[Path]:
@@ -76,7 +76,7 @@ def find_lists(source: DataSource, pattern: str, expected: str) -> dict[re.Match
 def find_split_lists(
     source: DataSource, pattern: str, expected: str
 ) -> list[tuple[str | None, Path]]:
-    """The list file of each split, told by the words train, val or test in its name.
+    """The list file of each split, recognised by the words train, val or test in its name.
 
     Args:
         source: The data; a listing that is a file is taken whatever its name.

@@ -145,17 +145,17 @@ def _describe(clip: TarClip, ending: str, data: bytes) -> None:
 def _take(clip: TarClip, value: dict[str, Any]) -> None:
     names = value.get("label_names", value.get("labels"))
     found = next((value[key] for key in _LABEL_KEYS if key in value), None)
-    told = {name: value.get(name) for name in _OTHERS}
+    fields = {name: value.get(name) for name in _OTHERS}
     if isinstance(names, list) and all(isinstance(name, str) for name in names):
-        told["labels"], clip.multi_label = names, True
+        fields["labels"], clip.multi_label = names, True
     elif isinstance(found, str | int) and not isinstance(found, bool):
         clip.label = found
     split = next((value[key] for key in _SPLIT_KEYS if key in value), None)
     if isinstance(split, str) and split:
         if split.lower() not in SPLIT_NAMES:
             raise ValueError(f"unknown split {split!r}")
-        told["split"] = SPLIT_NAMES[split.lower()]
+        fields["split"] = SPLIT_NAMES[split.lower()]
     if value.get("group") is not None:
-        told["group"] = str(value["group"])
+        fields["group"] = str(value["group"])
     known = {name: getattr(clip.clip, name) for name in (*_OF_FILE, "listing")}
-    clip.clip = from_json(told, str, **known)
+    clip.clip = from_json(fields, str, **known)

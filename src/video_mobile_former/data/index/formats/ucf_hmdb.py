@@ -67,9 +67,9 @@ def ucf101_rows(source: DataSource, faults: Faults) -> Iterator[Clip[str]]:
     for match, path in sorted(lists, key=lambda item: item[0]["split"].lower() != "train"):
         for line, text in _lines(path):
             listed, number = _with_number(text)
-            told = _UCF_NAME.fullmatch(without_ending(listed))
+            parts = _UCF_NAME.fullmatch(without_ending(listed))
             folder = listed.replace("\\", "/").rpartition("/")[0].rpartition("/")[2]
-            label = folder or (told["label"] if told else "")
+            label = folder or (parts["label"] if parts else "")
             if not label:
                 text = f"expected <class>/v_<class>_g01_c01.avi, not {listed!r}"
                 faults.add("malformed", f"{path}:{line}", text, listed)
@@ -80,7 +80,7 @@ def ucf101_rows(source: DataSource, faults: Faults) -> Iterator[Clip[str]]:
                 text = f"{listed} has the number {number} of {other}, not that of {label}"
                 faults.add("two labels", f"{path}:{line}", text, listed)
                 continue
-            group = f"{label}_g{told['group']}" if told else None
+            group = f"{label}_g{parts['group']}" if parts else None
             split = match["split"].lower()
             yield videos.row(listed, (label,), str(path), line, split=split, group=group)
 
