@@ -177,7 +177,6 @@ def _build(
             faults.add("malformed", clip.where, text, clip.name)
             continue
         builder.add(clip)
-    builder.flush()
     if names is None:
         names = tuple(order(ids))
     # Classes are numbered as they come and sorted at the end, so that rows are read once.
