@@ -93,7 +93,7 @@ def settings(args: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
 
 def held_out(args: argparse.Namespace, clips: ProceduralClips) -> ProceduralVideo:
     """Clips of the same classes that no run has learned from."""
-    spec = ProceduralSpec.from_dict({**clips.drawing.to_dict(), "motion_blur": 0.0})
+    spec = ProceduralSpec.from_dict({**clips.generator_spec.to_dict(), "motion_blur": 0.0})
     return ProceduralVideo(spec, seed=1_000_003)
 
 

@@ -56,7 +56,7 @@ class EventSettings(Checked):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.require("off", self.off is None or self.off <= self.on, f"at most on ({self.on:g})")
+        self.check("off", self.off is None or self.off <= self.on, f"at most on ({self.on:g})")
 
     @property
     def off_share(self) -> float:

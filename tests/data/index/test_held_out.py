@@ -81,7 +81,7 @@ def test_what_a_list_names_is_left_out_of_them(
     listed = tmp_path / "out.txt"
     listed.write_text(f"{val.clips[0].name}\tblurred\n", encoding="utf-8")
     report = measure(run, undivided, tmp_path / "own", "--quarantine", str(listed))
-    assert "1 of 32 clips is left out" in capsys.readouterr().err
+    assert "1 of 32 clips is excluded" in capsys.readouterr().err
     assert (report["method"]["split"], report["method"]["num_clips"]) == ("val", 7)
 
 
