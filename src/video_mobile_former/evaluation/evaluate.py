@@ -35,6 +35,7 @@ from ..optional import require
 from ..profiling.cost import known_cost
 from ..version import __version__
 from .clip_results import multi_label_clips, single_label_clips
+from .looked_at import LookedAt, looked_at
 from .metrics.calibration import calibration
 from .metrics.curves import class_curves
 from .metrics.multi_label import compute_multi_label_metrics
@@ -95,7 +96,8 @@ def evaluate(
         average: Averaging over views: ``"probabilities"`` or ``"logits"``.
         model_name: Name or folder of the model, for messages and the report.
         reading: Decode backend, and frame rate of folders of pictures; None takes the defaults.
-        thumbnails: Whether the page may show frames of misclassified clips.
+        thumbnails: Whether the page may show frames of clips: of misclassified ones, and what the
+            tokens of the model look at.
 
     Returns:
         Metrics, cost, method and the result of every clip.
@@ -183,7 +185,8 @@ def evaluate(
     shape = (1, 3, spec.num_frames, spec.crop_size, spec.crop_size)
     cost = Cost(*known_cost(model, shape), num_views=views, num_crops=num_crops)
     notes = tuple(notes_of(method, index, model))
-    return _outcome(index, scores, cost, method, notes, reading, thumbnails=thumbnails)
+    shown = scorer.model if thumbnails and freeze_frames is None else None
+    return _outcome(index, scores, cost, method, notes, reading, thumbnails=thumbnails, shown=shown)
 
 
 def _outcome(
@@ -195,11 +198,16 @@ def _outcome(
     reading: Reading | None,
     *,
     thumbnails: bool,
+    shown: Any,
 ) -> Evaluation[Any, Any]:
-    """The evaluation of the scores, single-label or multi-label as the clips are."""
+    """The evaluation of the scores, single-label or multi-label as the clips are.
+
+    ``shown`` is the model whose attention the page shows, or None.
+    """
     names, groups = index.class_names, [clip.group for clip in index.clips]
     probabilities, labels = scores.probabilities, scores.labels
     pictures: dict[int, str] = {}
+    attention: tuple[LookedAt, ...] = ()
     metrics: Any
     clips: Any
     if index.multi_label:
@@ -214,6 +222,8 @@ def _outcome(
         sure, right = probabilities.amax(1), top_hits(probabilities, labels, 1)
         if thumbnails:
             pictures = confused_thumbnails(metrics, clips, index, reading)
+        if shown is not None:
+            attention = looked_at(shown, method.clip, clips, index, reading)
     return Evaluation(
         metrics=metrics,
         cost=cost,
@@ -224,6 +234,7 @@ def _outcome(
         scores=probabilities,
         curves=class_curves(probabilities, positives),
         thumbnails=pictures,
+        attention=attention,
     )
 
 

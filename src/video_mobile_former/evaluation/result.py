@@ -13,6 +13,7 @@ from torch import Tensor
 from ..clip_spec import ClipSpec
 from ..text import encodable
 from .clip_results import ClipResult, MultiLabelClip
+from .looked_at import LookedAt
 from .metrics.calibration import Calibration
 from .metrics.curves import Curve
 from .metrics.multi_label import MultiLabelMetrics
@@ -128,6 +129,8 @@ class Evaluation(Generic[MetricsT, ClipT]):
     thumbnails: Mapping[int, str] = field(default_factory=dict, compare=False, repr=False)
     """Base64 of JPEG files of some misclassified clips, by position in ``clips``; for the page
     only."""
+    attention: tuple[LookedAt, ...] = field(default=(), compare=False, repr=False)
+    """What the tokens look at in some clips; for the page only."""
 
     @property
     def class_names(self) -> tuple[str, ...]:

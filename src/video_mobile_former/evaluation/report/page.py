@@ -107,6 +107,7 @@ def render_page(evaluation: Evaluation[Any, Any], confusion: bytes | None = None
         classes=[kind.class_row(row) for row in _weakest_first(evaluation.metrics.per_class)],
         wrong=[kind.clip_row(clip) for clip in wrong[:_MOST_WRONG_CLIPS]],
         num_wrong=len(wrong),
+        attention=evaluation.attention,
         picture=base64.b64encode(confusion or b"").decode("ascii"),
         picture_width=round(_png_width(confusion or b"") * 0.62),
         curves=[_curve_row(one, evaluation.class_names[one.label]) for one in evaluation.curves],
