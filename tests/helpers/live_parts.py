@@ -208,6 +208,36 @@ def web_server(folder: Path) -> Iterator[str]:
         thread.join()
 
 
+@contextlib.contextmanager
+def motion_jpeg(pictures: list[bytes], seconds: float) -> Iterator[str]:
+    """A camera of the simplest kind: JPEG pictures without time stamps, one after the other."""
+
+    class Handler(SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "multipart/x-mixed-replace;boundary=frame")
+            self.end_headers()
+            with contextlib.suppress(OSError):
+                for picture in pictures:
+                    head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}"
+                    self.wfile.write(head.encode() + b"\r\n\r\n" + picture + b"\r\n")
+                    time.sleep(seconds)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/video.cgi"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
 class Receiver:
     """A web hook that remembers what it was sent, and answers as it is told."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import re
 import shutil
@@ -15,9 +16,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from live_parts import RtspServer, Screen, free_port, need, wait_until, web_server
+from live_parts import (
+    Child,
+    RtspServer,
+    Screen,
+    free_port,
+    motion_jpeg,
+    need,
+    wait_until,
+    web_server,
+)
 from video_files import numbered_frame, read_number, write_video
 from video_mobile_former.data.video.live import LiveFrame, LiveSettings, LiveSource, SourceLostError
+from video_mobile_former.data.video.picture import jpeg
 from video_mobile_former.data.video.reader import VideoReader
 from video_mobile_former.errors import UserError
 
@@ -250,6 +261,29 @@ def test_what_an_address_answers_is_said(tmp_path: Path) -> None:
         LiveSource(f"http://127.0.0.1:{free_port()}/a.mp4").open()
     with pytest.raises(UserError, match=r"unknown host nobody\.invalid"):
         LiveSource("rtsp://user:geheim@nobody.invalid/live").open()
+
+
+@pytest.mark.slow
+def test_pictures_without_time_stamps_have_the_time_of_their_arrival() -> None:
+    jpegs = [base64.b64decode(jpeg(numbered_frame(i, 96, 64))) for i in range(300)]
+    with motion_jpeg(jpegs, 0.1) as url, Watched(url) as live:
+        live.until(lambda: len(live.pictures) >= 25)
+    assert live.numbers[:20] == list(range(20))
+    # FFmpeg would say 25 a second; the first ones come together, while it looks what they are.
+    steps = np.diff([picture.seconds for picture in live.pictures][10:])
+    assert np.median(steps) == pytest.approx(0.1, abs=0.05)
+
+
+@pytest.mark.slow
+def test_mpeg_ts_over_udp(tmp_path: Path) -> None:
+    path = write_numbers(tmp_path / "a.mp4", 60, fps=20, gop=10)
+    url = f"udp://127.0.0.1:{free_port()}"
+    loop = ["-re", "-stream_loop", "-1", "-i", str(path), "-c", "copy", "-f", "mpegts", url]
+    with Child([need("ffmpeg"), "-v", "error", *loop]) as sender, Watched(url) as live:
+        sender.start()
+        live.until(lambda: len(live.pictures) >= 30)
+    steps = np.diff([picture.seconds for picture in live.pictures])
+    assert np.median(steps) == pytest.approx(0.05, abs=0.01)
 
 
 # Cameras
