@@ -188,7 +188,12 @@ def _exists(path: Path) -> bool:
     return True
 
 
-_OURS = (b'{\n  "format": ', b"path,rank,label,score,error\n", b"# vmf ")
+_OURS = (
+    b'{\n  "format": ',
+    b"path,rank,label,score,error\n",
+    b"path,label,start_seconds,end_seconds,score\n",
+    b"# vmf ",
+)
 """How the notes, tables and lists that this program writes begin."""
 
 

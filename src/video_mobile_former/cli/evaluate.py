@@ -8,7 +8,8 @@ from typing import Any
 
 from ..console import say
 from ..errors import UserError
-from .measuring import chosen_clips, evaluate_chosen, per_model
+from .find import add_event_options
+from .measuring import chosen_clips, evaluate_chosen, measure_events, per_model
 from .options import (
     EXIT_FAILED_FILES,
     add_out,
@@ -76,6 +77,13 @@ def add_evaluate(commands: Any) -> None:
     parser.add_argument(
         "--no_pictures", action="store_true", help="no frames of wrong clips on the page"
     )
+    parser.add_argument(
+        "--fit_thresholds",
+        action="store_true",
+        help="of data with times of events: fit the score from which each class is on, on the "
+        "validation split, and keep it in the checkpoint for `vmf find` and `vmf watch`",
+    )
+    add_event_options(parser)
     add_run_options(parser)
 
 
@@ -98,8 +106,15 @@ def run(args: argparse.Namespace) -> int:
     if is_report(args.model):
         raise UserError(f"{args.model} is a report: name others to compare it with")
     model = model_of(args)
+    if args.fit_thresholds and args.split is None:
+        args.split = "val"
     chosen = chosen_clips(args, model)
-    result = evaluate_chosen(args, model, chosen)
+    if args.fit_thresholds and not chosen.index.intervals:
+        raise UserError(
+            f"{chosen.index.source}: --fit_thresholds needs data with times of events, such as "
+            "--format intervals"
+        )
+    result = (measure_events if chosen.index.intervals else evaluate_chosen)(args, model, chosen)
     folder = Path(args.model)
     default = folder.parent / f"{folder.name}-on-{chosen.split or 'all'}"
     page = write_report(result, args.out or default, overwrite=args.overwrite)

@@ -20,6 +20,7 @@ from .data import add_data
 from .demo import add_demo
 from .evaluate import add_evaluate
 from .export import add_export
+from .find import add_find
 from .models import add_models
 from .parser import Parser
 from .predict import add_predict
@@ -33,6 +34,7 @@ _COMMANDS = (
     add_evaluate,
     add_predict,
     add_watch,
+    add_find,
     add_data,
     add_export,
     add_benchmark,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..console import say
@@ -71,6 +72,54 @@ def evaluate_chosen(
         model_name=args.model,
         reading=reading_of(args),
         thumbnails=not args.no_pictures,
+    )
+
+
+def measure_events(
+    args: argparse.Namespace, model: VideoModel | ExportedModel, chosen: MeasurableClips
+) -> Evaluation[Any, Any]:
+    """Measure on data with times of events, and first fit thresholds where that is asked for.
+
+    Raises:
+        UserError: If thresholds are to be fitted on what the model was trained on, or kept in what
+            is no checkpoint.
+    """
+    from ..evaluation.events import evaluate_events, fit_thresholds, score_files, store_thresholds
+    from ..inference.stream import StreamPredictor
+    from .find import event_settings
+
+    if args.fit_thresholds and not Path(args.model, "config.json").is_file():
+        raise UserError(f"--fit_thresholds: {args.model} is no folder of a checkpoint")
+    if args.fit_thresholds and chosen.split in ("train", "test", None):
+        raise UserError(
+            "--fit_thresholds: fit on validation files (--split val), not on "
+            f"{chosen.split or 'all'}"
+        )
+    settings, thresholds = event_settings(args, model)
+    predictor = StreamPredictor(
+        model,
+        device=args.device,
+        precision=args.precision,
+        window_seconds=args.window_seconds,
+        stride_seconds=args.stride_seconds,
+        batch_size=args.batch_size,
+    )
+    reading = reading_of(args)
+    scored, failures = score_files(predictor, chosen, reading)
+    if args.fit_thresholds:
+        thresholds = fit_thresholds(scored, predictor.class_names or (), settings)
+        of = f"{chosen.split} of {chosen.index.source}"
+        store_thresholds(args.model, thresholds, of)
+        count = len(thresholds)
+        say(f"thresholds of {count} class{'' if count == 1 else 'es'} are kept in {args.model}")
+    return evaluate_events(
+        predictor,
+        chosen,
+        settings=settings,
+        thresholds=thresholds,
+        scored=scored,
+        failures=failures,
+        model_name=args.model,
     )
 
 

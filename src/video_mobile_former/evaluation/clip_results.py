@@ -143,3 +143,38 @@ def multi_label_clips(
             )
         )
     return tuple(found)
+
+
+@dataclass(frozen=True)
+class EventSpan:
+    """An event of a file."""
+
+    label: str
+    start_seconds: float
+    end_seconds: float
+    score: float | None = None
+    """Of a found one, in [0, 1]."""
+
+
+@dataclass(frozen=True)
+class EventFile:
+    """What was found in one file."""
+
+    name: str
+    """Its path as written in the data."""
+    true: tuple[EventSpan, ...]
+    found: tuple[EventSpan, ...]
+    missed: int
+    """True events that no found one of their class overlaps by 0.5."""
+    wrong: int
+    """Found events that overlap no true one of their class by 0.5."""
+
+    @property
+    def correct(self) -> bool:
+        """Whether nothing is missed or wrong."""
+        return not self.missed and not self.wrong
+
+    @property
+    def how_wrong(self) -> float:
+        """Sort key of wrong files."""
+        return float(self.missed + self.wrong)

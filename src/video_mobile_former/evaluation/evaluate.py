@@ -177,7 +177,7 @@ def evaluate(
         training_seed=training_seed(model),
         device=describe_device(scorer.device, model.threads),
         artefact=model.facts,
-        versions=_versions(),
+        versions=versions(),
         date=datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
         seconds=round(scores.seconds, 3),
         failures=failures,
@@ -266,7 +266,8 @@ def _split_name(index: ClipIndex) -> str | None:
     return only if len(splits) == 1 and splits[only or ""] == len(index) else None
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
+    """Of what a figure depends on."""
     import av
 
     return {

@@ -12,10 +12,11 @@ from torch import Tensor
 
 from ..clip_spec import ClipSpec
 from ..text import encodable
-from .clip_results import ClipResult, MultiLabelClip
+from .clip_results import ClipResult, EventFile, MultiLabelClip
 from .looked_at import LookedAt
 from .metrics.calibration import Calibration
 from .metrics.curves import Curve
+from .metrics.events import EventMetrics
 from .metrics.multi_label import MultiLabelMetrics
 from .metrics.single_label import SingleLabelMetrics
 
@@ -26,8 +27,8 @@ REPORT_NAME = "report.json"
 TRAINED_ON = "Training clips are among those measured"
 """Start of the note on this."""
 
-MetricsT = TypeVar("MetricsT", SingleLabelMetrics, MultiLabelMetrics)
-ClipT = TypeVar("ClipT", ClipResult, MultiLabelClip)
+MetricsT = TypeVar("MetricsT", SingleLabelMetrics, MultiLabelMetrics, EventMetrics)
+ClipT = TypeVar("ClipT", ClipResult, MultiLabelClip, EventFile)
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class Evaluation(Generic[MetricsT, ClipT]):
     """The outcome of :func:`.evaluate`, single-label or multi-label."""
 
     metrics: MetricsT
-    """Their ``task`` is ``"single_label"`` or ``"multi_label"``."""
+    """Their ``task`` is ``"single_label"``, ``"multi_label"`` or ``"events"``."""
     cost: Cost
     method: Method
     clips: tuple[ClipT, ...]
@@ -124,6 +125,8 @@ class Evaluation(Generic[MetricsT, ClipT]):
     multi-label clips."""
     scores: Tensor | None = field(default=None, compare=False, repr=False)
     """``(N, K)`` float32 probabilities, averaged over views; stored beside the report."""
+    settings: Mapping[str, Any] | None = None
+    """Of events: how they were made of scores; see :class:`~..inference.events.EventSettings`."""
     curves: tuple[Curve, ...] = field(default=(), compare=False, repr=False)
     """Precision over recall of the weakest and the best classes; for the page only."""
     thumbnails: Mapping[int, str] = field(default_factory=dict, compare=False, repr=False)
@@ -148,6 +151,7 @@ class Evaluation(Generic[MetricsT, ClipT]):
             "task": self.metrics.task,
             "metrics": self.metrics.to_dict(),
             "calibration": self.calibration and self.calibration.to_dict(),
+            **({} if self.settings is None else {"settings": dict(self.settings)}),
             "cost": self.cost.to_dict(),
             "method": self.method.to_dict(),
             "notes": list(self.notes),
@@ -160,6 +164,8 @@ class Evaluation(Generic[MetricsT, ClipT]):
         metrics, cost, found = self.metrics, self.cost, self.calibration
         if isinstance(metrics, SingleLabelMetrics):
             lines = [*_single_label_lines(metrics)]
+        elif isinstance(metrics, EventMetrics):
+            lines = [*_event_lines(metrics)]
         else:
             lines = [*_multi_label_lines(metrics)]
         if found is not None:
@@ -184,6 +190,30 @@ def _single_label_lines(metrics: SingleLabelMetrics) -> Iterator[str]:
     yield f"top-5            {top5}"
     yield f"mean per class   {percent(metrics.mean_class_accuracy)}"
     yield f"majority class   {percent(metrics.majority_share)}   (always predicting it)"
+
+
+def _event_lines(metrics: EventMetrics) -> Iterator[str]:
+    overlaps = "  ".join(f"{t} {percent(v)}" for t, v in metrics.map_by_overlap.items())
+    yield (
+        f"mAP              {percent(metrics.mean_map)}   (mean over overlaps 0.1 to 0.7; "
+        f"{metrics.num_events} events in {metrics.num_files} files)"
+    )
+    yield from textwrap.wrap(f"by overlap       {overlaps}", 80, subsequent_indent=" " * 17)
+    yield (
+        f"F1 at 0.5        {percent(metrics.f1)}   (precision {percent(metrics.precision)}, recall "
+        f"{percent(metrics.recall)}; {metrics.num_found} found)"
+    )
+    yield f"delay            {delay_words(metrics)}"
+
+
+def delay_words(metrics: EventMetrics) -> str:
+    """The delay of the begins of found events."""
+    if metrics.delay_seconds is None or metrics.absolute_delay_seconds is None:
+        return "–   (nothing found that overlaps by 0.5)"
+    return (
+        f"{metrics.delay_seconds:+.2f} s   (median from the true begin to the found one; of its "
+        f"size {metrics.absolute_delay_seconds:.2f} s)"
+    )
 
 
 def _multi_label_lines(metrics: MultiLabelMetrics) -> Iterator[str]:

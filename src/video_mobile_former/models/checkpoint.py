@@ -149,7 +149,9 @@ class CheckpointMixin(PyTorchModelHubMixin):
         model.class_names = None if names is None else tuple(names)
         _check_names(model.class_names, model.num_classes, folder)
         model.multi_label = config["multi_label"]
-        model.info = {k: config[k] for k in ("training", "measured", "license") if k in config}
+        model.info = {
+            k: config[k] for k in ("training", "measured", "license", "events") if k in config
+        }
         assert isinstance(model, nn.Module)
         load_weights(model, state, folder / WEIGHTS_NAME)
         model.eval()

@@ -16,6 +16,7 @@ from ..data.index.formats.shards import is_shards
 from ..data.index.index import ClipIndex, load_index
 from ..data.index.quarantine import list_of, read_quarantine, without
 from ..data.index.source import DataSource
+from ..data.index.windows import event_windows
 from ..data.video.backend import Reading
 from ..errors import CheckpointError, DataError, RecipeError, UserError
 from ..models.baselines import BASELINES
@@ -29,6 +30,35 @@ from ..models.video_mobile_former import VideoMobileFormer
 from ..models.video_model import VideoModel
 from .objectives.choose import task_of
 from .recipe.fields import ClipRecipe, DataRecipe, ModelRecipe, Recipe
+
+UNIFORM_SECONDS = 2.0
+"""Window of a model with uniform sampling."""
+
+
+def windows_of(recipe: Recipe) -> dict[str, Any]:
+    """How windows are taken of data with times of events: arguments of
+    :func:`~..data.index.windows.event_windows`."""
+    data = recipe.data
+    seconds = data.window_seconds
+    if seconds is None:
+        seconds = window_seconds_of(_clip_of(recipe))
+    return {"seconds": seconds, "place": data.window_place, "background": data.background}
+
+
+def window_seconds_of(clip: ClipSpec) -> float:
+    """Length of the windows in which a model sees long video, unless another is asked for."""
+    return clip.num_frames * clip.stride_seconds if clip.sampling == "dense" else UNIFORM_SECONDS
+
+
+def _clip_of(recipe: Recipe) -> ClipSpec:
+    """What the model of a recipe takes, without building it."""
+    start = _start_folder(recipe.model)
+    if start is not None:
+        clip = ClipSpec.from_dict(read_config(start)["clip"])
+    else:
+        with torch.device("meta"):
+            clip = create_model(recipe.model.name, 2).clip
+    return adapt_clip(clip, recipe.clip)
 
 
 def build_indexes(
@@ -60,6 +90,14 @@ def build_indexes(
             # Refused where the data tells an order of its own.
             index = load_index(source, class_names=names, class_names_of=f"checkpoint {start}")
     train, val = _divide(_without(index, data, source.place, excluded), data, recipe.seed, excluded)
+    if train.intervals:
+        windows = windows_of(recipe)
+        train = event_windows(train, **windows)
+        if val is not None:
+            val = event_windows(val, **windows)
+            if val.class_names != train.class_names:
+                raise DataError(f"{val.source}: its classes are not those of {train.source}")
+        say(f"{index.source}: windows of {windows['seconds']:g} s from the events of its files")
     if val is not None and val.multi_label != train.multi_label:
         raise DataError(
             f"{val.source}: {'multi-label' if val.multi_label else 'one class a clip'}, which the "

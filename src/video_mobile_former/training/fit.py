@@ -23,7 +23,7 @@ from ..models.video_model import VideoModel
 from ..optional import require
 from ..profiling.machine import processor_name
 from ..version import __version__
-from .build import build_indexes, build_model, excluded_by, reading_of
+from .build import build_indexes, build_model, excluded_by, reading_of, windows_of
 from .clips.file_clips import FileClips
 from .clips.procedural_clips import ProceduralClips, is_procedural
 from .objectives.choose import Known, make_objective, task_of
@@ -223,11 +223,14 @@ def _result(run: RunFolder) -> FitResult:
 def _training_info(recipe: Recipe, clips: FileClips | ProceduralClips) -> dict[str, Any]:
     """What a checkpoint says about how it was made, as JSON data."""
     held_out = clips.held_out
+    of_events = isinstance(clips, FileClips) and clips.train.window_seconds is not None
+    windows = windows_of(recipe) if of_events else None
     cuda = torch.cuda.is_available() and recipe.train.accelerator in ("auto", "gpu")
     return {
         "date": date.today().isoformat(),
         "clips": len(clips),
         **({} if held_out is None else {KEY: held_out}),
+        **({} if windows is None else {"windows": windows}),
         "lr": recipe.optim.lr * batch_scale(recipe),
         "device": torch.cuda.get_device_name() if cuda else processor_name(),
         "versions": {

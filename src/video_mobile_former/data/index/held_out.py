@@ -19,6 +19,7 @@ from ...errors import DataError
 from .division import split_rows
 from .index import ClipIndex
 from .table import SPLITS
+from .windows import event_windows
 
 KEY = "held_out"
 """Of a checkpoint's ``training``: the fingerprint of both parts; absent where none was held out."""
@@ -77,6 +78,12 @@ def with_held_out(index: ClipIndex, info: Any) -> ClipIndex:
     except DataError:  # other clips than those of the run
         return index
     parts = (dataclasses.replace(part, clips=part.table.take(kept)) for kept in (rest, held))
+    if index.intervals:
+        # A run is told of its windows.
+        told = info.get("training", {}).get("windows")
+        if not isinstance(told, dict):
+            return index
+        parts = (event_windows(part, **told) for part in parts)
     if fingerprint(*parts) != key:
         return index
     splits = index.table.split.copy()

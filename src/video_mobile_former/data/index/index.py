@@ -39,6 +39,10 @@ class ClipIndex:
     """Folder or list the clips come from, for messages."""
     multi_label: bool = False
     """Whether a clip may have several classes, or none."""
+    intervals: bool = False
+    """Whether clips are whole files, and what counts are their events."""
+    window_seconds: float | None = None
+    """Length of the windows that are taken of clips, at random in training; None takes all."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "clips", ClipTable(self.clips))
@@ -126,7 +130,8 @@ def load_index(
     source = dataclasses.replace(source, multi_label=multi_label)
     rows = without_repetitions(composed(form.rows(source, faults), faults), faults)
     rows = present(rows, source, faults, may_lack=form.may_lack_files)
-    return _build(rows, names, source.shown, faults, order=form.order, multi_label=multi_label)
+    index = _build(rows, names, source.shown, faults, order=form.order, multi_label=multi_label)
+    return dataclasses.replace(index, intervals=form.intervals)
 
 
 def _class_names(

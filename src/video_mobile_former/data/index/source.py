@@ -29,8 +29,10 @@ class DataSource(Checked):
     format: str = "auto"
     """Format of the data: folder, list, prepared, shards, frames,
     slowfast, mmaction, kinetics400, kinetics600, kinetics700, something_something_v2, jester,
-    ucf101, hmdb51, diving48 or charades; unlabelled (any folder of videos, for pretrain.task
-    masked_features) or procedural (generated during training); auto = one of the first four."""
+    ucf101, hmdb51, diving48 or charades; with times of events intervals, activitynet,
+    charades_events, ava, cvat, label_studio or via; unlabelled (any folder of videos, for
+    pretrain.task masked_features) or procedural (generated during training); auto = one of the
+    first four."""
     annotations: str | None = None
     """The list file of the format, or the folder in which its list files lie; without it, the
     data itself."""
@@ -135,6 +137,8 @@ class Format:
     """The same where ``DataSource.multi_label`` says so."""
     finds_several: Callable[[DataSource], bool] = lambda source: False
     """Whether the data itself shows that clips have several classes."""
+    intervals: bool = False
+    """A clip is a whole file, and what counts are its events."""
     may_lack_files: bool = False
     """Listed files are commonly gone (deleted from where they were published): missing
     files are excluded with a note instead of being an error."""

@@ -246,6 +246,9 @@ class ClipDataset(Dataset[ClipSample | ClipFailure]):
             times = reader.timestamps(clip.start_seconds, clip.end_seconds)
             if len(times) == 0:
                 raise _EmptyPartError(clip.path, _empty_part(clip, reader))
+            if self.index.window_seconds is not None:
+                chance = generators[0] if self.train else None
+                times = sampling.window(times, self.index.window_seconds, chance)
             views, part = self._views(i, times, generators[0])
             seconds = times[np.stack(views)]
             clips = self._frames(reader, seconds.ravel(), generators)

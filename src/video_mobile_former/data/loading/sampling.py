@@ -80,6 +80,28 @@ def dense(
     return _nearest(times, start + np.arange(num_frames) * stride_seconds, step)
 
 
+def window(
+    timestamps: np.ndarray, seconds: float, generator: Generator | None = None
+) -> np.ndarray:
+    """Take the time stamps of a window.
+
+    Args:
+        timestamps: ``(N,)`` float64 seconds, sorted, N ≥ 1.
+        seconds: Its length, above 0.
+        generator: Draws where it lies; None takes the middle.
+
+    Returns:
+        ``(M,)`` of them, M ≥ 1; all where they are not longer than the window.
+    """
+    times = _checked(timestamps)
+    room = times[-1] + _frame_seconds(times) - times[0] - seconds
+    if room <= 0:
+        return times
+    start = times[0] + room * (0.5 if generator is None else float(_random(generator, 1)[0]))
+    inside = times[(times >= start - 1e-6) & (times < start + seconds - 1e-6)]
+    return inside if len(inside) else times[_nearest(times, np.array([start]), 0.0)]
+
+
 def sample(
     timestamps: np.ndarray, spec: ClipSpec, generator: Generator | None = None
 ) -> np.ndarray:

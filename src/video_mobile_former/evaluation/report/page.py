@@ -14,12 +14,17 @@ from ..metrics.curves import Curve
 from ..metrics.single_label import SingleLabelMetrics
 from ..predictions import SCORES_NAME, save_scores
 from ..result import REPORT_NAME, Evaluation, giga, percent
-from . import multi_label, single_label
+from . import events, multi_label, single_label
 from .confusion import confusion_png
 from .method import method_rows
 from .plots import curve_plot, reliability_plot
 
 PICTURE_NAME, PAGE_NAME = "confusion.png", "report.html"
+_KINDS: dict[str, Any] = {
+    "single_label": single_label,
+    "multi_label": multi_label,
+    "events": events,
+}
 _MOST_WRONG_CLIPS = 200
 """Wrong clips listed on the page; the JSON has them all."""
 
@@ -86,7 +91,7 @@ def render_page(evaluation: Evaluation[Any, Any], confusion: bytes | None = None
     Raises:
         UserError: If jinja2 or matplotlib is not installed.
     """
-    kind = single_label if isinstance(evaluation.metrics, SingleLabelMetrics) else multi_label
+    kind = _KINDS[evaluation.metrics.task]
     method, cost, wrong = evaluation.method, evaluation.cost, evaluation.wrong_clips()
     own = kind.content(evaluation)
     return render(

@@ -254,6 +254,14 @@ class DataRecipe(DataSource):
     val_fraction: Annotated[float, Range(0, 0.9)] = 0.15
     """Share held out for validation where the index has no such split, stratified by class, groups
     kept together; 0 = train without validation."""
+    window_seconds: Positive | None = None
+    """Of data with times of events: length of the windows that are trained on; null = that of the
+    model's dense clips, else 2 s."""
+    window_place: Literal["random", "centre"] = "random"
+    """Of data with times of events: random = windows whose middle lies anywhere in an event;
+    centre = around its middle."""
+    background: str | None = "background"
+    """Class of what lies between events; null = no such class."""
     num_workers: Workers = 2
     """Processes that read video; 0 = read in the training process."""
     class_balanced: bool = False

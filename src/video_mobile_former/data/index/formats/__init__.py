@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+
 from ....errors import DataError, known_names
+from ..clip import Clip
 from ..folders import folder_rows
 from ..listing import list_rows
-from ..source import DataSource, Format
-from .charades import charades_names, charades_rows
+from ..source import DataSource, Faults, Format
+from .activitynet import activitynet_rows
+from .annotation_tools import cvat_rows, label_studio_rows, via_rows
+from .ava import ava_rows
+from .charades import charades_event_rows, charades_names, charades_rows
 from .diving48 import diving48_names, diving48_rows
 from .frames import frames_rows
 from .guess import advise
+from .intervals import interval_rows
 from .kinetics import kinetics
 from .plain import has_several_labels, plain_names, plain_rows
 from .prepared import PREPARED, is_prepared, prepared_format
@@ -25,6 +32,15 @@ _PLAIN = Format(
     may_be_multi_label=True,
     finds_several=has_several_labels,
 )
+
+
+def _intervals(
+    rows: Callable[[DataSource, Faults], Iterator[Clip[str]]],
+    summary: str,
+    class_names: Callable[[DataSource], tuple[str, ...] | None] = lambda source: None,
+) -> Format:
+    return Format(rows, summary, class_names=class_names, multi_label=True, intervals=True)
+
 
 FORMATS: dict[str, Format] = {
     "folder": Format(folder_rows, "a folder of class folders"),
@@ -48,6 +64,15 @@ FORMATS: dict[str, Format] = {
     "charades": Format(
         charades_rows, "Charades by its lists", class_names=charades_names, multi_label=True
     ),
+    "intervals": _intervals(interval_rows, "a CSV with a line for each event of a file"),
+    "activitynet": _intervals(activitynet_rows, "ActivityNet's JSON"),
+    "charades_events": _intervals(
+        charades_event_rows, "Charades with the times of its actions", charades_names
+    ),
+    "ava": _intervals(ava_rows, "AVA's lists of labelled seconds"),
+    "cvat": _intervals(cvat_rows, "exports of CVAT: XML for video 1.1, or Datumaro"),
+    "label_studio": _intervals(label_studio_rows, "Label Studio's JSON of timelines"),
+    "via": _intervals(via_rows, "projects or CSV of VIA 3"),
 }
 """Every format under the name that ``data.format`` takes."""
 

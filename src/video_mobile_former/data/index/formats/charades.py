@@ -1,8 +1,8 @@
 """Charades by its own lists.
 
 Source: https://prior.allenai.org/projects/charades. A clip is a whole video with all the actions
-that happen in it, which is what the usual mean average precision of Charades is about. The times of
-the actions are not used.
+that happen in it, which is what the usual mean average precision of Charades is about. With the
+format ``charades_events`` the times of the actions are its events.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from ..clip import Clip
 from ..labels import check_order, label_names
 from ..listing import read_text
 from ..source import DataSource, Faults
+from .intervals import Interval, clips_of
 from .tables import field_of, find_beside, find_columns, find_split_lists, read_records
 from .videos import Videos
 
@@ -60,9 +61,46 @@ def charades_rows(source: DataSource, faults: Faults) -> Iterator[Clip[str]]:
         yield from _read(path, split, names, videos, faults)
 
 
+def charades_event_rows(source: DataSource, faults: Faults) -> Iterator[Clip[str]]:
+    """Yield the videos with the times of their actions.
+
+    Raises:
+        DataError: If there is no list, or one lacks its columns.
+    """
+    names = charades_names(source)
+    lists = find_split_lists(source, r".*\.csv", _EXPECTED)
+    videos = Videos(source.folder)
+    for split, path in lists:
+        yield from clips_of(_intervals(path, split, names, videos, faults), faults)
+
+
+def _intervals(
+    path: Path, split: str | None, names: tuple[str, ...], videos: Videos, faults: Faults
+) -> Iterator[Interval]:
+    for clip, actions in _rows(path, split, names, videos, faults):
+        place = (clip.listing, clip.line, split, clip.group)
+        yield Interval(clip.path, clip.name, "", 0.0, 0.0, *place)
+        for action in filter(None, map(str.strip, actions.split(";"))):
+            try:
+                code, start, end = action.split()
+                times = float(start), float(end)
+            except ValueError:
+                text = f"action {action!r} is not 'c000 start end'"
+                faults.add("malformed", clip.where, text, clip.name)
+                continue
+            yield Interval(clip.path, clip.name, names[int(code[1:])], *times, *place)
+
+
 def _read(
     path: Path, split: str | None, names: tuple[str, ...], videos: Videos, faults: Faults
 ) -> Iterator[Clip[str]]:
+    return (clip for clip, _ in _rows(path, split, names, videos, faults))
+
+
+def _rows(
+    path: Path, split: str | None, names: tuple[str, ...], videos: Videos, faults: Faults
+) -> Iterator[tuple[Clip[str], str]]:
+    """The clips, and their actions as they are written."""
     records = read_records(path, f"a {_EXPECTED}", delimiter=",")
     _, header = next(records, (0, []))
     columns = find_columns(header, _COLUMNS) or {}
@@ -75,13 +113,14 @@ def _read(
             text = f"{len(fields)} fields where the header has {len(header)}"
             faults.add("malformed", where, text if video else "id is empty", video)
             continue
+        actions = field_of(fields, columns, "actions")
         try:
-            labels = _labels(field_of(fields, columns, "actions"), names)
+            labels = _labels(actions, names)
         except ValueError as error:
             faults.add("unknown label", where, str(error), video)
             continue
         group = field_of(fields, columns, "subject") or None
-        yield videos.row(video, labels, str(path), line, split=split, group=group)
+        yield videos.row(video, labels, str(path), line, split=split, group=group), actions
 
 
 def _labels(actions: str, names: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,0 +1,75 @@
+"""The command ``vmf find``."""
+
+import csv
+import json
+
+import pytest
+
+from mobile_models import small_model
+from procedural_files import write_clips
+from video_mobile_former.cli.main import main
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    """A checkpoint and a folder of eight videos."""
+    folder = tmp_path_factory.mktemp("find")
+    write_clips(folder / "clips", {"test": 1}, num_frames=30)
+    model = small_model()
+    model.class_names = ("a", "b", "c", "background")
+    model.save_pretrained(folder / "model")
+    return folder
+
+
+def find(parts, *more):
+    return main(["find", str(parts / "model"), str(parts / "clips"), "--device", "cpu", *more])
+
+
+def test_a_list_is_written_and_an_interrupted_run_goes_on(parts, tmp_path, capsys):
+    out = tmp_path / "events.csv"
+    assert find(parts, "--out", str(out), "--on", "0.01") == 0
+    rows = list(csv.DictReader(out.open()))
+    assert {row["label"] for row in rows} == {"a", "b", "c"}
+    journal = tmp_path / "events.csv.progress.jsonl"
+    lines = journal.read_text().splitlines(keepends=True)
+    journal.write_text("".join(lines[:4]))
+    first, said = out.read_bytes(), capsys.readouterr()
+    assert "8 of" not in said.err
+    assert find(parts, "--out", str(out), "--on", "0.01") == 0
+    assert "3 of 8 files were done before" in capsys.readouterr().err
+    assert out.read_bytes() == first
+    assert find(parts, "--out", str(out), "--on", "0.02") == 2
+    assert "begun with on 0.01, not 0.02" in capsys.readouterr().err
+
+
+def test_json_on_stdout_and_failed_files_as_status(parts, tmp_path, capsys):
+    (tmp_path / "bad.mp4").write_text("no video")
+    assert find(parts, str(tmp_path / "bad.mp4"), "--on", "0.01", "--json") == 1
+    said = capsys.readouterr()
+    value = json.loads(said.out)
+    assert (value["num_files"], value["num_failed"]) == (9, 1)
+    assert "bad.mp4: not a video" in said.err
+
+
+def test_what_others_wrote_is_not_replaced(parts, tmp_path, capsys):
+    out = tmp_path / "notes.csv"
+    out.write_text("mine")
+    assert find(parts, "--out", str(out)) == 2
+    assert "not written by vmf" in capsys.readouterr().err
+    assert out.read_text() == "mine"
+    assert find(parts, "--out", str(tmp_path / "x.srt")) == 2
+    assert "name a folder" in capsys.readouterr().err
+
+
+def test_subtitles_of_a_folder(parts, tmp_path, capsys):
+    assert find(parts, "--out", str(tmp_path / "s"), "--format", "srt", "--on", "0.01") == 0
+    assert (tmp_path / "s" / "grow" / "0000.srt").is_file()
+
+
+def test_thresholds_of_other_classes_are_refused(parts, tmp_path, capsys):
+    model = small_model()
+    model.class_names = ("a", "b", "c", "d")
+    model.info = {"events": {"thresholds": {"e": [0.5, 0.4]}}}
+    model.save_pretrained(tmp_path / "model")
+    assert main(["find", str(tmp_path / "model"), str(parts / "clips")]) == 2
+    assert "'e', which is no class" in capsys.readouterr().err
