@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import torch
 
 from procedural_files import CLASSES
 from video_mobile_former.clip_spec import ClipSpec
-from video_mobile_former.data.index.held_out import fingerprint
+from video_mobile_former.data.index.held_out import fingerprint, with_held_out
+from video_mobile_former.data.index.index import load_index
 from video_mobile_former.data.index.quarantine import (
     check_source,
     default_quarantine,
@@ -18,7 +20,7 @@ from video_mobile_former.data.index.quarantine import (
 from video_mobile_former.errors import CheckpointError, DataError, RecipeError, UserError
 from video_mobile_former.models import VideoMobileFormer
 from video_mobile_former.models.registry import create_model, load_checkpoint
-from video_mobile_former.training.build import adapt_clip, build_indexes, build_model
+from video_mobile_former.training.build import adapt_clip, build_indexes, build_model, windows_of
 from video_mobile_former.training.recipe.fields import ClipRecipe, Recipe
 
 Make = Callable[..., Recipe]
@@ -284,3 +286,55 @@ def test_starting_from_public_weights_of_another_network(
     model = build_model(small_recipe(model__name="movinet_a0"), ("a", "b", "c"))
     assert isinstance(model, MoViNet)
     assert (model.clip.num_frames, model.clip.crop_size, model.clip.mean) == (4, 32, (0, 0, 0))
+
+
+def _events_csv(path: Path, source: Path, *, split: bool) -> Path:
+    """Two events in each of twelve files of the list."""
+    with source.open(newline="") as file:
+        rows = list(csv.DictReader(file))[:12]
+    lines = ["path,label,start_seconds,end_seconds" + ",split" * split]
+    for number, row in enumerate(rows):
+        end = ("," + ("val" if number % 4 == 0 else "train")) * split
+        name = source.parent / row["path"]
+        lines += [f"{name},one,0,0.1{end}", f"{name},two,0.15,0.2{end}"]
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_windows_are_taken_of_files_with_events(
+    small_recipe: Make, clips_csv: Path, tmp_path: Path
+) -> None:
+    path = _events_csv(tmp_path / "events.csv", clips_csv, split=True)
+    recipe = small_recipe(data__path=str(path), data__format="intervals", data__window_seconds=0.04)
+    train, val = build_indexes(recipe)
+    assert val is not None
+    assert train.class_names == val.class_names == ("one", "two", "background")
+    assert train.counts() == (9, 9, 9)
+    assert val.counts() == (3, 3, 3)
+    assert train.window_seconds == 0.04
+    one = train.clips[0]
+    assert (one.start_seconds, one.end_seconds) == (0.0, pytest.approx(0.12))
+    alone, _ = build_indexes(
+        dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, background=None))
+    )
+    assert alone.class_names == ("one", "two")
+
+
+def test_held_out_files_of_events_are_known_again(
+    small_recipe: Make, clips_csv: Path, tmp_path: Path
+) -> None:
+    path = _events_csv(tmp_path / "events.csv", clips_csv, split=False)
+    recipe = small_recipe(data__path=str(path), data__format="intervals", data__val_fraction=0.25)
+    train, val = build_indexes(recipe)
+    assert val is not None
+    info = {
+        "training": {
+            "recipe": dataclasses.asdict(recipe),
+            "held_out": fingerprint(train, val),
+            "windows": windows_of(recipe),
+        }
+    }
+    index = with_held_out(load_index(recipe.data), info)
+    held = {clip.path for clip in index.split("val").clips}
+    assert held == {clip.path for clip in val.clips}
+    assert not held & {clip.path for clip in train.clips}
