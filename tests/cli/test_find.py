@@ -22,13 +22,13 @@ def parts(tmp_path_factory):
 
 
 def find(parts, *more):
-    return main(["find", str(parts / "model"), str(parts / "clips"), "--device", "cpu", *more])
+    return main(["find", str(parts / "model"), str(parts / "clips"), *more, "--device", "cpu"])
 
 
 def test_a_list_is_written_and_an_interrupted_run_goes_on(parts, tmp_path, capsys):
     out = tmp_path / "events.csv"
     assert find(parts, "--out", str(out), "--on", "0.01") == 0
-    rows = list(csv.DictReader(out.open()))
+    rows = list(csv.DictReader(out.read_text().splitlines()))
     assert {row["label"] for row in rows} == {"a", "b", "c"}
     journal = tmp_path / "events.csv.progress.jsonl"
     lines = journal.read_text().splitlines(keepends=True)

@@ -61,7 +61,9 @@ def test_thresholds_are_fitted_on_validation_and_used(data, tmp_path, capsys):
     assert main(["find", str(model), str(clip), "--out", str(out), "--json"]) == 0
     value = json.loads(capsys.readouterr().out)
     assert value["options"]["thresholds"] == config["events"]["thresholds"]
-    assert len(list(csv.DictReader(out.open()))) == len(value["results"][0]["events"])
+    assert len(list(csv.DictReader(out.read_text().splitlines()))) == len(
+        value["results"][0]["events"]
+    )
 
 
 @pytest.mark.parametrize(
