@@ -47,9 +47,9 @@ class LiveSettings(Checked):
         super().__post_init__()
         for name in ("capture_size", "raw_size"):
             value = getattr(self, name)
-            self.require(
+            self.check(
                 name,
                 value is None or _SIZE.fullmatch(value),
                 "width and height such as 640x480",
             )
-        self.require("raw_format", re.fullmatch(r"[a-z0-9_]{1,32}", self.raw_format), "a name")
+        self.check("raw_format", re.fullmatch(r"[a-z0-9_]{1,32}", self.raw_format), "a name")
