@@ -120,6 +120,7 @@ def test_what_does_not_fit_is_named() -> None:
     del state["pooled"]
     with pytest.raises(UserError, match="'pooled' is missing"):
         model.step(clips(2, 40, 40), state)
+    bad: dict[str, Any]
     for bad in ({"pool": "max"}, {"pool_seconds": 0.0}, {"num_frames": 0}):
         with pytest.raises(UserError, match=next(iter(bad))):
             build(**bad)
