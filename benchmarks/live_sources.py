@@ -67,7 +67,7 @@ def cameras(model: str, counts: list[int], seconds: float, stride: float) -> lis
                 names = [f"camera{i}={server.url()}" for i in range(count)]
                 groups = [names] if together else [[name] for name in names]
                 threads = 2 if together else 1
-                more = ("--stride", f"{stride:g}", "--open_seconds", "60")
+                more = ("--stride_seconds", f"{stride:g}", "--open_seconds", "60")
                 running = [start(model, group, seconds, threads, *more) for group in groups]
                 done = [finish(process) for process in running]
                 found = [summary for summaries, _ in done for summary in summaries]
@@ -110,7 +110,14 @@ def soak(model: str, seconds: float, *, trouble_seconds: float = 60.0) -> dict[s
     """
     with RtspServer((320, 240), rate=15) as calm, RtspServer((320, 240), rate=15) as troubled:
         sources = [f"calm={calm.url()}", f"troubled={troubled.url()}"]
-        more = ("--window", f"{WINDOW_SECONDS:g}", "--read_seconds", "3", "--open_seconds", "30")
+        more = (
+            "--window_seconds",
+            f"{WINDOW_SECONDS:g}",
+            "--read_seconds",
+            "3",
+            "--open_seconds",
+            "30",
+        )
         process = start(model, sources, seconds, 1, *more)
         records: list[dict[str, Any]] = []
         heard = threading.Thread(
@@ -165,7 +172,7 @@ def main() -> int:
     parser.add_argument("what", choices=("cameras", "soak"))
     parser.add_argument("model")
     parser.add_argument("--seconds", type=float, default=30.0)
-    parser.add_argument("--stride", type=float, default=1.0)
+    parser.add_argument("--stride_seconds", type=float, default=1.0)
     parser.add_argument("--counts", type=int, nargs="+", default=[1, 4, 8])
     args = parser.parse_args()
     if args.what == "cameras":

@@ -178,7 +178,7 @@ def test_a_saved_video_shows_label_score_and_timeline(
         (["{folder}/list.mp4"], "playlist"),
         (["{clip}", "--on", "1.5"], "0 to 1"),
         (["{clip}", "--off", "0.9"], "off must be at most on"),
-        (["{clip}", "--stride", "0"], "above 0"),
+        (["{clip}", "--stride_seconds", "0"], "above 0"),
         (["{clip}", "--raw_size", "big"], "raw_size.*640x480"),
         (["{clip}", "--webhook", "mailto:me"], "--webhook must be"),
         (["{clip}", "--mqtt", "http://host"], "--mqtt must be"),

@@ -76,7 +76,7 @@ def add_find(commands: Any) -> None:
     add_json(parser)
 
 
-def add_event_options(parser: argparse.ArgumentParser) -> None:
+def add_event_options(parser: argparse._ActionsContainer) -> None:
     """Add how windows are laid and how events are made of their scores."""
     parser.add_argument(
         "--window_seconds",

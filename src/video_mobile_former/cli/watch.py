@@ -17,8 +17,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 from ..console import say
 from ..errors import UserError
 from ..files import check_replaceable
-from ..ranges import FrameRate, Positive, Range
+from ..ranges import FrameRate, Range, hints
 from ..text import encodable, printable
+from .find import add_event_options, event_settings
 from .options import (
     EXIT_FAILED_FILES,
     add_json,
@@ -39,17 +40,6 @@ if TYPE_CHECKING:
     from ..inference.watch.webhook import Webhook
 
 _EXIT_INTERRUPTED = 130
-_EVENT_OPTIONS = {
-    "on": "--on",
-    "off": "--off",
-    "smoothing": "--smoothing",
-    "smooth_seconds": "--smooth_seconds",
-    "min_seconds": "--min_seconds",
-    "merge_seconds": "--merge_seconds",
-    "cooldown_seconds": "--cooldown",
-    "update_seconds": "--update_seconds",
-    "background": "--background",
-}
 _MORE = (
     "A source is a camera (0, /dev/video0), an address (rtsp://, http(s)://, udp://), screen, "
     "- for stdin, a file, or a folder whose new files are taken; NAME=SOURCE gives it a name. "
@@ -71,19 +61,15 @@ def _fill(parser: Parser) -> None:
     from ..data.video.live import LiveSettings
     from ..inference.events import EventSettings
 
-    seconds = typed(Positive)
-    windows = parser.add_argument_group("windows")
+    windows = parser.add_argument_group("windows and events")
+    add_event_options(windows)
     windows.add_argument(
-        "--window",
-        type=seconds,
-        metavar="SECONDS",
-        help="length of what the model sees at once; default: the model's, or 2 where it has none",
-    )
-    windows.add_argument(
-        "--stride",
-        type=seconds,
-        metavar="SECONDS",
-        help="time from one window to the next; default: a quarter of a window",
+        "--cooldown",
+        dest="cooldown_seconds",
+        type=typed(hints(EventSettings)["cooldown_seconds"]),
+        default=argparse.SUPPRESS,
+        metavar="NUMBER",
+        help="the same as --cooldown_seconds",
     )
     windows.add_argument(
         "--batch_size",
@@ -91,9 +77,6 @@ def _fill(parser: Parser) -> None:
         metavar="N",
         help="windows in one pass of the model, at most; default: 1 on a CPU, else 8",
     )
-    events = parser.add_argument_group("events")
-    for name, option in _EVENT_OPTIONS.items():
-        add_field(events, EventSettings, name, option)
     sources = parser.add_argument_group("sources")
     for field in dataclasses.fields(LiveSettings):
         add_field(sources, LiveSettings, field.name)
@@ -159,26 +142,30 @@ def _fill(parser: Parser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Watch and print; 1 where a source was given up, 130 after Ctrl-C."""
     from ..data.video.live import LiveSettings, LiveSource, read_addresses
-    from ..inference.events import EventDetector, EventSettings
+    from ..inference.events import EventDetector
     from ..inference.stream import StreamPredictor
 
     live = LiveSettings(**{f.name: getattr(args, f.name) for f in dataclasses.fields(LiveSettings)})
-    settings = EventSettings(
-        **{name: getattr(args, option[2:]) for name, option in _EVENT_OPTIONS.items()}
-    )
     addresses = read_addresses(args.sources)
     sources = [LiveSource(address, live, report=say) for address in addresses]
+    model = model_of(args)
+    settings, thresholds = event_settings(args, model)
     predictor = StreamPredictor(
-        model_of(args),
+        model,
         device=args.device,
         precision=args.precision,
-        window_seconds=args.window,
-        stride_seconds=args.stride,
+        window_seconds=args.window_seconds,
+        stride_seconds=args.stride_seconds,
         batch_size=args.batch_size,
     )
 
     def detector() -> EventDetector:
-        return EventDetector(predictor.num_classes, settings, class_names=predictor.class_names)
+        return EventDetector(
+            predictor.num_classes,
+            settings,
+            class_names=predictor.class_names,
+            thresholds=thresholds,
+        )
 
     detector()
     videos = _videos(args.save_video, addresses)
