@@ -21,6 +21,7 @@ from .options import (
     reading_of,
 )
 from .parser import add_command, typed, whole_number
+from .persons import add_persons, asks_for_persons, predict_each
 
 
 def add_predict(commands: Any) -> None:
@@ -55,6 +56,7 @@ def add_predict(commands: Any) -> None:
         help="the block whose bridge is shown, from 0, or -1 for the head's (default: the mean of "
         "all)",
     )
+    add_persons(parser)
     add_overwrite(parser, "replace a --csv or --attention that vmf did not write")
     add_views(parser)
     add_run_options(parser)
@@ -68,6 +70,7 @@ def run(args: argparse.Namespace) -> int:
     from ..inference.attention_pictures import write_attention_video
     from ..inference.output import PredictionTable, failure_summary, to_json, write_csv
 
+    persons = asks_for_persons(args)
     if args.csv is not None:
         check_replaceable([args.csv], args.csv, overwrite=args.overwrite)
     paths = expand_sources(args.sources)
@@ -88,6 +91,8 @@ def run(args: argparse.Namespace) -> int:
         average=args.average,
         reading=reading_of(args),
     )
+    if persons:
+        return predict_each(args, paths, predictor)
     found = predictor.predict_many(paths, top_k=args.top_k, num_workers=args.num_workers)
     table = PredictionTable(paths, labels=predictor.class_names)
     results = []

@@ -146,7 +146,7 @@ class Predictor:
             frame_rate=frame_rate,
             reading=self.reading,
         )
-        result = self._results(clips[None], [""], [padded], top_k)[0]
+        result = self.score(clips[None], [""], [padded], top_k)[0]
         if isinstance(result, PredictionFailure):
             raise UserError(result.reason)
         return result
@@ -211,12 +211,12 @@ class Predictor:
             if positions:
                 padded = [position in batch["padded"] for position in positions]
                 names = [paths[position] for position in positions]
-                results = self._results(batch["clips"], names, padded, top_k)
+                results = self.score(batch["clips"], names, padded, top_k)
                 found.update(zip(positions, results, strict=True))
             for position in sorted(found):
                 yield found[position]
 
-    def _results(
+    def score(
         self, clips: Tensor, names: list[str], padded: list[bool], top_k: int
     ) -> list[Prediction | PredictionFailure]:
         """Score ``(B, V, 3, T, H, W)`` uint8: one result for each of the B videos."""
