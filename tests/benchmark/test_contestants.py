@@ -145,3 +145,14 @@ def test_fused_and_unfused_are_what_they_say() -> None:
         torch.set_num_threads(threads)
     assert any("batch_norm" in name for name in calls[False])
     assert not any("batch_norm" in name for name in calls[True])
+
+
+@pytest.mark.slow
+def test_a_stream_is_timed_step_by_step(tmp_path: Path) -> None:
+    [stream] = prepare([ModelChoice.parse("vmf_500m_stream@8x32")], folder=tmp_path)
+    assert (stream.streams, stream.clip) == (True, (4, 32))
+    whole = count_macs(create_model("vmf_500m_stream"), (1, 3, 8, 32, 32))
+    assert stream.macs == round(whole / 2)
+    [row] = measure([stream], rounds=5, seconds=0.1, memory=False)
+    assert row["streams"] is True
+    assert row["ms_per_frame"] == pytest.approx(row["ms_per_clip"] / 4, abs=1e-3)

@@ -289,6 +289,15 @@ def test_float32_and_half_precision_keep_their_type() -> None:
         assert (whole - steps).abs().max() <= limit
 
 
+@pytest.mark.parametrize("memory", ["gated", "gru"])
+def test_mixed_precision_keeps_steps_equal_to_one_forward(memory: str) -> None:
+    model, x = small(frames_per_update=2, memory=memory).float(), frames().float()
+    with torch.autocast("cpu", torch.bfloat16):
+        whole, steps = model.forward_steps(x), in_steps(model, x, [2, 2, 2, 2])
+    assert whole.dtype == torch.bfloat16
+    torch.testing.assert_close(steps, whole)
+
+
 @pytest.mark.parametrize("form", ["volume", "frames"])
 def test_gradient_checkpointing_changes_nothing(form: str) -> None:
     x, outcome = frames(), []

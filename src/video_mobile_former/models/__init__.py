@@ -9,5 +9,7 @@ from .registry import create_model as create_model
 from .registry import list_models as list_models
 from .registry import load_checkpoint as load_checkpoint
 from .registry import resolve_model as resolve_model
+from .streaming import StreamingVideoMobileFormer as StreamingVideoMobileFormer
+from .streaming import stream_of as stream_of
 from .video_mobile_former import VideoMobileFormer as VideoMobileFormer
 from .video_model import VideoModel as VideoModel
