@@ -48,7 +48,7 @@ class ExportGraph(nn.Module):
         self.register_buffer("shift", torch.tensor(clip.mean).view(shape) / std)
         self.eval().requires_grad_(False)
 
-    def forward(self, clip: Tensor) -> Tensor:
+    def forward(self, clip: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Logits (B, K) of an input as :meth:`example` shows it."""
         return self.lowered(self.prepared(clip))
 
