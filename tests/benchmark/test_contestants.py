@@ -153,6 +153,6 @@ def test_a_stream_is_timed_step_by_step(tmp_path: Path) -> None:
     assert (stream.streams, stream.clip) == (True, (4, 32))
     whole = count_macs(create_model("vmf_500m_stream"), (1, 3, 8, 32, 32))
     assert stream.macs == round(whole / 2)
-    [row] = measure([stream], rounds=5, seconds=0.1, memory=False)
+    [row] = time_contestants([stream], rounds=5, seconds=0.1, memory=False)
     assert row["streams"] is True
     assert row["ms_per_frame"] == pytest.approx(row["ms_per_clip"] / 4, abs=1e-3)
