@@ -99,6 +99,11 @@ class ArtefactState:
         """Name of the output whose value is this input in the next step."""
         return f"next_{self.name}"
 
+    @property
+    def variable_name(self) -> str:
+        """Name of the variable where OpenVINO keeps it: that of the pair it was made of."""
+        return self.name + self.next_name
+
 
 @dataclass(frozen=True)
 class ArtefactStream:
@@ -111,8 +116,7 @@ class ArtefactStream:
     states: tuple[ArtefactState, ...]
     """In the order of the inputs, after the frames, and of the outputs, after the logits."""
     stateful: bool = False
-    """The runtime keeps the states itself, as variables of these names; only frames and logits
-    are passed."""
+    """The runtime keeps the states itself; only frames and logits are passed."""
 
 
 @dataclass(frozen=True)

@@ -112,7 +112,7 @@ class KeptStates:
     def __init__(self, request: Any, stream: ArtefactStream):
         self.request = request
         variables = {state.name: state for state in request.query_state()}
-        self.variables = [variables[state.name] for state in stream.states]
+        self.variables = [variables[state.variable_name] for state in stream.states]
 
     def __call__(self, *inputs: np.ndarray) -> list[np.ndarray]:
         """Logits (B, K), in a list, of the frames of a step."""
