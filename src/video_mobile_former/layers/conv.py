@@ -269,12 +269,12 @@ class ConvNorm(nn.Module):
 
     def forward(self, x: Tensor, num_frames: int, past: Past | None = None) -> Tensor:
         """Apply to (B, C, T, H, W) or (B·T, C, H, W); with a past, causally."""
-        if past is not None and isinstance(self.conv, SpatiotemporalConv):
-            x = self.conv(x, num_frames, past)
-        else:
-            x = self.conv(x, num_frames)
+        # Graphs for export put parts of their own here, which take no past.
+        given = () if past is None else (past,)
+        in_time = given if isinstance(self.conv, SpatiotemporalConv) else ()
+        x = self.conv(x, num_frames, *in_time)
         if self.temporal is not None:
-            x = self.temporal(x, num_frames, past)
+            x = self.temporal(x, num_frames, *given)
         return self.norm(x)
 
     def in_time(self) -> TemporalConv | SpatiotemporalConv | None:
