@@ -1,10 +1,22 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from video_mobile_former.text import encodable, pad, printable, shorten_end, shorten_middle, wrap
+from video_mobile_former.text import (
+    encodable,
+    label_of_list,
+    list_label,
+    list_path,
+    pad,
+    printable,
+    shorten_end,
+    shorten_middle,
+    table_cell,
+    wrap,
+)
 
 printables = st.text(max_size=60).map(printable)
 
@@ -67,3 +79,32 @@ def test_wrapping_breaks_at_spaces() -> None:
     assert wrap("no video stream in it", 12) == ["no video", "stream in it"]
     assert wrap("abcdefgh i", 4) == ["abcd", "efgh", "i"]
     assert wrap("", 4) == [""]
+
+
+FORMULAS = ["=1+1", "+x", "-a.mp4", "@SUM(A1)", "\t=1", "\r=1", " =1", "＝1+1"]
+
+
+@pytest.mark.parametrize("text", FORMULAS)
+def test_no_cell_is_a_formula(text):
+    assert table_cell(text)[0] == "'"
+    assert list_label(text)[0] == "'"
+    assert list_path(text) == f"./{text}"
+
+
+@pytest.mark.parametrize("text", ["a=b", "-1.5", "+3e4", "a-b", "'a", "", "push | pull", "Größe"])
+def test_harmless_cells_stay(text):
+    assert table_cell(text) == text
+
+
+def test_control_and_right_to_left_characters_are_escaped_in_a_table():
+    assert table_cell("a\x1b[2J\u202eb\nc\td") == "a\\x1b[2J\\u202eb\nc\td"
+
+
+@given(st.text())
+def test_a_label_comes_back_from_a_list(text):
+    assert label_of_list(list_label(text)) == text
+
+
+@pytest.mark.parametrize("text", [*FORMULAS, "'=1", "''-a", "'quoted'"])
+def test_a_strange_label_comes_back_from_a_list(text):
+    assert label_of_list(list_label(text)) == text

@@ -8,6 +8,10 @@ from pathlib import Path
 from rich.cells import cell_len, chop_cells, set_cell_size
 
 _ELLIPSIS = "…"
+_APOSTROPHE = "'"
+_FORMULA = re.compile(r"\s*[=+\-@\uff1d\uff0b\uff0d\uff20]|[\t\r\n]")
+"""How a cell begins that a spreadsheet would compute; some take full-width signs too."""
+_NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 
 
 def encodable(text: str) -> str:
@@ -28,27 +32,38 @@ def printable(text: str) -> str:
     )
 
 
-_DIRECTING = re.compile(
-    r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]"
-)
-"""Control characters, line ends, and what turns the direction of writing."""
+def table_cell(text: str) -> str:
+    """Make text safe in a table that people open in a spreadsheet or print on a terminal.
 
-
-def csv_cell(text: str, *, is_path: bool = False) -> str:
-    """Escape text for a cell of a CSV file that people open in a spreadsheet.
-
-    A cell that begins with ``= + - @`` would be taken for a formula there: an apostrophe goes
-    before it, and ``./`` before a path, which then still names the file.
-
-    Args:
-        text: What the cell is to say.
-        is_path: It names a file.
+    A cell that a spreadsheet would take for a formula gets an apostrophe before it, as
+    spreadsheets write text themselves; numbers are left alone. Control and right-to-left
+    characters are escaped as in :func:`printable`, but for line breaks and tabs inside, which CSV
+    quotes. Undecodable bytes of file names become ``\\udcxx``.
     """
-    text = _DIRECTING.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
-    text = encodable(text)
-    if not text.startswith(("=", "+", "-", "@")):
-        return text
-    return f"./{text}" if is_path else f"'{text}"
+    text = "".join(
+        char if char.isprintable() or char in "\n\r\t" else printable(char)
+        for char in encodable(text)
+    )
+    return _APOSTROPHE + text if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
+def list_path(path: str) -> str:
+    """A relative path as a list holds it, so that it begins with no sign of a formula.
+
+    ``./-a.mp4`` is the same file as ``-a.mp4``; the path can be read back as it stands.
+    """
+    return f"./{path}" if _FORMULA.match(path) else path
+
+
+def list_label(label: str) -> str:
+    """A class name as a list holds it; :func:`label_of_list` gives it back."""
+    return _APOSTROPHE + label if _FORMULA.match(label.lstrip(_APOSTROPHE)) else label
+
+
+def label_of_list(cell: str) -> str:
+    """The class name in a cell: without the apostrophe that :func:`list_label` put before it."""
+    quoted = cell[:1] == _APOSTROPHE and _FORMULA.match(cell.lstrip(_APOSTROPHE))
+    return cell[1:] if quoted else cell
 
 
 def shorten_middle(text: str, width: int) -> str:

@@ -1,17 +1,22 @@
 """Files that are no artefacts, damaged ones, and ones that would run code."""
 
+import dataclasses
 import hashlib
 import io
 import json
+import os
 import pickle
 import subprocess
 import sys
 import warnings
 import zipfile
 
+import numpy as np
+import onnx
 import pytest
 import torch
 
+from video_mobile_former.benchmark.prepare import _macs
 from video_mobile_former.errors import CheckpointError, UserError
 from video_mobile_former.export.artefact import info_path
 from video_mobile_former.export.loading import load_artefact, load_model
@@ -19,6 +24,7 @@ from video_mobile_former.export.targets import to_onnx, to_torch
 from video_mobile_former.export.targets.table import TARGETS
 from video_mobile_former.inference import Predictor
 from video_mobile_former.inference.scorer import Scorer
+from video_mobile_former.profiling.cost import count_macs
 
 QUICK = {
     "onnx": {"target": "onnx"},
@@ -319,83 +325,146 @@ def test_other_devices_and_precisions_are_refused(artefacts):
         Scorer(exported, precision="bf16")
 
 
-@pytest.mark.parametrize("with_json", [True, False])
-def test_weights_in_other_files_are_not_opened(with_json, copy_of, tmp_path):
-    onnx = pytest.importorskip("onnx")
-    path = copy_of("onnx", with_json=with_json)
-    secret = tmp_path / "secret"
-    onnx.save_model(
-        onnx.load(path),
-        path,
-        save_as_external_data=True,
-        all_tensors_to_one_file=True,
-        location="secret",
-        size_threshold=0,
-    )
-    assert secret.is_file()
-    if with_json:
-        values = json.loads(info_path(path).read_text(encoding="utf-8"))
-        values["sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
-        info_path(path).write_text(json.dumps(values), encoding="utf-8")
-    with pytest.raises(CheckpointError, match=r"keeps weights in another file \(secret\)"):
-        load_model(path)
+def _outside(model, location):
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = 1
+    entry = tensor.external_data.add()
+    entry.key, entry.value = "location", location
 
 
-def test_external_weights_are_found_in_every_part_of_a_graph():
-    onnx = pytest.importorskip("onnx")
+def _own_operator(model):
+    model.graph.node[0].domain = "com.stranger"
 
-    def outside():
-        tensor = onnx.TensorProto(name="w", data_type=1, dims=[1])
-        tensor.data_location = onnx.TensorProto.EXTERNAL
-        tensor.external_data.add(key="location", value="/etc/passwd\x1b")
-        return tensor
 
-    helper = onnx.helper
-    inner = helper.make_graph([], "inner", [], [], initializer=[outside()])
-    models = [
-        helper.make_model(helper.make_graph([], "g", [], [], initializer=[outside()])),
-        helper.make_model(
-            helper.make_graph(
-                [helper.make_node("Constant", [], ["c"], value=outside())], "g", [], []
-            )
-        ),
-        helper.make_model(
-            helper.make_graph(
-                [helper.make_node("If", ["x"], ["y"], then_branch=inner, else_branch=inner)],
-                "g",
-                [],
-                [],
-            )
-        ),
-    ]
-    for model in models:
-        with pytest.raises(CheckpointError, match=r"\(/etc/passwd\\x1b\)"):
-            to_onnx.check_whole(model, "model.onnx")
+def _own_operator_set(model):
+    entry = model.opset_import.add()
+    entry.domain, entry.version = "ai.onnx.contrib", 1
+
+
+def _outside_in_a_subgraph(model):
+    attribute = model.graph.node[0].attribute.add()
+    attribute.name, attribute.type = "then_branch", 5
+    attribute.g.initializer.add().external_data.add().key = "location"
 
 
 @pytest.mark.parametrize(
-    ("key", "value", "message"),
+    ("change", "message"),
     [
-        ("num_classes", 10**18, "class_names"),
-        ("parameters", 10**30, "parameters"),
-        ("clip", {"num_frames": 10**9}, "num_frames"),
-        ("input", {"shape": [1, 3, 10**9, 8, 8]}, "input"),
-        ("architecture", {"class": "X", "arguments": {"num_tokens": 10**9}}, "num_tokens"),
-        ("architecture", {"class": "X", "arguments": {"blocks": [[0]] * 2000}}, "blocks"),
+        (lambda model: _outside(model, "weights.bin"), "weights in another file"),
+        (lambda model: _outside(model, "../secret"), "weights in another file"),
+        (lambda model: _outside(model, "/etc/passwd"), "weights in another file"),
+        (_outside_in_a_subgraph, "weights in another file"),
+        (_own_operator, "operators of 'com.stranger'"),
+        (_own_operator_set, "operators of 'ai.onnx.contrib'"),
     ],
 )
-def test_absurd_numbers_of_an_artefact_are_refused(key, value, message, copy_of):
-    path = copy_of("onnx")
-    values = json.loads(info_path(path).read_text(encoding="utf-8"))
-    changed = values[key] | value if isinstance(value, dict) else value
-    info_path(path).write_text(json.dumps(values | {key: changed}), encoding="utf-8")
+def test_an_onnx_that_reaches_outside_is_refused(change, message, copy_of):
+    path = copy_of("onnx", with_json=False)
+    model = onnx.load(path)
+    change(model)
+    path.write_bytes(model.SerializeToString())
     with pytest.raises(CheckpointError, match=message):
         load_model(path)
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, '{"format": ' + "[" * 100_000, " " * (17 << 20)])
-def test_json_without_end_is_refused(text, copy_of):
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd", "", "..", "link", "none", "a\\b"])
+def test_weights_of_other_makers_are_plain_files_beside_the_graph(name, copy_of, tmp_path):
+    path = copy_of("onnx", with_json=False)
+    (tmp_path / "plain").write_bytes(bytes(10))
+    (tmp_path / "link").symlink_to(tmp_path / "plain")
+    model = onnx.load(path)
+    _outside(model, name)
+    path.write_bytes(model.SerializeToString())
+    with pytest.raises(CheckpointError, match="no plain file beside it"):
+        to_onnx.open_session(path, 1)
+
+
+def test_weights_beside_a_graph_of_other_makers(artefacts, tmp_path):
+    written = artefacts(**QUICK["onnx"])
+    path = tmp_path / "theirs.onnx"
+    model = onnx.load(written.path)
+    onnx.save(model, path, save_as_external_data=True, location="theirs.data", size_threshold=0)
+    clip = np.ones([size or 1 for size in written.info.input.shape], np.float32)
+    if written.info.input.shape[0] is None:
+        clip = np.ones((4, *clip.shape[1:]), np.float32)
+    session = to_onnx.open_session(path, 1)
+    own = to_onnx.load(written.path, written.info, 1)
+    np.testing.assert_array_equal(session.run(None, {"clip": clip})[0], own(clip))
+
+
+def _deep(values):
+    text = json.dumps(values | {"architecture": {"class": "X", "arguments": 7}})
+    return text.replace('"arguments": 7', '"arguments": ' + '{"a":' * 50_000 + "1" + "}" * 50_000)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_deep, "nested too deeply"),
+        (lambda values: json.dumps(values)[:-1] + ', "format": 1}', "'format' stands twice"),
+        (lambda values: json.dumps(values) + " " * (17 << 20), "larger than 16 MB"),
+        (
+            lambda values: json.dumps(
+                values | {"architecture": {"class": "X", "arguments": {"num_classes": 10**9}}}
+            ),
+            "num_classes must be at most",
+        ),
+        (
+            lambda values: json.dumps(values | {"architecture": {"class": ["X"], "arguments": {}}}),
+            "architecture must hold 'class'",
+        ),
+        (
+            lambda values: json.dumps(values | {"clip": values["clip"] | {"num_frames": 10**7}}),
+            "num_frames must be at most",
+        ),
+        (
+            lambda values: json.dumps(values | {"input": values["input"] | {"batch": 10**12}}),
+            "size of its input must be at most",
+        ),
+        (
+            lambda values: json.dumps(values | {"input": values["input"] | {"free": ["code"]}}),
+            "free in",
+        ),
+    ],
+)
+def test_the_description_has_bounds(change, message, copy_of):
     path = copy_of("onnx")
-    info_path(path).write_text(text, encoding="utf-8")
-    with pytest.raises(CheckpointError, match=r"copy\.onnx\.json"):
+    beside = info_path(path)
+    beside.write_text(change(json.loads(beside.read_text())))
+    with pytest.raises(CheckpointError, match=message) as caught:
         load_model(path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("which", [lambda path: path, info_path])
+def test_a_pipe_is_not_waited_for(which, copy_of):
+    path = copy_of("onnx")
+    which(path).unlink()
+    os.mkfifo(which(path))
+    with pytest.raises(CheckpointError, match=r"not a (regular )?file"):
+        load_model(path)
+
+
+@pytest.mark.parametrize(
+    ("architecture", "parameters", "message"),
+    [
+        ({"class": "VideoMobileFormer", "arguments": {"colour": 1}}, None, "colour"),
+        ({"class": "VideoMobileFormer", "arguments": {"num_tokens": 10**6}}, None, "describes"),
+        ({"class": "Nothing", "arguments": {}}, None, "does not know"),
+        (None, 5, "parameters, not 5"),
+    ],
+)
+def test_macs_of_a_description_of_a_stranger(architecture, parameters, message, artefacts):
+    written = artefacts(**QUICK["onnx"])
+    change = {} if architecture is None else {"architecture": architecture}
+    info = dataclasses.replace(written.info, **change, parameters=parameters or 1)
+    clip = dataclasses.replace(info.clip, num_frames=2)
+    with pytest.raises(UserError, match=message):
+        _macs(info, clip, written.path)
+
+
+def test_macs_of_another_clip(artefacts, model):
+    written = artefacts(**QUICK["onnx"])
+    clip = dataclasses.replace(written.info.clip, num_frames=2)
+    assert _macs(written.info, clip, written.path) == count_macs(model, (1, 3, 2, 64, 64))

@@ -147,22 +147,19 @@ def test_exit_status_and_summary() -> None:
     assert failure_summary([BAD])[0] == "1 of 1 file could not be read:"
 
 
-def test_no_cell_is_a_formula_or_a_control_sequence(tmp_path: Path) -> None:
-    kept = "caf\u00e9 \u06a9\u200c"
-    names = ("=1+1", "+x", "-x", "@x", "a\x1b[2J", "a\u202eb", "line\nend", kept)
-    found = Prediction("=cmd.mp4", names, (0.5,) * len(names), tuple(range(len(names))), 4)
-    write_csv(tmp_path / "out.csv", [found, PredictionFailure("-a.mp4", "=bad\r\n")])
-    with (tmp_path / "out.csv").open(encoding="utf-8", newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    assert [row["label"] for row in rows[:-1]] == [
-        "'=1+1",
-        "'+x",
-        "'-x",
-        "'@x",
-        "a\\x1b[2J",
-        "a\\u202eb",
-        "line\\nend",
-        kept,
+def test_no_cell_of_the_csv_is_a_formula(tmp_path: Path) -> None:
+    hostile = ("=cmd|' /C calc'!A0", "@SUM(1)", "\x1b[2J\u202egpj")
+    found = [
+        Prediction("-a.mp4", hostile, (0.5, 0.3, 0.2), (0, 1, 2), 1),
+        PredictionFailure("=b.mp4", "+reason"),
     ]
-    assert {row["path"] for row in rows} == {"./=cmd.mp4", "./-a.mp4"}
-    assert rows[-1]["error"] == "'=bad\\r\\n"
+    write_csv(tmp_path / "out.csv", found)
+    with (tmp_path / "out.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert [row["path"] for row in rows] == ["./-a.mp4"] * 3 + ["./=b.mp4"]
+    assert [row["label"] for row in rows[:3]] == [
+        "'=cmd|' /C calc'!A0",
+        "'@SUM(1)",
+        "\\x1b[2J\\u202egpj",
+    ]
+    assert rows[3]["error"] == "'+reason"

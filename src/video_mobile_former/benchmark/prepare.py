@@ -22,7 +22,7 @@ from ..files import write_text
 from ..models.registry import ARCHITECTURES
 from ..models.runnable import StreamingModel
 from ..models.video_model import VideoModel
-from ..profiling.cost import count_macs
+from ..profiling.cost import count_macs, count_parameters
 from ..profiling.machine import library_version
 from .contestants import EAGER, Contestant, FormChoice, ModelChoice
 
@@ -200,9 +200,8 @@ def _of_info(choice: ModelChoice, path: Path, batch: int) -> Contestant:
         info.target,
         info.form,
         batch,
-        (frames, clip.crop_size),
-        macs,
-        streams=info.stream is not None,
+        (clip.num_frames, clip.crop_size),
+        _macs(info, clip, path),
         path=str(path),
         precision=info.precision,
         layout=info.input.layout,
@@ -266,7 +265,7 @@ def _clip(model: VideoModel) -> tuple[int, int]:
     return model.clip.num_frames, model.clip.crop_size
 
 
-def _macs(info: ArtefactInfo, clip: ClipSpec) -> int:
+def _macs(info: ArtefactInfo, clip: ClipSpec, path: Path) -> int:
     """Multiply-accumulates of one clip, which may differ from the artefact's own."""
     if (clip.num_frames, clip.crop_size) == (info.clip.num_frames, info.clip.crop_size):
         return info.macs_per_view
@@ -277,10 +276,14 @@ def _macs(info: ArtefactInfo, clip: ClipSpec) -> int:
     try:
         with torch.device("meta"):  # costs no memory, whatever the numbers are
             model = kind(**info.architecture["arguments"])
-    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        if count_parameters(model) != info.parameters:
+            raise UserError(
+                f"it has {count_parameters(model):,} parameters, not {info.parameters:,}"
+            )
+        return count_macs(model, shape)
+    except (TypeError, ValueError, ArithmeticError, RuntimeError, UserError) as error:
         reason = str(error).partition("\n")[0]
-        raise CheckpointError(f"the artefact's architecture cannot be built: {reason}") from error
-    return count_macs(model, shape)
+        raise CheckpointError(f"the {kind.__name__} that {path} describes: {reason}") from error
 
 
 def _size(target: Target, path: Path) -> int:

@@ -18,7 +18,8 @@ from torch import Tensor
 
 from ..clip_spec import ClipSpec
 from ..errors import CheckpointError, UserError
-from ..models.checkpoint import MAX_CONFIG, check_bounds
+from ..models.checkpoint import MAX_CLIP
+from ..untrusted import check_bounds, parse_json
 from .lowering import GraphForm
 
 ARTEFACT_FORMAT, STREAM_FORMAT = 1, 2
@@ -43,6 +44,7 @@ _LAYOUTS: dict[tuple[GraphForm, Channels], Layout] = {
     ("frames", "last"): "(BT)HWC",
 }
 
+_FREE = ("batch", "num_frames", "size")
 _AXES = {"B": "batch", "C": "channels", "T": "num_frames", "H": "height", "W": "width"}
 
 
@@ -251,7 +253,12 @@ class ArtefactInfo:
             ("sha256", str | None),
         ):
             if not isinstance(getattr(self, name), kind):
-                raise ValueError(f"{name} is {getattr(self, name)!r}")
+                raise ValueError(f"{name} is {repr(getattr(self, name))[:60]}")
+        kind, arguments = (self.architecture.get(key) for key in ("class", "arguments"))
+        if not isinstance(kind, str) or not isinstance(arguments, dict):
+            raise ValueError("architecture must hold 'class', a name, and 'arguments', an object")
+        check_bounds(arguments, "architecture.arguments")
+        check_bounds(self.clip.to_dict(), "clip", MAX_CLIP)
         return self
 
 
@@ -261,7 +268,7 @@ def info_path(artefact: str | Path) -> Path:
     return path.with_name(path.name + ".json")
 
 
-def parse_info(text: str, where: str | Path) -> ArtefactInfo:
+def parse_info(text: str | bytes, where: str | Path) -> ArtefactInfo:
     """Read the JSON of an artefact.
 
     Raises:
@@ -270,11 +277,9 @@ def parse_info(text: str, where: str | Path) -> ArtefactInfo:
     if len(text) > MAX_CONFIG:
         raise CheckpointError(f"{where} is larger than {MAX_CONFIG >> 20} MB: no artefact's")
     try:
-        values = json.loads(text)
-    except ValueError as error:
-        raise CheckpointError(f"{where} is damaged: no JSON ({error})") from error
-    except RecursionError as error:
-        raise CheckpointError(f"{where} is damaged: it is nested too deeply") from error
+        values = parse_json(text, where)
+    except UserError as error:
+        raise CheckpointError(f"{error}: no description of an artefact") from error
     return ArtefactInfo.from_dict(values, where)
 
 
@@ -318,27 +323,10 @@ def _input(values: dict[str, Any]) -> ArtefactInput:
         raise UserError(f"its input has shape {found.shape} in layout {found.layout!r}")
     for size in (*found.shape, found.batch):
         if size is not None:
-            _whole("a size of its input", size, 10**6)
-    return found
-
-
-def _stream(values: dict[str, Any]) -> ArtefactStream:
-    states = tuple(ArtefactState(one["name"], tuple(one["shape"])) for one in values["states"])
-    found = ArtefactStream(**{**values, "states": states})
-    _whole("frames_per_update", found.frames_per_update, 4096)
-    _whole("macs_per_frame", found.macs_per_frame, _MOST["macs_per_view"])
-    if not isinstance(found.stateful, bool):
-        raise UserError(f"stateful is {found.stateful!r}")
-    names = [state.name for state in states]
-    for state in states:
-        if not state.name.isidentifier() or names.count(state.name) > 1:
-            raise UserError(f"a state is called {state.name!r}")
-        if not 2 <= len(state.shape) <= 4:
-            raise UserError(f"state {state.name} has shape {state.shape}")
-        for size in state.shape:
-            _whole(f"a size of state {state.name}", size, _MOST_NUMBERS)
-        if math.prod(state.shape) > _MOST_NUMBERS:
-            raise UserError(f"state {state.name} has shape {state.shape}")
+            _whole("a size of its input", size)
+            check_bounds(size, "a size of its input")
+    if not isinstance(found.name, str) or not set(found.free) <= set(_FREE):
+        raise UserError(f"its input is {str(found.name)[:60]!r}, free in {str(found.free)[:60]}")
     return found
 
 

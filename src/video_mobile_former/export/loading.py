@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from ..errors import CheckpointError, UserError, check_path
 from ..models.checkpoint import MAX_CONFIG
 from ..models.registry import list_models, resolve_model
 from ..models.video_model import VideoModel
+from ..untrusted import MAX_JSON, read_bytes
 from .artefact import ArtefactInfo, info_path, parse_info
 from .runner import ExportedModel
 from .stream import ExportedStream
@@ -105,15 +107,15 @@ def read_info(path: str | Path) -> ArtefactInfo:
             raise CheckpointError(
                 f"no artefact at {file}" if file == path else f"{file} is missing"
             )
+        if not (file.is_dir() if target.is_folder else file.is_file()):
+            raise CheckpointError(f"{file} is not a {'folder' if target.is_folder else 'file'}")
     beside = info_path(path)
-    if not beside.is_file():
+    if not os.path.lexists(beside):
         return _checked(_embedded(path, target), target, path)
     try:
-        if beside.stat().st_size > MAX_CONFIG:
-            raise CheckpointError(f"{beside} is larger than {MAX_CONFIG >> 20} MB: no artefact's")
-        text = beside.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{beside} cannot be read: {error}") from error
+        text = read_bytes(beside, MAX_JSON)
+    except UserError as error:
+        raise CheckpointError(str(error)) from error
     info = _checked(parse_info(text, beside), target, beside)
     if info.sha256 != target.sha256(path):
         raise CheckpointError(

@@ -10,7 +10,16 @@ from typing import Any
 from rich.cells import cell_len
 
 from ..files import atomic_path, check_replaceable
-from ..text import csv_cell, encodable, pad, printable, shorten_end, shorten_middle, wrap
+from ..text import (
+    encodable,
+    list_path,
+    pad,
+    printable,
+    shorten_end,
+    shorten_middle,
+    table_cell,
+    wrap,
+)
 from .predictor import Prediction, PredictionFailure
 
 Result = Prediction | PredictionFailure
@@ -136,8 +145,9 @@ def write_csv(path: str | Path, results: Iterable[Result], *, overwrite: bool = 
     """Write one line for each class of each file, all or nothing.
 
     The columns are ``path,rank,label,score,error``: rank from 1, score to six decimals; a file
-    that failed has one line with only its path and the error. Names are escaped so that a
-    spreadsheet takes none for a formula, see :func:`~..text.csv_cell`.
+    that failed has one line with only its path and the error. Cells that a spreadsheet would
+    compute and control characters are made harmless, see :func:`~..text.table_cell`; a path that
+    begins like a formula gets ``./`` before it.
 
     Args:
         path: The file to write.
@@ -159,13 +169,13 @@ def write_csv(path: str | Path, results: Iterable[Result], *, overwrite: bool = 
 
 
 def _csv_rows(result: Result) -> Iterator[list[str]]:
-    name = csv_cell(result.path, is_path=True)
+    name = table_cell(list_path(result.path))
     if isinstance(result, PredictionFailure):
-        yield [name, "", "", "", csv_cell(result.reason)]
+        yield [name, "", "", "", table_cell(result.reason)]
         return
     ranked = zip(result.labels, result.scores, strict=True)
     for rank, (label, score) in enumerate(ranked, start=1):
-        yield [name, str(rank), csv_cell(label), f"{score:.6f}", ""]
+        yield [name, str(rank), table_cell(label), f"{score:.6f}", ""]
 
 
 def exit_status(results: Iterable[Result]) -> int:

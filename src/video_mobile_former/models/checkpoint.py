@@ -6,7 +6,6 @@ go to and come from the Hugging Face Hub through ``huggingface_hub``'s mixin.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -20,6 +19,7 @@ from torch import Tensor, nn
 from ..clip_spec import ClipSpec
 from ..errors import CheckpointError, UserError
 from ..files import atomic_files, atomic_folder, check_replaceable, write_json
+from ..untrusted import MAX_JSON, check_bounds, parse_json, read_bytes
 from ..version import __version__
 from .card import render_card
 from .locate import CARD_NAME, CONFIG_NAME, WEIGHTS_NAME, checkpoint_folder
@@ -31,11 +31,7 @@ CONFIG_FORMAT = 3
 """Format 2 says whether the model is multi-label; in format 1 none is. Format 3 says what follows
 the head's convolution of a Video Mobile-Former; before, it was ReLU without the cap at 6."""
 _FORMATS_READ = (1, 2, CONFIG_FORMAT)
-MAX_CONFIG = 16 << 20
-"""Bytes of a JSON file that describes a model, at most."""
-_MAX_NUMBER, _MAX_ENTRIES = 10**6, 1000
-"""Of an argument, and of a list among the arguments: no network of this package comes near them."""
-_MAX_CLIP = {"num_frames": 4096, "crop_size": 8192, "resize_size": 8192}
+MAX_CLIP = {"num_frames": 4096, "crop_size": 8192, "resize_size": 8192}
 
 
 class CheckpointMixin(PyTorchModelHubMixin):
@@ -206,13 +202,9 @@ def read_config(folder: str | Path) -> dict[str, Any]:
             f"(a training run keeps its checkpoints in 'best' and 'last')"
         )
     try:
-        if path.stat().st_size > MAX_CONFIG:
-            raise CheckpointError(f"{path} is larger than {MAX_CONFIG >> 20} MB: no configuration")
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise CheckpointError(f"{path} cannot be read: {error}") from error
-    except RecursionError as error:
-        raise CheckpointError(f"{path} holds no configuration: it is nested too deeply") from error
+        config = parse_json(read_bytes(path, MAX_JSON), path)
+    except UserError as error:
+        raise CheckpointError(f"{error}: no configuration") from error
     if not isinstance(config, dict):
         raise CheckpointError(f"{path} holds no configuration")
     missing = [
@@ -238,8 +230,11 @@ def read_config(folder: str | Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path}: 'architecture' must hold 'class', a name, and 'arguments', an object"
         )
-    check_bounds(architecture["arguments"], path, "architecture.arguments")
-    check_bounds(config["clip"], path, "clip")
+    try:
+        check_bounds(architecture["arguments"], f"{path}: architecture.arguments")
+        check_bounds(config["clip"], f"{path}: clip", MAX_CLIP)
+    except UserError as error:
+        raise CheckpointError(str(error)) from error
     if config["format"] < 3 and architecture["class"] == "VideoMobileFormer":
         architecture["arguments"].setdefault("head_activation", "relu")
     if names is not None and not (
@@ -247,30 +242,6 @@ def read_config(folder: str | Path) -> dict[str, Any]:
     ):
         raise CheckpointError(f"{path}: 'class_names' must be a list of names or null")
     return config
-
-
-def check_bounds(values: Any, path: str | Path, where: str) -> None:
-    """Refuse numbers and lists that would only use up memory.
-
-    Args:
-        values: Constructor arguments or a clip spec, JSON data.
-        path: Where they stand, for the message.
-        where: Their key in it; ``"clip"`` has bounds of its own.
-
-    Raises:
-        CheckpointError: It names the first that is out of bounds.
-    """
-    if isinstance(values, dict):
-        for key, value in values.items():
-            limit = _MAX_CLIP.get(key, _MAX_NUMBER) if where == "clip" else _MAX_NUMBER
-            if isinstance(value, (int, float)) and not abs(value) <= limit:
-                raise CheckpointError(f"{path}: {where}.{key} must be at most {limit}")
-            check_bounds(value, path, f"{where}.{key}")
-    elif isinstance(values, list):
-        if len(values) > _MAX_ENTRIES:
-            raise CheckpointError(f"{path}: {where} has more than {_MAX_ENTRIES} entries")
-        for i, value in enumerate(values):
-            check_bounds({f"[{i}]": value}, path, where)
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -283,3 +283,10 @@ def test_links_inside_a_class_folder_are_followed(
     assert len(names) == 3
     assert {name.rpartition("/")[2] for name in names} == {"a.mp4", "b.mp4", "c.mp4"}
     assert str(tmp_path / "nowhere") in capsys.readouterr().err
+
+
+def test_labels_that_a_spreadsheet_would_compute_come_back(tmp_path: Path):
+    text = "path,label,group\n./-a.mp4,'=up,'-3\nb.mp4,'quoted',g\n"
+    first, second = read_list(listing(tmp_path, text, "-a.mp4", "b.mp4"))
+    assert (first.labels, first.group, Path(first.path).name) == (("=up",), "-3", "-a.mp4")
+    assert (second.labels, second.group) == (("'quoted'",), "g")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ...console import say
 from ...errors import DataError, known_names
+from ...text import label_of_list
 from .clip import Clip, Event, reader
 from .source import DataSource, Faults
 
@@ -187,6 +188,8 @@ class _RowReader:
                 group = fields[self._group].strip() or None
                 if group is not None and not is_utf8(group):
                     raise ValueError(_NOT_UTF8.format("group"))
+                if group is not None and group[0] == "'":
+                    group = label_of_list(group)
             if self._start is not None:
                 start = _seconds("start_seconds", fields[self._start].strip())
             if self._end is not None:
@@ -224,6 +227,7 @@ def _labels(text: str, *, multi_label: bool) -> tuple[str, ...]:
     """The class of a clip, or its classes, divided by ``|``; none where nothing is written."""
     if not is_utf8(text):
         raise ValueError(_NOT_UTF8.format("label"))
+    text = label_of_list(text)
     if not multi_label:
         if not text:
             raise ValueError("label is empty")

@@ -29,6 +29,7 @@ import av
 from ...console import say
 from ...errors import DataError, check_at_least
 from ...files import write_text
+from ...text import list_label, list_path
 from ...version import __version__
 from ..index.clip import events_from, named, to_json
 from ..index.index import ClipIndex
@@ -200,8 +201,8 @@ def _listing(index: ClipIndex, tasks: list[PrepareTask], records: dict[str, dict
     writer.writerow(("path", "label", "split", "group", *(["events"] if with_events else [])))
     for task in tasks:
         clip = task.clip
-        label = "|".join(index.class_names[i] for i in clip.labels)
-        row = [task.output, label, clip.split or "", clip.group or ""]
+        label = list_label("|".join(index.class_names[i] for i in clip.labels))
+        row = [list_path(task.output), label, clip.split or "", list_label(clip.group or "")]
         if with_events:
             events = events_from(clip, records[task.output].get("begin_seconds", 0.0))
             clip = dataclasses.replace(clip, events=events)

@@ -13,6 +13,7 @@ import torch
 from ...console import quiet, say
 from ...errors import CheckpointError, UserError
 from ...optional import require
+from ...untrusted import read_bytes
 from ..artefact import METADATA_KEY, ArtefactInfo
 from ..graph import ExportGraph
 from ..quantize.parts import describe_parts
@@ -134,7 +135,7 @@ def _open(path: Path) -> Any:
     with quiet(output=True):
         runtime = require("executorch.runtime", extra="executorch", purpose="ExecuTorch")
         try:
-            return runtime.Runtime.get().load_program(path)
+            return runtime.Runtime.get().load_program(read_bytes(path))
         except (RuntimeError, OSError) as error:
             raise CheckpointError(
                 f"{path} is damaged or no ExecuTorch program: {first_line(error)}"

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from ...console import quiet
 from ...errors import CheckpointError, UserError
 from ...optional import require
-from ..artefact import INPUT_NAME, METADATA_KEY, ArtefactInfo
+from ...untrusted import read_bytes
+from ..artefact import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtefactInfo
 from ..graph import ExportGraph
 from ..quantize import with_ai_edge
 from ..quantize.parts import describe_parts, tool_version
@@ -68,11 +69,11 @@ def write(
 def load(path: Path, info: ArtefactInfo, threads: int) -> Runner:
     """Load for LiteRT's interpreter on the CPU; see :class:`..TargetModule`."""
     name = "ai_edge_litert.interpreter"
-    _check_file(path)
+    content = _content(path)
     try:
         with quiet(output=True):
             library = require(name, extra="litert", purpose="LiteRT")
-            interpreter = library.Interpreter(model_path=str(path), num_threads=threads)
+            interpreter = library.Interpreter(model_content=content, num_threads=threads)
             runner = interpreter.get_signature_runner()
             # The first run plans memory and says so.
             shape = [size or 1 for size in info.input.shape]
@@ -91,10 +92,10 @@ def load(path: Path, info: ArtefactInfo, threads: int) -> Runner:
 
 def embedded(path: Path) -> str | None:
     """The JSON in the metadata of the file; see :class:`..TargetModule`."""
-    _check_file(path)
+    content = _content(path)
     schema = _schema()
     try:
-        model = schema.ModelT.InitFromPackedBuf(path.read_bytes(), 0)
+        model = schema.ModelT.InitFromPackedBuf(content, 0)
         for entry in model.metadata or []:
             if _text(entry.name) == METADATA_KEY:
                 return bytes(model.buffers[entry.buffer].data).decode("utf-8")
@@ -140,12 +141,12 @@ def _with_metadata(content: bytes, text: str) -> bytes:
     return bytes(builder.Output())
 
 
-def _check_file(path: Path) -> None:
-    """Refuse what is no model of this kind: the interpreter does not survive all of it."""
-    with path.open("rb") as stream:
-        head = stream.read(8)
-    if head[4:] != _FILE_IDENTIFIER:
+def _content(path: Path) -> bytes:
+    """A model of this kind: the interpreter does not survive all else."""
+    content = read_bytes(path)
+    if content[4:8] != _FILE_IDENTIFIER:
         raise CheckpointError(f"{path} is no LiteRT model")
+    return content
 
 
 def _schema() -> Any:

@@ -12,8 +12,8 @@ import torch
 from ...console import quiet
 from ...errors import CheckpointError, UserError
 from ...optional import require
-from ...text import printable
-from ..artefact import METADATA_KEY, ArtefactInfo
+from ...untrusted import read_bytes
+from ..artefact import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtefactInfo
 from ..graph import ExportGraph
 from ..quantize.parts import describe_parts
 from ..quantize.with_onnxruntime import quantize_onnx
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 OPSET = 20
 """Of the graphs that are written: the first one with GELU as one operator."""
+_DOMAINS = ("", "ai.onnx")
+"""Whose operators a graph may use."""
+_WITH_DOMAIN = ("NodeProto", "FunctionProto", "OperatorSetIdProto")
 _FP16_MIN_ELEMENTS = 64
 """Smaller constants stay in float32: they are no weights worth saving."""
 
@@ -106,7 +109,9 @@ def store_weights_as_fp16(model: ModelProto) -> None:
 
 def load(path: Path, info: ArtefactInfo, threads: int) -> Runner:
     """Load for ONNX Runtime on the CPU; see :class:`..TargetModule`."""
-    session = open_session(path, threads)
+    content = read_bytes(path)
+    _check_harmless(_parsed(content, path), path)
+    session = open_session(path, threads, content)
 
     def run(*inputs: np.ndarray) -> Sequence[np.ndarray]:
         return session.run(info.output_names, dict(zip(info.input_names, inputs, strict=True)))
@@ -114,8 +119,14 @@ def load(path: Path, info: ArtefactInfo, threads: int) -> Runner:
     return run
 
 
-def open_session(path: Path, threads: int) -> Any:
+def open_session(path: Path, threads: int, content: bytes | None = None) -> Any:
     """A session of ONNX Runtime on the CPU.
+
+    Args:
+        path: The file.
+        threads: At least 1.
+        content: What stands in it, where that was judged; else it is opened by its name, with
+            weights in other files where those are plain files beside it.
 
     Raises:
         CheckpointError: If the file is damaged.
@@ -124,62 +135,78 @@ def open_session(path: Path, threads: int) -> Any:
     options = runtime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    return start_session(path, options)
-
-
-def start_session(path: Path, options: Any) -> Any:
-    """The same with options of one's own, ``onnxruntime.SessionOptions``.
-
-    Raises:
-        CheckpointError: If the file is damaged, or keeps weights in another one.
-    """
-    runtime = require("onnxruntime", extra="export", purpose="ONNX Runtime")
+    if content is None:
+        _check_beside(path)
+    given = str(path) if content is None else content
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
-    check_whole(_parsed(content, path), path)
-    try:
-        # What was looked at is what is run.
-        return runtime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        return runtime.InferenceSession(given, options, providers=["CPUExecutionProvider"])
     except Exception as error:
         raise CheckpointError(f"{path} cannot be loaded: {first_line(error)}") from error
 
 
 def embedded(path: Path) -> str | None:
     """The JSON in the metadata of the file; see :class:`..TargetModule`."""
-    model = _parsed(path.read_bytes(), path)
+    model = _parsed(read_bytes(path), path)
     return next((p.value for p in model.metadata_props if p.key == METADATA_KEY), None)
 
 
 def _parsed(content: bytes, path: Path) -> ModelProto:
     onnx = require("onnx", extra="export", purpose="ONNX")
     try:
-        return onnx.load_from_string(content)
+        return onnx.load_model_from_string(content)
     except Exception as error:
         raise CheckpointError(f"{path} is no ONNX file: {first_line(error)}") from error
 
 
-def check_whole(model: ModelProto, path: str | Path) -> None:
-    """Refuse a graph whose weights lie in other files: it would make the runtime open them.
+def _check_harmless(model: ModelProto, path: Path) -> None:
+    """Refuse a graph that refers to other files or calls operators of others.
 
     Raises:
-        CheckpointError: It names the first such file.
+        CheckpointError: If it does; `vmf export` writes no such thing.
     """
-    waiting: list[Any] = [model]
+    for part in _parts(model):
+        found = None
+        if part.DESCRIPTOR.name == "TensorProto" and (part.external_data or part.data_location):
+            found = "keeps weights in another file"
+        elif part.DESCRIPTOR.name in _WITH_DOMAIN and part.domain not in _DOMAINS:
+            found = f"calls operators of {part.domain[:60]!r}"
+        if found:
+            raise CheckpointError(
+                f"{path} is refused: it {found}; `vmf export` writes no such thing"
+            )
+
+
+def _check_beside(path: Path) -> None:
+    """Refuse a graph whose weights are in other files than plain ones beside it.
+
+    Raises:
+        CheckpointError: It names the file.
+    """
+    names = {
+        entry.value
+        for part in _parts(_parsed(read_bytes(path), path))
+        if part.DESCRIPTOR.name == "TensorProto"
+        for entry in part.external_data
+        if entry.key == "location"
+    }
+    for name in sorted(names):
+        beside = path.with_name(name) if name and name == Path(name).name != ".." else None
+        if "\\" in name or beside is None or beside.is_symlink() or not beside.is_file():
+            raise CheckpointError(
+                f"{path} is refused: its weights are in {name[:200]!r}, which is no plain file "
+                "beside it"
+            )
+
+
+def _parts(message: Any) -> Iterator[Any]:
+    """A message of protobuf and all in it, subgraphs of operators and functions too."""
+    waiting = [message]
     while waiting:
-        message = waiting.pop()
-        if message.DESCRIPTOR.name == "TensorProto":
-            if message.data_location == message.EXTERNAL or message.external_data:
-                files = [entry.value for entry in message.external_data if entry.key == "location"]
-                raise CheckpointError(
-                    f"{path} keeps weights in another file ({printable(files[0] if files else '')})"
-                    ", which `vmf export` never does: it is refused"
-                )
-            continue
-        for field, value in message.ListFields():
+        part = waiting.pop()
+        yield part
+        for field, value in part.ListFields():
             if field.message_type is not None:
-                waiting += [value] if hasattr(value, "ListFields") else value
+                waiting += [value] if hasattr(value, "DESCRIPTOR") else list(value)
 
 
 def _name_free_dimensions(model: ModelProto, info: ArtefactInfo) -> None:

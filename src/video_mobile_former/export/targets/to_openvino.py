@@ -11,7 +11,8 @@ import numpy as np
 
 from ...errors import CheckpointError, UserError
 from ...optional import require
-from ..artefact import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtefactInfo, ArtefactStream
+from ...untrusted import read_bytes
+from ..artefact import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtefactInfo
 from ..graph import ExportGraph
 from ..quantize.parts import describe_parts
 from ..quantize.with_nncf import import_nncf, quantize_openvino
@@ -151,8 +152,14 @@ def read(path: Path) -> Any:
     Raises:
         CheckpointError: If one of them is damaged.
     """
+    openvino = _openvino()
+    graph, weights = read_bytes(path), read_bytes(path.with_suffix(".bin"))
+    if not graph.lstrip().startswith((b"<?xml", b"<net")):
+        raise CheckpointError(f"{path} is no graph of OpenVINO")
     try:
-        return _openvino().Core().read_model(str(path))
+        # From memory: by a name it would also look for weights and formats of others.
+        constants = openvino.Tensor(np.frombuffer(weights, np.uint8)) if weights else None
+        return openvino.Core().read_model(graph, constants)
     except RuntimeError as error:
         raise CheckpointError(f"{path} cannot be loaded: {first_line(error)}") from error
 

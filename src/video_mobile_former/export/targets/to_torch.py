@@ -24,7 +24,8 @@ import numpy as np
 import torch
 
 from ...console import quiet
-from ...errors import CheckpointError
+from ...errors import CheckpointError, UserError
+from ...untrusted import read_bytes
 from ..artefact import METADATA_KEY, ArtefactInfo
 from ..graph import ExportGraph
 from ..tracing import first_line, trace
@@ -196,7 +197,7 @@ def _members(path: Path) -> dict[str, bytes]:
     """
     found: dict[str, bytes] = {}
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             _check_layout(path, data, archive)
             for member in archive.infolist():
@@ -206,7 +207,7 @@ def _members(path: Path) -> dict[str, bytes]:
                 if name.endswith(".json") and member.file_size > _MAX_JSON:
                     raise CheckpointError(f"{path} is damaged: {name} is too large")
                 found[name] = archive.read(member)
-    except CheckpointError:
+    except UserError:
         raise
     except (
         zipfile.BadZipFile,

@@ -260,3 +260,48 @@ def test_what_is_no_tar_is_said(tmp_path: Path, video: bytes):
         load_index(DataSource(str(tmp_path / "a.tar.gz"), format="shards"))
     with pytest.raises(DataError, match="1 of 1 shards are missing"):
         load_index(str(tmp_path / "gone.tar"))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b'{"label": ' + b"[" * 100_000, "nested too deeply"),
+        (b'{"label": "a", "label": "b"}', "stands twice"),
+        (b'{"label": "a"' + b" " * 10_000_001 + b"}", "larger than"),
+    ],
+)
+def test_json_beside_a_clip_has_bounds(tmp_path: Path, video: bytes, content: bytes, message: str):
+    (tmp_path / "a.tar").write_bytes(tar({"1.mp4": video, "1.json": content}))
+    with pytest.raises(DataError, match=message):
+        load_index(str(tmp_path / "a.tar"))
+
+
+def test_a_description_that_stands_twice(tmp_path: Path, video: bytes):
+    whole = io.BytesIO()
+    with tarfile.open(fileobj=whole, mode="w") as file:
+        for name, data in (("1.mp4", video), ("1.cls", b"0"), ("1.cls", b"1")):
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            file.addfile(info, io.BytesIO(data))
+    (tmp_path / "a.tar").write_bytes(whole.getvalue())
+    with pytest.raises(DataError, match=r"'1' has two members \.cls"):
+        load_index(str(tmp_path / "a.tar"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda text: "[" * 100_000, "nested too deeply"),
+        (
+            lambda text: re.sub(r'"labels":\[\[?\d+', lambda m: m[0] + "0" * 20, text, count=1),
+            "damaged",
+        ),
+        (lambda text: text.replace('"format": 1', '"format": 1, "format": 1'), "stands twice"),
+    ],
+)
+def test_a_list_of_shards_has_bounds(shards: Path, tmp_path: Path, change, message: str):
+    text = (shards / "shards.json").read_text()
+    assert change(text) != text
+    (tmp_path / "shards.json").write_text(change(text))
+    with pytest.raises(DataError, match=message):
+        load_index(str(tmp_path / "shards.json"))

@@ -11,13 +11,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ....errors import DataError
+from ....errors import DataError, UserError
+from ....untrusted import parse_json
 from ..clip import KEPT, Clip, reader, to_json
 
 FORMAT = 1
 """Of ``shards.json``; raised when its keys change their meaning."""
 
 NAME = "shards.json"
+_MOST_BYTES = 4 << 30
+"""Of the text: some ten million clips."""
 
 _ELSEWHERE = ("path", "split")
 """Fields of a clip that are those of its shard."""
@@ -95,7 +98,10 @@ class ShardList:
             DataError: If it is damaged or of a newer format.
         """
         try:
-            value = json.loads(data)
+            try:
+                value = parse_json(data, where, _MOST_BYTES)
+            except UserError as error:
+                raise DataError(f"{error}: damaged, or no list of shards") from error
             if value["format"] != FORMAT:
                 raise DataError(
                     f"{where} has format {value['format']}, and this version reads {FORMAT}"
@@ -104,7 +110,7 @@ class ShardList:
             shards = tuple(Shard.from_dict(shard) for shard in value["shards"])
             _check_labels(shards, len(names))
             return cls(names, bool(value["multi_label"]), shards)
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError) as error:
             if isinstance(error, DataError):
                 raise
             raise DataError(f"{where} is damaged, or no list of shards") from error

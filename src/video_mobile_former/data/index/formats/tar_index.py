@@ -8,7 +8,6 @@ over.
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 import tarfile
 from collections.abc import Iterator, Sequence
@@ -19,6 +18,7 @@ from typing import Any, BinaryIO, cast
 
 from ....errors import DataError
 from ....optional import require
+from ....untrusted import parse_json
 from ...byte_ranges import is_url, require_protocol
 from ...suffixes import VIDEO_SUFFIXES
 from ..clip import KEPT, Clip, from_json
@@ -72,11 +72,12 @@ def read_tars(files: Sequence[str]) -> Iterator[TarClip]:
 
 def _read_tar(file: str) -> list[TarClip]:
     clips: dict[str, TarClip] = {}
+    described: set[tuple[str, str]] = set()
     try:
         with _opened(file) as stream, tarfile.open(fileobj=stream, mode="r:") as tar:
             for member in tar:
                 if member.isfile():
-                    _note(clips, file, member, tar)
+                    _note(clips, described, file, member, tar)
     except tarfile.TarError as error:
         hint = "compressed? shards must be plain tar files" if _looks_packed(file) else str(error)
         raise DataError(f"{file}: not a tar file, or damaged ({hint})") from error
@@ -102,7 +103,11 @@ def _looks_packed(file: str) -> bool:
 
 
 def _note(
-    clips: dict[str, TarClip], file: str, member: tarfile.TarInfo, tar: tarfile.TarFile
+    clips: dict[str, TarClip],
+    described: set[tuple[str, str]],
+    file: str,
+    member: tarfile.TarInfo,
+    tar: tarfile.TarFile,
 ) -> None:
     folder, _, base = member.name.rpartition("/")
     stem, _, ending = base.partition(".")  # as WebDataset: the key ends at the first dot
@@ -113,6 +118,10 @@ def _note(
     last = "." + ending.rpartition(".")[2]
     # Keys often count from 0 in every file.
     name = f"{file.rpartition('/')[2]}/{key}"
+    if ending in ("json", "cls", "txt"):
+        if (key, ending) in described:
+            raise DataError(f"{file}: {key!r} has two members .{ending}")
+        described.add((key, ending))
     clip = clips.setdefault(key, TarClip(key, Clip(file, name=name, listing=file)))
     if last in VIDEO_SUFFIXES:
         if clip.clip.offset is not None:
@@ -122,13 +131,15 @@ def _note(
     elif ending in ("json", "cls", "txt") and member.size <= _MOST_LABEL_BYTES:
         content = tar.extractfile(member)
         _describe(clip, ending, content.read() if content else b"")
+    elif ending in ("json", "cls", "txt"):
+        clip.strange = f"its .{ending} is larger than {_MOST_LABEL_BYTES:,} bytes"
 
 
 def _describe(clip: TarClip, ending: str, data: bytes) -> None:
     rank = ("json", "cls", "txt").index(ending)
     try:
         if ending == "json":
-            value = json.loads(data)
+            value = parse_json(data, "it", _MOST_LABEL_BYTES)
             if not isinstance(value, dict):
                 raise ValueError("no object")
             _take(clip, value)
@@ -136,7 +147,8 @@ def _describe(clip: TarClip, ending: str, data: bytes) -> None:
                 return
         elif rank < clip._rank:
             text = data.decode().strip()
-            clip.label = int(text) if ending == "cls" and re.fullmatch(r"\d+", text) else text
+            is_number = ending == "cls" and re.fullmatch(r"[0-9]{1,18}", text) is not None
+            clip.label = int(text) if is_number else text
         clip._rank = min(rank, clip._rank)
     except ValueError as error:  # UnicodeDecodeError and JSONDecodeError are such
         clip.strange = f"its .{ending} is not understood ({error})"
