@@ -190,7 +190,7 @@ def _of_info(choice: ModelChoice, path: Path, batch: int) -> Contestant:
     clip = choice.clip_of(info.clip)
     frames, macs = clip.num_frames, 0
     if info.stream is None:
-        macs = _macs(info, clip)
+        macs = _macs(info, clip, path)
     else:
         frames = info.stream.frames_per_update
         macs = info.stream.macs_per_frame * frames
@@ -200,8 +200,9 @@ def _of_info(choice: ModelChoice, path: Path, batch: int) -> Contestant:
         info.target,
         info.form,
         batch,
-        (clip.num_frames, clip.crop_size),
-        _macs(info, clip, path),
+        (frames, clip.crop_size),
+        macs,
+        streams=info.stream is not None,
         path=str(path),
         precision=info.precision,
         layout=info.input.layout,

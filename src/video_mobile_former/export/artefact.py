@@ -220,10 +220,10 @@ class ArtefactInfo:
             if keys:
                 raise CheckpointError(f"{where} is damaged: it {what} {', '.join(sorted(keys))}")
         try:
-            check_bounds(given["clip"], where, "clip")
-            check_bounds(given["input"], where, "input")
-            check_bounds(given["architecture"], where, "architecture")
-            check_bounds((given.get("stream") or {}).get("states"), where, "stream.states")
+            check_bounds(given["clip"], "clip", MAX_CLIP)
+            check_bounds(given["input"], "input")
+            check_bounds(given["architecture"], "architecture")
+            check_bounds((given.get("stream") or {}).get("states"), "stream.states")
             return cls(
                 **given
                 | {
@@ -257,8 +257,6 @@ class ArtefactInfo:
         kind, arguments = (self.architecture.get(key) for key in ("class", "arguments"))
         if not isinstance(kind, str) or not isinstance(arguments, dict):
             raise ValueError("architecture must hold 'class', a name, and 'arguments', an object")
-        check_bounds(arguments, "architecture.arguments")
-        check_bounds(self.clip.to_dict(), "clip", MAX_CLIP)
         return self
 
 
@@ -274,8 +272,6 @@ def parse_info(text: str | bytes, where: str | Path) -> ArtefactInfo:
     Raises:
         CheckpointError: If it is no JSON or does not describe an artefact; names ``where``.
     """
-    if len(text) > MAX_CONFIG:
-        raise CheckpointError(f"{where} is larger than {MAX_CONFIG >> 20} MB: no artefact's")
     try:
         values = parse_json(text, where)
     except UserError as error:
@@ -323,10 +319,29 @@ def _input(values: dict[str, Any]) -> ArtefactInput:
         raise UserError(f"its input has shape {found.shape} in layout {found.layout!r}")
     for size in (*found.shape, found.batch):
         if size is not None:
-            _whole("a size of its input", size)
-            check_bounds(size, "a size of its input")
+            _whole("a size of its input", size, 10**6)
     if not isinstance(found.name, str) or not set(found.free) <= set(_FREE):
         raise UserError(f"its input is {str(found.name)[:60]!r}, free in {str(found.free)[:60]}")
+    return found
+
+
+def _stream(values: dict[str, Any]) -> ArtefactStream:
+    states = tuple(ArtefactState(one["name"], tuple(one["shape"])) for one in values["states"])
+    found = ArtefactStream(**{**values, "states": states})
+    _whole("frames_per_update", found.frames_per_update, 4096)
+    _whole("macs_per_frame", found.macs_per_frame, _MOST["macs_per_view"])
+    if not isinstance(found.stateful, bool):
+        raise UserError(f"stateful is {found.stateful!r}")
+    names = [state.name for state in states]
+    for state in states:
+        if not state.name.isidentifier() or names.count(state.name) > 1:
+            raise UserError(f"a state is called {state.name!r}")
+        if not 2 <= len(state.shape) <= 4:
+            raise UserError(f"state {state.name} has shape {state.shape}")
+        for size in state.shape:
+            _whole(f"a size of state {state.name}", size, _MOST_NUMBERS)
+        if math.prod(state.shape) > _MOST_NUMBERS:
+            raise UserError(f"state {state.name} has shape {state.shape}")
     return found
 
 

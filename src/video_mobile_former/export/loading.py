@@ -10,7 +10,6 @@ from pathlib import Path
 import torch
 
 from ..errors import CheckpointError, UserError, check_path
-from ..models.checkpoint import MAX_CONFIG
 from ..models.registry import list_models, resolve_model
 from ..models.video_model import VideoModel
 from ..untrusted import MAX_JSON, read_bytes

@@ -13,7 +13,7 @@ from ...console import quiet
 from ...errors import CheckpointError, UserError
 from ...optional import require
 from ...untrusted import read_bytes
-from ..artefact import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtefactInfo
+from ..artefact import INPUT_NAME, METADATA_KEY, ArtefactInfo
 from ..graph import ExportGraph
 from ..quantize import with_ai_edge
 from ..quantize.parts import describe_parts, tool_version

@@ -12,7 +12,7 @@ import numpy as np
 from ...errors import CheckpointError, UserError
 from ...optional import require
 from ...untrusted import read_bytes
-from ..artefact import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtefactInfo
+from ..artefact import INPUT_NAME, METADATA_KEY, OUTPUT_NAME, ArtefactInfo, ArtefactStream
 from ..graph import ExportGraph
 from ..quantize.parts import describe_parts
 from ..quantize.with_nncf import import_nncf, quantize_openvino
