@@ -384,13 +384,13 @@ def test_weights_beside_a_graph_of_other_makers(artefacts, tmp_path):
     written = artefacts(**QUICK["onnx"])
     path = tmp_path / "theirs.onnx"
     model = onnx.load(written.path)
-    onnx.save(model, path, save_as_external_data=True, location="theirs.data", size_threshold=0)
+    onnx.save(model, path, save_as_external_data=True, location="theirs.data", size_threshold=1024)
     clip = np.ones([size or 1 for size in written.info.input.shape], np.float32)
     if written.info.input.shape[0] is None:
         clip = np.ones((4, *clip.shape[1:]), np.float32)
     session = to_onnx.open_session(path, 1)
     own = to_onnx.load(written.path, written.info, 1)
-    np.testing.assert_array_equal(session.run(None, {"clip": clip})[0], own(clip))
+    np.testing.assert_array_equal(session.run(None, {"clip": clip})[0], own(clip)[0])
 
 
 def _deep(values):
@@ -420,7 +420,7 @@ def _deep(values):
         ),
         (
             lambda values: json.dumps(values | {"input": values["input"] | {"batch": 10**12}}),
-            "size of its input must be at most",
+            "input.*must be at most",
         ),
         (
             lambda values: json.dumps(values | {"input": values["input"] | {"free": ["code"]}}),
