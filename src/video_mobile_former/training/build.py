@@ -21,7 +21,9 @@ from ..data.video.backend import Reading
 from ..errors import CheckpointError, DataError, RecipeError, UserError
 from ..models.baselines import BASELINES
 from ..models.checkpoint import CONFIG_NAME, load_weights, read_config
+from ..models.imagenet_weights import IMAGENET, check_imagenet, load_efficientnet_lite
 from ..models.mobile_former import load_mobile_former
+from ..models.mobile_former_lite import lite_size
 from ..models.registry import create_model, get_variant, list_models, load_checkpoint
 from ..models.shipped_weights import HEAD, check_shipped
 from ..models.streaming import stream_of
@@ -204,7 +206,7 @@ def build_model(
         model = _start(recipe.model, class_names, overrides)
     model.clip = adapt_clip(model.clip, clip)
     model.class_names, model.multi_label = class_names, multi_label
-    model.info = {}
+    model.info = {key: value for key, value in model.info.items() if key == "origin"}
     return model.train()
 
 
@@ -235,7 +237,9 @@ def _start(
         return _start_stream(recipe.name, Path(recipe.weights), class_names, overrides)
     if recipe.weights is not None:
         load = load_mobile_former
-        if recipe.name in BASELINES:
+        if lite_size(recipe.name) is not None:
+            load = load_efficientnet_lite
+        elif recipe.name in BASELINES:
             load = BASELINES[recipe.name].load_public
         if load is None:
             raise RecipeError(f"model.weights: no public weights are known for {recipe.name}")
@@ -254,7 +258,12 @@ def _start_from_shipped(
     name: str, weights: str, class_names: tuple[str, ...], overrides: dict[str, Any]
 ) -> VideoModel:
     try:
-        check_shipped(name, weights)
+        if weights == IMAGENET:
+            check_imagenet(name)
+        else:
+            check_shipped(name, weights)
+    except CheckpointError:
+        raise
     except UserError as error:
         raise RecipeError(f"{error} (--model.weights null starts at random)") from error
     model = create_model(name, len(class_names), weights=weights, **overrides)
@@ -324,5 +333,5 @@ def _start_from_folder(
         load_weights(model, state, folder)
     except CheckpointError as error:
         raise RecipeError(f"model: the checkpoint cannot take these overrides: {error}") from error
-    model.clip = dataclasses.replace(old.clip)
+    model.clip, model.info = dataclasses.replace(old.clip), old.info
     return model

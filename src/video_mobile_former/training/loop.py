@@ -488,7 +488,8 @@ class Training:
         """Write the last checkpoint and, where it is the best so far, that one too."""
         at, model = self.position, self.result
         training = {**self.info, "epoch": at.epoch, "step": at.step, "seconds": round(at.seconds)}
-        model.info = {"training": training}
+        kept = {key: model.info[key] for key in ("origin",) if key in model.info}
+        model.info = kept | {"training": training}
         if self.latest is not None:
             model.info["measured"] = {"validation": self.latest}
         model.save_pretrained(self.run.last)

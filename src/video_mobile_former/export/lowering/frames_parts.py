@@ -12,8 +12,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...layers.conv import SpatiotemporalConv, TemporalConv
+from ...layers.former import Former
 from ...layers.padding import PaddingKind, pad_same
+from ...layers.past import Past
 from ...models.baselines.parts import SqueezeExcitation
+from ...models.mobile_former_lite import Gather, MobileFormerLite, Read
+from . import frames_tokens
 from .frames_convolution import sum_over_time
 
 
@@ -30,6 +34,8 @@ def exchange_parts(model: nn.Module, num_frames: int) -> None:
                 setattr(module, name, StepConv(child))
             elif isinstance(child, SqueezeExcitation):
                 setattr(module, name, FramesSqueeze(child, num_frames))
+            elif isinstance(child, (Gather, Former, Read)) and isinstance(model, MobileFormerLite):
+                setattr(module, name, _token_part(child, model.num_tokens))
 
 
 class StepConv(nn.Module):
@@ -52,8 +58,9 @@ class StepConv(nn.Module):
             self.stride, self.groups = source.stride, source.groups
             self.padding_kind = source.padding_kind
 
-    def forward(self, x: Tensor, num_frames: int) -> Tensor:
-        """Map (B·T, C, H, W) to (B·T, C_out, …)."""
+    def forward(self, x: Tensor, num_frames: int, past: Past | None = None) -> Tensor:
+        """Map (B·T, C, H, W) to (B·T, C_out, …); a graph of whole clips has no past."""
+        assert past is None
         size = self.weights[0].shape[-1]
         pads = (size // 2, size // 2)
         if self.padding_kind == "same":
@@ -66,6 +73,62 @@ class StepConv(nn.Module):
             for k, w in enumerate(self.weights)
         ]
         return sum_over_time(steps, num_frames)
+
+
+def _token_part(source: Gather | Former | Read, num_tokens: int) -> nn.Module:
+    if isinstance(source, Gather):
+        return FramesGather(source, num_tokens)
+    if isinstance(source, Former):
+        return FramesFormer(source, num_tokens)
+    return FramesRead(source, num_tokens)
+
+
+class FramesGather(nn.Module):
+    """A bridge to the tokens on rows; see ``frames_tokens.py``."""
+
+    def __init__(self, source: Gather, num_tokens: int):
+        super().__init__()
+        self.gather = frames_tokens.Gather(source.bridge, num_tokens, None)
+
+    def forward(self, tokens: Tensor, x: Tensor, num_frames: int) -> Tensor:
+        """Update tokens (B, M, D) from (B·T, C, H, W)."""
+        b, m, d = tokens.shape
+        rows = self.gather(tokens.reshape(b * m, d), to_places(x, num_frames))
+        return rows.reshape(b, m, d)
+
+
+class FramesFormer(nn.Module):
+    """A Former on rows."""
+
+    def __init__(self, source: Former, num_tokens: int):
+        super().__init__()
+        self.mixer = frames_tokens.TokenMixer(source, num_tokens)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Map tokens (B, M, D) to tokens (B, M, D)."""
+        b, m, d = tokens.shape
+        return self.mixer(tokens.reshape(b * m, d)).reshape(b, m, d)
+
+
+class FramesRead(nn.Module):
+    """A bridge to the features on rows."""
+
+    def __init__(self, source: Read, num_tokens: int):
+        super().__init__()
+        assert source.gate is None, "fuse the model first"
+        self.read = frames_tokens.Read(source.bridge, num_tokens)
+
+    def forward(self, x: Tensor, tokens: Tensor, num_frames: int) -> Tensor:
+        """Residual (B·T, C, H, W) from tokens (B, M, D)."""
+        places = self.read(to_places(x, num_frames), tokens.flatten(0, 1))
+        n, c, h, w = x.shape
+        return places.reshape(n, h, w, c).permute(0, 3, 1, 2)
+
+
+def to_places(x: Tensor, num_frames: int) -> Tensor:
+    """Features (B·T, C, H, W) as places (B, T·H·W, C): no copy where C is innermost."""
+    n, c, h, w = x.shape
+    return x.permute(0, 2, 3, 1).reshape(n // num_frames, num_frames * h * w, c)
 
 
 class FramesSqueeze(nn.Module):

