@@ -1,4 +1,4 @@
-"""ImageNet weights from a package: found without importing it, refused by name when they do not fit.
+"""ImageNet weights from a package: found without importing it, refused by name if they do not fit.
 
 The packages here are made by the tests; the real one of Lite0 is compared where it is installed.
 """
@@ -105,7 +105,7 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"missing: blocks.3.depthwise.norm.bias"):
         load_efficientnet_lite(tmp_path / "less.pth", "vmf_lite0", num_classes=3)
     (tmp_path / "cut.pth").write_bytes((tmp_path / "more.pth").read_bytes()[:5000])
-    with pytest.raises(CheckpointError, match="cut.pth"):
+    with pytest.raises(CheckpointError, match=r"cut\.pth"):
         load_efficientnet_lite(tmp_path / "cut.pth", "vmf_lite0", num_classes=3)
 
 

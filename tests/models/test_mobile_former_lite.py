@@ -65,7 +65,7 @@ def test_exact_counts(name: str) -> None:
 
 
 def test_every_name_has_counts() -> None:
-    assert [name for name in list_models("vmf_lite*", baselines=False)] == list(COUNTS)
+    assert list(list_models("vmf_lite*", baselines=False)) == list(COUNTS)
 
 
 def test_the_2d_network_has_the_published_counts() -> None:
