@@ -41,9 +41,9 @@ def test_errors_come_first_and_are_shown_on_the_page(clips: Path, tmp_path: Path
 
 def test_nothing_is_shown_of_models_without_tokens_or_of_frozen_frames(clips: Path) -> None:
     index = load_index(clips)
-    shape = {"num_classes": len(CLASSES), "num_frames": 3, "crop_size": 32}
-    baseline = create_model("x3d_xs", **shape)
-    model = create_model("vmf_500m", **shape)
+    count = len(CLASSES)
+    baseline = create_model("x3d_xs", count, num_frames=3, crop_size=32)
+    model = create_model("vmf_500m", count, num_frames=3, crop_size=32)
     assert evaluate(baseline, index, num_workers=0).attention == ()
     assert evaluate(model, index, num_workers=0, freeze_frames=1).attention == ()
     assert evaluate(model, index, num_workers=0, thumbnails=False).attention == ()

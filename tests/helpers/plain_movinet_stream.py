@@ -130,7 +130,8 @@ def logits(state: State, variant: MoViNetVariant, x: Tensor, keep: float = 1.0) 
 def weighted(frames: list[Tensor], keep: float) -> Tensor:
     """Mean in which a frame weighs ``keep`` times as much as the one after it."""
     weights = [keep**age for age in range(len(frames) - 1, -1, -1)]
-    return sum(w * f for w, f in zip(weights, frames, strict=True)) / sum(weights)
+    shares = torch.tensor(weights, dtype=frames[0].dtype) / sum(weights)
+    return (torch.stack(frames, -1) * shares).sum(-1)
 
 
 def gate(state: State, block: str, seen: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
@@ -46,7 +47,8 @@ def test_frames_from_the_begin_are_those_of_the_reader(video):
     with VideoReader(video) as reader:
         times = reader.timestamps()
         expected = reader.frames(times, 37).permute(0, 2, 3, 1).numpy()
-    found = [(seconds, np.array(frame.rgb(37))) for seconds, frame in frames_from_begin(video)]
+    given: Any = frames_from_begin(video)
+    found = [(seconds, np.array(frame.rgb(37))) for seconds, frame in given]
     assert [seconds for seconds, _ in found] == pytest.approx(times.tolist())
     assert np.array_equal(np.stack([frame for _, frame in found]), expected)
     assert duration_of(video) == pytest.approx(times[-1] - times[0])

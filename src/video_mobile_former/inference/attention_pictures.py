@@ -20,7 +20,12 @@ from .attention import Attention, overlap
 
 _BACK, _TEXT, _FAINT, _TRACK = (24, 26, 30), (240, 240, 240), (160, 164, 172), (58, 62, 70)
 _NOW = (255, 196, 64)
-_STOPS = ((0.0, (20, 8, 60)), (0.35, (150, 30, 110)), (0.7, (245, 110, 40)), (1.0, (255, 250, 160)))
+_STOPS: tuple[tuple[float, tuple[float, float, float]], ...] = (
+    (0.0, (20, 8, 60)),
+    (0.35, (150, 30, 110)),
+    (0.7, (245, 110, 40)),
+    (1.0, (255, 250, 160)),
+)
 """From no attention to the most: dark violet to light yellow, rising in brightness."""
 _PANEL = 224
 """Pixels of a panel's side."""
@@ -188,9 +193,10 @@ def blended(picture: np.ndarray, heat: Tensor) -> np.ndarray:
         ``(S, S, 3)`` uint8.
     """
     level = heat.numpy()
-    at, colours = zip(*_STOPS, strict=True)
-    hot = np.stack([np.interp(level, at, [c[i] for c in colours]) for i in range(3)], axis=-1)
-    grey = picture.astype(np.float32) @ np.float32([0.299, 0.587, 0.114])
+    at = [stop for stop, _ in _STOPS]
+    channels = zip(*(colour for _, colour in _STOPS), strict=True)
+    hot = np.stack([np.interp(level, at, channel) for channel in channels], axis=-1)
+    grey = picture.astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
     grey = 0.6 * grey[..., None]
     share = (0.1 + 0.75 * level)[..., None]
     return np.clip(grey * (1 - share) + hot * share, 0, 255).astype(np.uint8)

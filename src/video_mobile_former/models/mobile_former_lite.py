@@ -135,8 +135,8 @@ class MobileFormerLite(VideoModel):
             num_frames=num_frames,
             crop_size=crop_size,
             resize_size=round(crop_size * 8 / 7),
-            mean=(127 / 255,) * 3,
-            std=(128 / 255,) * 3,
+            mean=(127 / 255, 127 / 255, 127 / 255),
+            std=(128 / 255, 128 / 255, 128 / 255),
         )
         self._describe(architecture, clip, form=form, drop_rate=drop_rate)
         self.num_tokens = num_tokens

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -235,12 +235,13 @@ def artefact(model: VideoModel, dtype: InputDtype) -> ExportedModel:
     )
     fused = model.eval().fuse()
 
-    def run(inputs: np.ndarray) -> np.ndarray:
+    def run(*given: np.ndarray) -> Sequence[np.ndarray]:
+        (inputs,) = given
         x = torch.from_numpy(inputs)
         if dtype == "uint8":
             x = normalize(x, model.clip)
         with torch.no_grad():
-            return fused(x).numpy()
+            return [fused(x).numpy()]
 
     return ExportedModel(info, run, path="teacher.pt2", threads=1)
 

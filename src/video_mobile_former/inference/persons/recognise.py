@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -135,7 +136,8 @@ def boxes_of(
         return track_boxes(boxes, times)
     with VideoReader(os.fspath(path), reading=reading) as reader:
         times, info = reader.timestamps(), reader.info
-    boxes = read_boxes(persons, times, info.width, info.height, video=path)
+    listed, video = Path(persons), os.fspath(path)
+    boxes = read_boxes(listed, times, info.width, info.height, video=video)
     if boxes.tracked:
         return boxes
     # The frames in which somebody looked: those of the list, and the gaps between at its pace.
