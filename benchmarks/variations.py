@@ -27,11 +27,12 @@ from video_mobile_former.cli.train import recipe_from_words
 from video_mobile_former.console import say
 from video_mobile_former.files import write_json
 from video_mobile_former.models.registry import load_checkpoint
+from video_mobile_former.procedural import FAMILIES
 from video_mobile_former.procedural.families import TABLE
 from video_mobile_former.training.fit import fit
 
 # Two of every four in a row: opposites stand side by side and stay together.
-FEWER = [name for names in TABLE.values() for k, name in enumerate(names) if k % 4 < 2]
+FEWER = [name for f in FAMILIES for k, name in enumerate(TABLE[f]) if k % 4 < 2]
 
 VARIATIONS: dict[str, tuple[str, ...]] = {
     "as the recipe": (),

@@ -22,11 +22,11 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "constraints"
 SETS: dict[str, tuple[str, ...]] = {
-    "base": ("dev",),
+    "base": ("dev", "imagenet"),
     "litert": ("litert",),
     "coreml": ("coreml",),
     "shards": ("shards",),
-    "all": ("dev", "litert", "coreml", "shards"),
+    "all": ("dev", "imagenet", "litert", "coreml", "shards"),
 }
 """Extras of each file. ``base`` serves every extra that ``dev`` contains."""
 TORCH = "torch==2.13.0"

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from video_mobile_former.errors import UserError
 from video_mobile_former.models import VideoMobileFormer, create_model, list_models
+from video_mobile_former.models.mobile_former_lite import LITES
 from video_mobile_former.models.variants import STREAMS, VARIANTS, VariantName
 from video_mobile_former.profiling.cost import count_macs, count_parameters
 
@@ -54,7 +55,7 @@ def clips(batch: int = 2, frames: int = 4, height: int = 40, width: int = 48) ->
 
 
 def test_every_variant_is_listed() -> None:
-    assert list_models("vmf_*", baselines=False) == [*COUNTS, *STREAMS]
+    assert list_models("vmf_*", baselines=False) == [*COUNTS, *LITES, *STREAMS]
     assert get_args(VariantName) == tuple(VARIANTS) == tuple(COUNTS)
 
 

@@ -83,7 +83,7 @@ def test_native_clips_and_others() -> None:
 
 
 def test_they_are_baselines_with_published_accuracy() -> None:
-    assert list_models("movinet_*") == list(COUNTS)
+    assert [n for n in list_models("movinet_*") if not n.endswith("_stream")] == list(COUNTS)
     published = [BASELINES[name].published[0] for name in COUNTS]
     assert [p.top1 for p in published] == [72.28, 76.69, 78.62]
     for name, found in zip(COUNTS, published, strict=True):

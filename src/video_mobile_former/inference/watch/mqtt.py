@@ -294,6 +294,6 @@ def _parsed(url: str) -> tuple[Any, str]:
     if parts.scheme not in ("mqtt", "mqtts") or not host:
         raise UserError("--mqtt must be an address such as mqtt://user:password@host:1883/vmf")
     base = unquote(parts.path).strip("/") or "vmf"
-    if parts.fragment or parts.query or re.search(r"[#+\x00]", base):
+    if {"#", "?"} & set(url) or re.search(r"[#+\x00]", base):
         raise UserError("--mqtt: the path names a topic, which holds no # or +")
     return parts, base
