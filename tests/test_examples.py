@@ -84,6 +84,7 @@ def test_own_data_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         example("own_data_format").main(str(tmp_path))
 
 
+@pytest.mark.slow
 def test_embed(checkpoint: str, tmp_path: Path) -> None:
     write_video(tmp_path / "long.mp4", 105, fps=30)
     found = example("embed").main(checkpoint, str(tmp_path / "long.mp4"))

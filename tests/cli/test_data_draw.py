@@ -25,6 +25,7 @@ def test_draws_a_data_set_and_sheets(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert len(index.clips) == 18
 
 
+@pytest.mark.slow
 def test_some_classes_of_families(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     words = ["data", "draw", "--classes", "walk", "cue_up", "jump", "--size", "32", "--sheet"]
     words += ["--train", "1", "--test", "0", "--num_frames", "8"]
@@ -49,6 +50,7 @@ def test_a_file_is_no_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert (tmp_path / "a.csv").read_text() == "path,label\n"
 
 
+@pytest.mark.slow
 def test_events_need_frames(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     words = ["--size", "32", "--train", "1", "--test", "0", "--out", str(tmp_path / "new")]
     assert main(["data", "draw", "order", "long_range", *words, "--num_frames", "4"]) == 0

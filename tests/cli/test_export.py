@@ -23,6 +23,7 @@ def clips(tmp_path):
     return tmp_path / "clips"
 
 
+@pytest.mark.slow
 def test_a_checkpoint_becomes_an_artefact_that_predicts(checkpoint, clips, tmp_path, capsys):
     out = tmp_path / "m.pt2"
     words = ["export", str(checkpoint), "--to", "torch", "--out", str(out), "--data", str(clips)]
@@ -103,6 +104,7 @@ def test_an_artefact_is_not_exported_again(artefacts, tmp_path, capsys):
     assert "an artefact cannot be exported again" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_model_that_differs_says_on_which_clip(checkpoint, tmp_path, capsys, monkeypatch):
     class Colours(nn.Module):
         def forward(self, clip):

@@ -142,6 +142,7 @@ def test_train_tells_json_what_it_left(
     assert json.loads(captured.out) == result
 
 
+@pytest.mark.slow
 def test_fine_tuning_replaces_the_head_and_says_so(
     trained: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -242,6 +243,7 @@ def test_fine_tuning_in_another_order_is_refused(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_data_that_is_wrong(
     trained: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -276,6 +278,7 @@ def test_data_that_is_wrong(
     assert "test" in one_error(capsys, ["evaluate", best, "--data", str(clips), "--split", "tset"])
 
 
+@pytest.mark.slow
 def test_files_that_are_no_video(
     trained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

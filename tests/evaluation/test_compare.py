@@ -80,6 +80,7 @@ def test_clips_in_another_order_are_the_same_clips(run: Run) -> None:
     assert compare([run, mixed]).pairs[0].only_first == 0
 
 
+@pytest.mark.slow
 def test_clips_that_one_model_could_not_read_are_left_out_for_all(run: Run) -> None:
     failures = [dict(zip(("name", "start_seconds", "end_seconds"), run.keys[1], strict=True))]
     part = dataclasses.replace(
@@ -111,6 +112,7 @@ def test_groups_widen_the_interval_of_a_difference(run: Run) -> None:
     assert "2 groups" in found.notes[0]
 
 
+@pytest.mark.slow
 def test_a_small_p_is_not_believed_where_the_interval_of_groups_holds_0(run: Run) -> None:
     # All that tells the models apart is one group of ten clips: McNemar's p is 0.002.
     true = tuple((run.class_names[i % 2],) for i in range(30))

@@ -75,6 +75,7 @@ def near(found: Tensor, wanted: Tensor, part: float = 1e-5) -> None:
     torch.testing.assert_close(found, wanted, atol=part * float(wanted.abs().max()), rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["volume", "frames"])
 @pytest.mark.parametrize("name", MAKERS)
 def test_lowered_graphs_pass_every_bound_as_the_model_does(name: str, form: Any) -> None:

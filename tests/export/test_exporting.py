@@ -108,6 +108,7 @@ def test_half_precision_leaves_large_values_alone():
     onnx.checker.check_model(found, full_check=True)
 
 
+@pytest.mark.slow
 def test_other_frames_and_sizes_change_the_clip_and_the_cost(model):
     native = describe(model, ExportRequest("onnx"))
     larger = describe(model, ExportRequest("onnx", num_frames=8, size=128))
@@ -118,6 +119,7 @@ def test_other_frames_and_sizes_change_the_clip_and_the_cost(model):
     assert free.input.shape == (None, 3, 8, 128, 128)
 
 
+@pytest.mark.slow
 def test_clips_to_compare_on_are_the_same_every_time(model):
     first, data = parity.parity_clips(model.clip)
     second, _ = parity.parity_clips(model.clip)

@@ -128,6 +128,7 @@ def test_stochastic_depth_and_recomputing_run_with_tokens_per_frame() -> None:
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", OPTIONS[:4], ids=str)
 def test_checkpoints_keep_them_and_export_refuses_them(
     options: dict[str, Any], tmp_path: Path

@@ -69,6 +69,7 @@ VARIANTS: list[dict[str, Any]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("frames", [1, 2, 3])
 @pytest.mark.parametrize("arguments", VARIANTS, ids=str)
 def test_both_forms_cap_as_the_formulas_do(arguments: dict[str, Any], frames: int) -> None:

@@ -270,6 +270,7 @@ def test_older_checkpoints_keep_the_head_they_were_trained_with(
         assert torch.equal(load_checkpoint(tmp_path / "d")(x), loaded(x))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_format_1_tells_one_class(model: VideoMobileFormer, tmp_path: Path) -> None:
     model.save_pretrained(tmp_path / "c")
     edit(tmp_path / "c", format=1, multi_label="gone")
@@ -289,6 +290,7 @@ def test_the_line_of_the_card_loads_it(model: VideoMobileFormer, tmp_path: Path)
     assert found["model"].class_names == model.class_names
 
 
+@pytest.mark.slow
 def test_files_of_somebody_else_stay(model: VideoMobileFormer, tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("# My project")
     (tmp_path / "code.py").touch()

@@ -19,6 +19,7 @@ def checkpoint(tmp_path: Path) -> Path:
     return tmp_path / "run" / "best"
 
 
+@pytest.mark.slow
 def test_a_run_stands_for_its_best_checkpoint(checkpoint: Path) -> None:
     run = checkpoint.parent
     assert checkpoint_folder(checkpoint) == checkpoint

@@ -36,6 +36,7 @@ def random_release(parity: Path, parent: str) -> dict[str, Tensor]:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["volume", "frames"])
 @pytest.mark.parametrize(
     ("frames", "overrides"),
@@ -60,6 +61,7 @@ def test_golden_logits(parity: Path, frames: int, overrides: dict[str, Any], for
         torch.testing.assert_close(model.fuse()(still), golden["logits"], atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["volume", "frames"])
 @pytest.mark.parametrize(
     ("dtype", "limit"), [(torch.float32, 1e-3), (torch.float64, 1e-9)], ids=str
@@ -88,6 +90,7 @@ def test_golden_logits_beyond_the_cap_of_the_head(
     assert (uncapped.float() - wanted).abs().max() > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_names_of_every_parent_are_mapped(parity: Path, tmp_path: Path, variant: str) -> None:
     state = random_release(parity, VARIANTS[variant].parent)

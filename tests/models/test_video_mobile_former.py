@@ -59,6 +59,7 @@ def test_every_variant_is_listed() -> None:
     assert get_args(VariantName) == tuple(VARIANTS) == tuple(COUNTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COUNTS)
 def test_exact_counts(name: str) -> None:
     params3d, macs3d, params2p1, macs2p1, parent = COUNTS[name]
@@ -72,6 +73,7 @@ def test_exact_counts(name: str) -> None:
     assert count_parameters(flat) == parent
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tokens", [0, None])
 @pytest.mark.parametrize("temporal_conv", ["3d", "2plus1d"])
 @pytest.mark.parametrize("name", ["vmf_500m", "vmf_1g", "vmf_3g"])
@@ -119,6 +121,7 @@ def test_forms_agree_in_training_mode(name: str) -> None:
         torch.testing.assert_close(a, b, atol=1e-7, rtol=1e-7)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["volume", "frames"])
 @pytest.mark.parametrize("name", COUNTS)
 def test_gradient_reaches_every_parameter(name: str, form: str) -> None:
@@ -190,6 +193,7 @@ def test_fused_copy_agrees(name: str, overrides: dict[str, Any], form: str) -> N
         fused.train()
 
 
+@pytest.mark.slow
 def test_gradient_checkpointing_changes_nothing_but_memory() -> None:
     x = clips(2, 3, 64, 64)
     results = []
@@ -205,6 +209,7 @@ def test_gradient_checkpointing_changes_nothing_but_memory() -> None:
         torch.testing.assert_close(a, b, msg=key)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["volume", "frames"])
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_autocast_is_finite(dtype: torch.dtype, form: str) -> None:

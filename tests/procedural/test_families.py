@@ -202,6 +202,7 @@ def test_lamps_are_seen_in_any_frame_of_each_eighth():
     assert bool((eighths[:, 6:].amax(1) == 1).all())
 
 
+@pytest.mark.slow
 def test_events_fall_between_frames_where_these_are_few() -> None:
     # Eight frames show every event; of four, scenes exist in which two classes are the same.
     family, alike = "long_range", []

@@ -71,6 +71,7 @@ def test_classes_come_in_turn():
     assert not torch.equal(first, second)
 
 
+@pytest.mark.slow
 def test_some_classes_of_families_are_drawn_alone():
     spec = dataclasses.replace(SMALL, families=("motion", "limbs"))
     video = ProceduralVideo(dataclasses.replace(spec, classes=("walk", "move_up")), seed=4)
@@ -136,6 +137,7 @@ def test_frozen_clips_show_one_of_their_frames():
     assert len(found.float().argmax(1).unique()) > 3
 
 
+@pytest.mark.slow
 def test_open_shutters_blur_what_moves():
     spec = dataclasses.replace(SMALL, families=("motion",), background_motion=0.0)
     sharp, blurred = (

@@ -42,6 +42,7 @@ def stamps(folder: Path) -> dict[str, tuple[int, int]]:
     }
 
 
+@pytest.mark.slow
 def test_written_clips_are_a_data_set(tmp_path: Path) -> None:
     index = write_procedural(tmp_path / "d", SPEC, {"train": 2, "test": 1}, fps=8)
     rows = rows_of(index)
@@ -56,6 +57,7 @@ def test_written_clips_are_a_data_set(tmp_path: Path) -> None:
         assert stream.average_rate == 8
 
 
+@pytest.mark.slow
 def test_files_show_the_clip_and_equal_first_frames(tmp_path: Path) -> None:
     spec = ProceduralSpec(families=("motion",), size=64, num_frames=6, motion_blur=0.0)
     index = write_procedural(tmp_path, spec, {"test": 1}, seed=3)
@@ -90,6 +92,7 @@ def test_complete_set_is_reused(tmp_path: Path) -> None:
     assert stamps(tmp_path) == before
 
 
+@pytest.mark.slow
 def test_interrupted_set_is_completed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_video, calls = write.write_video, []
 
@@ -116,6 +119,7 @@ def test_interrupted_set_is_completed(tmp_path: Path, monkeypatch: pytest.Monkey
     assert torch.equal(read(tmp_path / name), read(whole / name))
 
 
+@pytest.mark.slow
 def test_other_arguments_replace_the_old_clips(tmp_path: Path) -> None:
     write_procedural(tmp_path, SPEC, {"train": 2, "val": 1})
     kept = tmp_path / "train" / "notes.txt"

@@ -123,6 +123,7 @@ def test_model_with_overrides_and_clip(small_recipe: Make) -> None:
     assert model.architecture["num_frames"] == 4
 
 
+@pytest.mark.slow
 def test_the_seed_alone_decides_fresh_weights(small_recipe: Make) -> None:
     torch.manual_seed(1)
     one = build_model(small_recipe(), CLASSES)
@@ -239,6 +240,7 @@ def test_a_checkpoint_s_class_order_is_kept(
     assert train.class_names == tuple(reversed(CLASSES))
 
 
+@pytest.mark.slow
 def test_what_a_checkpoint_cannot_be(small_recipe: Make, checkpoint: Path) -> None:
     recipe = small_recipe(model__name=str(checkpoint), model__num_tokens=5)
     with pytest.raises(RecipeError, match="cannot take these overrides"):

@@ -72,6 +72,7 @@ def test_tensorboard_has_the_same_curves(trained: Any, read_metrics: Read) -> No
     assert {"train/loss", "val/top1", "val/top5", "val/mean_class"} <= set(board.Tags()["scalars"])
 
 
+@pytest.mark.slow
 def test_checkpoints_load_and_are_as_good_as_they_say(trained: Any) -> None:
     recipe, result = trained
     _, val = build_indexes(recipe)

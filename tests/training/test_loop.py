@@ -126,6 +126,7 @@ def _is_norm(module: nn.Module) -> bool:
     return isinstance(module, _BatchNorm)
 
 
+@pytest.mark.slow
 def test_empty_batches_do_not_go_on_for_ever(task: Training) -> None:
     for _ in range(MAX_EMPTY_BATCHES - 1):
         task.step(_batch(1))
@@ -184,6 +185,7 @@ def test_a_gradient_that_is_not_finite_stops(task: Training) -> None:
         task.limit_gradient()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_with_fp16_the_true_gradient_is_limited(
     optimizer: Literal["adamw", "sgd"], small_recipe: Make
@@ -223,6 +225,7 @@ def test_gradients_that_stay_long_are_told_once(
     assert not any(never.check(1e9, i, list) for i in range(200))
 
 
+@pytest.mark.slow
 def test_long_gradients_are_told_to_the_person(
     task: Training, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -93,6 +93,7 @@ def _model(name: str) -> Any:
         return build_model(recipe, tuple(classes))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QUICK)
 def test_a_recipe_costs_what_it_says(name: str) -> None:
     said = shipped_recipe(name)

@@ -81,6 +81,7 @@ def of_damaged(damaged: Damaged, tmp_path_factory: pytest.TempPathFactory) -> Ch
     return check(damaged.listing, tmp_path_factory.mktemp("out") / "new", num_workers=2)
 
 
+@pytest.mark.slow
 def test_a_good_set_may_be_trained_on(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(reading_module, "run_tasks", inline)
     result = check(good, tmp_path)
@@ -310,6 +311,7 @@ def test_files_with_another_ending_are_hinted_at(good: Path, tmp_path: Path, qui
     ]
 
 
+@pytest.mark.slow
 def test_files_that_are_commonly_gone(good: Path, tmp_path: Path, quick: dict[str, Any]):
     videos = tmp_path / "videos"
     videos.mkdir()
@@ -335,6 +337,7 @@ def test_files_that_are_commonly_gone(good: Path, tmp_path: Path, quick: dict[st
     assert write_check(result, tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_videos_in_shards(good: Path, tmp_path: Path, quick: dict[str, Any]):
     assert main(["data", "shard", str(good), "--out", str(tmp_path / "shards"), "--json"]) == 0
     result = check(tmp_path / "shards", tmp_path / "out", full=True)
@@ -485,6 +488,7 @@ def test_two_checks_do_not_write_into_one_folder(good: Path, tmp_path: Path, qui
 # The command
 
 
+@pytest.mark.slow
 def test_the_command(
     good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

@@ -67,6 +67,7 @@ def result(
 # Distributions and charts
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.floats(0, 1e7), min_size=1, max_size=80)
     | st.lists(st.integers(1, 5).map(float), min_size=1, max_size=40)
@@ -152,6 +153,7 @@ def test_every_kind_has_its_place_and_advice():
     assert "1 name is in quarantine.txt" in page.text
 
 
+@pytest.mark.slow
 def test_thousands_of_problems_do_not_make_the_page_long():
     problems = [problem("truncated", f"{i}.mp4", "cut off") for i in range(5000)]
     source = render_page(result(problems=problems))

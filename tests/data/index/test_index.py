@@ -205,6 +205,7 @@ def test_split_keeps_groups_together(clips: list[tuple[int, int]], fraction: flo
         assert total == 0 or (left >= 1 and out >= 1)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     sizes=st.lists(st.lists(st.integers(1, 5), min_size=2, max_size=8), min_size=1, max_size=4),

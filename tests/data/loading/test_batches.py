@@ -65,6 +65,7 @@ def test_length(count: int, batch: int, world: int, drop: bool):
         assert len(list(sampler)) == len(sampler) >= 1
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(count=sizes, batch=batch_sizes, seed=seeds, world=st.integers(1, 4))
 def test_the_same_clips_make_a_step_however_many_processes(

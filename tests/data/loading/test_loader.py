@@ -71,6 +71,7 @@ def test_training_epochs(two_epochs: list[tuple]):
     assert sorted(map(sorted, indices[:3])) != sorted(map(sorted, indices[3:]))
 
 
+@pytest.mark.slow
 def test_resume_within_an_epoch(index: ClipIndex, two_epochs: list[tuple]):
     for stop in range(6):
         first = make_loader(dataset(index), batch_size=3, num_workers=0)

@@ -202,6 +202,7 @@ def test_settings_out_of_range_are_refused(name: str, value: object):
         PrepareSettings(**{name: value})  # pyright: ignore[reportArgumentType]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["dog.mp4", "video_90.mov", "test.avi", "unordered.mov", "h265_video.mp4"]
 )

@@ -103,6 +103,7 @@ def test_rotation(tmp_path: Path, rotation: int):
     assert compare(path).max() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("never_pyav")
 def test_parts_and_ranges_of_files(tmp_path: Path):
     path = write_video(tmp_path / "long.mp4", 600, fps=20, gop=50)

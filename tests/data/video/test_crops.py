@@ -97,6 +97,7 @@ def test_other_formats_are_cropped_afterwards(pix_fmt: str):
     assert torch.equal(cut(frame, 64, box), afterwards(whole_picture(frame), 64, box))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(data=st.data(), height=st.integers(1, 70), width=st.integers(1, 70))
 def test_odd_and_tiny_pictures(data: st.DataObject, height: int, width: int):
@@ -263,6 +264,7 @@ def test_frames_of_torchcodec_are_cropped_afterwards():
 # A data set
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [(64, 96), (300, 400)])
 def test_training_clips_are_what_the_transform_makes_of_whole_frames(
     tmp_path: Path, size: tuple[int, int]

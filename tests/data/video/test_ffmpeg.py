@@ -124,6 +124,7 @@ def test_a_stream_cut_out_of_a_longer_one(
     assert found.largest_pixel_difference == 0
 
 
+@pytest.mark.slow
 def test_an_edit_list_and_a_clock_before_zero(facts: ModuleType, tmp_path: Path):
     path = write_video(tmp_path / "a.mp4", 60)
     check(facts, remade(path, tmp_path / "edit.mp4", "-ss", "0.7"))

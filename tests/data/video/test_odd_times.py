@@ -226,6 +226,7 @@ def test_jumps_of_a_clock():
 # Parts of long streams
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["ts", "mpg"])
 def test_a_part_of_a_long_stream_is_jumped_to(
     tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch

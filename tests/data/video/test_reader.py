@@ -590,6 +590,7 @@ def test_sound_longer_than_the_pictures_is_no_cut(tmp_path: Path):
         reader.timestamps()
 
 
+@pytest.mark.slow
 @settings(
     deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -637,6 +638,7 @@ def test_metadata_in_another_encoding(tmp_path: Path):
         assert len(reader.timestamps()) == 5
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="counts open files in /proc")
 def test_no_file_stays_open(tmp_path: Path, shared_data: Path):
     good = write_video(tmp_path / "a.ts", 30)  # its first jump fails, so it is opened again

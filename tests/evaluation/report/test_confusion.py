@@ -35,6 +35,7 @@ def test_it_has_a_readable_size_for_any_number_of_classes(num_classes: int) -> N
         assert share_of(picture, DARK) > 0.3 / num_classes
 
 
+@pytest.mark.slow
 def test_a_class_without_clips_is_grey() -> None:
     full, gap = np.eye(4, dtype=int), np.eye(4, dtype=int)
     gap[2, 2] = 0

@@ -71,6 +71,7 @@ def test_model_and_clips_must_be_of_one_kind(
         evaluate(motion_model(NAMES, num_classes=3), several, num_workers=0)
 
 
+@pytest.mark.slow
 def test_two_files_that_agree(measured: Evaluation, tmp_path: Path) -> None:
     page = write_report(measured, tmp_path / "report")
     assert sorted(p.name for p in page.parent.iterdir()) == [

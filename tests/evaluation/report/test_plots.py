@@ -57,6 +57,7 @@ def test_a_curve_is_steps_to_the_right_and_long_ones_are_thinned() -> None:
     assert (len(x), x[0], x[-1], y[0], y[-1]) == (101, 0, 1, 1, 0.5)
 
 
+@pytest.mark.slow
 def test_models_stand_by_their_cost_and_names_do_not_lie_on_each_other(run: Run) -> None:
     costs = (1, 10**6, 10**9, 10**9)
     runs = [with_cost(run, f"m{i}", cost) for i, cost in enumerate(costs)]

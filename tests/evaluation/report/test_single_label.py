@@ -133,6 +133,7 @@ def test_calibration_is_told(evaluation: Evaluation) -> None:
     assert alts(page)[-1].startswith("Share that is right over score")
 
 
+@pytest.mark.slow
 def test_a_wrong_clip_is_shown(evaluation: Evaluation) -> None:
     assert list(evaluation.thumbnails) == [5]
     assert base64.b64decode(evaluation.thumbnails[5]).startswith(b"\xff\xd8\xff")
@@ -229,6 +230,7 @@ def test_parts_of_files_and_other_ways_of_measuring_are_told(evaluation: Evaluat
         assert wanted in text, wanted
 
 
+@pytest.mark.slow
 def test_a_failure_leaves_the_old_report_whole(
     evaluation: Evaluation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -22,6 +22,7 @@ def settled_model(name: str, **overrides) -> nn.Module:
     return model.eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize(
     ("name", "overrides"),

@@ -18,6 +18,7 @@ def settled_model(name: str, **overrides) -> torch.nn.Module:
     return model.eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["volume", "frames"])
 @pytest.mark.parametrize(
     ("name", "overrides"),

@@ -15,6 +15,7 @@ from video_mobile_former.export.quantize import sample_calibration
 SPEC = ClipSpec(num_frames=4, resize_size=32, crop_size=32)
 
 
+@pytest.mark.slow
 def test_clips_are_those_of_evaluation_in_an_order_drawn_by_the_seed(procedural_index):
     found = sample_calibration(procedural_index, SPEC, num_clips=8, seed=3)
     assert found.clips.shape == (8, 3, 4, 32, 32)

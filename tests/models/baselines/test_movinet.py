@@ -60,6 +60,7 @@ def clips(batch: int = 2, frames: int = 4, height: int = 40, width: int = 47) ->
     return torch.rand(batch, 3, frames, height, width)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COUNTS)
 def test_exact_counts(name: str) -> None:
     parameters, macs, macs_16 = COUNTS[name]
@@ -91,6 +92,7 @@ def test_they_are_baselines_with_published_accuracy() -> None:
         assert COUNTS[name][1] / 1e9 == pytest.approx(found.gmacs_per_view, rel=0.16)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COUNTS)
 def test_forms_agree_in_values_and_gradients(name: str) -> None:
     model = small(name).eval()
@@ -195,6 +197,7 @@ def test_stochastic_depth_rises_to_the_last_block() -> None:
     assert rates == pytest.approx([0.02 * (i + 1) for i in range(15)])
 
 
+@pytest.mark.slow
 def test_gradient_checkpointing_changes_nothing_but_memory() -> None:
     results = []
     for enabled in (False, True):

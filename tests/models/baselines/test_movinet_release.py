@@ -27,6 +27,7 @@ def path(release: dict[str, Tensor], tmp_path_factory: pytest.TempPathFactory) -
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["volume", "frames"])
 @pytest.mark.parametrize("size", [(44, 44), (43, 64)])
 def test_loaded_weights_give_the_plainly_written_logits(
@@ -42,6 +43,7 @@ def test_loaded_weights_give_the_plainly_written_logits(
         torch.testing.assert_close(model.fuse()(x), expected, atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["movinet_a1", "movinet_a2"])
 def test_the_larger_ones_load_alike(tmp_path: Path, name: str) -> None:
     state = plain_movinet.random_release(MOVINETS[name], 5)

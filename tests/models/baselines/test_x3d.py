@@ -45,6 +45,7 @@ def small(**overrides: Any) -> X3D:
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", MACS)
 def test_exact_counts(name: str) -> None:
     with torch.device("meta"):
@@ -55,6 +56,7 @@ def test_exact_counts(name: str) -> None:
     assert MACS[name] / 1e9 == pytest.approx(stated, rel=0.01)
 
 
+@pytest.mark.slow
 def test_native_clips() -> None:
     expected = {"x3d_xs": (4, 12, 160, 182), "x3d_s": (13, 6, 160, 182), "x3d_m": (16, 5, 224, 256)}
     assert list_models("x3d_*") == list(expected)

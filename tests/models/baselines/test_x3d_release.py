@@ -33,6 +33,7 @@ def path(release: dict[str, Tensor], tmp_path_factory: pytest.TempPathFactory) -
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["volume", "frames"])
 def test_slowfast_weights_give_the_plainly_written_logits(
     release: dict[str, Tensor], path: Path, form: str

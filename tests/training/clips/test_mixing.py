@@ -53,6 +53,7 @@ def test_cutmix_mixes_labels_by_exact_volume(kind: Kind) -> None:
                 assert all(bool(frame.all()) or not frame.any() for frame in where)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_boxes_of_all_sizes_and_places(kind: Kind) -> None:
     mixing = Mixing(cutmix_alpha=1.0, cutmix_kind=kind)

@@ -118,6 +118,7 @@ def test_what_is_missing_or_wrong_is_said(
         load_teacher(DistillRecipe(**{"teacher": "t.onnx", **changes}), student())
 
 
+@pytest.mark.slow
 def test_a_damaged_file_and_a_field_that_tells_nothing_are_refused(
     tmp_path: Path, labels: str
 ) -> None:

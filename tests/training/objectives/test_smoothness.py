@@ -103,6 +103,7 @@ def test_its_gradient_makes_features_smoother() -> None:
     assert losses[-1] < 0.7 * losses[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_features_of_every_network_in_both_forms(name: str) -> None:
     found: dict[str, Tensor] = {}

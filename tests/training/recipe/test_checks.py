@@ -93,6 +93,7 @@ def test_more_gpus_than_there_are_are_refused(
         check_device(recipe)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["vmf_500m", "x3d_xs", "movinet_a0", "tsm_mobilenetv2"])
 def test_networks_compute_the_same_with_shared_statistics(name: str) -> None:
     """In one process; their own norms give way to torch's, which knows every rank and form."""

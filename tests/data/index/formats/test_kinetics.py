@@ -208,6 +208,7 @@ def test_the_official_list(shared_data: Path, tmp_path: Path):
 IDS = st.text(string.ascii_letters + string.digits + "-_", min_size=11, max_size=11)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(
     clips=st.dictionaries(IDS, st.integers(0, 99_999), min_size=1, max_size=8),

@@ -229,6 +229,7 @@ NAMES = st.text(string.ascii_letters + string.digits + " ,;._-#'()", min_size=1,
 )
 
 
+@pytest.mark.slow
 @given(
     clips=st.lists(
         st.tuples(
