@@ -445,6 +445,17 @@ def test_import_is_light() -> None:
     assert [name for name in heavy if name != "yaml"] == []  # huggingface_hub brings yaml
 
 
+def test_help_is_light() -> None:
+    code = (
+        "import contextlib, sys; from video_mobile_former.cli.main import main\n"
+        "with contextlib.suppress(SystemExit): main(['--help'])\n"
+        "print([m for m in ('torch', 'av', 'numpy') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "find" in done.stdout
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_a_model_of_the_registry_is_not_a_checkpoint_by_accident(tmp_path: Path) -> None:
     folder = tmp_path / "vmf_500m"
     create_model("vmf_500m", 2).save_pretrained(folder)

@@ -83,8 +83,8 @@ def add_evaluate(commands: Any) -> None:
         help="of data with times of events: fit the score from which each class is on, on the "
         "validation split, and keep it in the checkpoint for `vmf find` and `vmf watch`",
     )
-    add_event_options(parser)
     add_run_options(parser)
+    parser.fill = add_event_options
 
 
 def run(args: argparse.Namespace) -> int:

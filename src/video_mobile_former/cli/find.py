@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from ..console import progress_bar, say
 from ..errors import UserError
 from ..files import check_file, check_replaceable, write_text
-from ..inference.events import EventSettings
 from ..ranges import FrameRate, Positive
 from ..text import printable
 from .options import EXIT_FAILED_FILES, add_json, add_overwrite, model_of, print_json
@@ -21,6 +20,7 @@ from .parser import add_command, add_field, typed, whole_number
 
 if TYPE_CHECKING:
     from ..inference.event_files import EventFormat
+    from ..inference.events import EventSettings
     from ..inference.find import EventFinder, FileEvents
 
 _FORMATS = ("csv", "jsonl", "srt", "vtt", "elan", "activitynet")
@@ -50,7 +50,6 @@ def add_find(commands: Any) -> None:
     parser.add_argument("--format", choices=_FORMATS, help="default: by the ending of --out")
     parser.add_argument("--restart", action="store_true", help="find in all files anew")
     add_overwrite(parser, "replace an --out that vmf did not write")
-    add_event_options(parser)
     parser.add_argument(
         "--batch_size",
         type=whole_number(1, 1024),
@@ -74,10 +73,13 @@ def add_find(commands: Any) -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--precision", choices=("32", "bf16"), default="32")
     add_json(parser)
+    parser.fill = add_event_options
 
 
 def add_event_options(parser: argparse._ActionsContainer) -> None:
     """Add how windows are laid and how events are made of their scores."""
+    from ..inference.events import EventSettings
+
     parser.add_argument(
         "--window_seconds",
         type=typed(Positive),
@@ -108,6 +110,7 @@ def event_settings(
     Raises:
         UserError: If they do not fit each other or the model.
     """
+    from ..inference.events import EventSettings
     from ..inference.find import thresholds_of
 
     names = [field.name for field in dataclasses.fields(EventSettings) if field.name != "on"]

@@ -27,7 +27,7 @@ OPSET = 20
 """Of the graphs that are written: the first one with GELU as one operator."""
 _DOMAINS = ("", "ai.onnx")
 """Whose operators a graph may use."""
-_WITH_DOMAIN = ("NodeProto", "FunctionProto", "OperatorSetIdProto")
+_WITH_DOMAIN = ("NodeProto", "FunctionProto")
 _FP16_MIN_ELEMENTS = 64
 """Smaller constants stay in float32: they are no weights worth saving."""
 
