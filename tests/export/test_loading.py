@@ -337,11 +337,6 @@ def _own_operator(model):
     model.graph.node[0].domain = "com.stranger"
 
 
-def _own_operator_set(model):
-    entry = model.opset_import.add()
-    entry.domain, entry.version = "ai.onnx.contrib", 1
-
-
 def _outside_in_a_subgraph(model):
     attribute = model.graph.node[0].attribute.add()
     attribute.name, attribute.type = "then_branch", 5
@@ -356,7 +351,6 @@ def _outside_in_a_subgraph(model):
         (lambda model: _outside(model, "/etc/passwd"), "weights in another file"),
         (_outside_in_a_subgraph, "weights in another file"),
         (_own_operator, "operators of 'com.stranger'"),
-        (_own_operator_set, "operators of 'ai.onnx.contrib'"),
     ],
 )
 def test_an_onnx_that_reaches_outside_is_refused(change, message, copy_of):

@@ -27,7 +27,7 @@ from video_mobile_former.models import create_model, list_models
 from video_mobile_former.models.video_mobile_former import VideoMobileFormer
 from video_mobile_former.models.video_model import VideoModel
 
-VARIANTS = [n for n in list_models() if n.startswith("vmf_") and not n.endswith("_cnn")]
+VARIANTS = [n for n in list_models("vmf_*", baselines=False) if "lite" not in n]
 
 
 def plainly(
@@ -192,6 +192,7 @@ def test_the_clip_is_that_of_the_prediction(tmp_path: Path) -> None:
     [
         (lambda: create_model("x3d_xs"), "X3D.*no tokens"),
         (lambda: create_model("movinet_a0"), "MoViNet.*no tokens"),
+        (lambda: create_model("vmf_lite0"), "MobileFormerLite.*cannot be shown"),
         (lambda: create_model("vmf_500m", num_tokens=0), "num_tokens 0"),
         (lambda: create_model("vmf_500m", bridges="to_features"), "to_features"),
         (lambda: torch.nn.Linear(3, 3), "Linear.*no tokens"),

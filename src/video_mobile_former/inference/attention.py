@@ -209,7 +209,9 @@ def _with_tokens(model: Any) -> VideoMobileFormer:
     if not isinstance(model, VideoMobileFormer):
         inner = getattr(model, "model", None)
         name = type(model if inner is None else inner).__name__
-        raise UserError(f"{path or 'the model'} is a {name}, which has no tokens to show")
+        has = getattr(model, "num_tokens", 0)
+        why = "whose tokens cannot be shown yet" if has else "which has no tokens to show"
+        raise UserError(f"{path or 'the model'} is a {name}, {why}")
     if model.tokens is None:
         raise UserError("the model was built with num_tokens 0: there are no tokens to show")
     if model.head_bridge is None:
