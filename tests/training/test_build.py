@@ -10,8 +10,9 @@ import torch
 
 from procedural_files import CLASSES
 from video_mobile_former.clip_spec import ClipSpec
+from video_mobile_former.data.index.clip import Clip, Event
 from video_mobile_former.data.index.held_out import fingerprint, with_held_out
-from video_mobile_former.data.index.index import load_index
+from video_mobile_former.data.index.index import ClipIndex, load_index
 from video_mobile_former.data.index.quarantine import (
     check_source,
     default_quarantine,
@@ -107,6 +108,12 @@ def test_fingerprint_sees_clips_labels_and_classes(small_recipe: Make, tmp_path:
     assert fingerprint(train, val) == fingerprint(train, val)
     different = {fingerprint(train, val), fingerprint(train, None), fingerprint(val, train)}
     assert len(different) == 3
+    some, others = ((Event(0.0, end, 0),) for end in (1.0, 1.5))
+    indexes = [
+        ClipIndex((Clip("a.mp4", (0,), name="a.mp4", events=events),), ("a",), "a list")
+        for events in ((), some, others)
+    ]
+    assert len({fingerprint(index) for index in indexes}) == 3
 
 
 def test_model_with_overrides_and_clip(small_recipe: Make) -> None:

@@ -93,7 +93,7 @@ def with_held_out(index: ClipIndex, info: Any) -> ClipIndex:
 
 
 def fingerprint(*indexes: ClipIndex | None, class_weights: Tensor | None = None) -> str:
-    """A short text that changes when the clips, their labels, the classes or their weights do."""
+    """A short text that changes when clips, their labels or events, classes or weights do."""
     digest = hashlib.sha256()
     for index in indexes:
         digest.update(repr(index and index.class_names).encode())
@@ -112,6 +112,8 @@ def _rows_of(index: ClipIndex) -> Iterator[tuple[object, ...]]:
         for column in (table.start_seconds, table.end_seconds)
     )
     rows = zip(table.names(), table.label.tolist(), starts, ends, strict=True)
-    if not index.multi_label:
-        return rows
-    return ((*row, clip.labels) for row, clip in zip(rows, table, strict=True))
+    if table.has_events:
+        return ((*row, clip.labels, clip.events) for row, clip in zip(rows, table, strict=True))
+    if index.multi_label:
+        return ((*row, clip.labels) for row, clip in zip(rows, table, strict=True))
+    return rows

@@ -48,6 +48,11 @@ class ClipTable(Sequence[Clip[int]]):
         new._columns, new._rows = columns, None
         return new
 
+    @property
+    def has_events(self) -> bool:
+        """Whether any clip of the columns says what happens when."""
+        return "events" in self._columns.fields
+
     def __len__(self) -> int:
         return len(self._columns.names) if self._rows is None else len(self._rows)
 
