@@ -97,6 +97,12 @@ def test_empty_class_folder_is_named(tmp_path: Path):
 # Lists
 
 
+@pytest.mark.parametrize("name", ["http://host:80/a.mp4", "s3://bucket/b c.mp4", "HTTPS://h/d.mp4"])
+def test_an_address_in_a_list_stays_one(tmp_path: Path, name: str):
+    (row,) = read_list(listing(tmp_path, f"path,label\n{name},x\n"))
+    assert (row.path, row.name) == (name, name)
+
+
 @pytest.mark.parametrize("delimiter", [",", "\t", ";"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])

@@ -12,6 +12,7 @@ from pathlib import Path
 from ...console import say
 from ...errors import DataError, known_names
 from ...text import label_of_list
+from ..byte_ranges import is_url
 from .clip import Clip, Event, reader
 from .source import DataSource, Faults
 
@@ -217,7 +218,9 @@ class _RowReader:
 
 
 def join(folder: str, name: str) -> str:
-    """The path of a file that a list names, relative to an absolute folder unless absolute."""
+    """The path of a file that a list names, relative to an absolute folder; a URL stays one."""
+    if "://" in name and is_url(name):
+        return name
     if name[:1] in _ROOTS or name[1:2] == ":" or folder.endswith(os.sep):
         return os.path.join(folder, os.path.expanduser(name))  # noqa: PTH111, PTH118 - faster
     return f"{folder}{os.sep}{name}"  # the same, at a fifth of the time
