@@ -260,3 +260,22 @@ def test_whatever_is_in_a_path_it_is_read_back(
     assert [(r.name, r.labels) for r in rows] == [
         (f"{name}{ending}", tuple(map(str, labels))) for name, labels in clips
     ]
+
+
+def test_counts_are_compared_with_the_pictures(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, count in (("a", 5), ("b", 15), ("c", 6)):
+        (tmp_path / name).mkdir()
+        for i in range(count):
+            (tmp_path / name / f"img_{i:05d}.jpg").touch()
+            (tmp_path / name / f"flow_x_{i:05d}.jpg").touch()
+    rows = read(tmp_path, "a 5 0\nb 5 1\nc 5 1\nmissing 9 1\n")
+    assert [(row.name, row.labels) for row in rows[:3]] == [
+        ("a", ("0",)),
+        ("b", ("1",)),
+        ("c", ("1",)),
+    ]
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "frames" in line]
+    assert "b (line 2): 5 listed, 15 there" in line
+    assert "1 name" in line

@@ -22,8 +22,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ....console import say
-from ....errors import DataError
+from ....errors import DataError, VideoError
 from ...suffixes import VIDEO_SUFFIXES
+from ...video.picture_folder import picture_names
 from ..clip import Clip
 from ..labels import read_label_file
 from ..listing import join, read_text
@@ -75,6 +76,7 @@ def plain_rows(source: DataSource, faults: Faults) -> Iterator[Clip[str]]:
     known: dict[tuple[str, ...], tuple[str, ...]] = {}
     for split, path in _lists(source):
         listing = str(path)
+        _compare_counts(path, folder)
         for number, name, labels in _read(path, faults, multi_label=source.multi_label):
             classes = known.get(labels)
             if classes is None:
@@ -154,6 +156,36 @@ def _read(path: Path, faults: Faults, *, multi_label: bool) -> Iterator[Line]:
             yield Line(number, parts[0], _classes(*parts, multi_label=multi_label, counted=counted))
         except ValueError as error:
             faults.add("malformed", where, f"{parts[0]}: {error}", parts[0])
+
+
+def _compare_counts(path: Path, folder: str) -> None:
+    """Say where folders of pictures hold other numbers of frames than the list says.
+
+    The first :data:`_SAMPLE` lines are compared. One picture more or less is usual, as some lists
+    count from 0 and some leave the last frame out.
+    """
+    head = [line.strip() for line in read_text(path, f"a {_EXPECTED}").split("\n")[:_SAMPLE]]
+    different = []
+    for number, line in enumerate(head, start=1):
+        found = next((f for f in (_numbered(line, s) for s in _SEPARATORS) if f), None)
+        if found is None or list(map(len, found[1])) != [1, 1] or _is_video(found[0]):
+            continue
+        pictures = join(folder, found[0])
+        listed = found[1][0][0]
+        if not os.path.isdir(pictures) or not listed.isdecimal():  # noqa: PTH112
+            continue
+        try:
+            count = len(picture_names(pictures))
+        except VideoError:
+            continue  # reported where it is read
+        if abs(count - int(listed)) > 1:
+            different.append(f"{found[0]} (line {number}): {listed} listed, {count} there")
+    if different:
+        more = f" and {len(different) - 3} more" if len(different) > 3 else ""
+        say(
+            f"{path}: of the first {len(head)} lines {len(different)} name another number of "
+            f"frames than their folders hold: {'; '.join(different[:3])}{more}"
+        )
 
 
 def _has_count(line: str, separator: str) -> bool:
