@@ -11,6 +11,8 @@ import pytest
 
 from mobile_models import small_model
 from procedural_files import write_clips
+from video_mobile_former.data.index.index import load_index
+from video_mobile_former.data.index.source import DataSource
 from video_mobile_former.data.video.from_begin import duration_of, frames_from_begin
 from video_mobile_former.data.video.reader import VideoReader
 from video_mobile_former.errors import UserError, VideoError
@@ -125,6 +127,19 @@ def test_csv_and_json_lines_read_back():
         "label": NAME,
         "score": 0.5,
     }
+
+
+def test_the_csv_is_no_formula_and_a_list_that_reads_back(tmp_path):
+    (tmp_path / "=a.mp4").touch()
+    found = FileEvents("=a.mp4", 9.0, (FoundEvent(0.0, 1.0, "=1+1", 0.5),))
+    text = EVENT_FORMATS["csv"].write([found])
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert (row["path"], row["label"]) == ("./=a.mp4", "'=1+1")
+    (tmp_path / "events.csv").write_text(text, encoding="utf-8")
+    index = load_index(DataSource(str(tmp_path / "events.csv"), format="intervals"))
+    assert index.class_names == ("=1+1",)
+    (event,) = index.clips[0].events
+    assert (event.start_seconds, event.end_seconds) == (0.0, 1.0)
 
 
 def test_subtitles_are_sound():

@@ -12,7 +12,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from ..errors import UserError
-from ..text import encodable
+from ..text import encodable, list_label, list_path
 from .find import FileEvents, FoundEvent
 
 CSV_HEADER = "path,label,start_seconds,end_seconds,score"
@@ -37,7 +37,8 @@ def _csv(files: Sequence[FileEvents]) -> str:
     for file in files:
         for e in file.events:
             times = (f"{e.start_seconds:.3f}", f"{e.end_seconds:.3f}")
-            writer.writerow([encodable(file.path), encodable(e.label), *times, f"{e.score:.6f}"])
+            names = encodable(list_path(file.path)), encodable(list_label(e.label))
+            writer.writerow([*names, *times, f"{e.score:.6f}"])
     return out.getvalue()
 
 
