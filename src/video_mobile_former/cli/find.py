@@ -13,9 +13,17 @@ from typing import TYPE_CHECKING, Any
 from ..console import progress_bar, say
 from ..errors import UserError
 from ..files import check_file, check_replaceable, write_text
-from ..ranges import FrameRate, Positive
+from ..ranges import Positive
 from ..text import printable
-from .options import EXIT_FAILED_FILES, add_json, add_overwrite, model_of, print_json
+from .options import (
+    EXIT_FAILED_FILES,
+    add_device,
+    add_overwrite,
+    add_reading,
+    model_of,
+    print_json,
+    reading_of,
+)
 from .parser import add_command, add_field, typed, whole_number
 
 if TYPE_CHECKING:
@@ -57,22 +65,8 @@ def add_find(commands: Any) -> None:
         metavar="N",
         help="windows in one forward pass (default: 8)",
     )
-    parser.add_argument(
-        "--backend", choices=("pyav", "torchcodec"), default="pyav", help="decoder (default: pyav)"
-    )
-    parser.add_argument(
-        "--frame_rate",
-        type=typed(FrameRate),
-        default=30.0,
-        metavar="NUMBER",
-        help="frames per second of clips that are folders of pictures (default: 30)",
-    )
-    parser.add_argument(
-        "--partial", action="store_true", help="take what there is of files that are cut off"
-    )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    parser.add_argument("--precision", choices=("32", "bf16"), default="32")
-    add_json(parser)
+    add_reading(parser)
+    add_device(parser)
     parser.fill = add_event_options
 
 
@@ -123,7 +117,6 @@ def event_settings(
 
 def run(args: argparse.Namespace) -> int:
     """Find and print; the exit status is 1 where some files failed."""
-    from ..data.video.backend import Reading
     from ..inference import expand_sources
     from ..inference.find import EventFinder, settings_dict
     from ..inference.find_journal import Journal
@@ -131,7 +124,7 @@ def run(args: argparse.Namespace) -> int:
 
     paths = [str(path) for path in expand_sources(args.sources)]
     target = None if args.out is None else _Target(args, paths)
-    reading = Reading(backend=args.backend, frame_rate=args.frame_rate, partial=args.partial)
+    reading = reading_of(args)
     reading.check()
     model = model_of(args)
     settings, thresholds = event_settings(args, model)

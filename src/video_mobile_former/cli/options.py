@@ -76,6 +76,18 @@ def views_number(text: str) -> int | str:
 
 def add_run_options(parser: argparse.ArgumentParser) -> None:
     """Add how videos are read, and on what and how precisely the model runs."""
+    add_reading(parser)
+    parser.add_argument(
+        "--num_workers",
+        type=typed(Workers),
+        metavar="N",
+        help="decoding processes; 0: none but this one (default: by cores)",
+    )
+    add_device(parser)
+
+
+def add_reading(parser: argparse.ArgumentParser) -> None:
+    """Add how videos are read; see :func:`reading_of`."""
     parser.add_argument(
         "--backend", choices=("pyav", "torchcodec"), default="pyav", help="decoder (default: pyav)"
     )
@@ -89,19 +101,17 @@ def add_run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--partial", action="store_true", help="take what there is of files that are cut off"
     )
-    parser.add_argument(
-        "--num_workers",
-        type=typed(Workers),
-        metavar="N",
-        help="decoding processes; 0: none but this one (default: by cores)",
-    )
+
+
+def add_device(parser: argparse.ArgumentParser) -> None:
+    """Add on what and how precisely the model runs, and ``--json``."""
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
     parser.add_argument("--precision", choices=("32", "bf16"), default="32")
     add_json(parser)
 
 
 def reading_of(args: argparse.Namespace) -> Reading:
-    """How videos are read by the options of :func:`add_run_options`."""
+    """How videos are read by the options of :func:`add_reading`."""
     from ..data.video.backend import Reading
 
     return Reading(backend=args.backend, frame_rate=args.frame_rate, partial=args.partial)

@@ -22,7 +22,7 @@ from ..text import encodable, printable
 from .find import add_event_options, event_settings
 from .options import (
     EXIT_FAILED_FILES,
-    add_json,
+    add_device,
     add_overwrite,
     model_of,
     out_file,
@@ -134,9 +134,7 @@ def _fill(parser: Parser) -> None:
     parser.add_argument(
         "--scores", action="store_true", help="also print the best classes of each window"
     )
-    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1, mps")
-    parser.add_argument("--precision", choices=("32", "bf16"), default="32")
-    add_json(parser)
+    add_device(parser)
 
 
 def run(args: argparse.Namespace) -> int:
