@@ -24,6 +24,7 @@ from .find import add_find
 from .models import add_models
 from .parser import Parser
 from .predict import add_predict
+from .serve import add_serve
 from .train import add_train
 from .watch import add_watch
 
@@ -35,6 +36,7 @@ _COMMANDS = (
     add_predict,
     add_watch,
     add_find,
+    add_serve,
     add_data,
     add_export,
     add_benchmark,

@@ -39,6 +39,8 @@ class Limits:
     """Longest time, above 0."""
     memory_mb: float = 2048.0
     """Most memory beyond what the process holds before, in MiB, above 0; on Linux only."""
+    pixels: int | None = None
+    """Most pixels of one picture; None for any."""
 
     @property
     def hard_seconds(self) -> float:
@@ -170,6 +172,25 @@ def check_memory(num_bytes: int, what: str) -> None:
     reading: _Reading | None = getattr(_now, "reading", None)
     if reading is not None and num_bytes > min(_memory.room(), reading.limits.memory_mb * _MB):
         raise VideoError(reading.path, f"{_too_much(reading.limits)} ({what})")
+
+
+def most_pixels() -> int | None:
+    """Pixels that a picture of the read under way may have; None for any."""
+    reading: _Reading | None = getattr(_now, "reading", None)
+    return None if reading is None else reading.limits.pixels
+
+
+def check_pixels(width: int, height: int) -> None:
+    """Give up the read under way if its pictures are too large.
+
+    Raises:
+        VideoError: If so.
+    """
+    reading: _Reading | None = getattr(_now, "reading", None)
+    most = most_pixels()
+    if reading is not None and most is not None and width * height > most:
+        text = f"pictures of {width}×{height} are too large: at most {most} pixels"
+        raise VideoError(reading.path, text)
 
 
 def _too_much(limits: Limits) -> str:

@@ -222,7 +222,7 @@ def _collect(workers: list[_Worker[T]], timeout: float) -> Iterator[tuple[T, Any
                 raise UserError(value)
             result = value if kind == "done" else TaskFailure(str(value))
             if kind == "died":
-                result = TaskFailure(_cause_of_death(worker.process), "died")
+                result = TaskFailure(cause_of_death(worker.process), "died")
         elif time.monotonic() >= worker.deadline(timeout):
             kind = "died"
             text = f"stopped: it did not get on for {timeout:g} seconds"
@@ -236,7 +236,8 @@ def _collect(workers: list[_Worker[T]], timeout: float) -> Iterator[tuple[T, Any
         yield task, result
 
 
-def _cause_of_death(process: BaseProcess) -> str:
+def cause_of_death(process: BaseProcess) -> str:
+    """How a process ended, in a phrase; waits up to 5 s for its end."""
     process.join(5)
     code = process.exitcode
     if code is not None and code < 0:

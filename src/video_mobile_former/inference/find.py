@@ -13,7 +13,7 @@ from ..data.video.from_begin import duration_of, frames_from_begin
 from ..errors import CheckpointError, VideoError
 from ..text import encodable
 from .events import Event, EventDetector, EventSettings, Thresholds, check_thresholds, whole_events
-from .stream import StreamPredictor
+from .stream import StreamPredictor, StreamScores
 
 THRESHOLDS = "thresholds"
 """Key in the configuration of a checkpoint: by class, the scores to go on and off."""
@@ -122,32 +122,64 @@ class EventFinder:
 
     def _find(self, path: str | Path, progress: Callable[[float, float], None]) -> FileEvents:
         duration = duration_of(path, self._reading)
-        detector: EventDetector | None = None
-        events: list[Event] = []
+        collector = self.collector()
         for scores in self.predictor.predict(frames_from_begin(path, self._reading)):
-            if detector is None:
-                detector = EventDetector(
-                    len(scores.probabilities),
-                    self.settings,
-                    class_names=self.names,
-                    thresholds=self.thresholds,
-                )
-            elif scores.restart:
-                events += whole_events(detector.finish())
-            events += whole_events(
-                detector.update(scores.start_seconds, scores.end_seconds, scores.probabilities)
-            )
+            collector.add(scores)
             progress(scores.end_seconds, duration)
-        if detector is not None:
-            events += whole_events(detector.finish())
-        found = (
-            FoundEvent(e.start_seconds, e.end_seconds, self._label(e.class_index), e.score)
-            for e in whole_events(events)
-        )
-        return FileEvents(str(path), duration, tuple(found))
+        return FileEvents(str(path), duration, collector.finish())
 
-    def _label(self, number: int) -> str:
-        return f"class {number}" if self.names is None else self.names[number]
+    def collector(self) -> EventCollector:
+        """What makes events of the scores of one file, where another reads and scores it."""
+        return EventCollector(self.predictor, self.settings, self.thresholds)
+
+
+class EventCollector:
+    """Makes the events of one file from the scores of its windows.
+
+    Args:
+        predictor: Whose scores they are.
+        settings: How events are made of scores.
+        thresholds: By class, in place of those of the settings.
+    """
+
+    def __init__(
+        self,
+        predictor: StreamPredictor,
+        settings: EventSettings,
+        thresholds: Mapping[str, tuple[float, float]],
+    ):
+        self._predictor, self._settings, self._thresholds = predictor, settings, thresholds
+        self._detector: EventDetector | None = None
+        self._events: list[Event] = []
+
+    def add(self, scores: StreamScores) -> None:
+        """Take the scores of the next window."""
+        if self._detector is None:
+            self._detector = EventDetector(
+                len(scores.probabilities),
+                self._settings,
+                class_names=self._predictor.class_names,
+                thresholds=self._thresholds,
+            )
+        elif scores.restart:
+            self._events += whole_events(self._detector.finish())
+        self._events += whole_events(
+            self._detector.update(scores.start_seconds, scores.end_seconds, scores.probabilities)
+        )
+
+    def finish(self) -> tuple[FoundEvent, ...]:
+        """All events, by start; no window follows."""
+        if self._detector is not None:
+            self._events += whole_events(self._detector.finish())
+        return tuple(
+            FoundEvent(
+                event.start_seconds,
+                event.end_seconds,
+                self._predictor.label(event.class_index),
+                event.score,
+            )
+            for event in whole_events(self._events)
+        )
 
 
 def thresholds_of(info: Mapping[str, Any] | None, class_names: Any, place: str) -> Any:

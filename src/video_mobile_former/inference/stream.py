@@ -294,10 +294,14 @@ class StreamPredictor:
         names = self.class_names
         return f"class {number}" if names is None else names[number]
 
+    @property
+    def gap_seconds(self) -> float:
+        """Longest time for which a frame stands; see :class:`FrameChooser`."""
+        return max(self.window_seconds, _LEAST_GAP_SECONDS)
+
     def chooser(self) -> FrameChooser:
         """What picks the frames of one stream; it may run in a thread of its own."""
-        gap = max(self.window_seconds, _LEAST_GAP_SECONDS)
-        return FrameChooser(self.clip, self.frame_seconds, gap)
+        return FrameChooser(self.clip, self.frame_seconds, self.gap_seconds)
 
     def add(self, name: str, *, newest: bool = False) -> Stream:
         """A new stream.

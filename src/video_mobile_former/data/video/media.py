@@ -17,6 +17,7 @@ from av.video.stream import VideoStream
 
 from ...errors import VideoError
 from ..byte_ranges import is_url, open_errors, read_bytes
+from ..limits import check_pixels, most_pixels
 from .first_bytes import DEMUXERS, HEAD_BYTES, other_thing
 
 # Titles and the like in another encoding than UTF-8 must not make a file unreadable; from version
@@ -174,6 +175,11 @@ def choose_stream(path: str, container: InputContainer) -> VideoStream:
     # One worker process decodes on one core; frame threads would fight over the others.
     stream.thread_type = "NONE"
     stream.codec_context.thread_count = 1
+    most = most_pixels()
+    if most is not None:
+        check_pixels(stream.codec_context.width, stream.codec_context.height)
+        # Pictures may grow later in the stream: the decoder refuses those.
+        stream.codec_context.options = {"max_pixels": str(most)}
     return stream
 
 
