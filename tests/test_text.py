@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import csv
+import io
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from video_mobile_former.text import (
+    csv_line,
     encodable,
     label_of_list,
     list_label,
@@ -108,3 +112,15 @@ def test_a_label_comes_back_from_a_list(text):
 @pytest.mark.parametrize("text", [*FORMULAS, "'=1", "''-a", "'quoted'"])
 def test_a_strange_label_comes_back_from_a_list(text):
     assert label_of_list(list_label(text)) == text
+
+
+@given(
+    st.lists(st.lists(st.text(st.characters(codec="utf-8")), min_size=2, max_size=3), max_size=3)
+)
+def test_rows_come_back_from_a_csv(rows):
+    text = "".join(map(csv_line, rows))
+    assert list(csv.reader(io.StringIO(text, newline=""))) == rows
+
+
+def test_a_lone_carriage_return_is_quoted():
+    assert csv_line(["a\rb", "c"]) == '"a\rb",c\n'

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from rich.cells import cell_len, chop_cells, set_cell_size
@@ -45,6 +48,17 @@ def table_cell(text: str) -> str:
         for char in encodable(text)
     )
     return _APOSTROPHE + text if _FORMULA.match(text) and not _NUMBER.fullmatch(text) else text
+
+
+def csv_line(cells: Iterable[object]) -> str:
+    """One row of a CSV with the line break ``\\n`` after it, which reads back whatever is in it.
+
+    Before Python 3.13 the writer of the standard library quotes no ``\\r`` if rows end with
+    ``\\n``.
+    """
+    row = io.StringIO(newline="")
+    csv.writer(row, lineterminator="\r\n").writerow(cells)
+    return row.getvalue().removesuffix("\r\n") + "\n"
 
 
 def list_path(path: str) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -12,7 +10,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 from ..errors import UserError
-from ..text import encodable, list_label, list_path
+from ..text import csv_line, encodable, list_label, list_path
 from .find import FileEvents, FoundEvent
 
 CSV_HEADER = "path,label,start_seconds,end_seconds,score"
@@ -31,15 +29,13 @@ class EventFormat:
 
 
 def _csv(files: Sequence[FileEvents]) -> str:
-    out = io.StringIO(newline="")
-    writer = csv.writer(out, lineterminator="\n")
-    out.write(CSV_HEADER + "\n")
+    lines = [CSV_HEADER + "\n"]
     for file in files:
         for e in file.events:
             times = (f"{e.start_seconds:.3f}", f"{e.end_seconds:.3f}")
             names = encodable(list_path(file.path)), encodable(list_label(e.label))
-            writer.writerow([*names, *times, f"{e.score:.6f}"])
-    return out.getvalue()
+            lines.append(csv_line([*names, *times, f"{e.score:.6f}"]))
+    return "".join(lines)
 
 
 def _json_lines(files: Sequence[FileEvents]) -> str:

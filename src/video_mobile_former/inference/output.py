@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from rich.cells import cell_len
 
 from ..files import atomic_path, check_replaceable
 from ..text import (
+    csv_line,
     encodable,
     list_path,
     pad,
@@ -162,10 +162,9 @@ def write_csv(path: str | Path, results: Iterable[Result], *, overwrite: bool = 
         atomic_path(path) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as stream,
     ):
-        writer = csv.writer(stream, lineterminator="\n")
-        writer.writerow(["path", "rank", "label", "score", "error"])
+        stream.write(csv_line(["path", "rank", "label", "score", "error"]))
         for result in results:
-            writer.writerows(_csv_rows(result))
+            stream.writelines(map(csv_line, _csv_rows(result)))
 
 
 def _csv_rows(result: Result) -> Iterator[list[str]]:

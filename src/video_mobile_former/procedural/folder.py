@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +9,7 @@ from typing import Any
 
 from ..errors import DataError, UserError
 from ..files import check_folder, write_json, write_text
+from ..text import csv_line
 
 
 def check_splits(clips_per_class: Mapping[str, int]) -> None:
@@ -76,10 +75,7 @@ def write_index(folder: Path, rows: Sequence[tuple[str, str, str, str]]) -> Path
         Its path.
     """
     path = folder / "clips.csv"
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("path", "label", "split", "group"))
-    writer.writerows(rows)
-    if not path.exists() or path.read_text(encoding="utf-8") != text.getvalue():
-        write_text(path, text.getvalue())
+    text = "".join(map(csv_line, [("path", "label", "split", "group"), *rows]))
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        write_text(path, text)
     return path

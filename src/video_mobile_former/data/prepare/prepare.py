@@ -13,9 +13,7 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
 import platform
 import time
@@ -29,7 +27,7 @@ import av
 from ...console import say
 from ...errors import DataError, check_at_least
 from ...files import write_text
-from ...text import list_label, list_path
+from ...text import csv_line, list_label, list_path
 from ...version import __version__
 from ..index.clip import events_from, named, to_json
 from ..index.index import ClipIndex
@@ -195,10 +193,8 @@ def _finish(
 
 
 def _listing(index: ClipIndex, tasks: list[PrepareTask], records: dict[str, dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
     with_events = any(task.clip.events for task in tasks)
-    writer.writerow(("path", "label", "split", "group", *(["events"] if with_events else [])))
+    lines = [csv_line(("path", "label", "split", "group", *(["events"] if with_events else [])))]
     for task in tasks:
         clip = task.clip
         label = list_label("|".join(index.class_names[i] for i in clip.labels))
@@ -208,5 +204,5 @@ def _listing(index: ClipIndex, tasks: list[PrepareTask], records: dict[str, dict
             clip = dataclasses.replace(clip, events=events)
             fields = to_json(named(clip, index.class_names), "events")
             row.append(json.dumps(fields["events"]) if fields else "")
-        writer.writerow(row)
-    return text.getvalue()
+        lines.append(csv_line(row))
+    return "".join(lines)

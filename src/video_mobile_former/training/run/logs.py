@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...errors import UserError
+from ...text import csv_line
 from .position import Position
 
 COLUMNS = (
@@ -75,10 +74,8 @@ class MetricsFile:
             return file.seek(0, os.SEEK_END)
 
     def _append(self, fields: Any) -> None:
-        line = io.StringIO()
-        csv.writer(line, lineterminator="\n").writerow(fields)
         with self.path.open("ab") as file:
-            file.write(line.getvalue().encode())
+            file.write(csv_line(fields).encode())
 
     def _refused(self, error: OSError) -> UserError:
         return UserError(
