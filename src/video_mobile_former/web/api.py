@@ -58,7 +58,8 @@ def routes(service: Service) -> APIRouter:
     async def models() -> schemas.Models:
         """What can be asked."""
         found = [model.to_dict() for model in service.models]
-        return schemas.Models.model_validate({"models": found})
+        most = {"bytes": limits.max_bytes, "seconds": limits.max_seconds}
+        return schemas.Models.model_validate({"models": found, "limits": most})
 
     @router.post(
         "/v1/predict",

@@ -348,6 +348,7 @@ class _Attention:
         predictor = job.model.predictor
         self._model, self._thread = predictor.scorer.model, thread
         self._length = predictor.clip.num_frames
+        self._crop = predictor.clip.crop_size / predictor.clip.resize_size
         clips = duration / (self._length * predictor.frame_seconds)
         self._every = max(1, int(np.ceil(clips / _ATTENTION_CLIPS)))
         self._number = 0
@@ -376,6 +377,7 @@ class _Attention:
             "rows": rows,
             "columns": columns,
             "times": [round(time, 3) for time in times],
+            "crop": self._crop,
             "maps": base64.b64encode(pixels.tobytes()).decode("ascii"),
         }
 

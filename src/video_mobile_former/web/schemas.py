@@ -21,6 +21,8 @@ class Clip(BaseModel):
     """Height and width in pixels."""
     seconds: float
     """Length of a window of a longer video."""
+    crop: float
+    """Side of the square in the middle that it sees, as a share of the picture's short side."""
 
 
 class Model(BaseModel):
@@ -40,10 +42,19 @@ class Model(BaseModel):
     """Multiply-accumulates of one clip."""
 
 
+class Limits(BaseModel):
+    """What an upload may be."""
+
+    bytes: int
+    seconds: float
+    """Length of the video."""
+
+
 class Models(BaseModel):
     """All models; the first is the default."""
 
     models: list[Model]
+    limits: Limits
 
 
 class Label(BaseModel):
@@ -136,6 +147,8 @@ class Attention(BaseModel):
     columns: int
     times: list[float]
     """Seconds."""
+    crop: float
+    """Side of the square in the middle that the maps cover, as a share of the short side."""
     maps: str
     """Base64 of uint8 ``[times][tokens][rows][columns]``, each map scaled to its own maximum."""
 

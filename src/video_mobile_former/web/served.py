@@ -56,6 +56,7 @@ class ServedModel:
                 "frames": clip.num_frames,
                 "size": clip.crop_size,
                 "seconds": round(self.predictor.window_seconds, 6),
+                "crop": clip.crop_size / clip.resize_size,
             },
             "parameters": self.parameters,
             "macs_per_view": self.macs_per_view,
