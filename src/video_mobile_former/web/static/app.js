@@ -86,7 +86,7 @@ function drawModel() {
   if (!model) return;
   const { classes } = model;
   const several = model.multi_label ? "; several may hold at once" : "";
-  byId("knows-hint").replaceChildren(el("bdi", {}, model.name), ` knows ${plural(classes.length, "class").replace("classs", "classes")}${several}. ${factsOf(model)}`);
+  byId("knows-hint").replaceChildren(el("bdi", {}, model.name), ` knows ${classes.length === 1 ? "1 class" : `${classes.length} classes`}${several}. ${factsOf(model)}`);
   const all = byId("knows-all");
   const draw = (whole) => {
     const names = whole ? classes : classes.slice(0, FEW_CLASSES);
