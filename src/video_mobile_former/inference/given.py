@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import av.error
 import numpy as np
@@ -28,6 +28,54 @@ _MOST_FRAMES = 2048
 
 _NO_NAME = "the given video"
 """Name of a video without a path in messages."""
+
+
+class FileViews(NamedTuple):
+    """The views of a video file."""
+
+    clips: Tensor
+    """``(V, 3, T, S, S)`` uint8, view by view."""
+    padded: bool
+    """The video is shorter than one clip."""
+    duration_seconds: float
+    """From the first frame to the end of the last one, by the packets."""
+
+
+def views_of_file(
+    reader: VideoReader,
+    clip: ClipSpec,
+    *,
+    num_views: int,
+    num_crops: int,
+    start_seconds: float | None = None,
+    end_seconds: float | None = None,
+) -> FileViews:
+    """The views of an open file or of a part of it, as evaluation samples them.
+
+    Args:
+        reader: The file.
+        clip: What the model takes.
+        num_views: Clips in time.
+        num_crops: Crops of each.
+        start_seconds: Start of the part; None is the start of the file.
+        end_seconds: End of the part, itself excluded; None is the end of the file.
+
+    Raises:
+        VideoError: If it cannot be read, or the part holds no frame.
+    """
+    transform = EvalTransform(clip, num_crops)
+    times = reader.timestamps(start_seconds, end_seconds)
+    if not len(times):
+        raise VideoError(reader.path, f"no frames from {start_seconds or 0:g} s on in that part")
+    ranks = np.concatenate(views(times, clip, num_views))
+    whole = reader.frames(times[ranks], transform.decode_size, enlarge=transform.enlarge)
+    crops = [transform(part.cpu()) for part in whole.split(clip.num_frames)]
+    step = float(np.median(np.diff(times))) if len(times) > 1 else 0.0
+    return FileViews(
+        torch.cat(crops).transpose(1, 2),
+        is_short(times, clip),
+        float(times[-1] - times[0]) + step,
+    )
 
 
 def views_of(
@@ -57,23 +105,19 @@ def views_of(
         VideoError: If it cannot be read.
         UserError: If the source is none of these.
     """
-    transform = EvalTransform(clip, num_crops)
-    if isinstance(source, (np.ndarray, Tensor, InputContainer)):
-        if isinstance(source, InputContainer):
-            times, frames = _decoded(source, Converter(transform.decode_size))
-        else:
-            frames = _as_frames(source)
-            times = np.arange(len(frames)) / (frame_rate or clip.stride_fps)
-        parts = [frames[torch.from_numpy(ranks)] for ranks in views(times, clip, num_views)]
-    else:
+    if not isinstance(source, (np.ndarray, Tensor, InputContainer)):
         named = isinstance(source, (str, os.PathLike))
         path = os.fspath(source) if named else _NO_NAME
         content = None if named else _content(source)
         with VideoReader(path, content=content, reading=reading) as reader:
-            times = reader.timestamps()
-            ranks = np.concatenate(views(times, clip, num_views))
-            whole = reader.frames(times[ranks], transform.decode_size, enlarge=transform.enlarge)
-            parts = list(whole.split(clip.num_frames))
+            return views_of_file(reader, clip, num_views=num_views, num_crops=num_crops)[:2]
+    transform = EvalTransform(clip, num_crops)
+    if isinstance(source, InputContainer):
+        times, frames = _decoded(source, Converter(transform.decode_size))
+    else:
+        frames = _as_frames(source)
+        times = np.arange(len(frames)) / (frame_rate or clip.stride_fps)
+    parts = [frames[torch.from_numpy(ranks)] for ranks in views(times, clip, num_views)]
     crops = torch.cat([transform(part.cpu()) for part in parts])
     return crops.transpose(1, 2), is_short(times, clip)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,11 +16,13 @@ from torch import Tensor, nn
 from ..data.byte_ranges import join
 from ..data.index.clip import Clip
 from ..data.index.index import ClipIndex
+from ..data.limits import Limits, limited
 from ..data.loading.dataset import ClipDataset
 from ..data.loading.loader import default_workers, make_loader
 from ..data.video.backend import Reading
 from ..errors import UserError, VideoError, check_at_least, check_path
 from ..text import encodable
+from .embedding import Embedding
 from .given import Source, views_of
 from .scorer import Average, Precision, Scorer, at_least_one
 
@@ -136,9 +139,58 @@ class Predictor:
             if isinstance(result, PredictionFailure):
                 raise VideoError(result.path, result.reason)
             return result
+        clips, padded = self._views(source, frame_rate)
+        result = self.score(clips[None], [""], [padded], top_k)[0]
+        if isinstance(result, PredictionFailure):
+            raise UserError(result.reason)
+        return result
+
+    def embed(self, source: Source, *, frame_rate: float | None = None) -> Embedding:
+        """What the model makes of one video before it names a class.
+
+        Args:
+            source: See :meth:`predict`.
+            frame_rate: See :meth:`predict`.
+
+        Returns:
+            ``features`` (D,), the input of the last linear layer, and ``tokens`` (M, D'); means
+            over the views.
+
+        Raises:
+            VideoError: If the video cannot be read.
+            UserError: If the source is none of these, or the model is an artefact, which gives
+                scores only.
+        """
+        self.scorer.check_embeds()
+        name = ""
+        guard: contextlib.AbstractContextManager[Any] = contextlib.nullcontext()
+        if isinstance(source, (str, os.PathLike)):
+            name = os.fspath(source)
+            source = join(Path.cwd(), name)
+            guard = limited(name, Limits())
+        with guard:
+            clips, padded = self._views(source, frame_rate)
+        return self.embed_views(clips[None], [name], [padded])[0]
+
+    def embed_views(self, clips: Tensor, names: list[str], padded: list[bool]) -> list[Embedding]:
+        """Embed ``(B, V, 3, T, H, W)`` uint8: one result for each of the B videos."""
+        features, tokens = self.scorer.embed(clips)
+        return [
+            Embedding(
+                path=name,
+                features=features[number].numpy(),
+                tokens=None if tokens is None else tokens[number].numpy(),
+                num_frames=self._num_frames(clips),
+                padded=padded[number],
+            )
+            for number, name in enumerate(names)
+        ]
+
+    def _views(self, source: Source, frame_rate: float | None) -> tuple[Tensor, bool]:
+        """``(V, 3, T, S, S)`` uint8, and whether the end is padded."""
         if frame_rate is not None and not frame_rate > 0:
             raise UserError(f"frame_rate must be above 0, not {frame_rate}")
-        clips, padded = views_of(
+        return views_of(
             source,
             self.scorer.clip,
             num_views=self.num_views,
@@ -146,10 +198,10 @@ class Predictor:
             frame_rate=frame_rate,
             reading=self.reading,
         )
-        result = self.score(clips[None], [""], [padded], top_k)[0]
-        if isinstance(result, PredictionFailure):
-            raise UserError(result.reason)
-        return result
+
+    def _num_frames(self, clips: Tensor) -> int:
+        """Frames of each video in ``(B, V, 3, T, H, W)``, crops aside."""
+        return clips.shape[1] // self.num_crops * clips.shape[3]
 
     def predict_many(
         self,
@@ -239,7 +291,7 @@ class Predictor:
                     labels=tuple(self._label(number) for number in classes),
                     scores=tuple(scores),
                     classes=tuple(classes),
-                    num_frames=clips.shape[1] // self.num_crops * clips.shape[3],
+                    num_frames=self._num_frames(clips),
                     padded=short,
                 )
             )

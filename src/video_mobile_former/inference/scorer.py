@@ -14,6 +14,7 @@ from ..console import say
 from ..data.transforms import normalize
 from ..errors import UserError, check_at_least
 from ..models.runnable import RunnableModel, runnable, untrained_head
+from ..models.video_model import VideoModel
 from ..profiling.machine import processor_name
 
 Precision = Literal["32", "bf16"]
@@ -98,6 +99,55 @@ class Scorer:
         if self.average == "probabilities":
             return mean
         return probabilities(mean, multi_label=self.multi_label)
+
+    @torch.inference_mode()
+    def embed(self, clips: Tensor) -> tuple[Tensor, Tensor | None]:
+        """What the last linear layer takes, and the global tokens, averaged over views.
+
+        That layer is linear: applied to the mean over views it gives the mean of the logits.
+
+        Args:
+            clips: ``(B, V, 3, T, H, W)`` uint8.
+
+        Returns:
+            Features ``(B, D)`` and tokens ``(B, M, D')``, float32 on the CPU. Tokens of each frame
+            are averaged over the frames; None of a model without tokens.
+
+        Raises:
+            UserError: If the model does not show its features, as artefacts do not.
+        """
+        model = self.check_embeds()
+        batch, num_views = clips.shape[:2]
+        features: list[Tensor] = []
+        tokens: list[Tensor] = []
+        for part in clips.flatten(0, 1).split(self.views_at_once):
+            with self._autocast():
+                found = model.forward_features(self._inputs(part))
+                parts = found if isinstance(found, tuple) else (found,)
+                features.append(model.forward_head(*parts, pre_logits=True).float())
+            if len(parts) > 1 and parts[1] is not None:
+                # (B, M, D'), or (B·T, M, D') of a model with tokens of each frame.
+                sets = parts[1].float().unflatten(0, (len(part), -1))
+                tokens.append(sets.mean(dim=1))
+        means = [
+            torch.cat(each).unflatten(0, (batch, num_views)).mean(dim=1).cpu() if each else None
+            for each in (features, tokens)
+        ]
+        assert means[0] is not None
+        return means[0], means[1]
+
+    def check_embeds(self) -> VideoModel:
+        """The model, if it shows what its last layer takes.
+
+        Raises:
+            UserError: If it does not.
+        """
+        if not isinstance(self.model, VideoModel):
+            where = getattr(self.model, "path", None) or type(self.model).__name__
+            raise UserError(
+                f"{where} gives scores only: embeddings need the checkpoint it was made from"
+            )
+        return self.model
 
     @torch.inference_mode()
     def step(self, frames: Tensor, state: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
