@@ -15,9 +15,11 @@ from collections.abc import Sequence
 from ..console import say
 from ..errors import UserError
 from ..version import __version__
+from .batch import add_batch
 from .benchmark import add_benchmark
 from .data import add_data
 from .demo import add_demo
+from .embed import add_embed
 from .evaluate import add_evaluate
 from .export import add_export
 from .find import add_find
@@ -37,6 +39,8 @@ _COMMANDS = (
     add_watch,
     add_find,
     add_serve,
+    add_batch,
+    add_embed,
     add_data,
     add_export,
     add_benchmark,

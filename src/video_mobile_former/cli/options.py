@@ -29,12 +29,15 @@ EXIT_FAILED_FILES = 1
 _VIEWS = whole_number(1, 10_000)
 
 
-def add_views(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+def add_views(
+    parser: argparse.ArgumentParser, *, several: bool = False, average: bool = True
+) -> None:
     """Add which views of a video are scored and how they become one answer.
 
     Args:
         parser: Of the command.
         several: The command takes several models, and a value for each.
+        average: Whether to add ``--average`` as well, of scores.
     """
     more: dict[str, Any] = {"nargs": "+", "default": [1]} if several else {"default": 1}
     each = "; one for all models or one each" if several else ""
@@ -54,12 +57,13 @@ def add_views(parser: argparse.ArgumentParser, *, several: bool = False) -> None
         f"from end to end{each}",
         **more,
     )
-    parser.add_argument(
-        "--average",
-        choices=("probabilities", "logits"),
-        default="probabilities",
-        help="what is averaged over views (default: probabilities)",
-    )
+    if average:
+        parser.add_argument(
+            "--average",
+            choices=("probabilities", "logits"),
+            default="probabilities",
+            help="what is averaged over views (default: probabilities)",
+        )
 
 
 def views_number(text: str) -> int | str:
@@ -124,11 +128,21 @@ def model_of(args: argparse.Namespace) -> VideoModel | ExportedModel:
         UserError: If there is none, or it cannot run as asked.
     """
     from ..export.loading import load_model
+
+    check_trained(args.model)
+    return load_model(args.model, precision=args.precision)
+
+
+def check_trained(model: str) -> None:
+    """Refuse the name of a model whose weights are random.
+
+    Raises:
+        UserError: If it is one.
+    """
     from ..models import list_models
 
-    if args.model in list_models() and not Path(args.model).exists():
-        raise UserError(f"{args.model} is an untrained model; give the folder of a checkpoint")
-    return load_model(args.model, precision=args.precision)
+    if model in list_models() and not Path(model).exists():
+        raise UserError(f"{model} is an untrained model; give the folder of a checkpoint")
 
 
 def add_clip_size(parser: argparse.ArgumentParser) -> None:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import contextlib
 import re
 import time
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Collection, Iterator
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from ..errors import UserError, VideoError
+from ..errors import DataError, UserError, VideoError
 from ..optional import require
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.:-]*://")
@@ -56,6 +56,33 @@ def require_protocol(url: str) -> None:
     """
     if is_url(url):
         _file_system(url)
+
+
+def list_urls(url: str, suffixes: Collection[str]) -> list[str]:
+    """The files that a pattern or the URL of a folder stands for.
+
+    Args:
+        url: A pattern with ``*``, ``**`` or ``[…]``, or a folder, ending in ``/``, which is
+            searched however deep.
+        suffixes: Endings, in lower case, of the files that are meant in a folder.
+
+    Returns:
+        Their URLs, sorted.
+
+    Raises:
+        DataError: If the server cannot be asked.
+        UserError: If the library for a kind of URL is not installed.
+    """
+    system, inner = _file_system(url)
+    try:
+        is_folder = url.endswith("/")
+        found = system.find(inner) if is_folder else system.glob(inner)
+    except Exception as error:  # every file system has errors of its own
+        raise DataError(f"{url}: cannot be listed: {_reason(error)}") from error
+    names = [str(system.unstrip_protocol(name)) for name in found]
+    if is_folder:
+        names = [name for name in names if PurePosixPath(name).suffix.lower() in suffixes]
+    return sorted(names)
 
 
 def read_bytes(path: str | Path, offset: int = 0, size: int | None = None) -> bytes:

@@ -62,6 +62,22 @@ def shards_format(source: DataSource) -> Format:
     )
 
 
+def shard_clips(source: DataSource) -> Iterator[Clip[str]]:
+    """Every clip of shards, whether or not anything says its class.
+
+    Args:
+        source: What the user named.
+
+    Raises:
+        UserError: If they cannot be read.
+    """
+    if _list_of(source.shown) is not None:
+        yield from shards_format(source).rows(source, Faults())
+        return
+    for found in read_tars(_files(source)):
+        yield found.clip
+
+
 def _list_of(named: str) -> str | None:
     """Path or URL of ``shards.json``; None where only the tar files themselves are named."""
     if named.endswith(".json"):

@@ -1,0 +1,1 @@
+"""Very many files through one model: rows that survive whatever is killed."""
