@@ -21,7 +21,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def models() -> list[Any]:
-    size = {"num_classes": 5, "num_frames": 4, "crop_size": 64}
+    size: dict[str, Any] = {"num_classes": 5, "num_frames": 4, "crop_size": 64}
     torch.manual_seed(0)
     return [
         small_model(),

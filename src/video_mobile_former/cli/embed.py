@@ -93,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         near = [{"path": found.paths[i], "similarity": round(s, 6)} for i, s in best]
         report["nearest"] = near
     if found is not None and other is not None:
-        found.check_comparable(other, args.duplicates)
+        found.check_comparable(other, str(args.duplicates))
         pairs = list(duplicates(found, other, args.threshold))
         report["duplicates"] = [
             {"path": pair.path, "other": pair.other, "similarity": round(pair.similarity, 6)}

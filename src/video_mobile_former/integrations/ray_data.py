@@ -182,7 +182,7 @@ class RayEngine:
                 num_gpus=self.gpus_per_worker,
             )
             seen: set[str] = set()
-            batches = iter(
+            batches: Iterator[Any] = iter(
                 made.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1)
             )
         while True:
