@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import os
 import signal
 import time
@@ -8,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from video_mobile_former.data.processes import TaskFailure, run_tasks
+from video_mobile_former.data.processes import PRELOADED, TaskFailure, run_tasks
 from video_mobile_former.errors import UserError, VideoError
 
 
@@ -75,3 +76,7 @@ def test_leaving_early_ends_the_processes():
 
 def test_no_task_no_process():
     assert run([]) == {}
+
+
+def test_what_workers_preload_exists():
+    assert importlib.util.find_spec(PRELOADED) is not None

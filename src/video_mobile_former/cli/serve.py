@@ -63,6 +63,14 @@ def _fill(parser: Parser) -> None:
         "localhost where it listens on this machine only, else any)",
     )
     parser.add_argument(
+        "--url_host",
+        action="append",
+        default=[],
+        metavar="HOST[:PORT]",
+        help="host from which callers may have videos fetched; may stand several times (default: "
+        "none)",
+    )
+    parser.add_argument(
         "--folder", metavar="FOLDER", help="where uploads are kept while they are read"
     )
     parser.add_argument(
@@ -91,6 +99,7 @@ def run(args: argparse.Namespace) -> int:
 
     import torch
 
+    from ..web.fetching import read_hosts
     from ..web.folder import default_place
     from ..web.guards import is_loopback
     from ..web.served import serve_model, split_names
@@ -98,13 +107,16 @@ def run(args: argparse.Namespace) -> int:
     from ..web.server import run as run_server
     from ..web.service import Service
     from ..web.settings import ServeSettings
+    from ..web.workers import prepare
 
     token = _token(args)
     fields = [field.name for field in dataclasses.fields(ServeSettings)]
     settings = ServeSettings(**{name: getattr(args, name) for name in fields})
     named = split_names(args.models)
+    hosts = read_hosts(args.url_host)
     listening = bind(args.host, args.port)
     with listening:
+        prepare()
         if args.threads is not None:
             torch.set_num_threads(args.threads)
         models = []
@@ -129,7 +141,8 @@ def run(args: argparse.Namespace) -> int:
                 f"warning: everybody who reaches {args.host} may use this service; --token keeps "
                 "others out"
             )
-        with Service(models, settings, args.folder or default_place()) as service:
+        folder = args.folder or default_place()
+        with Service(models, settings, folder, url_hosts=hosts) as service:
 
             def started() -> None:
                 if args.json:

@@ -24,10 +24,16 @@ from ..errors import UserError, VideoError
 _UNHEARD = tuple(getattr(signal, name) for name in ("SIGINT", "SIGUSR1") if hasattr(signal, name))
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
 _KEPT_BYTES = 32 << 20
+PRELOADED = f"{__package__}.loading.loader"
+"""What all workers need; a name that does not exist would be passed over in silence."""
 
 
-def process_context() -> BaseContext:
+def process_context(*preload: str) -> BaseContext:
     """How worker processes start.
+
+    Args:
+        *preload: Modules that all workers need beside those that read clips; heeded by the first
+            call in a process.
 
     Not by a fork of this process: it has threads (OpenMP, loggers, progress bars), whose locks a
     fork copies in whatever state they are. The fork server has none; it imports torch once, so
@@ -38,7 +44,7 @@ def process_context() -> BaseContext:
     from multiprocessing import forkserver  # not on every system
 
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([f"{__package__}.loader"])
+    context.set_forkserver_preload([PRELOADED, *preload])
     # Ctrl-C reaches all processes of a terminal. The server and its workers inherit that they do
     # not hear it, so that none prints a traceback; the main process says so and ends them.
     # So do signals that SLURM sends to all processes of a job, such as SIGUSR1.

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import time
 from collections.abc import Coroutine
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response, WebSocket
 from fastapi.responses import JSONResponse
 
 from ..inference.events import EventSettings
@@ -17,6 +18,7 @@ from . import schemas
 from .failures import GoneError
 from .folder import Upload
 from .jobs import Job
+from .live import answer_stream
 from .problems import ProblemError
 from .receiving import Timing, json_of, receive_file
 from .served import ServedModel, choose
@@ -104,7 +106,12 @@ def routes(service: Service) -> APIRouter:
     ) -> Response:
         """Find what happens when in a video: a job, to be asked for at its address."""
         chosen = choose(service.models, model)
-        given = {"on": on, "off": off, "min_seconds": min_seconds, "merge_seconds": merge_seconds}
+        given: dict[str, Any] = {
+            "on": on,
+            "off": off,
+            "min_seconds": min_seconds,
+            "merge_seconds": merge_seconds,
+        }
         settings = EventSettings(**{name: v for name, v in given.items() if v is not None})
         if attention and not chosen.has_attention:
             text = f"attention: the model {chosen.name} has no tokens that can be shown"
@@ -141,17 +148,36 @@ def routes(service: Service) -> APIRouter:
         service.jobs.delete(number)
         return Response(status_code=204)
 
+    @router.websocket("/v1/stream")
+    async def stream(websocket: WebSocket, model: str | None = None) -> None:
+        await answer_stream(websocket, service, lambda: choose(service.models, model))
+
     return router
 
 
 async def _receive(service: Service, request: Request, timing: Timing, upload: Upload) -> str:
-    """Write the video in a request to a file; its name."""
-    if request.headers.get("content-type", "").split(";")[0].strip() == "application/json":
-        await json_of(request, timing)
-        raise ProblemError(403, "url: this service fetches nothing", name="url")
-    name = await receive_file(request, timing, upload)
+    """Write the video in a request, or at the address in it, to a file; its name."""
+    if request.headers.get("content-type", "").split(";")[0].strip() != "application/json":
+        name = await receive_file(request, timing, upload)
+    else:
+        body = await json_of(request, timing)
+        if not isinstance(body, dict) or set(body) != {"url"} or not isinstance(body["url"], str):
+            raise ProblemError(422, 'the body must be {"url": "https://…"}', name="wrong-input")
+        name = await _while_there(request, _fetch(service, body["url"], timing, upload))
     service.metrics.upload_bytes.inc(upload.size)
     return name
+
+
+async def _fetch(service: Service, url: str, timing: Timing, upload: Upload) -> str:
+    stop = threading.Event()
+    fetching = service.fetch_threads.submit(service.fetcher.fetch, url, timing, upload, stop)
+    try:
+        return await asyncio.wrap_future(fetching)
+    finally:
+        stop.set()
+        # The file is deleted next: whoever writes it must have ended.
+        while not fetching.done():
+            await asyncio.sleep(0.05)
 
 
 async def _while_there(request: Request, work: Coroutine[Any, Any, T]) -> T:

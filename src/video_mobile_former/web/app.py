@@ -79,6 +79,11 @@ def _describe(app: FastAPI) -> None:
                 known.setdefault(schema.__name__, found)
             for name in ("HTTPValidationError", "ValidationError"):
                 known.pop(name, None)
+            for route in description["paths"].values():
+                for method in route.values():
+                    answer = method["responses"].get("422", {}).get("content", {})
+                    if "application/json" in answer:  # FastAPI's own, which is never given
+                        del method["responses"]["422"]
         return app.openapi_schema or {}
 
     app.openapi = openapi

@@ -8,11 +8,13 @@ import secrets
 import shutil
 import stat
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from ..data.suffixes import VIDEO_SUFFIXES
 from ..errors import UserError
 
 _LOCK = ".lock"
@@ -43,22 +45,25 @@ class UploadFolder:
 
     def __init__(self, place: str | Path, most_bytes: float):
         self.place, self._most = Path(place), most_bytes
+        self._lock = threading.Lock()
         self.taken = 0
         """Bytes that uploads have or may have."""
         self._open = contextlib.ExitStack()
         try:
             _check(self.place)
-            self._empty()
-            self.path = self.place / f"{_NAME}{secrets.token_hex(8)}"
-            self.path.mkdir(mode=0o700)
+            # So that no other service that starts now takes ours for one that is left.
+            with FileLock(self.place / f"{_NAME}lock"):
+                self._empty()
+                self.path = self.place / f"{_NAME}{secrets.token_hex(8)}"
+                self.path.mkdir(mode=0o700)
+                held = FileLock(self.path / _LOCK, thread_local=False)
+                held.acquire(timeout=0)
         except OSError as error:
             reason = error.strerror or str(error)
             raise UserError(
                 f"uploads cannot be kept in {self.place}: {reason}; name another --folder"
             ) from error
-        lock = FileLock(self.path / _LOCK)
-        lock.acquire(timeout=0)
-        self._open.callback(lock.release)
+        self._open.callback(held.release)
 
     def __enter__(self) -> UploadFolder:
         return self
@@ -68,13 +73,9 @@ class UploadFolder:
         shutil.rmtree(self.path, ignore_errors=True)
 
     @contextlib.contextmanager
-    def upload(self, suffix: str = "") -> Iterator[Upload]:
-        """A new file, which is deleted at the end of the block.
-
-        Args:
-            suffix: Of its name; never what a caller sent.
-        """
-        file = Upload(self, self.path / f"{secrets.token_hex(16)}{suffix}")
+    def upload(self) -> Iterator[Upload]:
+        """A new file of a name that nobody can guess, which is deleted at the end of the block."""
+        file = Upload(self, self.path / secrets.token_hex(16))
         try:
             yield file
         finally:
@@ -82,14 +83,16 @@ class UploadFolder:
 
     def take(self, size: int) -> bool:
         """Whether so many more bytes fit; they are then taken."""
-        if self.taken + size > self._most:
-            return False
-        self.taken += size
+        with self._lock:
+            if self.taken + size > self._most:
+                return False
+            self.taken += size
         return True
 
     def give_back(self, size: int) -> None:
         """Free bytes that were taken."""
-        self.taken -= size
+        with self._lock:
+            self.taken -= size
 
     def _empty(self) -> None:
         for folder in self.place.glob(f"{_NAME}*"):
@@ -139,6 +142,12 @@ class Upload:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+    def end_like(self, name: str) -> None:
+        """Give the file the ending of a name, if it is one of videos: FFmpeg may look at it."""
+        suffix = Path(name).suffix.lower()
+        if suffix in VIDEO_SUFFIXES:
+            self.path = self.path.rename(self.path.with_suffix(suffix))
 
     def delete(self) -> None:
         """Remove it; whoever still reads it may go on."""

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, MutableMapping, Sequence
 from typing import Any
 
+from prometheus_client import Gauge
+
 from .metrics import Metrics
 from .problems import ProblemError
 
@@ -106,7 +108,8 @@ class Guard:
         if scope["type"] == "websocket":
             offered = [p for p in scope["subprotocols"] if p.startswith(SUBPROTOCOL)]
             if not offered:
-                return  # it may come as the first message: see live.py
+                scope["vmf_is_token"] = self.is_token  # it may be the first message: see live.py
+                return
             given = offered[0].removeprefix(SUBPROTOCOL).encode()
         else:
             kind, _, given = headers.get(b"authorization", b"").partition(b" ")
@@ -118,13 +121,6 @@ class Guard:
                 name="token",
                 headers={"WWW-Authenticate": "Bearer"},
             )
-        if scope["type"] == "websocket":
-            scope["vmf_token_ok"] = True
-
-    @property
-    def has_token(self) -> bool:
-        """Whether callers must know one."""
-        return self._token is not None
 
     def is_token(self, given: bytes) -> bool:
         """Whether it is the token, in a time that does not depend on what was given."""
@@ -179,16 +175,17 @@ class Guard:
 
 
 class Places:
-    """How many requests with a body there may be at once; those that wait included.
+    """How many requests of a kind there may be at once, those that wait included.
 
     Args:
+        what: Are counted, in words.
         most: Of all callers.
         most_each: Of one address.
-        metrics: Shows them.
+        gauge: Shows how many there are.
     """
 
-    def __init__(self, most: int, most_each: int, metrics: Metrics):
-        self._most, self._most_each, self._metrics = most, most_each, metrics
+    def __init__(self, what: str, most: int, most_each: int, gauge: Gauge):
+        self._what, self._most, self._most_each, self._gauge = what, most, most_each, gauge
         self._taken: Counter[str] = Counter()
         self.closed = False
         """Set when the service is ending: nothing new is taken."""
@@ -211,20 +208,20 @@ class Places:
         if self.closed:
             raise ProblemError(503, "the service is ending", retry_seconds=10, name="ending")
         if self.taken >= self._most:
-            text = f"{self._most} requests are being answered or wait: try again"
+            text = f"there are {self._most} {self._what} already: try again"
             raise ProblemError(503, text, retry_seconds=2, name="full")
         if self._taken[caller] >= self._most_each:
-            text = f"{self._most_each} requests of this address are being answered: try again"
+            text = f"there are {self._most_each} {self._what} of this address: try again"
             raise ProblemError(429, text, retry_seconds=2, name="too-many")
         self._taken[caller] += 1
-        self._metrics.in_use.set(self.taken)
+        self._gauge.set(self.taken)
         try:
             yield
         finally:
             self._taken[caller] -= 1
             if not self._taken[caller]:
                 del self._taken[caller]
-            self._metrics.in_use.set(self.taken)
+            self._gauge.set(self.taken)
 
 
 def is_allowed_host(header: str, names: set[str]) -> bool:

@@ -7,14 +7,12 @@ import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from fastapi import Request
 from python_multipart.exceptions import MultipartParseError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from ..data.suffixes import VIDEO_SUFFIXES
 from ..text import printable
 from ..untrusted import parse_json
 from .failures import GoneError
@@ -101,19 +99,18 @@ async def receive_file(request: Request, timing: Timing, upload: Upload) -> str:
     """
     kind, options = parse_options_header(request.headers.get("content-type", ""))
     text = kind.decode("latin-1").lower()
-    sink = _Sink(upload)
     if text == "multipart/form-data":
         boundary = options.get(b"boundary", b"")
         if not 0 < len(boundary) <= 200:
             raise _bad_form("its Content-Type has no boundary")
-        form = _Form(sink, boundary)
+        form = _Form(upload, boundary)
         async for data in body_of(request, timing):
             form.feed(data)
         form.end()
         name = form.name
     elif _RAW.fullmatch(text):
         async for data in body_of(request, timing):
-            sink.write(data)
+            write_to(upload, data)
         name = "the video"
     else:
         raise ProblemError(
@@ -125,38 +122,32 @@ async def receive_file(request: Request, timing: Timing, upload: Upload) -> str:
     upload.close()
     if not upload.size:
         raise ProblemError(422, f"{name}: the file is empty", name="wrong-input")
+    upload.end_like(name)
     return name
 
 
-def suffix_of(name: str) -> str:
-    """The ending of a name where it is one of videos; FFmpeg may look at it."""
-    suffix = Path(name).suffix.lower()
-    return suffix if suffix in VIDEO_SUFFIXES else ""
+def write_to(upload: Upload, data: bytes) -> None:
+    """Append to an upload.
 
-
-class _Sink:
-    def __init__(self, upload: Upload):
-        self._upload = upload
-
-    def write(self, data: bytes) -> None:
-        try:
-            fits = self._upload.write(data)
-        except OSError as error:
-            raise ProblemError(
-                503, f"the upload cannot be kept: {error.strerror}", retry_seconds=10, name="full"
-            ) from error
-        if not fits:
-            raise ProblemError(
-                503, "there is no room for more uploads now", retry_seconds=5, name="full"
-            )
+    Raises:
+        ProblemError: If there is no room for it.
+    """
+    try:
+        fits = upload.write(data)
+    except OSError as error:
+        why = f"the upload cannot be kept: {error.strerror}"
+        raise ProblemError(503, why, retry_seconds=10, name="full") from error
+    if not fits:
+        why = "there is no room for more uploads now"
+        raise ProblemError(503, why, retry_seconds=5, name="full")
 
 
 class _Form:
-    """A form whose part ``file`` goes to the sink; other parts are counted and dropped."""
+    """A form whose part ``file`` is written; other parts are counted and dropped."""
 
-    def __init__(self, sink: _Sink, boundary: bytes):
+    def __init__(self, upload: Upload, boundary: bytes):
         self.name = "the video"
-        self._sink = sink
+        self._upload = upload
         self._field, self._value = bytearray(), bytearray()
         self._heads: dict[bytes, bytes] = {}
         self._head_bytes = self._parts = 0
@@ -218,7 +209,7 @@ class _Form:
 
     def _data(self, data: bytes, start: int, end: int) -> None:
         if self._is_file:
-            self._sink.write(data[start:end])
+            write_to(self._upload, data[start:end])
 
     def _end(self) -> None:
         self._ended = True

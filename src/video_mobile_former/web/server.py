@@ -128,7 +128,7 @@ class _Server(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Look, ten times a second, whether the service is to end."""
         if self._signals and not self._service.places.closed:
-            self._service.places.closed = True
+            self._service.refuse()
             self._until = time.monotonic() + self._service.settings.stop_seconds
             self._idle_since: float | None = None
         if self._signals and not self.should_exit:
@@ -139,7 +139,7 @@ class _Server(uvicorn.Server):
         now = time.monotonic()
         if now > self._until or not self._service.is_busy:
             return True
-        if self._service.places.taken or self._service.jobs.running:
+        if self._service.places.taken or self._service.live.taken or self._service.jobs.running:
             self._idle_since = None
             return False
         # Only results wait to be fetched.

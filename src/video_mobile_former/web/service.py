@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import torch
 
 from ..data.processes import usable_cores
+from .fetching import Fetcher, Host
 from .folder import UploadFolder
 from .guards import Places
 from .jobs import Jobs
@@ -21,6 +24,9 @@ from .reading import Bounds, read_clips
 from .served import ServedModel
 from .settings import ServeSettings
 from .workers import WorkerPool
+
+_FETCHES = 4
+"""Videos that are fetched from elsewhere at once."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +48,25 @@ class Service:
         models: What callers may ask for; the first is the default.
         settings: Limits.
         folder: Of uploads; see :class:`~.folder.UploadFolder`.
+        url_hosts: From which videos may be fetched.
     """
 
-    def __init__(self, models: list[ServedModel], settings: ServeSettings, folder: str | Path):
+    def __init__(
+        self,
+        models: list[ServedModel],
+        settings: ServeSettings,
+        folder: str | Path,
+        *,
+        url_hosts: Sequence[Host] = (),
+    ):
         self.models, self.settings = models, settings
         self.metrics = Metrics()
-        self.places = Places(settings.waiting, settings.per_caller, self.metrics)
+        gauges, each = self.metrics, settings.per_caller
+        self.places = Places("requests", settings.waiting, each, gauges.in_use)
+        self.live = Places("live streams", settings.streams, each, gauges.streams)
+        self.live_threads = ThreadPoolExecutor(settings.streams, thread_name_prefix="vmf-live")
+        self.fetch_threads = ThreadPoolExecutor(_FETCHES, thread_name_prefix="vmf-fetch")
+        self.fetcher = Fetcher(url_hosts, settings.max_bytes)
         self.folder = UploadFolder(folder, settings.folder_mb * 1e6)
         died = self.metrics.worker_deaths.inc
         self.clips = WorkerPool(settings.workers or usable_cores(), died)
@@ -75,12 +94,18 @@ class Service:
 
     def close(self) -> None:
         """End everything and delete all uploads."""
-        self.places.closed = True
+        self.refuse()
         self.jobs.close()
+        for threads in (self.live_threads, self.fetch_threads):
+            threads.shutdown(wait=False, cancel_futures=True)
         for pool in (self.clips, self.videos, self.pictures):
             pool.close()
         self.thread.stop()
         self.folder.__exit__()
+
+    def refuse(self) -> None:
+        """Take nothing new: the service is ending."""
+        self.places.closed = self.live.closed = True
 
     @property
     def is_ready(self) -> bool:
@@ -90,7 +115,7 @@ class Service:
     @property
     def is_busy(self) -> bool:
         """Whether something runs, or has a result that was not fetched."""
-        return bool(self.places.taken or self.jobs.unfinished)
+        return bool(self.places.taken or self.live.taken or self.jobs.unfinished)
 
     def bounds(self, read_seconds: float) -> Bounds:
         """What a video may be."""

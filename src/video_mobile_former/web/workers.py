@@ -31,6 +31,13 @@ _START_SECONDS = 120.0
 _MOST_BYTES = 2**31
 """Of one array or text that a worker sends."""
 
+PRELOADED = f"{__package__}.reading"
+
+
+def prepare() -> None:
+    """Let what workers need be imported, in another process, while this one goes on."""
+    process_context(PRELOADED)
+
 
 @dataclass(frozen=True)
 class Part:
@@ -46,7 +53,7 @@ class Worker:
     """One process; used by one thread at a time."""
 
     def __init__(self) -> None:
-        context = process_context()
+        context = process_context(PRELOADED)
         self._connection, theirs = context.Pipe()
         self._process = context.Process(  # pyright: ignore[reportAttributeAccessIssue]
             target=_serve, args=(theirs,), daemon=True
