@@ -107,13 +107,13 @@ class Load:
         chance = random.Random(number)
         while time.monotonic() < self._end:
             name, content = chance.choice(self.bodies)
-            with self.service.client() as client:
-                with contextlib.suppress(httpx.TimeoutException):
-                    client.post(
-                        f"/v1/predict{self.query}",
-                        files={"file": (name, content)},
-                        timeout=chance.uniform(0.01, 0.2),
-                    )
+            given_up = contextlib.suppress(httpx.TimeoutException)
+            with self.service.client() as client, given_up:
+                client.post(
+                    f"/v1/predict{self.query}",
+                    files={"file": (name, content)},
+                    timeout=chance.uniform(0.01, 0.2),
+                )
             with self._lock:
                 self.answers["hung up"] += 1
             time.sleep(0.05)

@@ -149,7 +149,7 @@ def test_files_that_cannot_be_read_get_the_sentence_of_the_command(
 @pytest.mark.parametrize(
     ("query", "words"),
     [
-        ("model=smal", "did you mean 'small'"),
+        ("model=small2", "did you mean 'small'"),
         ("top_k=0", "top_k"),
         ("num_views=4", "at most 3"),
         ("top_k=many", "top_k"),

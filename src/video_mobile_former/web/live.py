@@ -253,7 +253,8 @@ class _Session:
                     f"{3 * height * width} of {width}×{height} pixels"
                 )
             check_shape(width, height)
-            picture = np.frombuffer(frame.content, np.uint8).reshape(height, width, 3)
+            # A copy that may be written, as torch wants it.
+            picture = np.array(np.frombuffer(frame.content, np.uint8)).reshape(height, width, 3)
         try:
             return self._choose(frame.seconds, picture)
         except VideoError as error:
@@ -361,7 +362,7 @@ class _Jpeg:
             read_picture, self._content, short_side, most, seconds=_PICTURE_SECONDS
         )
         parts, _, _ = reading.result()
-        return parts[0].arrays[0]
+        return parts[0].arrays[0].copy()
 
 
 async def _message(websocket: WebSocket, service: Service, seconds: float) -> str | bytes | None:
