@@ -73,3 +73,20 @@ def test_thresholds_of_other_classes_are_refused(parts, tmp_path, capsys):
     model.save_pretrained(tmp_path / "model")
     assert main(["find", str(tmp_path / "model"), str(parts / "clips")]) == 2
     assert "'e', which is no class" in capsys.readouterr().err
+
+
+def test_events_of_each_person_have_its_number(parts, tmp_path, capsys):
+    boxes = tmp_path / "boxes.csv"
+    lines = [f"{k},{x},0,{x + 20},20,{who}" for k in range(30) for who, x in ((1, 0), (2, 9))]
+    boxes.write_text("\n".join(["frame,x1,y1,x2,y2,track", *lines]))
+    out = tmp_path / "events.csv"
+    words = ("--on", "0.01", "--boxes", str(boxes))
+    assert find(parts, "--out", str(out), *words) == 0
+    rows = list(csv.DictReader(out.read_text().splitlines()))
+    assert {row["track"] for row in rows} == {"1", "2"}
+    assert " #2" in capsys.readouterr().out
+    boxes.write_text(boxes.read_text() + "\n")
+    assert find(parts, "--out", str(out), *words) == 2
+    assert "begun with boxes" in capsys.readouterr().err
+    assert find(parts, "--boxes", str(tmp_path / "none.csv")) == 2
+    assert "no such file" in capsys.readouterr().err

@@ -16,8 +16,10 @@ import numpy as np
 import pytest
 
 from live_parts import Receiver, RtspServer, run_vmf, save_always_waving, wait_until
+from onnx_detectors import write_detector
 from video_files import write_video
 from video_mobile_former.cli.main import main
+from video_mobile_former.data.video.write import write_video as write_pictures
 
 
 @pytest.fixture(scope="module")
@@ -169,9 +171,40 @@ def test_a_saved_video_shows_label_score_and_timeline(
 
 
 @pytest.mark.slow
+def test_persons_have_numbers_boxes_and_events_of_their_own(
+    model: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("trackforge")
+    pictures = np.zeros((50, 192, 256, 3), np.uint8)
+    pictures[10:30, 64:96, 64:96] = 250  # one cell of the detector, from 1 s to 3 s
+    scene, out = tmp_path / "scene.mp4", tmp_path / "out.mp4"
+    write_pictures(scene, list(pictures), np.arange(50) / 10)
+    detector = str(write_detector(tmp_path / "d.onnx", "columns"))
+    words = [model, str(scene), "--detector", detector, "--json"]
+    status, said, _ = watch(capsys, *words, "--save_video", str(out), "--save_rate", "10")
+    assert status == 0
+    records = [json.loads(line) for line in said.splitlines()]
+    (end,) = [r for r in records if r["type"] == "end"]
+    assert (end["label"], end["track"]) == ("waving", 1)
+    assert end["start_seconds"] == pytest.approx(1.0, abs=0.15)
+    assert end["end_seconds"] == pytest.approx(2.9, abs=0.15)
+    assert end["box"] == pytest.approx([1 / 4, 1 / 3, 3 / 8, 1 / 2], abs=0.02)
+    # In the saved video a coloured frame is around the person, and only while it is there.
+    with av.open(str(out)) as container:
+        saved = [f.to_ndarray(format="rgb24").astype(int) for f in container.decode(video=0)]
+    colourful = [(np.ptp(picture[:240], axis=2) > 60).sum() for picture in saved]
+    assert min(colourful[14:28]) > 100
+    assert max(colourful[:9]) == max(colourful[36:]) == 0
+    status, _, err = watch(capsys, model, str(scene), "--person", "1")
+    assert status == 2
+    assert "--person needs --detector" in err
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["{clip}", "--detector", "{clip}"], "detector|ONNX|onnx"),
         (["no-such-file.mp4"], "no such file"),
         (["rtsp://me:geheim@127.0.0.1:1/live"], "refused"),
         (["63"], "no such camera"),

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import dataclasses
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,11 +18,13 @@ from .options import (
     add_device,
     add_overwrite,
     add_reading,
+    digest,
     model_of,
     print_json,
     reading_of,
 )
 from .parser import add_command, add_field, typed, whole_number
+from .persons import add_persons, lookers_of, persons_options
 
 if TYPE_CHECKING:
     from ..inference.event_files import EventFormat
@@ -65,6 +65,7 @@ def add_find(commands: Any) -> None:
         metavar="N",
         help="windows in one forward pass (default: 8)",
     )
+    add_persons(parser)
     add_reading(parser)
     add_device(parser)
     parser.fill = add_event_options
@@ -126,6 +127,7 @@ def run(args: argparse.Namespace) -> int:
     target = None if args.out is None else _Target(args, paths)
     reading = reading_of(args)
     reading.check()
+    persons = lookers_of(args, reading)
     model = model_of(args)
     settings, thresholds = event_settings(args, model)
     predictor = StreamPredictor(
@@ -136,13 +138,16 @@ def run(args: argparse.Namespace) -> int:
         stride_seconds=args.stride_seconds,
         batch_size=args.batch_size,
     )
-    finder = EventFinder(predictor, settings, thresholds=thresholds, reading=reading)
+    finder = EventFinder(
+        predictor, settings, thresholds=thresholds, reading=reading, persons=persons
+    )
     if target is None:
         results = _find_all(finder, paths, args)
     else:
         options = settings_dict(finder)
-        options |= {"weights": _digest(args.model), "precision": args.precision}
+        options |= {"weights": digest(args.model), "precision": args.precision}
         options |= {"partial": args.partial, "frame_rate": args.frame_rate}
+        options |= persons_options(args)
         with Journal(target.journal, options, restart=args.restart) as journal:
             results = _find_all(finder, paths, args, journal)
         target.write(results)
@@ -200,7 +205,7 @@ def _print(result: FileEvents) -> None:
     print(f"{printable(result.path)}: {count} event{'' if count == 1 else 's'}")
     for event in result.events:
         times = f"{_clock(event.start_seconds)} – {_clock(event.end_seconds)}"
-        print(f"  {times}  {event.score:5.3f}  {printable(event.label)}")
+        print(f"  {times}  {event.score:5.3f}  {printable(event.name)}")
 
 
 def _clock(seconds: float) -> str:
@@ -262,15 +267,3 @@ class _Target:
         for file, result in zip(self.files, results, strict=True):
             if result.error is None:
                 write_text(file, self.format.write([result]))
-
-
-def _digest(model: str) -> str:
-    """Of the files that make up a model, so that a journal is not continued with another."""
-    digest = hashlib.sha256()
-    place = Path(model)
-    files = sorted(place.iterdir()) if place.is_dir() else [place]
-    for file in files:
-        with contextlib.suppress(OSError):
-            if file.is_file() and file.suffix != ".md":
-                digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]

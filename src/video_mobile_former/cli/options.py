@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
+import hashlib
 import json
 import shlex
 from collections.abc import Callable
@@ -283,3 +285,15 @@ def source_words(data: DataSource) -> str:
             text = as_typed(value)
             words += [f"--{name}={text}"] if text.startswith("-") else [f"--{name}", text]
     return shlex.join(words)
+
+
+def digest(model: str) -> str:
+    """Of a file, or of the files of a model, so that a journal is not continued with another."""
+    found = hashlib.sha256()
+    place = Path(model)
+    files = sorted(place.iterdir()) if place.is_dir() else [place]
+    for file in files:
+        with contextlib.suppress(OSError):
+            if file.is_file() and file.suffix != ".md":
+                found.update(file.read_bytes())
+    return found.hexdigest()[:16]

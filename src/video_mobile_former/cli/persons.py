@@ -3,26 +3,35 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from ..console import progress_bar, say
 from ..errors import UserError, VideoError
 from ..ranges import FrameRate, Range
 from ..text import encodable, printable
-from .options import EXIT_FAILED_FILES, print_json
+from .options import EXIT_FAILED_FILES, digest, print_json
 from .parser import typed
 
+if TYPE_CHECKING:
+    from ..data.video.backend import Reading
+    from ..inference.persons.follow import Looker
 
-def add_persons(parser: argparse.ArgumentParser) -> None:
-    """Add the options of persons."""
+
+def add_persons(parser: argparse._ActionsContainer) -> None:
+    """Add the options of persons, by a list or a detector."""
     parser.add_argument(
         "--boxes",
         metavar="FILE",
         help="each person by itself: CSV or JSON lines with frame or seconds, x1,y1,x2,y2 and, if "
         "known, score,track,path",
     )
+    add_detector(parser)
+
+
+def add_detector(parser: argparse._ActionsContainer) -> None:
+    """Add the options of persons who are found by a detector."""
     parser.add_argument(
         "--detector",
         metavar="FILE.onnx",
@@ -42,20 +51,75 @@ def add_persons(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def _check_options(args: argparse.Namespace) -> None:
+    if args.detector is None:
+        for name in ("person", "detector_rate"):
+            if getattr(args, name) is not None:
+                raise UserError(f"--{name} needs --detector")
+    if getattr(args, "boxes", None) is not None and args.detector is not None:
+        raise UserError("--boxes or --detector, not both")
+
+
+def detecting_lookers_of(args: argparse.Namespace) -> Callable[[], Looker] | None:
+    """What makes the looker of one stream by ``--detector``; None where it is not given.
+
+    Raises:
+        UserError: If the detector cannot be used, or options do not go together.
+    """
+    _check_options(args)
+    if args.detector is None:
+        return None
+    from ..inference.persons.detector import Detector
+    from ..inference.persons.follow import DetectingLooker
+
+    detector, rate = Detector(args.detector, person=args.person or 0), args.detector_rate or 10.0
+    DetectingLooker(detector, rate)  # says what is missing before work starts
+    return lambda: DetectingLooker(detector, rate)
+
+
+def lookers_of(args: argparse.Namespace, reading: Reading) -> Callable[[str], Looker] | None:
+    """What makes the looker of one file by ``--detector`` or ``--boxes``; None without them.
+
+    Raises:
+        UserError: If a file cannot be used, or options do not go together.
+    """
+    detecting = detecting_lookers_of(args)
+    if detecting is not None:
+        return lambda path: detecting()
+    if args.boxes is None:
+        return None
+    if not Path(args.boxes).is_file():
+        raise UserError(f"--boxes {args.boxes}: no such file")
+
+    def listed(path: str) -> Looker:
+        from ..data.video.reader import VideoReader
+        from ..inference.persons.follow import ListedLooker
+        from ..inference.persons.recognise import boxes_of
+
+        with VideoReader(path, reading=reading) as reader:
+            info = reader.info
+        return ListedLooker(boxes_of(path, args.boxes, reading=reading), info.width, info.height)
+
+    return listed
+
+
+def persons_options(args: argparse.Namespace) -> dict[str, Any]:
+    """What results depend on, for a run that goes on later; empty where nobody is followed."""
+    if args.detector is not None:
+        rate = args.detector_rate or 10.0
+        return {"detector": digest(args.detector), "person": args.person or 0, "rate": rate}
+    return {} if args.boxes is None else {"boxes": digest(args.boxes)}
+
+
 def asks_for_persons(args: argparse.Namespace) -> bool:
     """Whether each person is to be told by itself.
 
     Raises:
         UserError: If options do not go together.
     """
-    if args.detector is None:
-        for name in ("person", "detector_rate"):
-            if getattr(args, name) is not None:
-                raise UserError(f"--{name} needs --detector")
+    _check_options(args)
     if args.boxes is None and args.detector is None:
         return False
-    if args.boxes is not None and args.detector is not None:
-        raise UserError("--boxes or --detector, not both")
     for name in ("csv", "attention"):
         if getattr(args, name) is not None:
             raise UserError(f"--{name} is not written for persons: take --json")

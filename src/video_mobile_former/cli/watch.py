@@ -29,6 +29,7 @@ from .options import (
     out_folder,
 )
 from .parser import Parser, add_command, add_field, typed, whole_number
+from .persons import add_detector, detecting_lookers_of
 
 if TYPE_CHECKING:
     from ..data.video.live import Address, LiveSource
@@ -80,6 +81,7 @@ def _fill(parser: Parser) -> None:
     sources = parser.add_argument_group("sources")
     for field in dataclasses.fields(LiveSettings):
         add_field(sources, LiveSettings, field.name)
+    add_detector(parser.add_argument_group("persons"))
     outputs = parser.add_argument_group("where events go")
     outputs.add_argument(
         "--save_video",
@@ -141,11 +143,13 @@ def run(args: argparse.Namespace) -> int:
     """Watch and print; 1 where a source was given up, 130 after Ctrl-C."""
     from ..data.video.live import LiveSettings, LiveSource, read_addresses
     from ..inference.events import EventDetector
+    from ..inference.persons.follow import person_chooser
     from ..inference.stream import StreamPredictor
 
     live = LiveSettings(**{f.name: getattr(args, f.name) for f in dataclasses.fields(LiveSettings)})
     addresses = read_addresses(args.sources)
     sources = [LiveSource(address, live, report=say) for address in addresses]
+    detect = detecting_lookers_of(args)
     model = model_of(args)
     settings, thresholds = event_settings(args, model)
     predictor = StreamPredictor(
@@ -186,6 +190,7 @@ def run(args: argparse.Namespace) -> int:
             saved=saved,
             on_scores=printer.scores if args.scores else None,
             on_available=lambda name, there: _available(printer, mqtt, name, there),
+            chooser=None if detect is None else lambda: person_chooser(predictor, detect()),
         )
         say(_begin(predictor, len(sources)))
         with _stopping() as stop, printer.shown(watch):
@@ -403,6 +408,7 @@ class _Printer:
                 {
                     "type": "scores",
                     "source": encodable(scores.stream),
+                    **({} if scores.track is None else {"track": scores.track}),
                     "start_seconds": round(scores.start_seconds, 3),
                     "end_seconds": round(scores.end_seconds, 3),
                     "predictions": [{"label": encodable(n), "score": v} for n, v in pairs],
@@ -411,7 +417,9 @@ class _Printer:
         else:
             three = list(zip(names, values, strict=True))[:3]
             shown = "  ".join(f"{printable(n)} {v:.2f}" for n, v in three)
-            print(f"{scores.end_seconds:8.2f}  {printable(scores.stream)}  {shown}", flush=True)
+            who = "" if scores.track is None else f" #{scores.track}"
+            name = printable(scores.stream) + who
+            print(f"{scores.end_seconds:8.2f}  {name}  {shown}", flush=True)
 
     def available(self, name: str, there: bool) -> None:
         """Say in JSON that a source gives pictures, or no longer."""

@@ -29,12 +29,14 @@ class EventFormat:
 
 
 def _csv(files: Sequence[FileEvents]) -> str:
-    lines = [CSV_HEADER + "\n"]
+    tracked = any(e.track is not None for file in files for e in file.events)
+    lines = [CSV_HEADER + (",track" if tracked else "") + "\n"]
     for file in files:
         for e in file.events:
             times = (f"{e.start_seconds:.3f}", f"{e.end_seconds:.3f}")
             names = encodable(list_path(file.path)), encodable(list_label(e.label))
-            lines.append(csv_line([*names, *times, f"{e.score:.6f}"]))
+            track = ["" if e.track is None else e.track] if tracked else []
+            lines.append(csv_line([*names, *times, f"{e.score:.6f}", *track]))
     return "".join(lines)
 
 
@@ -49,7 +51,7 @@ def _json_lines(files: Sequence[FileEvents]) -> str:
 
 def _cue_text(event: FoundEvent) -> str:
     """One line, as a blank line would end the cue."""
-    return " ".join(encodable(event.label).split()) + f" ({100 * event.score:.0f} %)"
+    return " ".join(encodable(event.name).split()) + f" ({100 * event.score:.0f} %)"
 
 
 def _clock(seconds: float, mark: str) -> str:
@@ -124,7 +126,7 @@ def _elan(files: Sequence[FileEvents]) -> str:
                 },
             )
             value = ElementTree.SubElement(annotation, "ANNOTATION_VALUE")
-            value.text = f"{_xml_text(label)} ({100 * event.score:.0f} %)"
+            value.text = f"{_xml_text(event.name)} ({100 * event.score:.0f} %)"
     ElementTree.SubElement(
         root,
         "LINGUISTIC_TYPE",
@@ -151,6 +153,7 @@ def _activitynet(files: Sequence[FileEvents]) -> str:
                 "label": encodable(e.label),
                 "score": round(e.score, 6),
                 "segment": [round(e.start_seconds, 3), round(e.end_seconds, 3)],
+                **({} if e.track is None else {"track": e.track}),
             }
             for e in file.events
         ]

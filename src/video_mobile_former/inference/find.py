@@ -13,6 +13,7 @@ from ..data.video.from_begin import duration_of, frames_from_begin
 from ..errors import CheckpointError, VideoError
 from ..text import encodable
 from .events import Event, EventDetector, EventSettings, Thresholds, check_thresholds, whole_events
+from .persons.follow import Looker, person_chooser, person_scores
 from .stream import StreamPredictor, StreamScores
 
 THRESHOLDS = "thresholds"
@@ -29,6 +30,23 @@ class FoundEvent:
     label: str
     score: float
     """Mean of its scores, in [0, 1]."""
+    track: int | None = None
+    """Number of the person in this file, where persons are followed."""
+
+    @property
+    def name(self) -> str:
+        """The label, and who it is."""
+        return self.label if self.track is None else f"{self.label} #{self.track}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data for JSON; times to milliseconds, scores to six decimals."""
+        return {
+            "start_seconds": round(self.start_seconds, 3),
+            "end_seconds": round(self.end_seconds, 3),
+            "label": encodable(self.label),
+            "score": round(self.score, 6),
+            **({} if self.track is None else {"track": self.track}),
+        }
 
 
 @dataclass(frozen=True)
@@ -46,15 +64,7 @@ class FileEvents:
         """Plain data for JSON; times to milliseconds, scores to six decimals."""
         if self.error is not None:
             return {"path": encodable(self.path), "error": encodable(self.error)}
-        events = [
-            {
-                "start_seconds": round(event.start_seconds, 3),
-                "end_seconds": round(event.end_seconds, 3),
-                "label": encodable(event.label),
-                "score": round(event.score, 6),
-            }
-            for event in self.events
-        ]
+        events = [event.to_dict() for event in self.events]
         duration = round(self.duration_seconds, 3)
         return {"path": encodable(self.path), "duration_seconds": duration, "events": events}
 
@@ -73,6 +83,7 @@ class FileEvents:
                 float(event["end_seconds"]),
                 str(event["label"]),
                 float(event["score"]),
+                int(event["track"]) if "track" in event else None,
             )
             for event in value["events"]
         )
@@ -87,6 +98,7 @@ class EventFinder:
         settings: How events are made of scores.
         thresholds: By class, in place of those of the settings.
         reading: How files are decoded.
+        persons: Says who is where in a file; each person then has events of its own.
 
     Raises:
         UserError: If there are thresholds of classes that the model does not have.
@@ -99,11 +111,12 @@ class EventFinder:
         *,
         thresholds: Mapping[str, tuple[float, float]] | None = None,
         reading: Reading | None = None,
+        persons: Callable[[str], Looker] | None = None,
     ):
         self.predictor = predictor
         self.settings = settings or EventSettings()
         self.thresholds = dict(thresholds or {})
-        self._reading = reading
+        self._reading, self._persons = reading, persons
         self.names = predictor.class_names
 
     def find(
@@ -123,7 +136,13 @@ class EventFinder:
     def _find(self, path: str | Path, progress: Callable[[float, float], None]) -> FileEvents:
         duration = duration_of(path, self._reading)
         collector = self.collector()
-        for scores in self.predictor.predict(frames_from_begin(path, self._reading)):
+        frames = frames_from_begin(path, self._reading)
+        if self._persons is None:
+            windows = self.predictor.predict(frames)
+        else:
+            choose = person_chooser(self.predictor, self._persons(str(path)))
+            windows = person_scores(self.predictor, frames, choose)
+        for scores in windows:
             collector.add(scores)
             progress(scores.end_seconds, duration)
         return FileEvents(str(path), duration, collector.finish())
@@ -149,37 +168,44 @@ class EventCollector:
         thresholds: Mapping[str, tuple[float, float]],
     ):
         self._predictor, self._settings, self._thresholds = predictor, settings, thresholds
-        self._detector: EventDetector | None = None
-        self._events: list[Event] = []
+        self._detectors: dict[int | None, EventDetector] = {}
+        self._events: list[tuple[int | None, Event]] = []
 
     def add(self, scores: StreamScores) -> None:
-        """Take the scores of the next window."""
-        if self._detector is None:
-            self._detector = EventDetector(
+        """Take the scores of the next window; those of each person follow one another."""
+        track = scores.track
+        detector = self._detectors.get(track)
+        if detector is None:
+            detector = self._detectors[track] = EventDetector(
                 len(scores.probabilities),
                 self._settings,
                 class_names=self._predictor.class_names,
                 thresholds=self._thresholds,
             )
         elif scores.restart:
-            self._events += whole_events(self._detector.finish())
-        self._events += whole_events(
-            self._detector.update(scores.start_seconds, scores.end_seconds, scores.probabilities)
+            self._keep(track, detector.finish())
+        self._keep(
+            track, detector.update(scores.start_seconds, scores.end_seconds, scores.probabilities)
         )
 
     def finish(self) -> tuple[FoundEvent, ...]:
         """All events, by start; no window follows."""
-        if self._detector is not None:
-            self._events += whole_events(self._detector.finish())
+        for track, detector in self._detectors.items():
+            self._keep(track, detector.finish())
+        self._events.sort(key=lambda one: (one[1].start_seconds, one[1].class_index, one[0] or 0))
         return tuple(
             FoundEvent(
                 event.start_seconds,
                 event.end_seconds,
                 self._predictor.label(event.class_index),
                 event.score,
+                track,
             )
-            for event in whole_events(self._events)
+            for track, event in self._events
         )
+
+    def _keep(self, track: int | None, events: list[Event]) -> None:
+        self._events += [(track, event) for event in whole_events(events)]
 
 
 def thresholds_of(info: Mapping[str, Any] | None, class_names: Any, place: str) -> Any:

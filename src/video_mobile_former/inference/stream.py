@@ -50,6 +50,12 @@ class Slot(NamedTuple):
     """``(S, S, 3)`` uint8, what the model sees of it."""
     restart: bool
     """It does not follow on what came before."""
+    track: int | None = None
+    """Number of the person it shows, where persons are followed."""
+    box: tuple[float, float, float, float] | None = None
+    """Of that person: left, top, right, bottom as shares of the picture."""
+    is_last: bool = False
+    """The person is gone: there is no frame, and nothing of this track follows."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +72,8 @@ class StreamScores:
     """``(K,)`` float32; see :class:`~.scorer.Scorer`."""
     restart: bool
     """The first of its stream, or the first after a gap: nothing goes on from before."""
+    track: int | None = None
+    """Number of the person, where persons are followed."""
 
 
 class FrameChooser:
@@ -161,10 +169,20 @@ class Stream:
         waiting: Windows that wait, at most; the newest count and others are passed over. None lets
             all wait.
         padded: A rest that fills no window is padded with its last frame.
+        track: Number of the person it shows.
     """
 
-    def __init__(self, name: str, length: int, hop: int, *, waiting: int | None, padded: bool):
-        self.name, self.is_live = name, waiting is not None
+    def __init__(
+        self,
+        name: str,
+        length: int,
+        hop: int,
+        *,
+        waiting: int | None,
+        padded: bool,
+        track: int | None = None,
+    ):
+        self.name, self.track, self.is_live = name, track, waiting is not None
         self.state: dict[str, Tensor] | None = None
         """Of a streaming model, before the next window."""
         self.passed_over = 0
@@ -179,8 +197,10 @@ class Stream:
     def push(self, slots: Iterable[Slot]) -> None:
         """Take what :class:`FrameChooser` gives."""
         for slot in slots:
-            if slot.restart:
+            if slot.restart or slot.is_last:
                 self.end()
+            if slot.is_last:
+                continue
             self._slots.append(slot)
             self._unseen += 1
             if len(self._slots) == self._length and (self._fresh or self._unseen >= self._hop):
@@ -274,7 +294,8 @@ class StreamPredictor:
         self.window_seconds = self._length * self.frame_seconds
         self._num_classes: int | None = None
         usual_size = 1 if self.scorer.device.type == "cpu" else 8
-        self._batch_size = usual_size if batch_size is None else batch_size
+        self.batch_size: int = usual_size if batch_size is None else batch_size
+        """Windows in one forward pass, at most."""
         self._streams: list[Stream] = []
         self._turn = 0
 
@@ -294,20 +315,21 @@ class StreamPredictor:
         names = self.class_names
         return f"class {number}" if names is None else names[number]
 
-    @property
-    def gap_seconds(self) -> float:
-        """Longest time for which a frame stands; see :class:`FrameChooser`."""
-        return max(self.window_seconds, _LEAST_GAP_SECONDS)
-
     def chooser(self) -> FrameChooser:
         """What picks the frames of one stream; it may run in a thread of its own."""
         return FrameChooser(self.clip, self.frame_seconds, self.gap_seconds)
 
-    def add(self, name: str, *, newest: bool = False) -> Stream:
+    @property
+    def gap_seconds(self) -> float:
+        """Longest time for which a frame stands."""
+        return max(self.window_seconds, _LEAST_GAP_SECONDS)
+
+    def add(self, name: str, *, newest: bool = False, track: int | None = None) -> Stream:
         """A new stream.
 
         Args:
             name: In its scores.
+            track: In its scores: the number of the person it shows.
             newest: Pass over windows that were not scored before the next was complete, and of a
                 streaming model frames that have waited for a second; otherwise all are scored.
         """
@@ -318,6 +340,7 @@ class StreamPredictor:
             self.hop_frames,
             waiting=waiting if newest else None,
             padded=not self.is_streaming,
+            track=track,
         )
         self._streams.append(stream)
         return stream
@@ -355,6 +378,7 @@ class StreamPredictor:
                 end_seconds=window.slots[-1].seconds,
                 probabilities=row,
                 restart=window.restart,
+                track=stream.track,
             )
             for (stream, window), row in zip(chosen, scores, strict=True)
         ]
@@ -376,7 +400,7 @@ class StreamPredictor:
         try:
             for seconds, picture in frames:
                 stream.push(choose(seconds, picture))
-                while len(stream.due) >= self._batch_size:
+                while len(stream.due) >= self.batch_size:
                     yield from self.score()
             stream.end()
             while stream.due:
@@ -401,11 +425,11 @@ class StreamPredictor:
     def _choose(self) -> list[tuple[Stream, _Window]]:
         chosen: list[tuple[Stream, _Window]] = []
         waiting = self._streams[self._turn :] + self._streams[: self._turn]
-        while len(chosen) < self._batch_size:
+        while len(chosen) < self.batch_size:
             waiting = [stream for stream in waiting if stream.due]
             if not waiting:
                 break
-            for stream in waiting[: self._batch_size - len(chosen)]:
+            for stream in waiting[: self.batch_size - len(chosen)]:
                 chosen.append((stream, stream.due.popleft()))
             # A step needs the state that the one before leaves; and a live stream does not wait
             # until many windows of a file are done.

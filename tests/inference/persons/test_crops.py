@@ -8,7 +8,7 @@ import torch
 
 from video_mobile_former.errors import UserError
 from video_mobile_former.inference.persons.boxes import Boxes
-from video_mobile_former.inference.persons.crops import cut_out, person_clips, steady_squares
+from video_mobile_former.inference.persons.crops import cut_out, steady_squares
 
 
 def walker(frames: int = 30, jitter: float = 0.0, track: int = 1) -> Boxes:
@@ -57,26 +57,6 @@ def test_what_is_cut_is_the_square_and_its_edge() -> None:
     frames[..., :, :2] = 90  # the left edge goes on beyond the picture
     out = cut_out(frames, np.array([[0.0, 20.0, 20.0]]), 20)
     assert (out[0, 0, :, :12] == 90).all()
-
-
-def test_a_clip_for_each_person_in_the_window() -> None:
-    boxes = [walker(track=4), walker(track=9), walker(track=-1)]
-    boxes[1].corners[:, [1, 3]] += 40
-    joined = Boxes(
-        *(
-            np.concatenate([getattr(one, name) for one in boxes])
-            for name in ("seconds", "corners", "scores", "tracks")
-        )
-    )
-    times = walker().seconds[4:12]
-    frames = torch.zeros(8, 3, 120, 120, dtype=torch.uint8)
-    frames[..., 80:, :] = 255
-    clips = person_clips(frames, times, joined, 32)
-    assert {track: tuple(clip.shape) for track, clip in clips.items()} == {
-        4: (3, 8, 32, 32),
-        9: (3, 8, 32, 32),
-    }
-    assert clips[9].float().mean() > 100 > clips[4].float().mean()
 
 
 def test_wrong_arguments() -> None:

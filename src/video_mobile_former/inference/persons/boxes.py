@@ -15,6 +15,8 @@ import numpy as np
 from ...errors import DataError
 from ...text import printable
 
+LEAST_SECONDS = 0.4
+"""Tracks shorter than this are left out."""
 UNTRACKED = -1
 _CORNERS = ("x1", "y1", "x2", "y2")
 _OTHERS = ("frame", "seconds", "score", "track", "path")

@@ -77,39 +77,3 @@ def cut_out(frames: Tensor, squares: np.ndarray, size: int) -> Tensor:
         columns = torch.arange(left, left + side).clamp(0, width - 1)
         cuts.append(resize(frame[:, rows][:, :, columns][None], size, size)[0])
     return torch.stack(cuts)
-
-
-def person_clips(
-    frames: Tensor, times: np.ndarray, boxes: Boxes, size: int, *, margin: float = MARGIN
-) -> dict[int, Tensor]:
-    """The clip of each person in one window of frames, as models take it.
-
-    This is what a live source calls: keep the frames of the last window and the boxes that
-    :class:`~.tracking.Tracker` gave numbers to, and score what comes out in one batch::
-
-        detector, tracker = Detector("det.onnx"), Tracker(rate)
-        found = detector(frame)  # of each picture, (H, W, 3) uint8
-        tracks = tracker.update(found.corners, found.scores)
-        ...
-        clips = person_clips(frames, times, boxes, model.clip.crop_size)
-        scores = scorer(torch.stack(list(clips.values()))[:, None])  # (persons, K)
-
-    Args:
-        frames: ``(T, 3, H, W)`` uint8 RGB.
-        times: ``(T,)`` seconds.
-        boxes: Tracked boxes, of this window and, for smoothness, a little around it.
-        size: Pixels of a clip.
-        margin: As for :func:`steady_squares`.
-
-    Returns:
-        ``(3, T, size, size)`` uint8 by the number of the person; of those with a box from the
-        first to the last of ``times``.
-    """
-    inside = (boxes.seconds >= times[0]) & (boxes.seconds <= times[-1])
-    found = {}
-    for track in np.unique(boxes.tracks[inside]).tolist():
-        if track < 0:
-            continue
-        squares = steady_squares(of_track(boxes, track), times, margin=margin)
-        found[track] = cut_out(frames, squares, size).transpose(0, 1).contiguous()
-    return found

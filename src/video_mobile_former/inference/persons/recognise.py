@@ -17,13 +17,11 @@ from ...data.video.backend import Reading
 from ...data.video.reader import VideoReader
 from ...errors import UserError, VideoError
 from ..predictor import Prediction, PredictionFailure, Predictor
-from .boxes import Boxes, read_boxes
+from .boxes import LEAST_SECONDS, Boxes, read_boxes
 from .crops import MARGIN, cut_out, of_track, steady_squares
 from .detector import Detector
 from .tracking import track_boxes
 
-LEAST_SECONDS = 0.4
-"""Tracks shorter than this are left out."""
 _CHUNK = 16
 """Frames decoded at once while looking for persons."""
 _AT_ONCE = 8
@@ -175,7 +173,7 @@ def predict_persons(
 
     Yields:
         The persons in the order of their numbers; those seen for less than
-        :data:`LEAST_SECONDS` are left out.
+        :data:`~.boxes.LEAST_SECONDS` are left out.
 
     Raises:
         VideoError: If the video cannot be read, or the scores of a person are not finite.

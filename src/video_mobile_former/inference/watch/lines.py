@@ -51,7 +51,8 @@ def event_line(event: dict[str, Any], width: int = 80) -> str:
     if event["type"] == "end":
         tail += f"  {_length(event['end_seconds'] - event['start_seconds'])}"
     room = max(4, width - 8 - _NAME - 5 - len(tail) - 8)
-    label = shorten_end(printable(event["label"]), room)
+    number = f" #{event['track']}" if "track" in event else ""
+    label = shorten_end(printable(event["label"]), room - len(number)) + number
     return f"{at:>8}  {name}  {event['type']:<5}  {label}  {tail}"
 
 

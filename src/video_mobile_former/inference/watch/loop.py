@@ -21,9 +21,9 @@ import numpy as np
 from ...data.video.live import LiveSource
 from ...text import encodable
 from ..events import Event, EventDetector
-from ..stream import StreamPredictor, StreamScores
-from .overlay import Shown
-from .reader import Arrival, SourceReader
+from ..stream import Slot, Stream, StreamPredictor, StreamScores
+from .overlay import Shown, ShownPerson
+from .reader import Arrival, Chooser, SourceReader
 from .saved_video import SavedVideo
 
 _KEPT_WINDOWS = 2
@@ -75,24 +75,41 @@ class SourceStatus:
 
 
 @dataclass(eq=False)
-class _Feed:
-    """One source on its way through the loop."""
+class _Act:
+    """What goes on in one source, or what one person in it does."""
 
-    reader: SourceReader
-    stream: Any
+    stream: Stream
     detector: EventDetector
     going_on: dict[int, Event] = field(default_factory=dict)
     ids: dict[int, str] = field(default_factory=dict)
     label: str = ""
     score: float = 0.0
+    box: tuple[float, float, float, float] | None = None
+    parts: deque[str] = field(default_factory=deque)
+    part: str = ""
+    is_last: bool = False
+    """The person is gone."""
+
+    @property
+    def track(self) -> int | None:
+        return self.stream.track
+
+
+@dataclass(eq=False)
+class _Feed:
+    """One source on its way through the loop."""
+
+    reader: SourceReader
+    acts: dict[int | None, _Act] = field(default_factory=dict)
+    """By the number of the person; one without a number where nobody is followed."""
     windows: int = 0
+    passed_over: int = 0
+    """Windows of persons who are gone that were not scored."""
     lag: float | None = None
     worst_lag: float = 0.0
     came: dict[float, float] = field(default_factory=dict)
     clock_offset: float = 0.0
     seconds: float = 0.0
-    parts: deque[str] = field(default_factory=deque)
-    part: str = ""
     is_over: bool = True
     """Nothing is to be ended: the source gives nothing, and its events are closed."""
     phase: str = "opening"
@@ -105,6 +122,12 @@ class _Feed:
     def name(self) -> str:
         return self.source.address.name
 
+    @property
+    def best(self) -> _Act | None:
+        """That with the highest score."""
+        acts = [act for act in self.acts.values() if act.label]
+        return max(acts, key=lambda act: act.score, default=None)
+
 
 class Watch:
     """Runs until all sources have ended, or it is told to stop.
@@ -112,13 +135,15 @@ class Watch:
     Args:
         predictor: Scores; no stream was added to it.
         sources: Opened or not, with distinct names.
-        detector: Makes the detector of one source.
+        detector: Makes the detector of one source, or of one person.
         on_event: Is called with each event, JSON data, before the receivers.
         receivers: Where events go.
         saved: Videos that are saved, by the name of the source.
         on_scores: Is called with the scores of each window.
         on_available: Is called with a name, and whether that source gives pictures now, at each
             change of its phase.
+        chooser: Makes what picks the frames of one source; None takes that of the predictor. Where
+            its slots have numbers of persons, each person has events of its own.
     """
 
     def __init__(
@@ -132,6 +157,7 @@ class Watch:
         saved: dict[str, SavedVideo] | None = None,
         on_scores: Callable[[StreamScores], None] | None = None,
         on_available: Callable[[str, bool], None] | None = None,
+        chooser: Callable[[], Chooser] | None = None,
     ):
         self.predictor = predictor
         self._new_detector, self._on_event, self._receivers = detector, on_event, receivers
@@ -142,16 +168,17 @@ class Watch:
             _Feed(
                 reader=SourceReader(
                     source,
-                    predictor.chooser(),
+                    predictor.chooser() if chooser is None else chooser(),
                     keep_seconds=keep,
                     wake=self._wake.set,
                     saved=(saved or {}).get(source.address.name),
                 ),
-                stream=predictor.add(source.address.name, newest=source.is_live),
-                detector=detector(),
             )
             for source in sources
         ]
+        if chooser is None:
+            for feed in self._feeds:
+                self._act(feed, None)
         self._by_name = {feed.name: feed for feed in self._feeds}
 
     def run(
@@ -220,33 +247,50 @@ class Watch:
             self._look_after(feed)
         return busy
 
+    def _act(self, feed: _Feed, track: int | None) -> _Act:
+        act = feed.acts.get(track)
+        if act is None:
+            is_live = feed.source.is_live
+            stream = self.predictor.add(feed.name, newest=is_live, track=track)
+            act = feed.acts[track] = _Act(stream, self._new_detector())
+        return act
+
     def _take(self, feed: _Feed, arrival: Arrival) -> None:
         for slot in arrival.slots:
-            if slot.restart:
-                feed.parts.append(arrival.part)
-            feed.came[slot.seconds] = arrival.came - arrival.lag_seconds
+            if slot.is_last and slot.track not in feed.acts:
+                continue
+            act = self._act(feed, slot.track)
+            if slot.is_last:
+                act.is_last = True
+            else:
+                if slot.restart:
+                    act.parts.append(arrival.part)
+                feed.came[slot.seconds] = arrival.came - arrival.lag_seconds
+                act.box = slot.box
+            act.stream.push([slot])
         while len(feed.came) > 4096:
             del feed.came[next(iter(feed.came))]
-        feed.stream.push(arrival.slots)
         feed.clock_offset = arrival.arrived - arrival.seconds
         feed.seconds, feed.is_over = arrival.seconds, False
+        self._place(feed, arrival.slots)
 
     def _scored(self, feed: _Feed, scores: StreamScores) -> None:
+        act = feed.acts[scores.track]
         if scores.restart:
-            self._end_events(feed)
-            feed.part = feed.parts.popleft() if feed.parts else ""
+            self._end_events(feed, act)
+            act.part = act.parts.popleft() if act.parts else ""
         best = int(scores.probabilities.argmax())
-        feed.label, feed.score = self.predictor.label(best), float(scores.probabilities[best])
+        act.label, act.score = self.predictor.label(best), float(scores.probabilities[best])
         feed.windows += 1
         if feed.source.is_live and scores.end_seconds in feed.came:
             feed.lag = time.monotonic() - feed.came[scores.end_seconds]
             feed.worst_lag = max(feed.worst_lag, feed.lag)
         if self._on_scores is not None:
             self._on_scores(scores)
-        for event in feed.detector.update(
+        for event in act.detector.update(
             scores.start_seconds, scores.end_seconds, scores.probabilities
         ):
-            self._emit(feed, event)
+            self._emit(feed, act, event)
         self._show(feed, scores.end_seconds)
 
     def _look_after(self, feed: _Feed) -> None:
@@ -260,15 +304,27 @@ class Watch:
                 self._on_available(feed.name, phase == "playing")
         gone = state.phase in ("waiting", "lost", "ended") or feed.reader.is_done
         if gone and not feed.is_over and not feed.reader.is_waiting:
-            feed.stream.end()
-            if not feed.stream.due:
-                self._end_events(feed)
-                feed.is_over = True
+            for act in feed.acts.values():
+                act.stream.end()
+                act.is_last = act.track is not None
+                if not act.stream.due:
+                    self._end_events(feed, act)
+            feed.is_over = not any(act.stream.due for act in feed.acts.values())
+        for act in list(feed.acts.values()):
+            if act.is_last and not act.stream.due:
+                self._end_events(feed, act)
+                self._forget(feed, act)
         saved = feed.reader.saved
         if saved is not None:
-            due, reader = feed.stream.due, feed.reader
+            due = [act.stream.due[0] for act in feed.acts.values() if act.stream.due]
+            reader = feed.reader
             known = feed.seconds if reader.is_waiting else reader.seen_seconds
-            saved.advance(due[0].slots[0].seconds if due else known)
+            saved.advance(min((window.slots[0].seconds for window in due), default=known))
+
+    def _forget(self, feed: _Feed, act: _Act) -> None:
+        self.predictor.remove(act.stream)
+        feed.passed_over += act.stream.passed_over
+        del feed.acts[act.track]
 
     def _is_finished(self, feed: _Feed) -> bool:
         return feed.reader.is_done and feed.is_over
@@ -280,7 +336,8 @@ class Watch:
         problem: BaseException | None = None
         for feed in self._feeds:
             try:
-                self._end_events(feed)
+                for act in feed.acts.values():
+                    self._end_events(feed, act)
             except BaseException as error:  # noqa: BLE001 - raised below, when all else is closed
                 problem = error
         for feed in self._feeds:
@@ -294,30 +351,30 @@ class Watch:
 
     # Events
 
-    def _end_events(self, feed: _Feed) -> None:
-        for event in feed.detector.finish():
-            self._emit(feed, event)
-        feed.detector = self._new_detector()
-        feed.going_on.clear()
-        feed.ids.clear()
+    def _end_events(self, feed: _Feed, act: _Act) -> None:
+        for event in act.detector.finish():
+            self._emit(feed, act, event)
+        act.detector = self._new_detector()
+        act.going_on.clear()
+        act.ids.clear()
 
-    def _emit(self, feed: _Feed, event: Event) -> None:
+    def _emit(self, feed: _Feed, act: _Act, event: Event) -> None:
         if event.type == "start":
-            feed.ids[event.class_index] = uuid.uuid4().hex
+            act.ids[event.class_index] = uuid.uuid4().hex
         if event.type == "end":
-            feed.going_on.pop(event.class_index, None)
+            act.going_on.pop(event.class_index, None)
         else:
-            feed.going_on[event.class_index] = event
-        record = self._record(feed, event)
+            act.going_on[event.class_index] = event
+        record = self._record(feed, act, event)
         for receiver in self._receivers:
             receiver.send(record)
         self._on_event(record)
 
-    def _record(self, feed: _Feed, event: Event) -> dict[str, Any]:
+    def _record(self, feed: _Feed, act: _Act, event: Event) -> dict[str, Any]:
         record: dict[str, Any] = {
             "type": event.type,
             "id": uuid.uuid4().hex,
-            "event": feed.ids.setdefault(event.class_index, uuid.uuid4().hex),
+            "event": act.ids.setdefault(event.class_index, uuid.uuid4().hex),
             "source": encodable(feed.name),
             "label": encodable(self.predictor.label(event.class_index)),
             "class": event.class_index,
@@ -325,8 +382,12 @@ class Watch:
             "start_seconds": round(event.start_seconds, 3),
             "end_seconds": round(event.end_seconds, 3),
         }
-        if feed.part:
-            record["file"] = encodable(feed.part)
+        if act.track is not None:
+            record["track"] = act.track
+        if act.box is not None:
+            record["box"] = [round(side, 4) for side in act.box]
+        if act.part:
+            record["file"] = encodable(act.part)
         if feed.source.is_live:
             for name in ("start", "end"):
                 at = feed.clock_offset + record[f"{name}_seconds"]
@@ -335,28 +396,52 @@ class Watch:
         return record
 
     def _show(self, feed: _Feed, seconds: float) -> None:
-        if feed.reader.saved is not None:
-            events = tuple((number, self.predictor.label(number)) for number in feed.going_on)
-            feed.reader.saved.know(Shown(seconds, feed.label, feed.score, events))
+        best = feed.best
+        if feed.reader.saved is not None and best is not None:
+            events = tuple(
+                (number, self._named(act, number))
+                for act in feed.acts.values()
+                for number in act.going_on
+            )
+            label = best.label if best.track is None else f"{best.label} #{best.track}"
+            feed.reader.saved.know(Shown(seconds, label, best.score, events))
+
+    def _place(self, feed: _Feed, slots: Sequence[Slot]) -> None:
+        """Say where persons are in the video that is saved."""
+        if feed.reader.saved is None:
+            return
+        for slot in slots:
+            if slot.track is not None:
+                act = feed.acts.get(slot.track)
+                label = act.label if act is not None else ""
+                score = act.score if act is not None else 0.0
+                person = ShownPerson(slot.seconds, slot.track, slot.box, label, score)
+                feed.reader.saved.place(person)
+
+    def _named(self, act: _Act, number: int) -> str:
+        label = self.predictor.label(number)
+        return label if act.track is None else f"{label} #{act.track}"
 
     def _status(self, feed: _Feed) -> SourceStatus:
-        state, stream = feed.source.state, feed.stream
+        state, best = feed.source.state, feed.best
         hop = self.predictor.hop_frames
-        events = [self.predictor.label(number) for number in feed.going_on]
-        starts = [event.start_seconds for event in feed.going_on.values()]
+        acts = list(feed.acts.values())
+        events = [self._named(act, number) for act in acts for number in act.going_on]
+        starts = [event.start_seconds for act in acts for event in act.going_on.values()]
+        given_up = feed.passed_over + sum(act.stream.passed_over for act in acts)
         last = state.last_picture
         return SourceStatus(
             name=feed.name,
             phase=state.phase,
             reason=state.reason or feed.reader.error or "",
-            label=feed.label,
-            score=feed.score if np.isfinite(feed.score) else 0.0,
+            label=best.label if best is not None else "",
+            score=best.score if best is not None and np.isfinite(best.score) else 0.0,
             events=tuple(events),
             since_seconds=feed.seconds - min(starts) if starts else 0.0,
             rate=feed.reader.rate,
             lag_seconds=feed.lag,
             worst_lag_seconds=feed.worst_lag,
-            passed_over=feed.reader.passed_over + stream.passed_over * hop + state.passed_over,
+            passed_over=feed.reader.passed_over + given_up * hop + state.passed_over,
             windows=feed.windows,
             reconnects=state.reconnects,
             silent_seconds=0.0 if last is None else time.monotonic() - last,

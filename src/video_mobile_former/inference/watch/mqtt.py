@@ -85,10 +85,10 @@ class Mqtt:
             state = self._states[name]
             if event["type"] == "end":
                 running = state["running"]
-                running.pop(event["label"], None)
+                running.pop(_key(event), None)
                 state["last_event"] = event
             else:
-                state["running"][event["label"]] = event
+                state["running"][_key(event)] = event
             best = max(state["running"].values(), key=lambda e: e["score"], default=None)
             state["label"] = best["label"] if best else "none"
             state["score"] = best["score"] if best else None
@@ -297,3 +297,8 @@ def _parsed(url: str) -> tuple[Any, str]:
     if {"#", "?"} & set(url) or re.search(r"[#+\x00]", base):
         raise UserError("--mqtt: the path names a topic, which holds no # or +")
     return parts, base
+
+
+def _key(event: dict[str, Any]) -> tuple[str, int | None]:
+    """What goes on at most once at a time in a source."""
+    return event["label"], event.get("track")

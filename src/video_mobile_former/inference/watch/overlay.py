@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,19 @@ class Shown:
     """0 to 1."""
     events: tuple[tuple[int, str], ...] = ()
     """Class and label of the events that go on."""
+
+
+@dataclass(frozen=True)
+class ShownPerson:
+    """Where a person is, and what is known of what they do."""
+
+    seconds: float
+    track: int
+    box: tuple[float, float, float, float] | None
+    """Left, top, right, bottom as shares of the picture."""
+    label: str
+    """Empty before the first scores."""
+    score: float
 
 
 def load_font(path: str | Path | None, size: int) -> Any:
@@ -124,6 +138,41 @@ class Overlay:
         )
         box = (margin, 2 * line + line // 6, self.width - margin, self.height - line // 4)
         self._timeline(draw, box, seconds, known)
+        return np.asarray(image)
+
+    def framed(self, pixels: np.ndarray, persons: Iterable[ShownPerson]) -> np.ndarray:
+        """A picture with a box around each person, and number, label and score at it.
+
+        Args:
+            pixels: ``(H, W, 3)`` uint8; not changed.
+            persons: Those in it.
+        """
+        image = self._image.fromarray(pixels)
+        draw = self._draw.Draw(image)
+        height, width = pixels.shape[:2]
+        line = max(2, round(2 * self._scale))
+        for person in persons:
+            if person.box is None:
+                continue
+            left, top, right, bottom = (
+                round(min(1.0, max(0.0, share)) * (side - 1))
+                for share, side in zip(person.box, (width, height, width, height), strict=True)
+            )
+            colour = _COLOURS[person.track % len(_COLOURS)]
+            draw.rectangle(
+                (left, top, max(left, right), max(top, bottom)), outline=colour, width=line
+            )
+            text = f"#{person.track}"
+            if person.label:
+                text += f" {printable(person.label)} {person.score:.2f}"
+            high = round(16 * self._scale)
+            wide = round(draw.textlength(text, font=self._small)) + 2 * line + 4
+            # Above the box where there is room, else inside it.
+            top = top - high if top >= high else top
+            left = max(0, min(left, width - wide))
+            draw.rectangle((left, top, left + wide, top + high), fill=colour)
+            at = (left + line + 2, top + high // 2)
+            draw.text(at, text, font=self._small, fill=_BACK, anchor="lm")
         return np.asarray(image)
 
     def _text(

@@ -7,15 +7,30 @@ import time
 from collections import deque
 from collections.abc import Callable
 from datetime import datetime
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
+
+import numpy as np
 
 from ...data.video.live import LiveFrame, LiveSource
 from ...errors import UserError
-from ..stream import FrameChooser, Slot
+from ..stream import Picture, Slot
 from .saved_video import SHORT_SIDES, SavedVideo
 
 _MOST_WAITING = 64
 """Slots of a source that waits for the model."""
+
+
+class Chooser(Protocol):
+    """Picks the frames that the model sees; of each person by itself, where persons are followed.
+
+    See :class:`~..stream.FrameChooser` and :class:`~..persons.follow.PersonChooser`.
+    """
+
+    def __call__(
+        self, seconds: float, picture: np.ndarray | Picture, *, restart: bool = False
+    ) -> list[Slot]:
+        """The slots that are known now."""
+        ...
 
 
 class Arrival(NamedTuple):
@@ -51,7 +66,7 @@ class SourceReader:
     def __init__(
         self,
         source: LiveSource,
-        choose: FrameChooser,
+        choose: Chooser,
         *,
         keep_seconds: float,
         wake: Callable[[], None],
@@ -125,15 +140,20 @@ class SourceReader:
     def _put(self, picture: LiveFrame, slots: list[Slot]) -> None:
         now = time.monotonic()
         arrival = Arrival(
-            slots, picture.seconds, picture.arrived, now, picture.lag_seconds, picture.part
+            list(slots), picture.seconds, picture.arrived, now, picture.lag_seconds, picture.part
         )
         with self._change:
             if self.source.is_live:
+                ended: list[Slot] = []
                 while self._queue and self._queue[0].came < now - self._keep:
-                    self.passed_over += len(self._queue.popleft().slots)
+                    lost = self._queue.popleft().slots
+                    ended += [slot for slot in lost if slot.is_last]
+                    self.passed_over += sum(not slot.is_last for slot in lost)
                     self._gap = True
                 if self._gap:
                     self._mark_gap()
+                # That somebody is gone has to be known.
+                (self._queue[0] if self._queue else arrival).slots[:0] = ended
             else:
                 stop = self.source.stop
                 self._change.wait_for(
@@ -144,10 +164,13 @@ class SourceReader:
 
     def _mark_gap(self) -> None:
         """Frames on both sides of a gap make no window together."""
-        if self._queue:
-            first = self._queue[0].slots
-            first[0] = first[0]._replace(restart=True)
-            self._gap = False
+        seen: set[int | None] = set()
+        for arrival in self._queue:
+            for place, slot in enumerate(arrival.slots):
+                if slot.track not in seen and not slot.is_last:
+                    seen.add(slot.track)
+                    arrival.slots[place] = slot._replace(restart=True)
+                    self._gap = False
 
     def _save(self, picture: LiveFrame) -> None:
         if self.saved is None or not self.saved.wants(picture.seconds):

@@ -17,11 +17,13 @@ import numpy as np
 from ...errors import UserError
 from ...files import atomic_path
 from ...text import printable
-from .overlay import Overlay, Shown, load_font
+from .overlay import Overlay, Shown, ShownPerson, load_font
 
 SHORT_SIDES = (240, 480)
 """Pixels of the short side of saved pictures, at least and at most."""
 _TICKS = 1000
+_BOX_SECONDS = 0.5
+"""For how long a box stays where nothing newer is known of a person."""
 _MOST_WAITING = 90
 """Pictures that wait to be drawn, at most: 80 MB of 480 lines in 16:9."""
 
@@ -72,6 +74,7 @@ class SavedVideo:
         self._due = float("-inf")
         self._pictures: deque[_Picture] = deque()
         self._known: deque[Shown] = deque()
+        self._placed: deque[ShownPerson] = deque()
         self._until = float("-inf")
         self._closing = self._failed = False
         self._change = threading.Condition()
@@ -109,6 +112,11 @@ class SavedVideo:
         """What is said from an instant on."""
         with self._change:
             self._known.append(shown)
+
+    def place(self, person: ShownPerson) -> None:
+        """Where a person is at an instant, in the order of time."""
+        with self._change:
+            self._placed.append(person)
 
     def advance(self, seconds: float) -> None:
         """All is known that will be said of pictures up to this time: they can be drawn."""
@@ -148,11 +156,16 @@ class SavedVideo:
             overlay = Overlay(width, self._name, self._threshold, self._font)
             stream = self._stream(container, width, height + overlay.height)
             last = -1
+            persons: dict[int, ShownPerson] = {}
             while picture is not None:
                 for shown in self._known_until(picture.seconds):
                     overlay.add(shown)
                 strip = overlay.strip(picture.seconds, picture.clock)
-                pixels = np.concatenate([fitted(picture.pixels, width, height), strip])
+                self._place_until(picture.seconds, persons)
+                pixels = fitted(picture.pixels, width, height)
+                if persons:
+                    pixels = overlay.framed(pixels, persons.values())
+                pixels = np.concatenate([pixels, strip])
                 frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
                 last = ticks = max(round(picture.seconds * _TICKS), last + 1)
                 frame.pts, frame.time_base = ticks, Fraction(1, _TICKS)
@@ -179,6 +192,16 @@ class SavedVideo:
                 self._change.wait()
             self._change.notify_all()
             return self._pictures.popleft()
+
+    def _place_until(self, seconds: float, persons: dict[int, ShownPerson]) -> None:
+        """Bring to an instant where everybody is."""
+        with self._change:
+            while self._placed and self._placed[0].seconds <= seconds + 0.5 * self._step:
+                person = self._placed.popleft()
+                persons[person.track] = person
+        for track, person in list(persons.items()):
+            if seconds - person.seconds > _BOX_SECONDS or seconds < person.seconds - _BOX_SECONDS:
+                del persons[track]
 
     def _known_until(self, seconds: float) -> list[Shown]:
         with self._change:
