@@ -194,7 +194,11 @@ def main() -> int:
             status = service.stop()
             files = list(Path(folder).rglob("*"))
             files = [path for path in files if path.name not in (".lock", "vmf-uploads-lock")]
+    before = os.times()
     count, taken = loop(args.model, videos, args.loop_seconds)
+    after = os.times()
+    alone = after.children_user + after.children_system
+    alone -= before.children_user + before.children_system
     half = len(load.memory) // 2
     found = {
         "callers": args.callers,
@@ -221,6 +225,7 @@ def main() -> int:
         "files_left_after_the_end": [str(path) for path in files],
         "exit_status": status,
         "loop_per_second": round(count / sum(taken), 3),
+        "loop_processor_seconds_each": round(alone / count, 2),
         "loop_p50_seconds": round(_quantile(taken, 0.5), 2),
     }
     print(json.dumps(found, indent=2))

@@ -160,3 +160,12 @@ def test_places_are_given_back_and_counted_by_caller():
 )
 def test_what_only_this_machine_reaches(host, is_ours_alone):
     assert is_loopback(host) == is_ours_alone
+
+
+def test_made_up_methods_are_one_figure():
+    metrics = Metrics()
+    for method in ("GET", "BREW", "WHEN", "TEA"):
+        ask(method=method, metrics=metrics)
+    text = metrics.text().decode()
+    assert 'method="other",route="none",status="200"} 3.0' in text
+    assert "BREW" not in text
