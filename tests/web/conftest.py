@@ -35,7 +35,7 @@ def service(parts, tmp_path_factory):
         str(parts / "small"),
         f"live={parts / 'stream'}",
         "--max_mb", "4", "--max_seconds", "30", "--max_pixels", "1000000",
-        "--max_frames", "2000", "--max_views", "3", "--idle_seconds", "1", "--workers", "2",
+        "--max_frames", "2000", "--max_views", "3", "--idle_seconds", "3", "--workers", "2",
         "--keep_seconds", "300", "--streams", "2",
     ) as found:  # fmt: skip
         yield found
