@@ -148,7 +148,7 @@ class _Session:
         self._skipped = 0
         self._allowance, self._counted = 1.0, time.monotonic()
         self._arrivals: deque[tuple[float, float]] = deque(maxlen=1024)
-        self._told_lag = -math.inf
+        self._told_lag, self._lag = -math.inf, 0.0
         self._choose = model.predictor.chooser()
         given = start.on is not None or start.off is not None
         self._detector = EventDetector(
@@ -300,14 +300,8 @@ class _Session:
         now = time.monotonic()
         if now - self._told_lag >= _LAG_SECONDS:
             self._told_lag = now
-            told.append(
-                {
-                    "type": "lag",
-                    "frames_skipped": self._skipped,
-                    "windows_skipped": self._stream.passed_over,
-                    "lag_seconds": round(now - self._arrival(scores.end_seconds, now), 3),
-                }
-            )
+            self._lag = now - self._arrival(scores.end_seconds, now)
+            told.append(self._lag_message())
         self._loop.call_soon_threadsafe(self._say, told)
 
     def _arrival(self, seconds: float, now: float) -> float:
@@ -319,7 +313,16 @@ class _Session:
         told: list[dict[str, Any]] = []
         if error is None and self._begun:
             told = [self._event(event) for event in self._detector.finish()]
+            told.append(self._lag_message())
         self._loop.call_soon_threadsafe(self._say, told, True, error)
+
+    def _lag_message(self) -> dict[str, Any]:
+        return {
+            "type": "lag",
+            "frames_skipped": self._skipped,
+            "windows_skipped": self._stream.passed_over,
+            "lag_seconds": round(self._lag, 3),
+        }
 
     def _event(self, event: Event) -> dict[str, Any]:
         return {

@@ -109,19 +109,31 @@ def read_picture(content: bytes, short_side: int, most_pixels: int) -> Iterator[
     with limited("", limits):
         if not content.startswith(b"\xff\xd8\xff"):
             raise VideoError("", "not a JPEG picture")
+        check_pixels(*_jpeg_size(content))
         codec: Any = av.CodecContext.create("mjpeg", "r")
         codec.thread_count = 1
         codec.options = {"err_detect": "explode", "max_pixels": str(most_pixels)}
         try:
             frames = [*codec.decode(av.Packet(content)), *codec.decode(None)]
         except READ_ERRORS as error:
-            check_pixels(codec.width, codec.height)
             raise VideoError("", "the picture is damaged or cut off") from error
         if len(frames) != 1 or frames[0].is_corrupt:
             raise VideoError("", "the picture is damaged or cut off")
         check_shape(frames[0].width, frames[0].height)
         found = Converter(short_side)(frames[0])
     yield Part({}, (np.ascontiguousarray(found),))
+
+
+def _jpeg_size(content: bytes) -> tuple[int, int]:
+    """Width and height that the head of a JPEG picture announces; 0, 0 where it does not."""
+    at = 2
+    while at + 9 < len(content) and content[at] == 0xFF:
+        marker, length = content[at + 1], int.from_bytes(content[at + 2 : at + 4], "big")
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):  # the head of a frame
+            height = int.from_bytes(content[at + 5 : at + 7], "big")
+            return int.from_bytes(content[at + 7 : at + 9], "big"), height
+        at += 2 + length
+    return 0, 0
 
 
 def check_shape(width: int, height: int) -> None:
