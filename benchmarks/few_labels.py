@@ -33,6 +33,7 @@ PLANS: dict[str, dict[str, dict[str, Any]]] = {
     "frozen": {},
     "plain": {"optim": {"lr": 1e-3}},
     "plain_low": {"optim": {"lr": 3e-4}},
+    "frozen_norms": {"optim": {"lr": 1e-3}, "train": {"freeze_norms": True}},
     "head_first": {"optim": {"lr": 1e-3}, "train": {"freeze_epochs": 0.3}},
     "head_first_low": {"optim": {"lr": 3e-4}, "train": {"freeze_epochs": 0.3}},
     "layer_decay": {"optim": {"lr": 1e-3, "layer_decay": 0.8}},

@@ -107,6 +107,17 @@ def test_a_crash_costs_only_time(
     assert not _changed(one, other)
 
 
+def test_norms_keep_their_statistics_and_learn_scale_and_shift(small_recipe: Make) -> None:
+    recipe = small_recipe(train__epochs=2, train__freeze_norms=True, train__ema_decay=None)
+    fit(recipe)
+    last = load_file(Path(str(recipe.out)) / "last" / "model.safetensors")
+    changed = _changed(_start(recipe), last)
+    statistics = {name for name in last if "running_" in name}
+    assert statistics
+    assert not changed & statistics
+    assert {name for name in changed if name.endswith("norm.weight")}
+
+
 def test_what_is_frozen_needs_no_graph_and_is_as_before_afterwards() -> None:
     model: Any = create_model("vmf_500m", 3, num_frames=2, crop_size=32).train()
     model.blocks[0].eval()

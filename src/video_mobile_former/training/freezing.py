@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from ..models.shipped_weights import HEAD
 from .recipe.fields import Recipe
@@ -44,6 +45,17 @@ def frozen_backbone(model: Any, frozen: bool = True) -> Iterator[None]:
             parameter.requires_grad_(True)
         for module in training:
             module.training = True
+
+
+def norms_of(model: nn.Module) -> list[nn.Module]:
+    """All modules whose statistics of batches :func:`keep_statistics` can keep."""
+    return [module for module in model.modules() if isinstance(module, _BatchNorm)]
+
+
+def keep_statistics(norms: Iterable[nn.Module]) -> None:
+    """Let norms use the statistics that they have, until something sets ``train()`` again."""
+    for norm in norms:
+        norm.training = False
 
 
 def zero_loss(parameters: Iterable[nn.Parameter]) -> Tensor:

@@ -28,7 +28,15 @@ from .clips.file_clips import FileClips
 from .clips.inputs import moved
 from .clips.procedural_clips import ProceduralClips
 from .divergence import GradientWatch, loss_error
-from .freezing import backbone_rate, drop_gradients, frozen_backbone, no_part, zero_loss
+from .freezing import (
+    backbone_rate,
+    drop_gradients,
+    frozen_backbone,
+    keep_statistics,
+    no_part,
+    norms_of,
+    zero_loss,
+)
 from .objectives.objective import Figures, Objective
 from .optim import batch_scale, build_optimizer, learning_rate, set_rates
 from .progress import Progress, in_words
@@ -141,6 +149,7 @@ class Training:
         if state is not None:
             optimizer.load_state_dict(state["optimizer"])
             fabric.strategy.precision.load_state_dict(state["precision"])
+        self.frozen_norms = norms_of(model) if recipe.train.freeze_norms else []
         self.optimizer: Any = fabric.setup_optimizers(optimizer)
         self.logs = self._open_logs(loggers, 0 if state is None else state["metrics_size"])
         self.saved_at, self.saved_step = time.monotonic(), self.position.step
@@ -242,6 +251,7 @@ class Training:
         if self.recipe.train.sync_batchnorm and self.fabric.world_size > 1:
             # Shared statistics wait for every process: if one has no clips, all leave theirs out.
             enough = self.fabric.strategy.reduce_boolean_decision(enough, all=True)
+        keep_statistics(self.frozen_norms)  # validation and others set them to train again
         loss, figures = self.learner(batch, self.place(), enough=enough, frozen=self.frozen)
         self._count(batch, count if enough else 0, loss, figures)
         return loss

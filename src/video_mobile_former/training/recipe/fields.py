@@ -194,6 +194,9 @@ class TrainRecipe(Section):
     """For fine-tuning: number of first epochs that train the head alone, at a fraction of the cost,
     with all other weights frozen; their rate then rises over optim.warmup_epochs. As many as
     epochs = a linear classifier on frozen features."""
+    freeze_norms: bool = False
+    """For fine-tuning: BatchNorm uses the statistics that the weights came with, and does not touch
+    them; its scale and shift are learned. Better with few clips (docs/training.md)."""
     batch_size: Annotated[int, Range(2, 16_384)] = 16
     """Videos in one forward pass of one process; each gives augment.repeats clips."""
     accumulate: Annotated[int, Range(1, 16_384)] = 1
