@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import dataclasses
 from collections import Counter
 from typing import Any
 
@@ -15,6 +17,7 @@ from matplotlib.patches import Rectangle
 from html_page import NASTY, Page
 from video_files import numbered_frame
 from video_mobile_former.data.check import CheckOptions, CheckResult
+from video_mobile_former.data.check import page as page_module
 from video_mobile_former.data.check.charts import bar_chart
 from video_mobile_former.data.check.distributions import Distribution, clip_seconds, number
 from video_mobile_former.data.check.facts import FileFacts, FileKey
@@ -24,6 +27,7 @@ from video_mobile_former.data.index.clip import Clip
 from video_mobile_former.data.index.index import ClipIndex
 from video_mobile_former.data.index.source import DataSource
 from video_mobile_former.data.video.picture import jpeg
+from video_mobile_former.page import bytes_words
 
 
 def result(
@@ -157,7 +161,7 @@ def test_every_kind_has_its_place_and_advice():
 def test_thousands_of_problems_do_not_make_the_page_long():
     problems = [problem("truncated", f"{i}.mp4", "cut off") for i in range(5000)]
     source = render_page(result(problems=problems))
-    assert len(source) < 60_000
+    assert len(source) < 100_000
     assert "4957 that are only in check.json" in Page(source).text
 
 
@@ -215,3 +219,38 @@ def test_pages_of_other_forms():
     assert "damage inside files was not checked" in text
     empty = result(names=(), each=0)
     assert "Lengths and sizes" not in Page(render_page(empty)).text
+
+
+def test_clips_that_can_be_watched_are_shown_before_stills_and_within_bounds(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(page_module, "_MOVING_BYTES", 35_000)
+    still, moving = jpeg(numbered_frame(1)), "A" * 4_000
+    names = ("run", "jump", "sit")
+    found = result(names, each=6, picture=still)
+    facts = [
+        dataclasses.replace(one, moving=moving if i % 2 else "")
+        for i, one in enumerate(found.facts)
+    ]
+    source = render_page(dataclasses.replace(found, facts=facts))
+    page = Page(source)
+    # Three of each class could move, nine of 4 kB in all; 35 kB hold eight.
+    assert source.count(moving) == 8
+    labels = [a["aria-label"] for tag, a in page.tags if tag == "input"]
+    assert labels[0] == "Play run/1.mp4"
+    assert sum("sit" in (label or "") for label in labels) == 2
+    assert f"holds everything it shows, {bytes_words(len(source.encode()))}." in page.text
+    assert "Tab key" in page.text
+    assert "Tab key" not in Page(render_page(found)).text
+
+
+def test_every_chart_has_a_version_for_dark_screens():
+    page = Page(render_page(result()))
+    dark = [a["srcset"] or "" for tag, a in page.tags if tag == "source"]
+    light = [a["src"] or "" for tag, a in page.tags if tag == "img"]
+    assert len(dark) == len(light) > 3
+    for one, other in zip(dark, light, strict=True):
+        svg = base64.b64decode(one.partition(",")[2]).decode()
+        assert "#08519c" not in svg
+        assert "#7ab8f5" in svg
+        assert "#08519c" in base64.b64decode(other.partition(",")[2]).decode()

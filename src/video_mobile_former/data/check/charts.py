@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from ...page import ACCENT, LINE, SOFT, new_figure
+from ...page import ACCENT, LINE, PAPER, SOFT, new_figure
 from .distributions import Distribution, number
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def bar_chart(one: Distribution) -> Figure:
         axes.set_xlim(-0.6, len(single) - 0.4)
     else:
         edges, counts = one.bars()
-        axes.bar(edges[:-1], counts, width=edges[1:] - edges[:-1], align="edge", edgecolor="white")
+        axes.bar(edges[:-1], counts, width=edges[1:] - edges[:-1], align="edge", edgecolor=PAPER)
         axes.set_xlim(edges[0], edges[-1])
         if one.grows:
             axes.set_xscale("log")

@@ -18,18 +18,21 @@ from ..index.formats import find_format
 from ..index.index import ClipIndex, load_index, read_label_file
 from ..index.source import DataSource, Fault, Faults
 from ..loading.loader import default_workers
+from .background_rules import problems_of_backgrounds
 from .class_rules import problems_of_classes
 from .copy_rules import problems_of_copies
 from .facts import FileFacts, FileKey, FileTask, file_key
 from .file_rules import odd_name, problems_of
 from .problems import KINDS, Problem, problem
-from .read_files import choose_thumbnails, read_files
+from .read_files import choose_moving, choose_thumbnails, read_files
 from .result import CheckOptions, CheckResult
 
 _MUCH_MISSING = 0.1
 """Share of an official list that may be missing without a warning."""
 _PICTURES_PER_CLASS = 16
 """Thumbnails made per class; the page shows some of them."""
+_MOVING_PER_CLASS, _MOST_MOVING = 8, 160
+"""Clips that can be watched: of each class, and of all together."""
 
 
 def check_data(source: DataSource, out: Path, options: CheckOptions) -> CheckResult:
@@ -58,12 +61,16 @@ def check_data(source: DataSource, out: Path, options: CheckOptions) -> CheckRes
     for url in {c.path.partition("://")[0]: c.path for c in index.clips if is_url(c.path)}.values():
         require_protocol(url)  # a missing library is not a fault of the files
     workers = options.num_workers or default_workers()
-    known = read_files(tasks, out, num_workers=workers, timeout_seconds=options.timeout_seconds)
-    facts = [known[key] for key in keys]
+    read = read_files(tasks, out, num_workers=workers, timeout_seconds=options.timeout_seconds)
+    facts = [read[key] for key in keys]
     problems = [_of_row(source, fault) for fault in faults.found]
     problems += _much_missing(source, index, problems)
-    problems += _of_passed_over(passed_over, known)
+    problems += _of_passed_over(passed_over, read)
     problems += _of_clips(index, facts)
+    if options.split is None:
+        leaks = [one for one in problems if one.kind in ("leak", "near leak")]
+        known = frozenset(name for one in leaks for name in (one.name, *one.related))
+        problems += problems_of_backgrounds(list(zip(index.clips, facts, strict=True)), known)
     excluded = _quarantine(index, problems)
     usable = np.array([(clip.name or clip.path) not in excluded for clip in index.clips], bool)
     problems += _class_order(source)
@@ -103,7 +110,9 @@ def _tasks(
     index: ClipIndex, passed_over: Iterable[str], options: CheckOptions
 ) -> tuple[list[FileTask], list[FileKey]]:
     """The files to read, each once; and the file key of every clip."""
-    shown = choose_thumbnails((clip.labels for clip in index.clips), _PICTURES_PER_CLASS)
+    labels = [clip.labels for clip in index.clips]
+    shown = choose_thumbnails(labels, _PICTURES_PER_CLASS)
+    moving = choose_moving(labels, _MOVING_PER_CLASS, _MOST_MOVING) if options.full else set()
     tasks: dict[tuple[str, int | None], FileTask] = {}
     keys: list[FileKey] = []
     for place, clip in enumerate(index.clips):
@@ -116,8 +125,8 @@ def _tasks(
                 full=options.full,
                 memory_limit_mb=options.memory_limit_mb,
             )
-        if place in shown:
-            task = dataclasses.replace(task, thumbnail=True)
+        if place in shown or place in moving:
+            task = dataclasses.replace(task, thumbnail=True, moving=task.moving or place in moving)
         tasks[clip.path, clip.offset] = task
         keys.append(task.key)
     others = [FileTask(file_key(path), full=False, sniff=True) for path in passed_over]

@@ -14,7 +14,7 @@ from ...errors import UserError
 from ...files import atomic_path
 from ..byte_ranges import is_url
 
-FACTS_FORMAT = 2
+FACTS_FORMAT = 3
 """Raised whenever the same file would give other facts; files are then read again."""
 
 
@@ -42,6 +42,8 @@ class FileTask:
     """Decode every frame; otherwise headers, packets and one frame."""
     thumbnail: bool = False
     """Keep a thumbnail of its middle frame."""
+    moving: bool = False
+    """Keep a small clip of it too, if every frame is decoded."""
     memory_limit_mb: float = 2048.0
     """Most memory that reading it may take, in MiB."""
     sniff: bool = False
@@ -111,6 +113,8 @@ class FileFacts:
     """Base64 of ``content.signature``; empty where not all frames were decoded."""
     thumbnail: str = ""
     """Base64 of a JPEG file."""
+    moving: str = ""
+    """Base64 of an animated WebP file."""
 
     @property
     def frame_rate(self) -> float:

@@ -41,7 +41,15 @@ from ..video.pyav_backend import FrameExtractor
 from . import content
 from .facts import FileFacts, FileTask
 from .inspect_folder import inspect_folder
-from .pictures import SHORT_SIDE, Pictures, UnusableFile, pictured, places_to_keep, seen_through
+from .pictures import (
+    SHORT_SIDE,
+    Pictures,
+    UnusableFile,
+    pictured,
+    places_to_keep,
+    seen_through,
+    shown,
+)
 from .sniff import is_video, missing_bytes, not_a_video
 
 _PQ, _HLG, _BT2020 = 16, 18, 9
@@ -212,12 +220,12 @@ def _decoded(
     media: Media, task: FileTask, facts: FileFacts, alive: Callable[[], None]
 ) -> FileFacts:
     """Decode every frame."""
-    seen = _watch(media, places_to_keep(facts.frames), alive)
+    seconds = facts.duration_seconds if task.moving else None
+    seen = _watch(media, places_to_keep(facts.frames, seconds), alive)
     facts = pictured(facts, seen)
     if not seen.decoded:
         raise UnusableFile("unreadable", "none of its frames decode", facts)
-    if task.thumbnail and seen.kept:
-        facts = dataclasses.replace(facts, thumbnail=seen.thumbnail(facts.frames))
+    facts = shown(facts, task, seen)
     if seen.failed:
         of = max(facts.header_frames, facts.frames)
         reason = f"damaged: only the first {facts.decoded} of {of} frames decode"

@@ -15,7 +15,15 @@ from ..video.backend import Reading
 from ..video.picture import Converter
 from ..video.picture_folder import FrameFolder, picture_names
 from .facts import FileFacts, FileTask
-from .pictures import SHORT_SIDE, Pictures, UnusableFile, pictured, places_to_keep, seen_through
+from .pictures import (
+    SHORT_SIDE,
+    Pictures,
+    UnusableFile,
+    pictured,
+    places_to_keep,
+    seen_through,
+    shown,
+)
 
 
 class _Noting(Converter):
@@ -59,7 +67,8 @@ def inspect_folder(task: FileTask, facts: FileFacts, alive: Callable[[], None]) 
     )
     seen = Pictures()
     convert = _Noting(seen)
-    kept = places_to_keep(num_frames)
+    moving = task.moving and task.full
+    kept = places_to_keep(num_frames, num_frames / rate if moving else None)
     for rank in range(num_frames) if task.full else sorted({0, num_frames // 2}):
         try:
             picture = source.pictures(np.array([rank]), table, convert)[0]
@@ -72,8 +81,7 @@ def inspect_folder(task: FileTask, facts: FileFacts, alive: Callable[[], None]) 
             seen.kept[rank] = picture
         alive()
     facts = dataclasses.replace(pictured(facts, seen), codec=source.codec, bits=8)
-    if task.thumbnail:
-        facts = dataclasses.replace(facts, thumbnail=seen.thumbnail(num_frames))
+    facts = shown(facts, task, seen)
     return seen_through(facts, seen) if task.full else facts
 
 

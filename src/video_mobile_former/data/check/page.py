@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ...files import check_replaceable, write_text
-from ...page import render, svg_url
+from ...page import Preview, chart_of, render
 from ...text import printable, shorten_middle
 from ..index.quarantine import check_source, write_quarantine
 from ..index.table import SPLITS
@@ -25,8 +25,8 @@ _SIZES = 6
 """Most picture sizes listed."""
 _PICTURES = 8
 """Pictures per class."""
-_PICTURE_BYTES = 3_500_000
-"""Pictures on the page, so that a page of many classes still opens on a phone."""
+_PICTURE_BYTES, _MOVING_BYTES = 3_500_000, 3_500_000
+"""Pictures and moving ones on the page, so that a page of many classes still opens on a phone."""
 _NAME = 26
 """Characters of a file name below its picture."""
 
@@ -103,6 +103,7 @@ def render_page(result: CheckResult) -> str:
         classes=_class_rows(rows),
         sheets=sheets,
         classes_without_sheet=excluded,
+        num_moving=sum(bool(p["preview"].moving) for s in sheets for p in s["pictures"]),
         json_name=JSON_NAME,
         quarantine_name=QUARANTINE_NAME,
     )
@@ -112,7 +113,7 @@ def _chart(one: Distribution) -> dict[str, str]:
     return {
         "title": one.name[:1].upper() + one.name[1:],
         "caption": one.caption(),
-        "picture": svg_url(bar_chart(one)),
+        "picture": chart_of(bar_chart(one)),
     }
 
 
@@ -164,7 +165,7 @@ def _class_rows(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _contact_sheets(result: CheckResult) -> tuple[list[dict[str, Any]], int]:
     """A few pictures of every class, within the limit for the page."""
-    of_class: dict[int, list[dict[str, str]]] = {}
+    of_class: dict[int, list[dict[str, Any]]] = {}
     seen: set[tuple[int, str]] = set()
     for clip, facts in zip(result.index.clips, result.facts, strict=True):
         if facts.fault or not facts.thumbnail:
@@ -177,7 +178,7 @@ def _contact_sheets(result: CheckResult) -> tuple[list[dict[str, Any]], int]:
             name = clip.name or clip.path
             of_class.setdefault(label, []).append(
                 {
-                    "picture": facts.thumbnail,
+                    "preview": Preview(facts.thumbnail, facts.moving),
                     "name": name,
                     "caption": shorten_middle(printable(name.rsplit("/", 1)[-1]), _NAME),
                     "seconds": f"{number(clip_seconds(clip, facts))} s",
@@ -185,16 +186,34 @@ def _contact_sheets(result: CheckResult) -> tuple[list[dict[str, Any]], int]:
             )
     if not of_class:
         return [], 0
-    sizes = [len(picture["picture"]) for pictures in of_class.values() for picture in pictures]
+    sizes = [len(one["preview"].still) for pictures in of_class.values() for one in pictures]
     room = int(_PICTURE_BYTES / (sum(sizes) / len(sizes)))
     each = max(1, min(_PICTURES, room // len(of_class)))
     sheets = [
         {"name": result.index.class_names[label], "pictures": _spread(pictures, each)}
         for label, pictures in sorted(of_class.items())
     ]
+    _limit_moving(sheets[:room])
     return sheets[:room], max(0, len(sheets) - room)
 
 
-def _spread(pictures: Sequence[dict[str, str]], count: int) -> list[dict[str, str]]:
-    count = min(count, len(pictures))
-    return [pictures[i * len(pictures) // count] for i in range(count)]
+def _spread(pictures: Sequence[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """Some pictures of a class, first those that move, each kind evenly over all."""
+    kinds = [[one for one in pictures if bool(one["preview"].moving) == moves] for moves in (1, 0)]
+    chosen: list[dict[str, Any]] = []
+    for kind in kinds:
+        wanted = min(count - len(chosen), len(kind))
+        chosen += [kind[i * len(kind) // wanted] for i in range(wanted)]
+    return chosen
+
+
+def _limit_moving(sheets: Sequence[dict[str, Any]]) -> None:
+    """Let the first clips of every class move, then the second, until the page is full."""
+    room = _MOVING_BYTES
+    for place in range(_PICTURES):
+        for sheet in sheets:
+            if place < len(sheet["pictures"]):
+                one = sheet["pictures"][place]
+                room -= len(one["preview"].moving)
+                if room < 0:
+                    one["preview"] = Preview(one["preview"].still)

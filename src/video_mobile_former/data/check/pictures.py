@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from av.video.frame import VideoFrame
 
+from ..video.moving import moving_places, moving_webp
 from ..video.picture import displayed_width, jpeg
 from . import content
-from .facts import FileFacts
+from .facts import FileFacts, FileTask
 
 SHORT_SIDE = 96
 """Size in pixels to which frames are scaled before they are compared or shown."""
@@ -55,10 +56,31 @@ class Pictures:
         """Base64 of a JPEG file of the middle frame, or of the last frame before it."""
         return jpeg(self.kept.get(num_frames // 2, self.kept[max(self.kept)]))
 
+    def moving(self, num_frames: int, seconds: float) -> str:
+        """Base64 of an animated WebP file; empty where only one of its frames decoded."""
+        places = [k for k in moving_places(num_frames, seconds).tolist() if k in self.kept]
+        return moving_webp([self.kept[place] for place in places], seconds)
 
-def places_to_keep(num_frames: int) -> set[int]:
-    """Positions of the frames for comparing and showing a video."""
-    return {*content.moments(num_frames).tolist(), num_frames // 2}
+
+def places_to_keep(num_frames: int, seconds: float | None = None) -> set[int]:
+    """Positions of the frames for comparing and showing a video.
+
+    Args:
+        num_frames: Of the video.
+        seconds: Its length, where a small clip is made of it.
+    """
+    places = {*content.moments(num_frames).tolist(), num_frames // 2}
+    return places if seconds is None else {*places, *moving_places(num_frames, seconds).tolist()}
+
+
+def shown(facts: FileFacts, task: FileTask, seen: Pictures) -> FileFacts:
+    """The facts with the pictures that the task asks for."""
+    if task.thumbnail and seen.kept:
+        facts = dataclasses.replace(facts, thumbnail=seen.thumbnail(facts.frames))
+        if task.moving:
+            moving = seen.moving(facts.frames, facts.duration_seconds)
+            facts = dataclasses.replace(facts, moving=moving)
+    return facts
 
 
 def pictured(facts: FileFacts, seen: Pictures) -> FileFacts:

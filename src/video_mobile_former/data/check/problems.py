@@ -66,6 +66,17 @@ KINDS: dict[str, Kind] = {
         "warning", "Clips in two splits look the same throughout: a re-encoded copy?"
     ),
     "video across splits": Kind("warning", "Parts of one video are in several splits."),
+    "same camera across splits": Kind(
+        "warning",
+        "No groups are given, and the background is that of a training clip: one camera, one "
+        "place? Results would be too good for new places. Name the place of each clip in a group "
+        "column, and keep groups together.",
+    ),
+    "same camera": Kind(
+        "warning",
+        "No groups are given, and clips share a background: one camera, one place? Clips held out "
+        "at random would be on both sides. Name the place of each clip in a group column.",
+    ),
     "duplicate": Kind("warning", "The same content twice in a split: it counts double."),
     "near duplicate": Kind("warning", "They look the same throughout: a re-encoded copy?"),
     # Classes

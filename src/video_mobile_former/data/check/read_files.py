@@ -109,3 +109,18 @@ def choose_thumbnails(labels: Iterable[Sequence[int]], each: int) -> set[int]:
         count = min(each, len(places))
         chosen.update(places[i * len(places) // count] for i in range(count))
     return chosen
+
+
+def choose_moving(labels: Sequence[Sequence[int]], each: int, most: int) -> set[int]:
+    """Positions of clips that can be watched, evenly over classes and over the clips of each.
+
+    Args:
+        labels: Classes of every clip.
+        each: Clips per class where classes are few.
+        most: Clips of all classes together.
+    """
+    num_classes = max(1, len({label for classes in labels for label in classes}))
+    chosen = sorted(choose_thumbnails(labels, max(1, min(each, most // num_classes))))
+    if len(chosen) > most:
+        chosen = [chosen[i * len(chosen) // most] for i in range(most)]
+    return set(chosen)
