@@ -11,11 +11,11 @@ import torch
 
 from html_page import NASTY, Page
 from video_mobile_former.cli.compare import _folder_names, short_names
-from video_mobile_former.cli.measuring import per_model
+from video_mobile_former.cli.measuring import measured_speeds, per_model
 from video_mobile_former.cli.options import views_number
 from video_mobile_former.errors import DataError
 from video_mobile_former.evaluation import Evaluation, write_report
-from video_mobile_former.evaluation.compare import compare
+from video_mobile_former.evaluation.compare import Speed, compare
 from video_mobile_former.evaluation.predictions import Run, is_report, load_run, run_of
 from video_mobile_former.evaluation.report.comparison import (
     comparison_summary,
@@ -23,6 +23,8 @@ from video_mobile_former.evaluation.report.comparison import (
     write_comparison,
 )
 from video_mobile_former.evaluation.result import TRAINED_ON
+from video_mobile_former.export.loading import model_bytes
+from video_mobile_former.models import create_model
 
 
 def variant(run: Run, name: str, right: list[bool], **changes: object) -> Run:
@@ -258,3 +260,59 @@ def test_names_and_options_of_several() -> None:
         per_model("num_views", [3, 1], 3)
     with pytest.raises(DataError.__bases__[0], match="one value for one model: 2 given"):
         per_model("num_views", [3, 1], 1)
+
+
+SLOW = {
+    "latency_ms": 12.34,
+    "latency_ms_quartiles": [11.9, 13.1],
+    "threads": 1,
+    "rounds": 15,
+    "peak_memory_mb": 87.4,
+    "machine": "a processor, 2 cores, Linux x86_64",
+}
+
+
+def test_file_sizes_are_given_and_times_where_they_were_measured(run: Run) -> None:
+    sized = dataclasses.replace(
+        run, name="sized", cost=dataclasses.replace(run.cost, file_bytes=9_120_000)
+    )
+    without = compare([run, sized])
+    text = Page(render_comparison(without)).text
+    assert "9.1 MB" in text
+    assert "Time and memory were not measured; --speed does so." in text
+    assert "Time of a view" not in text
+    assert "ms a view" not in comparison_summary(without)
+    assert without.to_dict()["models"][0]["speed"] is None
+    found = compare([run, sized], [None, Speed.of(SLOW)])
+    text = Page(render_comparison(found)).text
+    for wanted in ("12.3 ms", "11.9 – 13.1", "87 MB", "one thread of a processor", "earlier"):
+        assert wanted in text, wanted
+    lines = comparison_summary(found).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any("9.1 MB" in line and "12.3 ms" in line and "87 MB" in line for line in lines)
+    assert found.to_dict()["models"][1]["speed"]["ms"] == 12.34
+
+
+def test_a_stored_report_keeps_the_size_of_the_file(evaluation: Evaluation, tmp_path: Path) -> None:
+    cost = dataclasses.replace(evaluation.cost, file_bytes=1234)
+    write_report(dataclasses.replace(evaluation, cost=cost), tmp_path)
+    assert load_run(tmp_path, "a").cost.file_bytes == 1234
+    value = json.loads((tmp_path / "report.json").read_text())
+    del value["cost"]["file_bytes"]  # as earlier versions wrote it
+    (tmp_path / "report.json").write_text(json.dumps(value))
+    assert load_run(tmp_path, "a").cost.file_bytes is None
+
+
+@pytest.mark.slow
+def test_models_are_timed_in_one_run(tmp_path: Path) -> None:
+    model = create_model("vmf_500m", 2, num_frames=2, crop_size=32)
+    model.save_pretrained(tmp_path / "a")
+    first, missing, second = measured_speeds([str(tmp_path / "a"), None, str(tmp_path / "a")])
+    assert missing is None
+    for one in (first, second):
+        assert one is not None
+        assert one.quartiles[0] <= one.ms <= one.quartiles[1]
+        assert one.threads == 1
+        assert (one.peak_memory_mb or 1) > 0
+    assert model_bytes(tmp_path / "a") == (tmp_path / "a" / "model.safetensors").stat().st_size
+    assert model_bytes(tmp_path / "none") is None

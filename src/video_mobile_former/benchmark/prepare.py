@@ -14,7 +14,7 @@ from ..console import say
 from ..errors import CheckpointError, UserError
 from ..export.artefact import ArtefactInfo, Channels
 from ..export.exporting import export_model
-from ..export.loading import read_info
+from ..export.loading import artefact_bytes, read_info
 from ..export.lowering import GraphForm
 from ..export.request import ExportRequest
 from ..export.targets.table import TARGETS, Target, get_target
@@ -206,7 +206,7 @@ def _of_info(choice: ModelChoice, path: Path, batch: int) -> Contestant:
         path=str(path),
         precision=info.precision,
         layout=info.input.layout,
-        size_bytes=_size(get_target(info.target), path),
+        size_bytes=artefact_bytes(get_target(info.target), path),
         max_difference=(info.parity or {}).get("max_difference"),
     )
 
@@ -285,13 +285,3 @@ def _macs(info: ArtefactInfo, clip: ClipSpec, path: Path) -> int:
     except (TypeError, ValueError, ArithmeticError, RuntimeError, UserError) as error:
         reason = str(error).partition("\n")[0]
         raise CheckpointError(f"the {kind.__name__} that {path} describes: {reason}") from error
-
-
-def _size(target: Target, path: Path) -> int:
-    """Bytes of all files of an artefact."""
-    files = [
-        file
-        for part in target.files(path).values()
-        for file in ([part] if part.is_file() else part.rglob("*"))
-    ]
-    return sum(file.stat().st_size for file in files if file.is_file())

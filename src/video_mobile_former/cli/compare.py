@@ -10,7 +10,7 @@ from typing import Any
 
 from ..console import say
 from ..errors import UserError
-from .measuring import chosen_clips, evaluate_chosen, per_model
+from .measuring import chosen_clips, evaluate_chosen, measured_speeds, per_model
 from .options import EXIT_FAILED_FILES, check_outside, model_of, print_json
 
 
@@ -81,7 +81,11 @@ def compare_models(args: argparse.Namespace) -> int:
         write_report(result, out / "models" / folders[i], overwrite=args.overwrite)
         unread = unread or bool(result.method.failures)
         runs[i] = run_of(result, name)
-    found = compare(runs)
+    speeds = None
+    if args.speed:
+        measurable = zip(args.models, models, strict=True)
+        speeds = measured_speeds([None if model is None else path for path, model in measurable])
+    found = compare(runs, speeds)
     page = write_comparison(found, out, overwrite=args.overwrite)
     if args.json:
         print_json(found.to_dict())

@@ -78,6 +78,12 @@ def add_evaluate(commands: Any) -> None:
         "--no_pictures", action="store_true", help="no frames of wrong clips on the page"
     )
     parser.add_argument(
+        "--speed",
+        action="store_true",
+        help="of several models: also time one view with each and measure its memory, in turn, on "
+        "one thread of the processor: half a minute for each model",
+    )
+    parser.add_argument(
         "--fit_thresholds",
         action="store_true",
         help="of data with times of events: fit the score from which each class is on, on the "
@@ -97,6 +103,8 @@ def run(args: argparse.Namespace) -> int:
         from .compare import compare_models
 
         return compare_models(args)
+    if args.speed:
+        raise UserError("--speed compares models: name several, or see `vmf benchmark`")
     args.model = args.models[0]
     args.num_views = per_model("num_views", args.num_views, 1)[0]
     args.num_crops = per_model("num_crops", args.num_crops, 1)[0]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +16,13 @@ from .options import reading_of, source_of
 if TYPE_CHECKING:
     from ..data.index.measurable import MeasurableClips
     from ..evaluation import Evaluation
+    from ..evaluation.compare import Speed
     from ..export.runner import ExportedModel
     from ..models import VideoModel
+
+
+_SPEED_SECONDS = 5.0
+"""For the timed calls of one model."""
 
 
 def chosen_clips(args: argparse.Namespace, model: VideoModel | ExportedModel) -> MeasurableClips:
@@ -55,8 +62,9 @@ def evaluate_chosen(
         chosen: Its clips.
     """
     from ..evaluation import evaluate
+    from ..export.loading import model_bytes
 
-    return evaluate(
+    found = evaluate(
         model,
         chosen,
         num_views=args.num_views,
@@ -73,6 +81,33 @@ def evaluate_chosen(
         reading=reading_of(args),
         thumbnails=not args.no_pictures,
     )
+    cost = dataclasses.replace(found.cost, file_bytes=model_bytes(args.model))
+    return dataclasses.replace(found, cost=cost)
+
+
+def measured_speeds(paths: Sequence[str | None]) -> list[Speed | None]:
+    """Time and memory of models on this machine, timed in turn so that they can be compared.
+
+    Args:
+        paths: Of checkpoints and artefacts; None where a model is not to be measured.
+
+    Raises:
+        UserError: If one cannot be loaded or run.
+    """
+    from ..benchmark import ModelChoice, prepare, time_contestants
+    from ..evaluation.compare import Speed
+
+    chosen = [ModelChoice.parse(path) for path in paths if path is not None]
+    if not chosen:
+        return [None for _ in paths]
+    with tempfile.TemporaryDirectory(prefix="vmf-speed-") as folder:
+        contestants = prepare(chosen, folder=Path(folder))
+    rows = iter(time_contestants(contestants, seconds=_SPEED_SECONDS))
+    found: list[Speed | None] = []
+    for path in paths:
+        row = None if path is None else next(rows)
+        found.append(None if row is None else Speed.of(row))
+    return found
 
 
 def measure_events(

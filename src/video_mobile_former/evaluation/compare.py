@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,11 +27,41 @@ _DRAWS_A_PAIR = 80
 
 
 @dataclass(frozen=True)
+class Speed:
+    """Time and memory of one view of a video, decoding excluded."""
+
+    ms: float
+    """Milliseconds, median of the rounds in which the models ran in turn."""
+    quartiles: tuple[float, float]
+    """Milliseconds."""
+    threads: int
+    rounds: int
+    peak_memory_mb: float | None
+    """Growth of resident memory by loading and running, in a process of its own."""
+    machine: str
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Speed:
+        """From a row of ``vmf benchmark`` of batches of one clip."""
+        lower, upper = row["latency_ms_quartiles"]
+        return cls(
+            ms=row["latency_ms"],
+            quartiles=(lower, upper),
+            threads=row["threads"],
+            rounds=row["rounds"],
+            peak_memory_mb=row["peak_memory_mb"],
+            machine=row["machine"],
+        )
+
+
+@dataclass(frozen=True)
 class ComparedModel:
     """One model of a comparison."""
 
     run: Run
     metrics: SingleLabelMetrics | MultiLabelMetrics
+    speed: Speed | None = None
+    """None where it was not measured."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data for JSON."""
@@ -39,6 +69,7 @@ class ComparedModel:
             "name": self.run.name,
             "metrics": self.metrics.to_dict(),
             "cost": self.run.cost.to_dict(),
+            "speed": None if self.speed is None else dataclasses.asdict(self.speed),
             "method": self.run.method,
         }
 
@@ -101,11 +132,12 @@ class Comparison:
         return plain(value)
 
 
-def compare(runs: Sequence[Run]) -> Comparison:
+def compare(runs: Sequence[Run], speeds: Sequence[Speed | None] | None = None) -> Comparison:
     """Compare models that were measured on the same clips.
 
     Args:
         runs: At least two; clips may come in any order. Views and clip specs may differ.
+        speeds: Time and memory of each, measured in one run; None without.
 
     Returns:
         Scores and costs, and the difference of every pair with interval and p value.
@@ -133,7 +165,8 @@ def compare(runs: Sequence[Run]) -> Comparison:
             for run in runs
         ]
         pairs = _pairs(runs, labels.numpy(), units)
-    models = tuple(map(ComparedModel, runs, found))
+    speeds = [None] * len(runs) if speeds is None else speeds
+    models = tuple(map(ComparedModel, runs, found, speeds))
     by_group = num_units < len(units)
     notes = tuple(_notes(runs, by_group, num_units, unread))
     return Comparison(models, tuple(pairs), first.multi_label, by_group, num_units, notes)

@@ -38,11 +38,12 @@ from .clip_results import multi_label_clips, single_label_clips
 from .looked_at import LookedAt, looked_at
 from .metrics.calibration import calibration
 from .metrics.curves import class_curves
+from .metrics.enough import FEWEST_OF_A_CLASS
 from .metrics.multi_label import compute_multi_label_metrics
 from .metrics.single_label import compute_single_label_metrics, top_hits
 from .notes import data_notes, notes_of, training_seed
+from .previews import wrong_previews
 from .result import TRAINED_ON, Cost, Evaluation, Method
-from .thumbnails import confused_thumbnails
 from .views import Scores, check_frozen_frame, score_clips
 
 
@@ -96,8 +97,8 @@ def evaluate(
         average: Averaging over views: ``"probabilities"`` or ``"logits"``.
         model_name: Name or folder of the model, for messages and the report.
         reading: Decode backend, and frame rate of folders of pictures; None takes the defaults.
-        thumbnails: Whether the page may show frames of clips: of misclassified ones, and what the
-            tokens of the model look at.
+        thumbnails: Whether the page may show clips: misclassified ones, and what the tokens of the
+            model look at.
 
     Returns:
         Metrics, cost, method and the result of every clip.
@@ -206,7 +207,6 @@ def _outcome(
     """
     names, groups = index.class_names, [clip.group for clip in index.clips]
     probabilities, labels = scores.probabilities, scores.labels
-    pictures: dict[int, str] = {}
     attention: tuple[LookedAt, ...] = ()
     metrics: Any
     clips: Any
@@ -220,8 +220,6 @@ def _outcome(
         metrics = compute_single_label_metrics(probabilities, labels, names, groups)
         clips = single_label_clips(probabilities, labels, index)
         sure, right = probabilities.amax(1), top_hits(probabilities, labels, 1)
-        if thumbnails:
-            pictures = confused_thumbnails(metrics, clips, index, reading)
         if shown is not None:
             attention = looked_at(shown, method.clip, clips, index, reading)
     return Evaluation(
@@ -232,8 +230,8 @@ def _outcome(
         notes=notes,
         calibration=calibration(sure.numpy(), right.numpy()),
         scores=probabilities,
-        curves=class_curves(probabilities, positives),
-        thumbnails=pictures,
+        curves=class_curves(probabilities, positives, FEWEST_OF_A_CLASS),
+        previews=wrong_previews(metrics, clips, index, reading) if thumbnails else {},
         attention=attention,
     )
 

@@ -11,11 +11,13 @@ from typing import Any, Generic, TypeVar
 from torch import Tensor
 
 from ..clip_spec import ClipSpec
+from ..page import Preview
 from ..text import encodable
 from .clip_results import ClipResult, EventFile, MultiLabelClip
 from .looked_at import LookedAt
 from .metrics.calibration import Calibration
 from .metrics.curves import Curve
+from .metrics.enough import clips_for_calibration
 from .metrics.events import EventMetrics
 from .metrics.multi_label import MultiLabelMetrics
 from .metrics.single_label import SingleLabelMetrics
@@ -41,6 +43,8 @@ class Cost:
     """Views in time; the mean over the videos with ``"full"`` views."""
     num_crops: int
     """Crops per view in time."""
+    file_bytes: int | None = None
+    """Of the weights of a checkpoint, or of all files of an artefact; None where not known."""
 
     @property
     def total_views(self) -> float:
@@ -129,9 +133,8 @@ class Evaluation(Generic[MetricsT, ClipT]):
     """Of events: how they were made of scores; see :class:`~..inference.events.EventSettings`."""
     curves: tuple[Curve, ...] = field(default=(), compare=False, repr=False)
     """Precision over recall of the weakest and the best classes; for the page only."""
-    thumbnails: Mapping[int, str] = field(default_factory=dict, compare=False, repr=False)
-    """Base64 of JPEG files of some misclassified clips, by position in ``clips``; for the page
-    only."""
+    previews: Mapping[int, Preview] = field(default_factory=dict, compare=False, repr=False)
+    """Small clips of what was not recognised, by position in ``clips``; for the page only."""
     attention: tuple[LookedAt, ...] = field(default=(), compare=False, repr=False)
     """What the tokens look at in some clips; for the page only."""
 
@@ -169,10 +172,11 @@ class Evaluation(Generic[MetricsT, ClipT]):
         else:
             lines = [*_multi_label_lines(metrics)]
         if found is not None:
-            lines.append(
-                f"calibration      {percent(found.ece_equal_width)} error   (by chance alone "
-                f"{percent(found.ece_by_chance)}; 15 bins of equal width)"
-            )
+            needed = clips_for_calibration(found)
+            error = f"{percent(found.ece_equal_width)} error   (by chance alone "
+            error += f"{percent(found.ece_by_chance)}; 15 bins of equal width)"
+            few = f"too few scores to tell: it takes about {needed}"
+            lines.append(f"calibration      {error if needed is None else few}")
         lines.append(
             f"cost             {giga(cost.total_macs)} MACs per video ({cost.views_words} of "
             f"{giga(cost.macs_per_view)}), {giga(cost.parameters)} parameters"

@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from ..errors import CheckpointError, UserError, check_path
+from ..models.locate import WEIGHTS_NAME, checkpoint_folder
 from ..models.registry import list_models, resolve_model
 from ..models.video_model import VideoModel
 from ..untrusted import MAX_JSON, read_bytes
@@ -53,6 +54,34 @@ def load_model(
             f"{path} is neither a checkpoint folder nor an artefact (which end in {known}){hint}"
         )
     return resolve_model(name_or_path)
+
+
+def model_bytes(name_or_path: str | Path) -> int | None:
+    """Bytes of the files that a device would hold: of an artefact all, of a checkpoint the weights.
+
+    Args:
+        name_or_path: As for :func:`load_model`.
+
+    Returns:
+        None where there are no such files.
+    """
+    target = target_of(name_or_path)
+    try:
+        if target is not None and Path(name_or_path).exists():
+            return artefact_bytes(target, Path(name_or_path))
+        return (checkpoint_folder(name_or_path) / WEIGHTS_NAME).stat().st_size
+    except (OSError, UserError):
+        return None
+
+
+def artefact_bytes(target: Target, path: Path) -> int:
+    """Bytes of all files of an artefact."""
+    files = [
+        file
+        for part in target.files(path).values()
+        for file in ([part] if part.is_file() else part.rglob("*"))
+    ]
+    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def load_artefact(

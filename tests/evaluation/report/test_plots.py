@@ -20,7 +20,7 @@ from video_mobile_former.evaluation.report.plots import (
     drawable,
     reliability_plot,
 )
-from video_mobile_former.page import svg_url
+from video_mobile_former.page import chart_of
 
 
 @pytest.fixture
@@ -84,14 +84,14 @@ def test_models_of_one_cost_have_an_axis_with_round_numbers(run: Run) -> None:
 def test_any_name_can_be_drawn(run: Run) -> None:
     names = (NASTY, "动作", "$x_1$", "")
     runs = [with_cost(run, name, 10**i) for i, name in enumerate(names)]
-    source = svg_url(cost_plot(compare(runs).models))
+    source = chart_of(cost_plot(compare(runs).models)).light
     kind, _, data = source.partition(",")
     assert kind == "data:image/svg+xml;base64"
     svg = ET.fromstring(base64.b64decode(data))
     texts = [one.text for one in svg.iter("{http://www.w3.org/2000/svg}text")]
     assert {"model 2", "$x_1$", "model 4"} <= set(texts)
     assert not list(svg.iter("{http://www.w3.org/2000/svg}script"))
-    assert source == svg_url(cost_plot(compare(runs).models))
+    assert source == chart_of(cost_plot(compare(runs).models)).light
 
 
 def test_long_names_keep_both_ends() -> None:

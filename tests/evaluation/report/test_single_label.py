@@ -5,17 +5,20 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from html_page import NASTY, Page
 from video_mobile_former.data.index.index import ClipIndex
 from video_mobile_former.errors import UserError
 from video_mobile_former.evaluation import Evaluation, write_report
+from video_mobile_former.evaluation.metrics.calibration import calibration
+from video_mobile_former.evaluation.metrics.curves import Curve
 from video_mobile_former.evaluation.metrics.single_label import Intervals
 from video_mobile_former.evaluation.report.page import render_page
 from video_mobile_former.evaluation.result import giga, percent
 
-IMAGES = tuple(f"data:image/{kind};base64," for kind in ("png", "jpeg", "svg+xml"))
+IMAGES = tuple(f"data:image/{kind};base64," for kind in ("png", "jpeg", "svg+xml", "webp"))
 
 
 def nasty(evaluation: Evaluation) -> Evaluation:
@@ -101,8 +104,10 @@ def test_the_page_is_self_contained_and_text_in_it_is_only_text(evaluation: Eval
         assert tag not in ("script", "link", "iframe", "object", "base", "form")
         for name, value in attributes.items():
             assert not name.startswith("on")
-            if name in ("src", "href"):
+            if name in ("src", "srcset"):
                 assert (value or "").startswith(IMAGES)
+            if name == "href":
+                assert (value or "").startswith("#clip-")
     assert "url(" not in source
     assert "@import" not in source
     policy = next(a["content"] for t, a in page.tags if t == "meta" and "http-equiv" in a)
@@ -126,30 +131,60 @@ def test_calibration_is_told(evaluation: Evaluation) -> None:
     assert found is not None
     assert found.accuracy == pytest.approx(5 / 6)
     assert evaluation.to_dict()["calibration"]["ece_equal_width"] == found.ece_equal_width
+    # 200 scores of 0.99, of which two are wrong: chance alone gives less than a point.
+    many = calibration(np.full(200, 0.99), np.arange(200) >= 2)
+    page = Page(render_page(dataclasses.replace(evaluation, calibration=many), b""))
+    assert f"Calibration error {percent(many.ece_equal_width)} with 15 bins of equal" in page.text
+    assert "one of 15 bins of equally many scores" in page.text
+    assert any(alt.startswith("Share that is right over score") for alt in alts(page))
+
+
+def test_what_six_clips_cannot_carry_gives_way_to_how_many_it_takes(
+    evaluation: Evaluation,
+) -> None:
     page = Page(render_page(evaluation, b""))
-    assert f"Calibration error {percent(found.ece_equal_width)} with 15 bins of equal" in page.text
-    assert "with 6 of equally many scores" in page.text  # bins cannot be more than scores
-    assert "one of 6 bins of equally many scores" in page.text
-    assert alts(page)[-1].startswith("Share that is right over score")
+    assert "6 scores are too few" in page.text
+    assert "It takes about 100 scores" in page.text
+    assert "None of the classes has 20 clips" in page.text
+    assert "About 94 clips of a class bring it to 20 points" in page.text
+    shown = " ".join(alts(page))
+    assert "Share that is right" not in shown
+    assert "Precision over recall" not in shown
+    assert "too few scores to tell: it takes about 100" in evaluation.summary()
+    assert "43.6 – 97.0 %" in page.text  # the interval of all clips stays
+    assert evaluation.to_dict()["calibration"] is not None  # the file has them all the same
 
 
-@pytest.mark.slow
-def test_a_wrong_clip_is_shown(evaluation: Evaluation) -> None:
-    assert list(evaluation.thumbnails) == [5]
-    assert base64.b64decode(evaluation.thumbnails[5]).startswith(b"\xff\xd8\xff")
-    found = alts(Page(render_page(evaluation, b"")))
-    assert found[:2] == ["5.mp4", "Confusion matrix of 2 classes"]
-    without = dataclasses.replace(evaluation, thumbnails={})
-    assert "Middle frames" not in render_page(without, b"")
+def test_a_wrong_clip_can_be_watched_once(evaluation: Evaluation) -> None:
+    assert list(evaluation.previews) == [5]
+    preview = evaluation.previews[5]
+    assert base64.b64decode(preview.still).startswith(b"\xff\xd8\xff")
+    source = render_page(evaluation, b"")
+    page = Page(source)
+    assert [a["aria-label"] for t, a in page.tags if t == "input"] == ["Play 5.mp4"]
+    assert source.count(preview.moving) == 1  # the list of wrong clips points to it
+    assert [a["href"] for t, a in page.tags if t == "a"] == ["#clip-5"]
+    assert any(a.get("id") == "clip-5" for _, a in page.tags)
+    without = Page(render_page(dataclasses.replace(evaluation, previews={}), b""))
+    assert not [t for t, _ in without.tags if t in ("input", "a")]
+    assert "Tab key" not in without.text
 
 
-def test_every_class_has_its_curve(evaluation: Evaluation) -> None:
-    page = Page(render_page(evaluation, b""))
+def test_every_class_of_enough_clips_has_its_curve(evaluation: Evaluation) -> None:
+    steps = np.array([0.5, 1.0])
+    curves = tuple(Curve(i, 20, 0.7, 0.5, steps, steps[::-1]) for i in range(2))
+    rows = [dataclasses.replace(row, clips=20) for row in evaluation.metrics.per_class]
+    metrics = dataclasses.replace(evaluation.metrics, per_class=tuple(rows))
+    enough = dataclasses.replace(evaluation, curves=curves, metrics=metrics)
+    page = Page(render_page(enough, b""))
     curves = [alt for alt in alts(page) if alt.startswith("Precision over recall of")]
     assert sorted(alt.split(";")[0].split()[-1] for alt in curves) == ["falling", "rising"]
     assert "All classes that have clips" in page.text
-    without = dataclasses.replace(evaluation, curves=())
-    assert "Precision over recall" not in render_page(without, b"")
+    assert "20 clips here" not in page.text
+    rows = [rows[0], dataclasses.replace(rows[1], clips=19)]
+    metrics = dataclasses.replace(metrics, per_class=tuple(rows))
+    page = Page(render_page(dataclasses.replace(enough, metrics=metrics), b""))
+    assert "1 of the 2 classes have fewer than 20 clips here" in page.text
 
 
 def test_groups_make_the_interval(evaluation: Evaluation) -> None:
@@ -212,7 +247,7 @@ def test_parts_of_files_and_other_ways_of_measuring_are_told(evaluation: Evaluat
         method=method,
         cost=dataclasses.replace(evaluation.cost, num_views=2, num_crops=3),
         clips=(clip,),
-        thumbnails={},
+        previews={},
     )
     text = Page(render_page(changed, b"")).text
     for wanted in (

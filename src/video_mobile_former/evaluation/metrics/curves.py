@@ -49,18 +49,20 @@ def precision_over_recall(scores: np.ndarray, positives: np.ndarray) -> tuple[np
     return hits[grows] / hits[-1], hits[grows] / (last[grows] + 1)
 
 
-def class_curves(probabilities: Tensor, positives: Tensor) -> tuple[Curve, ...]:
+def class_curves(probabilities: Tensor, positives: Tensor, fewest: int = 1) -> tuple[Curve, ...]:
     """The curves of the weakest and the best classes by average precision, weakest first.
 
     Args:
         probabilities: ``(N, K)`` float.
         positives: ``(N, K)`` bool.
+        fewest: Clips from which a class has a curve, at least 1.
 
     Returns:
-        At most twelve, for classes that have clips.
+        At most twelve, for classes that have as many clips.
     """
     found = average_precisions(probabilities, positives)
-    order = [i for i in torch.argsort(found, stable=True).tolist() if positives[:, i].any()]
+    counts = positives.sum(0)
+    order = [i for i in torch.argsort(found, stable=True).tolist() if counts[i] >= fewest]
     shown = order
     if len(order) > 2 * _MOST_SHOWN:
         shown = order[:_MOST_SHOWN] + order[-_MOST_SHOWN:]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from ...files import atomic_files, check_folder, check_replaceable, write_json
-from ...page import render, svg_url
+from ...page import bytes_words, chart_of, render
 from ...text import pad, printable, shorten_middle
-from ..compare import ComparedModel, Comparison, Pair
+from ..compare import ComparedModel, Comparison, Pair, Speed
 from ..metrics.single_label import SingleLabelMetrics
 from ..result import Cost, giga, percent
 from .method import span
@@ -81,10 +81,12 @@ def render_comparison(comparison: Comparison) -> str:
         date=method["date"][:10],
         notes=comparison.notes,
         rows=[_row(one) for one in comparison.models],
+        timed=any(one.speed is not None for one in comparison.models),
+        speed_words=_speed_words(comparison.models),
         pairs=[_pair(pair) for pair in comparison.pairs],
         by_group=comparison.by_group,
         num_units=comparison.num_units,
-        plot=svg_url(cost_plot(comparison.models)),
+        plot=chart_of(cost_plot(comparison.models)),
         **_classes(comparison),
     )
 
@@ -109,6 +111,8 @@ def _row(one: ComparedModel) -> dict[str, Any]:
         "views": _views(cost),
         "total": giga(cost.total_macs),
         "parameters": giga(cost.parameters),
+        "file": "–" if cost.file_bytes is None else bytes_words(cost.file_bytes),
+        **_speed(one.speed),
         "clip": _clip(one),
         "averaged": averaged,
         "runs": artefact["runtime"] if artefact else "PyTorch",
@@ -116,6 +120,33 @@ def _row(one: ComparedModel) -> dict[str, Any]:
         "device": method["device"],
         "date": method["date"][:10],
     }
+
+
+def _speed(speed: Speed | None) -> dict[str, str]:
+    if speed is None:
+        return {"ms": "–", "ms_spread": "", "memory": "–"}
+    lower, upper = speed.quartiles
+    memory = speed.peak_memory_mb
+    return {
+        "ms": f"{speed.ms:.3g} ms",
+        "ms_spread": f"{lower:.3g} – {upper:.3g}",
+        "memory": "–" if memory is None else f"{memory:.0f} MB",
+    }
+
+
+def _speed_words(models: Sequence[ComparedModel]) -> str:
+    """How time and memory were measured, or how they can be."""
+    speeds = [one.speed for one in models if one.speed is not None]
+    if not speeds:
+        return "Time and memory were not measured; --speed does so."
+    missing = "" if len(speeds) == len(models) else " Reports of earlier evaluations have none."
+    first = speeds[0]
+    threads = "one thread" if first.threads == 1 else f"{first.threads} threads"
+    return (
+        f"ms: one view, without decoding, on {threads} of {first.machine}; median and quartiles of "
+        f"up to {max(one.rounds for one in speeds)} rounds, models in turn. Memory: "
+        f"growth by loading and running, the peak.{missing}"
+    )
 
 
 def _views(cost: Cost) -> str:
@@ -180,6 +211,7 @@ def _summary_lines(found: Comparison) -> Iterator[str]:
             f"{_cell(one.run.name)}{percent(one.metrics.score):>8}  "
             f"{between:<14}{percent(one.metrics.second):>11}{product:>23}"
         )
+    yield from _speed_lines(found)
     yield ""
     columns = f"{'':>7}  {'95 % interval':<15}{'p':>8}{'p (Holm)':>12}"
     yield _cell("differences, points", 34) + columns
@@ -194,6 +226,20 @@ def _summary_lines(found: Comparison) -> Iterator[str]:
     unit = f"{found.num_units} groups" if found.by_group else "clips"
     yield f"p: {test}; Holm: corrected for {len(found.pairs)} pair(s)."
     yield f"Intervals of differences: paired bootstrap over {unit}."
+
+
+def _speed_lines(found: Comparison) -> Iterator[str]:
+    """File size of each model, and time and memory where they were measured."""
+    yield ""
+    timed = any(one.speed is not None for one in found.models)
+    yield _cell("") + f"{'file':>8}" + (f"{'ms a view':>12}{'memory':>11}" if timed else "")
+    for one in found.models:
+        size, speed = one.run.cost.file_bytes, _speed(one.speed)
+        line = f"{_cell(one.run.name)}{'–' if size is None else bytes_words(size):>8}"
+        yield line + (f"{speed['ms']:>12}{speed['memory']:>11}" if timed else "")
+    if timed:
+        machine = next(one.speed.machine for one in found.models if one.speed is not None)
+        yield f"one thread of {shorten_middle(printable(machine), 66)}"
 
 
 def _points(difference: float) -> str:

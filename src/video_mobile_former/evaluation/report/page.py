@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from ...files import atomic_files, check_folder, check_replaceable, write_json
-from ...page import render, svg_url
+from ...page import chart_of, render
 from ..metrics.calibration import Calibration
 from ..metrics.curves import Curve
-from ..metrics.single_label import SingleLabelMetrics
+from ..metrics.enough import FEWEST_OF_A_CLASS, clips_for_calibration, clips_for_width
+from ..metrics.single_label import SingleLabelMetrics, wilson_interval
 from ..predictions import SCORES_NAME, save_scores
 from ..result import REPORT_NAME, Evaluation, giga, percent
 from . import events, multi_label, single_label
@@ -110,13 +111,15 @@ def render_page(evaluation: Evaluation[Any, Any], confusion: bytes | None = None
         method=[*own.pop("measured", []), *method_rows(method, cost.total_views, kind.AVERAGING)],
         json_name=REPORT_NAME,
         classes=[kind.class_row(row) for row in _weakest_first(evaluation.metrics.per_class)],
-        wrong=[kind.clip_row(clip) for clip in wrong[:_MOST_WRONG_CLIPS]],
+        wrong=_wrong_rows(evaluation, kind),
         num_wrong=len(wrong),
         attention=evaluation.attention,
         picture=base64.b64encode(confusion or b"").decode("ascii"),
         picture_width=round(_png_width(confusion or b"") * 0.62),
         curves=[_curve_row(one, evaluation.class_names[one.label]) for one in evaluation.curves],
-        num_curves=sum(row.clips > 0 for row in evaluation.metrics.per_class),
+        num_curves=sum(row.clips >= FEWEST_OF_A_CLASS for row in evaluation.metrics.per_class),
+        num_previews=len(evaluation.previews),
+        **_few(evaluation),
         **_reliability(evaluation.calibration),
         **own,
     )
@@ -127,18 +130,71 @@ def _weakest_first(rows: Sequence[Any]) -> list[Any]:
     return sorted(rows, key=lambda row: (row.score is None, row.score or 0.0, -row.clips))
 
 
+def _wrong_rows(evaluation: Evaluation[Any, Any], kind: Any) -> list[dict[str, Any]]:
+    """The largest errors, each with its small clip where there is one."""
+    places = [i for i, clip in enumerate(evaluation.clips) if not clip.correct]
+    places.sort(key=lambda i: -evaluation.clips[i].how_wrong)
+    return [
+        {
+            **kind.clip_row(evaluation.clips[i]),
+            "place": i,
+            "preview": evaluation.previews.get(i),
+        }
+        for i in places[:_MOST_WRONG_CLIPS]
+    ]
+
+
+def _few(evaluation: Evaluation[Any, Any]) -> dict[str, Any]:
+    """What so few clips cannot carry, in words, and how many clips it would take."""
+    rows = [row for row in evaluation.metrics.per_class if row.clips]
+    few = [row for row in rows if row.clips < FEWEST_OF_A_CLASS]
+    if not few or evaluation.metrics.task == "events":
+        return {"few_classes": "", "few_curves": ""}
+    which = "None of the" if len(few) == len(rows) else f"{len(few)} of the {len(rows)}"
+    have = "has" if len(few) == len(rows) else "have fewer than"
+    return {
+        "few_classes": (
+            f"{which} classes {have} {FEWEST_OF_A_CLASS} clips here: no interval is drawn of "
+            f"{'them' if len(few) > 1 else 'it'}, which would be more than "
+            f"{100 * _widest(FEWEST_OF_A_CLASS):.0f} points wide. About "
+            f"{clips_for_width(0.2)} clips of a class bring it to 20 points."
+        ),
+        "few_curves": (
+            f"{which} classes {have} {FEWEST_OF_A_CLASS} clips here: a curve of fewer steps would "
+            "show chance."
+        ),
+    }
+
+
+def _widest(clips: int) -> float:
+    low, high = wilson_interval(clips // 2, clips)
+    return high - low
+
+
 def _reliability(found: Calibration | None) -> dict[str, Any]:
     """Calibration for a page."""
     if found is None:
-        return {"ece": None}
+        return {"ece": None, "few_scores": ""}
+    needed = clips_for_calibration(found)
+    if needed is not None:
+        count = sum(one.count for one in found.bins)
+        return {
+            "ece": None,
+            "few_scores": (
+                f"{count} scores are too few to measure it: a calibrated model would show "
+                f"an error of {percent(found.ece_by_chance)} by chance on as many (here "
+                f"{percent(found.ece_equal_width)}). It takes about {needed} scores."
+            ),
+        }
     return {
+        "few_scores": "",
         "ece": percent(found.ece_equal_width),
         "ece_mass": percent(found.ece_equal_mass),
         "ece_by_chance": percent(found.ece_by_chance),
         "mean_confidence": percent(found.mean_confidence),
         "mean_right": percent(found.accuracy),
         "num_bins": len(found.bins),
-        "reliability": svg_url(reliability_plot(found)),
+        "reliability": chart_of(reliability_plot(found)),
     }
 
 
@@ -147,7 +203,7 @@ def _curve_row(one: Curve, name: str) -> dict[str, Any]:
         "name": name,
         "clips": one.clips,
         "area": percent(one.average_precision),
-        "picture": svg_url(curve_plot(one)),
+        "picture": chart_of(curve_plot(one)),
     }
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...page import ACCENT, LINE, SOFT, new_figure
+from ...page import ACCENT, INK, LINE, PAPER, SOFT, new_figure
 from ...text import encodable, printable, shorten_middle
 from ..compare import ComparedModel
 from ..metrics.calibration import Calibration
@@ -115,7 +115,8 @@ def _name_dots(axes: Any, names: Sequence[str], costs: np.ndarray, scores: np.nd
             va="center",
             fontsize=_POINTS,
             fontweight="bold",
-            bbox={"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 0.5},
+            color=INK,
+            bbox={"facecolor": PAPER, "alpha": 0.8, "linewidth": 0, "pad": 0.5},
             parse_math=False,  # a dollar sign in a name is no formula
         ).set_in_layout(False)
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from ..clip_results import ClipResult
+from ..metrics.enough import FEWEST_OF_A_CLASS
 from ..metrics.single_label import TOP5_CLASSES, ClassResult, Confusion, SingleLabelMetrics
+from ..previews import PER_CONFUSION
 from ..result import Evaluation, percent
 from .method import named_part, scale, span
 
@@ -52,8 +54,8 @@ def content(evaluation: SingleLabelEvaluation) -> dict[str, Any]:
                 "accuracy of always predicting it",
             ),
         ],
-        "has_pictures": bool(evaluation.thumbnails),
-        "confusions": [_confusion_row(pair, evaluation) for pair in metrics.worst_confusions()],
+        "confusions": (rows := [_confusion_row(p, evaluation) for p in metrics.worst_confusions()]),
+        "shown_above": {one["place"] for row in rows for one in row["pictures"]},
         "wide_picture": len(metrics.per_class) > _MANY_CLASSES,
     }
 
@@ -67,8 +69,8 @@ def _bootstrapped(interval: tuple[float, float] | None) -> str:
 
 def _confusion_row(pair: Confusion, evaluation: SingleLabelEvaluation) -> dict[str, Any]:
     pictures = [
-        {"name": evaluation.clips[i].name, "picture": picture}
-        for i, picture in evaluation.thumbnails.items()
+        {"name": evaluation.clips[i].name, "place": i, "preview": preview}
+        for i, preview in evaluation.previews.items()
         if (evaluation.clips[i].true, evaluation.clips[i].predicted) == (pair.true, pair.predicted)
     ]
     return {
@@ -76,22 +78,24 @@ def _confusion_row(pair: Confusion, evaluation: SingleLabelEvaluation) -> dict[s
         "predicted": pair.predicted,
         "clips": pair.clips,
         "share": percent(pair.share),
-        "pictures": pictures,
+        "pictures": pictures[:PER_CONFUSION],
     }
 
 
 def class_row(row: ClassResult) -> dict[str, Any]:
     """A line of the table of classes."""
+    enough = row.clips >= FEWEST_OF_A_CLASS
     low, high = row.interval or (0.0, 0.0)
     return {
         "name": row.name,
         "clips": row.clips,
         "correct": row.correct,
         "accuracy": percent(row.accuracy),
+        "enough": enough,
         "bar": f"{100 * (row.accuracy or 0.0):.1f}",
         "low": f"{100 * low:.1f}",
         "high": f"{100 * (high - low):.1f}",
-        "span": "" if row.interval is None else span(row.interval),
+        "span": span(row.interval) if enough and row.interval is not None else "",
         "precision": percent(row.precision),
         "average_precision": percent(row.average_precision),
     }
