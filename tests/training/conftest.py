@@ -23,6 +23,7 @@ _SMALL: dict[str, Any] = {
     "train.batch_size": 8,
     "train.accelerator": "cpu",
     "train.log_every_n_steps": 1,
+    "train.page": False,
     "augment.horizontal_flip": False,
     "optim.warmup_epochs": 1.0,
 }

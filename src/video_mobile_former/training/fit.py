@@ -31,6 +31,7 @@ from .objectives.class_weights import class_weights
 from .objectives.objective import Objective
 from .objectives.smoothness import check_smoothness
 from .optim import batch_scale
+from .page import write_page
 from .progress import say_begin
 from .recipe.checks import check_compile, check_device, check_patience, check_unlabelled
 from .recipe.fields import Recipe
@@ -39,6 +40,7 @@ from .run.fabric import cores_for_workers, kill_others, make_fabric, quiet_light
 from .run.interrupt import StopRequest, StopTraining, TrainingInterrupted
 from .run.lost import ProcessLostError, SharedError, watching_others
 from .run.run_folder import RunFolder
+from .samples import sample_predictions
 from .tally import best_by
 
 if TYPE_CHECKING:
@@ -126,6 +128,8 @@ def fit(
     try:
         with StopRequest() as stop, quiet_lightning(), cores_for_workers(recipe.data.num_workers):
             _train(recipe, run, parts, stop, loggers)
+            if leader and recipe.train.page:
+                _show(recipe, run, parts)
     except (StopTraining, KeyboardInterrupt) as error:
         if leader:
             say(f"stopped; the same command continues {run.path} from its saved state")
@@ -204,6 +208,19 @@ def _train(
     except KeyboardInterrupt:
         kill_others(fabric)
         raise
+
+
+def _show(recipe: Recipe, run: RunFolder, parts: _Parts) -> None:
+    """Write the page of a finished run; what goes wrong is said and takes nothing from the run."""
+    labels = parts.objective.labels
+    by = best_by(recipe, multi_label=parts.clips.multi_label, labels=labels)
+    checkpoint = run.best if run.best.exists() else run.last
+    try:
+        samples = sample_predictions(parts.clips, checkpoint, recipe) if labels else ()
+        info = _training_info(recipe, parts.clips)
+        write_page(run, recipe, by=by, info=info, samples=samples)
+    except UserError as error:
+        say(f"no {run.page.name}: {error}")
 
 
 def _result(run: RunFolder) -> FitResult:

@@ -41,6 +41,7 @@ from .objectives.objective import Figures, Objective
 from .optim import batch_scale, build_optimizer, learning_rate, set_rates
 from .progress import Progress, in_words
 from .recipe.fields import Recipe
+from .run.curves import write_curves
 from .run.ema import WeightAverage
 from .run.interrupt import StopRequest, StopTraining
 from .run.logs import MetricsFile, RunLogs
@@ -48,6 +49,9 @@ from .run.position import Position, Totals
 from .run.run_folder import RunFolder
 from .tally import BEST_NAMES, BestBy, Measured, best_by
 from .validate import validate
+
+_DRAW_SECONDS = 30.0
+"""Shortest time between two drawings of the curves."""
 
 
 class Learner(nn.Module):
@@ -121,7 +125,7 @@ class Training:
         self.position, self.totals = Position(), Totals()
         self.progress = Progress(visible=fabric.is_global_zero)
         self.gradients = GradientWatch(recipe)
-        self.grad_norm = math.nan
+        self.grad_norm = self.rate = math.nan
         self.indices = torch.empty(0, dtype=torch.int64)
         self.unsaved = self.stop_agreed = False
 
@@ -154,6 +158,7 @@ class Training:
         self.logs = self._open_logs(loggers, 0 if state is None else state["metrics_size"])
         self.saved_at, self.saved_step = time.monotonic(), self.position.step
         self.counted_at = time.monotonic()
+        self.draw_after = self.counted_at + _DRAW_SECONDS
 
     # --- the loop -------------------------------------------------------------------------------
 
@@ -201,6 +206,7 @@ class Training:
                             raise StopTraining
                 self.log_epoch()
                 self.finish_epoch()
+                self.draw_curves()
             self.fabric.barrier("saved")  # the others read the result that the first wrote
             outcome = "success"
         except StopTraining:
@@ -210,6 +216,7 @@ class Training:
         finally:
             self.progress.stop()
             self.logs.close(outcome)
+            self.draw_curves(at_last=True)
 
     def set_out(self) -> float:
         """Seed torch by the place in the run and set the learning rates.
@@ -226,6 +233,7 @@ class Training:
             steps_per_epoch=self.steps_per_epoch,
             epochs=recipe.train.epochs,
         )
+        self.rate = rate
         set_rates(self.optimizer, rate, backbone_rate(at.step / self.steps_per_epoch, recipe))
         return rate
 
@@ -301,7 +309,8 @@ class Training:
         """Log the training part of an epoch, which is over."""
         at, totals = self.position, self.totals
         at.epoch, at.batch, at.unmeasured = at.epoch + 1, 0, True
-        self.log("train", {**totals.means(), "clips": totals.clips, "failed": totals.failed})
+        counts = {"clips": totals.clips, "failed": totals.failed}
+        self.log("train", {"lr": self.rate, **totals.means(), **counts})
         if totals.failed:
             self.progress.line(
                 f"epoch {at.epoch}: {totals.failed} clips could not be read and were excluded: "
@@ -419,6 +428,25 @@ class Training:
         )
         file = MetricsFile(self.run.metrics, size) if self.fabric.is_global_zero else None
         return RunLogs(file, [board, *loggers])
+
+    def draw_curves(self, *, at_last: bool = False) -> None:
+        """Write ``curves.png``, so seldom that it takes no more than a hundredth of the time.
+
+        Args:
+            at_last: Write it in any case. What goes wrong is said and ends no run.
+        """
+        begin = time.monotonic()
+        if not self.fabric.is_global_zero or not self.recipe.train.page:
+            return
+        if begin < self.draw_after and not at_last:
+            return
+        try:
+            epoch = None if self.best is None else self.best["epoch"]
+            write_curves(self.run.metrics, self.run.curves, epoch)
+        except UserError as error:
+            self.progress.line(f"no {self.run.curves.name}: {error}")
+        end = time.monotonic()
+        self.draw_after = end + max(_DRAW_SECONDS, 100 * (end - begin))
 
     def log_step(self, rate: float) -> None:
         """Log what was trained on since the last time."""

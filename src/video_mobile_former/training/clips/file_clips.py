@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -12,12 +13,13 @@ from ...clip_spec import ClipSpec
 from ...data.index.held_out import division_of, fingerprint
 from ...data.index.index import ClipIndex
 from ...data.limits import Limits
-from ...data.loading.dataset import Batch, ClipDataset
+from ...data.loading.dataset import Batch, ClipDataset, ClipFailure, clip_name
 from ...data.loading.loader import ClipLoader, make_loader
 from ...procedural import Target
 from ..build import reading_of
 from ..recipe.fields import Recipe
 from ..run.run_folder import RunFolder
+from ..samples import SampleClip
 from .inputs import train_transform
 
 
@@ -78,6 +80,32 @@ class FileClips:
         data = self.recipe.data
         val_split = None if data.val_path is not None else data.val_split
         return division_of(self.train, self.val, val_split=val_split)
+
+    def samples(self, count: int) -> Iterator[SampleClip]:
+        """Validation clips as the network sees them, evenly over the classes.
+
+        Args:
+            count: At most so many; those that cannot be read are omitted.
+        """
+        if self.val is None:
+            return
+        order = np.argsort(self.val.table.label, kind="stable") if not self.multi_label else None
+        places = np.arange(min(count, len(self.val))) * len(self.val) // max(1, count)
+        if len(self.val) <= count:
+            places = np.arange(len(self.val))
+        chosen = places if order is None else order[places]
+        val = dataclasses.replace(self.val, clips=self.val.table.take(chosen))
+        limits = Limits(self.recipe.decode.timeout_seconds, self.recipe.decode.memory_limit_mb)
+        reading = reading_of(self.recipe)
+        dataset = ClipDataset(val, self.spec, train=False, limits=limits, reading=reading)
+        for i, clip in enumerate(val.clips):
+            sample = dataset[i]
+            if isinstance(sample, ClipFailure):
+                continue
+            seconds = sample["frame_seconds"][0] if "frame_seconds" in sample else None
+            length = 2.0 if seconds is None else float(seconds[-1] - seconds[0])
+            names = tuple(self.class_names[label] for label in clip.labels)
+            yield SampleClip(clip_name(clip), sample["clip"][0], names, length)
 
     def fingerprint(self) -> str:
         """A short text that changes when the clips, their labels or the weights of these do."""

@@ -29,6 +29,7 @@ from ...errors import RecipeError, UserError, known_names
 from ...procedural import FAMILIES, ProceduralSpec, ProceduralVideo
 from ...procedural.families import TABLE
 from ..recipe.fields import AugmentRecipe, DataRecipe, Recipe
+from ..samples import SampleClip
 from .batches import TrainLoader
 from .inputs import train_transform
 
@@ -109,6 +110,22 @@ class ProceduralClips:
         """The generator of the training (0) or validation (1) clips."""
         state = np.random.SeedSequence([self.recipe.seed, part]).generate_state(1, np.uint32)
         return ProceduralVideo(self.generator_spec, seed=int(state[0]), device=device)
+
+    def samples(self, count: int) -> Iterator[SampleClip]:
+        """Validation clips, one of each of some classes, evenly over all.
+
+        Args:
+            count: At most so many.
+        """
+        classes = len(self.class_names)
+        count = min(count, classes) if self.val_clips else 0
+        labels = torch.arange(count) * classes // max(1, count)
+        if not count:
+            return
+        made = self.generator(_VAL).draw(0, torch.arange(count), labels)
+        for label, clip in zip(labels.tolist(), made.clips, strict=True):
+            name = f"procedural clip of {self.class_names[label]}"
+            yield SampleClip(name, clip, (self.class_names[label],), clip.shape[1] / 8)
 
     def fingerprint(self) -> str:
         """A short text that changes when the classes, targets or settings of the clips do."""

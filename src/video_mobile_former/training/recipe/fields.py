@@ -230,6 +230,9 @@ class TrainRecipe(Section):
     """Also save the state to resume from each time this many optimiser steps are done."""
     checkpoint_every_minutes: Positive | None = 10.0
     """Also save the state to resume from when this many minutes have passed since the last time."""
+    page: bool = True
+    """Also write `curves.png` and `training.html`, a page of the run that holds a few validation
+    clips."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

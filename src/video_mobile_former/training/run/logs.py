@@ -28,8 +28,8 @@ COLUMNS = (
     "seconds",
 )
 """``row`` is ``step`` (mean since the last such row of the epoch), ``train`` (an epoch's mean) or
-``val``; accuracies are shares in [0, 1], for which multi-label data has ``map``; ``seconds`` is
-training time since the run began."""
+``val``; ``lr`` of an epoch is that of its last step; accuracies are shares in [0, 1], for which
+multi-label data has ``map``; ``seconds`` is training time since the run began."""
 
 
 class MetricsFile:

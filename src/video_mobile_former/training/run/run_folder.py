@@ -5,6 +5,7 @@
     best/  last/      checkpoint folders
     recipe.yaml       every field of the recipe
     metrics.csv       tensorboard/
+    curves.png        training.html
     state/            what resuming needs; empty before the first save
     excluded.txt      clips that are excluded from the start, if there are any
     quarantine.txt    files that failed twice and are no longer read; of the second and further
@@ -31,6 +32,7 @@ _FREE_TO_CHANGE = (
     "decode.memory_limit_mb",
     "train.checkpoint_every_n_steps",
     "train.checkpoint_every_minutes",
+    "train.page",
 )
 """Fields that may differ when a run is continued: they do not change what it computes, or only for
 files that could not be read before."""
@@ -51,6 +53,8 @@ class RunFolder:
         self.last = self.path / "last"
         self.recipe = self.path / "recipe.yaml"
         self.metrics = self.path / "metrics.csv"
+        self.curves = self.path / "curves.png"
+        self.page = self.path / "training.html"
         self.tensorboard = self.path / "tensorboard"
         self.state = self.path / "state" / "state.safetensors"
         self.excluded = self.path / "excluded.txt"
@@ -124,7 +128,8 @@ class RunFolder:
     def _written(self) -> list[Path]:
         """What a run writes."""
         folders = [self.best, self.last, self.tensorboard, self.state.parent]
-        return [*folders, self.metrics, self.recipe, self.excluded, *self.path.glob(_QUARANTINES)]
+        files = [self.metrics, self.curves, self.page, self.recipe, self.excluded]
+        return [*folders, *files, *self.path.glob(_QUARANTINES)]
 
     def save_state(self, state: dict[str, Any]) -> None:
         """Write the state, all or nothing.
