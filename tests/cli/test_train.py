@@ -59,6 +59,7 @@ def test_options_win_over_the_file_and_the_last_option_over_the_first(tmp_path: 
         (["--lr", "1"], "did you mean --optim.lr?"),
         (["--train.batch-size", "8"], "did you mean --train.batch_size?"),
         (["--optim.batch_size", "8"], "did you mean --train.batch_size?"),
+        (["--train.device", "cuda"], "did you mean --train.accelerator?"),
         (["--dat", "x"], "did you mean --data?"),
         (["--zzzzzz", "1"], "unknown option --zzzzzz (see vmf train --help)"),
         (["--optim.lr"], "--optim.lr: expected one argument"),

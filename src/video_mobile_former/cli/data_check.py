@@ -134,7 +134,7 @@ def _train(result: CheckResult, out: Path | None) -> str:
         result: What was checked.
         out: Where the quarantine list is, unless training finds it by itself.
     """
-    words = f"vmf train {source_words(result.source)}"
+    words = f"vmf train {source_words(result.source)} --out runs/mine"
     if out is not None and result.quarantine:
         words += f" --quarantine {shlex.quote(str(out / 'quarantine.txt'))}"
     return words

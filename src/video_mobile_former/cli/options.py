@@ -46,7 +46,7 @@ def add_views(
     full = ", or full: as many as see all of it" if several else ""
     parser.add_argument(
         "--num_views",
-        type=views_number if several else _VIEWS,
+        type=views_number if several else _few_views,
         metavar="N",
         help=f"clips per video (default: 1){full}{each}",
         **more,
@@ -66,6 +66,16 @@ def add_views(
             default="probabilities",
             help="what is averaged over views (default: probabilities)",
         )
+
+
+def _few_views(text: str) -> Any:
+    """Read a number of views of a command that reads a video at once."""
+    if text == "full":
+        raise argparse.ArgumentTypeError(
+            "must be a number, not 'full', which `vmf evaluate` takes; `vmf find` tells what "
+            "happens in a long video"
+        )
+    return _VIEWS(text)
 
 
 def views_number(text: str) -> int | str:

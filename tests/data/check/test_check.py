@@ -497,7 +497,7 @@ def test_the_command(
     assert main(["data", "check", str(good), "--quick"]) == 0
     out, err = capsys.readouterr()
     assert "40 clips, 40 files, 2 classes, read in" in out
-    assert f"vmf train --data {good}" in out
+    assert f"vmf train --data {good} --out runs/mine" in out  # a command that works as it stands
     assert "report: clips-check/check.html" in err
     assert {path.name for path in Path("clips-check").iterdir()} == {
         ".lock",

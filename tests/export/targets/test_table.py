@@ -165,3 +165,6 @@ def test_a_target_is_found_by_name_and_ending():
     assert not any(target_of(name) for name in list_models())
     with pytest.raises(UserError, match="'openvin'; did you mean 'openvino'"):
         get_target("openvin")
+    with pytest.raises(UserError, match="tensorrt") as caught:
+        get_target("tensorrt")
+    assert "did you mean" not in str(caught.value)  # nothing near: all are listed

@@ -224,7 +224,7 @@ def get_target(name: str) -> Target:
     """
     if name in TARGETS:
         return TARGETS[name]
-    raise UserError(f"no target named {name!r}{known_names(name, TARGETS)}")
+    raise UserError(f"no target named {name!r}{known_names(name, TARGETS, cutoff=0.6)}")
 
 
 def target_of(path: str | Path) -> Target | None:
