@@ -83,7 +83,7 @@ def sample_predictions(clips: Clips, checkpoint: Path, recipe: Recipe) -> tuple[
 def _sample(clip: SampleClip, scores: Tensor, names: Sequence[str]) -> Sample:
     best = scores.argsort(descending=True, stable=True)[:3].tolist()
     pictures: Any = clip.frames.permute(1, 2, 3, 0).contiguous().numpy()
-    predicted = tuple((names[k], float(scores[k])) for k in best)
+    predicted = tuple((str(names[k]), float(scores[k])) for k in best)
     return Sample(
         name=clip.name,
         preview=preview_of([*_few(pictures)], clip.seconds),

@@ -109,7 +109,7 @@ def render_page(result: CheckResult) -> str:
     )
 
 
-def _chart(one: Distribution) -> dict[str, str]:
+def _chart(one: Distribution) -> dict[str, Any]:
     return {
         "title": one.name[:1].upper() + one.name[1:],
         "caption": one.caption(),
