@@ -85,12 +85,12 @@ def _named(runtimes: Sequence[str]) -> list[str]:
     names: list[str] = []
     for runtime in runtimes:
         if runtime == ALL:
-            here = [target for target in TARGETS.values() if target.runs_here]
+            here = [t for t in TARGETS.values() if t.runs_here and t.own_runtime]
             names += [EAGER, *(target.name for target in here if installed(target))]
         elif runtime == EAGER:
             names.append(runtime)
         else:
-            if not get_target(runtime).runs_here:
+            if not (get_target(runtime).runs_here and get_target(runtime).own_runtime):
                 raise UserError(f"artefacts for {runtime} cannot be run here")
             names.append(runtime)
     return list(dict.fromkeys(names))

@@ -39,8 +39,10 @@ def add_export(commands: Any) -> None:
     parser.add_argument(
         "model", metavar="MODEL", help="checkpoint folder, or a name as vmf_2g (fresh weights)"
     )
-    parser.add_argument("--to", required=True, metavar="TARGET", help="onnx, openvino, torch, …")
-    parser.add_argument("--out", required=True, metavar="FILE", help="the artefact to write")
+    parser.add_argument("--to", required=True, metavar="TARGET", help="onnx, openvino, web, …")
+    parser.add_argument(
+        "--out", required=True, metavar="FILE", help="the artefact to write; for web a folder"
+    )
     parser.add_argument(
         "--form", choices=("volume", "frames"), help="graph form; default: the target's faster one"
     )
@@ -89,6 +91,16 @@ def add_export(commands: Any) -> None:
         help="--streaming: the runtime keeps the states itself (openvino)",
     )
     parser.add_argument(
+        "--webgpu",
+        action="store_true",
+        help="web: the runtime's build with WebGPU as well, 17 MB more",
+    )
+    parser.add_argument(
+        "--runtime",
+        metavar="FILE",
+        help="web: npm's archive of onnxruntime-web; default: fetched once from the registry",
+    )
+    parser.add_argument(
         "--dynamic", action="store_true", help="leave frames, height and width free"
     )
     parser.add_argument(
@@ -124,6 +136,8 @@ def run(args: argparse.Namespace) -> int:
         overwrite=args.overwrite,
         streaming=args.streaming,
         stateful=args.stateful,
+        runtime=args.runtime,
+        webgpu=args.webgpu,
     )
     check_request(request, args.out)
     if args.calibrate and args.precision != "int8":
@@ -154,7 +168,8 @@ def _model(name: str) -> VideoModel:
     from ..models.registry import resolve_model
 
     path = Path(name)
-    if path.is_file() or (target_of(path) is not None and not path.is_dir()):
+    target = target_of(path)
+    if path.is_file() or (target is not None and (target.inside or not path.is_dir())):
         raise UserError(f"{name} is no checkpoint folder: an artefact cannot be exported again")
     if name in list_models() and not path.exists():
         say(f"{name} is an untrained model: the artefact will have fresh weights")
@@ -184,7 +199,6 @@ def _calibration(args: argparse.Namespace, model: VideoModel, request: Any) -> A
 
 
 def _lines(exported: Exported) -> list[str]:
-    from ..export.artefact import info_path
     from ..export.targets.table import get_target
 
     info, parity = exported.info, exported.parity
@@ -194,7 +208,7 @@ def _lines(exported: Exported) -> list[str]:
     millions, macs = info.parameters / 1e6, info.macs_per_view / 1e9
     lines = [
         f"artefact    {exported.path}  ({size})",
-        f"described   {info_path(exported.path)}",
+        f"described   {target.info_path(exported.path)}",
         f"runtime     {target.title}, {info.form}, {info.precision}",
         f"input       {info.input.name}: {info.input.dtype} ({shape}) {info.input.layout}",
         f"cost        {millions:.2f} M parameters, {macs:.3f} G MACs per view",
@@ -209,9 +223,26 @@ def _lines(exported: Exported) -> list[str]:
         lines.append(
             f"states      {len(info.stream.states)}, {4 * numbers / 1e6:.2f} MB in float32, {kept}"
         )
+    if target.inside:
+        lines.insert(1, f"size        {_parts(exported)}")
     if parity is None:
         lines.append(f"parity      not run: {target.title} does not run here")
     else:
         lines.append(f"parity      {parity.summary()}")
-        lines.append(f"next        vmf predict {shlex.quote(str(exported.path))} VIDEO")
+        place = shlex.quote(str(exported.path))
+        if target.inside:
+            lines[-1] += "; in ONNX Runtime here, the page repeats a stored answer at its start"
+            lines.append(f"next        python -m http.server --directory {place}")
+        else:
+            lines.append(f"next        vmf predict {place} VIDEO")
     return lines
+
+
+def _parts(exported: Exported) -> str:
+    """Megabytes of the parts of a folder for the web."""
+    sizes = {name: one["bytes"] for name, one in exported.info.options["files"].items()}
+    model = sizes.pop("model.onnx")
+    runtime = sum(size for name, size in sizes.items() if name.startswith("runtime/"))
+    page = sum(sizes.values()) - runtime
+    shares = {"model": model, "runtime": runtime, "page": page}
+    return ", ".join(f"{name} {size / 1e6:.2f} MB" for name, size in shares.items())

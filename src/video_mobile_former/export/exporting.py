@@ -18,7 +18,7 @@ from ..data.video.backend import Reading
 from ..errors import UserError
 from ..files import atomic_files, write_json
 from ..models.video_model import VideoModel
-from .artefact import ArtefactInfo, Channels, InputDtype, Layout, info_path
+from .artefact import ArtefactInfo, Channels, InputDtype, Layout
 from .graph import ExportGraph, StepGraph
 from .lowering import lower, lower_step
 from .parity import Parity, compare, compare_streams, parity_clips, parity_streams
@@ -26,6 +26,8 @@ from .request import ExportRequest, channels_of, check_request, describe, step_c
 from .runner import ExportedModel
 from .stream import ExportedStream
 from .targets.table import Target, WriteOptions, get_target
+from .targets.to_web import published
+from .targets.web_runtime import web_runtime
 
 
 class Calibration(Protocol):
@@ -88,17 +90,20 @@ def export_model(
         raise UserError(
             "int8 needs clips to measure the ranges of activations on: --calibrate DATA"
         )
+    # Fetched first: without it there is nothing to write.
+    runtime = web_runtime(request.runtime, webgpu=request.webgpu) if target.inside else None
     model = model.eval()
     info = describe(model, request)
+    info = published(info) if target.inside else info
     graph = _graph(model, info, channels_of(request, target, info.form))
     inputs: Sequence[Tensor] | None = None
     if request.precision == "int8" and calibration is not None:
         inputs = calibration.inputs(info.clip, layout=info.input.layout, dtype=request.dtype)
         info = dataclasses.replace(info, options={"calibration": calibration.to_dict()})
-    options = WriteOptions(calibration=inputs)
-    finals = [*target.files(out).values(), info_path(out)]
+    options = WriteOptions(calibration=inputs, web_runtime=runtime)
+    finals = [*target.files(out).values(), target.info_path(out)]
     with atomic_files(finals) as folder:
-        staged = folder / out.name
+        staged = folder if target.inside else folder / out.name
         settings = target.code.write(graph, info, staged, options)
         info = dataclasses.replace(info, options={**info.options, **settings})
         parity = None
@@ -106,7 +111,8 @@ def export_model(
             parity = _prove(model, info, target, staged, out, request, index, reading)
             info = dataclasses.replace(info, parity=parity.to_dict())
         info = dataclasses.replace(info, sha256=target.sha256(staged))
-        write_json(info_path(staged), info.to_dict())
+        info = published(info) if target.inside else info
+        write_json(target.info_path(staged), info.to_dict())
         num_bytes = sum(map(_size, target.files(staged).values()))
     return Exported(out, info, parity, num_bytes, time.perf_counter() - start)
 

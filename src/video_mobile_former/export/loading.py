@@ -14,10 +14,10 @@ from ..models.locate import WEIGHTS_NAME, checkpoint_folder
 from ..models.registry import list_models, resolve_model
 from ..models.video_model import VideoModel
 from ..untrusted import MAX_JSON, read_bytes
-from .artefact import ArtefactInfo, info_path, parse_info
+from .artefact import ArtefactInfo, parse_info
 from .runner import ExportedModel
 from .stream import ExportedStream
-from .targets.table import TARGETS, Runner, Target, get_target, target_of
+from .targets.table import Runner, Target, get_target, known_endings, target_of
 
 
 def load_model(
@@ -46,12 +46,12 @@ def load_model(
     if target is not None and (path.exists() or str(name_or_path) not in list_models()):
         return load_artefact(path, threads, precision=precision)
     if path.is_file():
-        known = ", ".join(target.suffix for target in TARGETS.values())
         hint = ""
         if path.suffix == ".json" and target_of(path.with_suffix("")) is not None:
             hint = f"; give {path.with_suffix('')}, which it describes"
         raise CheckpointError(
-            f"{path} is neither a checkpoint folder nor an artefact (which end in {known}){hint}"
+            f"{path} is neither a checkpoint folder nor an artefact "
+            f"(which end in {known_endings()}){hint}"
         )
     return resolve_model(name_or_path)
 
@@ -128,16 +128,17 @@ def read_info(path: str | Path) -> ArtefactInfo:
     path = Path(path)
     target = target_of(path)
     if target is None:
-        known = ", ".join(target.suffix for target in TARGETS.values())
-        raise CheckpointError(f"{path} is no artefact: those of `vmf export` end in {known}")
-    for file in target.files(path).values():
+        raise CheckpointError(
+            f"{path} is no artefact: those of `vmf export` end in {known_endings()}"
+        )
+    for file in target.run_files(path).values():
         if not file.exists():
             raise CheckpointError(
                 f"no artefact at {file}" if file == path else f"{file} is missing"
             )
         if not (file.is_dir() if target.is_folder else file.is_file()):
             raise CheckpointError(f"{file} is not a {'folder' if target.is_folder else 'file'}")
-    beside = info_path(path)
+    beside = target.info_path(path)
     if not os.path.lexists(beside):
         return _checked(_embedded(path, target), target, path)
     try:
@@ -157,8 +158,8 @@ def _embedded(path: Path, target: Target) -> ArtefactInfo:
     text = target.code.embedded(path)
     if text is None:
         raise CheckpointError(
-            f"{path} says nothing of itself and there is no {info_path(path).name} beside it: "
-            "was it written by `vmf export`?"
+            f"{path} says nothing of itself and there is no {target.info_path(path).name} beside "
+            "it: was it written by `vmf export`?"
         )
     return parse_info(text, f"the metadata in {path}")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import importlib.metadata
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,11 +15,12 @@ from torch import nn
 from ..clip_spec import ClipSpec
 from ..console import quiet
 from ..errors import UserError
-from ..files import check_file, check_folder, check_replaceable
+from ..files import check_file, check_folder, check_replaceable, is_ours
 from ..models.runnable import StreamingModel
 from ..models.video_model import VideoModel
 from ..optional import require
 from ..profiling.cost import count_macs, count_parameters
+from ..untrusted import MAX_JSON, parse_json, read_bytes
 from ..version import __version__
 from .artefact import (
     INPUT_NAME,
@@ -29,12 +31,11 @@ from .artefact import (
     Channels,
     InputDtype,
     Precision,
-    info_path,
     layout_of,
 )
 from .lowering import GraphForm
 from .lowering.lower import not_streaming
-from .targets.table import TARGETS, Free, Target, get_target
+from .targets.table import TARGETS, Free, Target, get_target, target_of
 
 Batch = int | Literal["auto", "dynamic"]
 
@@ -70,6 +71,10 @@ class ExportRequest:
     """One step of a streaming model, with its states as inputs and outputs."""
     stateful: bool = False
     """The runtime keeps the states itself, where it can; with ``streaming``."""
+    runtime: str | None = None
+    """``web``: the archive of the npm package onnxruntime-web, in place of the registry's."""
+    webgpu: bool = False
+    """``web``: the runtime's build with WebGPU as well."""
 
 
 def check_request(request: ExportRequest, out: str | Path) -> None:
@@ -80,16 +85,22 @@ def check_request(request: ExportRequest, out: str | Path) -> None:
             or ``out`` cannot be written or holds what this program did not write.
     """
     out, target = Path(out), get_target(request.target)
-    if out.suffix.lower() != target.suffix:
+    if target.inside:
+        _check_inside(out, target, request.overwrite)
+    elif out.suffix.lower() != target.suffix:
         raise UserError(f"{out}: an artefact for {target.title} ends in {target.suffix}")
-    if out.is_dir() and not target.is_folder:
+    elif out.is_dir() and not target.is_folder:
         raise UserError(f"{out} is a folder")
-    if target.is_folder:
+    elif target.is_folder:
         check_folder(out)
     else:
         check_file(out)
-    files = [*target.files(out).values(), info_path(out)]
-    check_replaceable(files, info_path(out), overwrite=request.overwrite)
+    described = target.info_path(out)
+    files = [*target.files(out).values(), described]
+    check_replaceable(files, described, overwrite=request.overwrite)
+    if not target.inside and (request.runtime is not None or request.webgpu):
+        option = "--webgpu" if request.runtime is None else "--runtime"
+        raise UserError(f"{option} goes with --to web")
     if request.form is not None and request.form not in target.forms:
         raise UserError(
             f"{target.title} takes graphs of form {' or '.join(target.forms)}, not {request.form}"
@@ -110,6 +121,29 @@ def check_request(request: ExportRequest, out: str | Path) -> None:
             module = package.replace("-", "_")
             with quiet(output=True):  # some print when they are imported
                 require(module, extra=target.extra, purpose=f"export to {target.title}")
+
+
+def _check_inside(out: Path, target: Target, overwrite: bool) -> None:
+    """Refuse a folder whose files of these names were changed since they were written."""
+    other = target_of(out)
+    if other is not None and other is not target:
+        raise UserError(f"{out}: an artefact for {target.title} is a folder, not a {other.suffix}")
+    check_folder(out)
+    if overwrite or not is_ours(target.info_path(out)):
+        return
+    try:
+        written = parse_json(read_bytes(target.info_path(out), MAX_JSON), target.info_path(out))
+        digests = {name: one["sha256"] for name, one in written["options"]["files"].items()}
+    except (UserError, KeyError, TypeError, AttributeError):
+        digests = {}
+    for place in target.files(out).values():
+        for file in [place] if place.is_file() else sorted(place.rglob("*")):
+            name = file.relative_to(out).as_posix()
+            if file.is_file() and hashlib.sha256(read_bytes(file)).hexdigest() != digests.get(name):
+                raise UserError(
+                    f"{file} was changed or put there by somebody else: name another folder, or "
+                    "--overwrite replaces it"
+                )
 
 
 def _check_streaming(request: ExportRequest, target: Target) -> None:

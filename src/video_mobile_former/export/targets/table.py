@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, cast
 
 from ...errors import UserError, known_names
-from ..artefact import ArtefactInfo, Precision, artefact_sha256
+from ..artefact import ArtefactInfo, Precision, artefact_sha256, info_path
 from ..lowering import GraphForm
+from .web_runtime import WebRuntime
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,6 +29,8 @@ class WriteOptions:
 
     calibration: Sequence[Tensor] | None = None
     """INT8: inputs of the graph, one clip each, to measure the ranges of activations on."""
+    web_runtime: WebRuntime | None = None
+    """Of ``web``: the files of its runtime."""
 
 
 class TargetModule(Protocol):
@@ -41,7 +44,8 @@ class TargetModule(Protocol):
         Args:
             graph: In eval mode; ``graph.examples()`` are inputs.
             info: Says which dimensions are free, the precision, names and layout.
-            path: The file to write; it does not exist. Nothing else of this name does, either.
+            path: The file to write; it does not exist. Nothing else of this name does, either. Of
+                a target with ``inside`` an empty folder.
             options: More wishes.
 
         Returns:
@@ -78,7 +82,7 @@ class Target:
     title: str
     """For people."""
     suffix: str
-    """Ending of the artefact."""
+    """Ending of the artefact; empty where it is a folder of any name."""
     extra: str | None
     """Extra of this package that it needs; None where it needs no other library."""
     packages: tuple[str, ...]
@@ -108,6 +112,13 @@ class Target:
     """Whether steps of streaming models can be exported to it."""
     keeps_states: bool = False
     """Whether its runtime can keep the states of a stream itself."""
+    inside: tuple[str, ...] = ()
+    """Where the artefact is what is written into a folder: names there, the file that is run first.
+    Whatever else stands in the folder is left alone."""
+    marker: str = ""
+    """The one among them by which such a folder is known; it has no ending."""
+    own_runtime: bool = True
+    """Whether what runs an artefact here is the runtime it is made for."""
 
     @property
     def code(self) -> TargetModule:
@@ -118,11 +129,21 @@ class Target:
     def files(self, path: str | Path) -> dict[str, Path]:
         """The artefact and what belongs to it, under names that survive renaming it."""
         path = Path(path)
+        if self.inside:
+            return {name: path / name for name in self.inside}
         return {"": path} | {ending: path.with_suffix(ending) for ending in self.companions}
 
+    def run_files(self, path: str | Path) -> dict[str, Path]:
+        """Those of :meth:`files` that are loaded to run it."""
+        return {"": Path(path) / self.inside[0]} if self.inside else self.files(path)
+
+    def info_path(self, path: str | Path) -> Path:
+        """Where the JSON of an artefact stands: beside it, or in its folder."""
+        return Path(path) / "model.json" if self.inside else info_path(path)
+
     def sha256(self, path: str | Path) -> str:
-        """The digest of an artefact, all its files together."""
-        return artefact_sha256(self.files(path))
+        """The digest of what is run, all its files together."""
+        return artefact_sha256(self.run_files(path))
 
 
 TARGETS: dict[str, Target] = {
@@ -212,6 +233,33 @@ TARGETS: dict[str, Target] = {
             is_folder=True,
             streams=False,
         ),
+        Target(
+            name="web",
+            title="web pages (ONNX Runtime Web)",
+            suffix="",
+            extra="export",
+            packages=("onnx", "onnxscript", "onnxruntime"),
+            forms=("frames", "volume"),
+            precisions=("fp32", "fp16", "int8"),
+            free=(),
+            module="to_web",
+            runtime_package="onnxruntime",
+            runtime_module="onnxruntime",
+            inside=(
+                "model.onnx",
+                "index.html",
+                "page.css",
+                "page.js",
+                "icon.svg",
+                "recognise.js",
+                "frames.js",
+                "worker.js",
+                "HOSTING.md",
+                "runtime",
+            ),
+            marker="recognise.js",
+            own_runtime=False,
+        ),
     )
 }
 
@@ -229,8 +277,19 @@ def get_target(name: str) -> Target:
 
 def target_of(path: str | Path) -> Target | None:
     """The target whose artefacts end like this path; None where there is none."""
-    suffix = Path(path).suffix.lower()
-    return next((target for target in TARGETS.values() if target.suffix == suffix), None)
+    path = Path(path)
+    for target in TARGETS.values():
+        if target.inside:
+            if (path / target.marker).is_file():
+                return target
+        elif path.suffix.lower() == target.suffix:
+            return target
+    return None
+
+
+def known_endings() -> str:
+    """How artefacts are called, for messages."""
+    return ", ".join(target.suffix for target in TARGETS.values() if target.suffix)
 
 
 class Runner(Protocol):
