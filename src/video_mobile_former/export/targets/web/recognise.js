@@ -196,7 +196,7 @@ class RunningStream {
     if ("requestVideoFrameCallback" in video) video.cancelVideoFrameCallback(this.#handle);
     else cancelAnimationFrame(this.#handle);
     if (this.#own) video.srcObject = null;
-    this.#stepper?.close();
+    this.#stepper?.close().catch(() => {}); // the model may be closed already
     this.#stepper = null;
   }
 
@@ -275,7 +275,7 @@ class RunningStream {
     const model = this.#model;
     if (!model.isStreaming) return model.classify(joined(slots), options);
     if (restart || !this.#stepper) {
-      this.#stepper?.close();
+      this.#stepper?.close().catch(() => {});
       this.#stepper = model.open();
     }
     const stepper = this.#stepper;
