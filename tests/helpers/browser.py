@@ -158,7 +158,11 @@ def _note(seen: Seen, url: str) -> None:
 
 def tab_stops(page: Page, most: int = 200) -> Sequence[str]:
     """What the Tab key reaches, in order, from the top: ``id`` of each, else its tag and text."""
-    page.evaluate("document.activeElement && document.activeElement.blur()")
+    # Without this the browser goes on from what was clicked last.
+    page.evaluate(
+        "() => { const { body } = document; body.tabIndex = -1; body.focus();"
+        " body.removeAttribute('tabindex'); }"
+    )
     describe = (
         "() => { const e = document.activeElement; return !e || e === document.body ? null : "
         "e.id || `${e.tagName.toLowerCase()} ${(e.ariaLabel || e.innerText || '').trim()}` }"

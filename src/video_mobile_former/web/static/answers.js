@@ -1,6 +1,6 @@
 // What a model says: the class in large letters, the best five as bars, events as a table.
 
-import { clock, el, percent, plural } from "./dom.js";
+import { clock, el, label, nearest, percent, plural } from "./dom.js";
 
 const SURE = 0.5;
 
@@ -10,9 +10,32 @@ export function headline(predictions, when) {
   if (!best) return [el("p", { class: "detail" }, "No scores yet")];
   const sure = best.score >= SURE;
   return [
-    el("p", { class: "big" }, sure ? null : el("small", {}, "perhaps "), el("bdi", {}, best.label)),
+    el("p", { class: "big" }, sure ? null : el("small", {}, "perhaps "), label(best.label)),
     el("p", { class: "detail" }, el("b", {}, percent(best.score)), ` ${when}`),
   ];
+}
+
+/** Classes of the events, where no class rules the whole video; else 0. */
+function severalOf({ predictions, events }) {
+  const classes = new Set(events.map((event) => event.label)).size;
+  return (predictions[0]?.score ?? 0) < SURE && classes > 1 ? classes : 0;
+}
+
+/** What happens in a whole video: one class, or several by turns. */
+export function summary(result) {
+  const several = severalOf(result);
+  if (!several) return headline(result.predictions, "on average");
+  return [
+    el("p", { class: "big" }, plural(result.events.length, "event")),
+    el("p", { class: "detail" }, `of ${several} classes by turns. On average over the video:`),
+  ];
+}
+
+/** The same in a word or two. */
+export function inShort(result) {
+  if (severalOf(result)) return plural(result.events.length, "event");
+  const [best] = result.predictions;
+  return best ? `${best.label} ${percent(best.score)}` : "no scores";
 }
 
 /** Classes with their scores as bars; drawn anew in place, so that nothing jumps. */
@@ -25,14 +48,14 @@ export class Bars {
 
   show(predictions) {
     while (this.root.children.length > predictions.length) this.root.lastChild.remove();
-    for (const [place, { label, score }] of predictions.entries()) {
+    for (const [place, { label: best, score }] of predictions.entries()) {
       let row = this.root.children[place];
       if (!row) {
         row = el("li", {}, el("bdi"), el("span", { class: "value" }), el("span", { class: "bar" }, el("i")));
         this.root.append(row);
       }
       const [name, value, bar] = row.children;
-      name.textContent = label;
+      name.textContent = best;
       value.textContent = percent(score);
       bar.firstChild.style.width = `${100 * Math.min(1, Math.max(0, score))}%`;
     }
@@ -42,7 +65,7 @@ export class Bars {
 /** The five highest scores of one window. */
 export function bestOf(labels, scores) {
   return labels
-    .map((label, i) => ({ label, score: scores[i] ?? 0 }))
+    .map((name, i) => ({ label: name, score: scores[i] ?? 0 }))
     .sort((a, b) => b.score - a.score)
     .slice(0, 5);
 }
@@ -72,12 +95,21 @@ export function eventTable(events, colours, caption, seek) {
 /** Colour of each class, from the order of the timeline's rows. */
 export const coloursOf = (order) => new Map(order.map((row) => [row.label, row.colour]));
 
+const middleOf = (window) => (window.start_seconds + window.end_seconds) / 2;
+
 /** How two models differ, in a sentence. */
 export function comparison(a, b) {
   const [first, second] = [a.predictions[0], b.predictions[0]];
   if (!first || !second) return "";
   const said = first.label === second.label
-    ? `Both say “${first.label}”: ${percent(first.score)} and ${percent(second.score)}.`
-    : `They differ: “${first.label}” (${percent(first.score)}) against “${second.label}” (${percent(second.score)}).`;
-  return `${said} They found ${plural(a.events.length, "event")} and ${b.events.length}.`;
+    ? `Both give “${first.label}” the highest score: ${percent(first.score)} and ${percent(second.score)} on average.`
+    : `They differ: “${first.label}” (${percent(first.score)} on average) against “${second.label}” (${percent(second.score)}).`;
+  const middles = b.windows.map(middleOf);
+  const same = a.windows.filter((window) => {
+    const other = b.windows[nearest(middles, middleOf(window))];
+    return bestOf(a.labels, window.scores)[0]?.label === bestOf(b.labels, other.scores)[0]?.label;
+  });
+  const share = a.windows.length ? same.length / a.windows.length : 0;
+  const events = `${plural(a.events.length, "event")} against ${b.events.length}`;
+  return `${said} They name the same class ${percent(share)} of the time; ${events}.`;
 }

@@ -1,7 +1,8 @@
 // The page: which videos there are, which models look at them, and what is shown.
 
 import { asking, findEvents, models, Problem, useToken } from "./api.js";
-import { byId, bytes, el, percent, plural, show } from "./dom.js";
+import { inShort } from "./answers.js";
+import { byId, bytes, el, plural, show } from "./dom.js";
 import { FileView, factsOf, stepWords } from "./file_view.js";
 import { LiveView } from "./live_view.js";
 
@@ -178,8 +179,7 @@ async function carryOut({ run, key, settings }) {
   if (state.entry !== run.entry) return;
   draw();
   if (run.result) {
-    const [best] = run.result.predictions;
-    say(`Done: ${best ? `${best.label}, ${percent(best.score)}, ` : ""}${plural(run.result.events.length, "event")}`);
+    say(`Done: ${inShort(run.result)}, ${plural(run.result.events.length, "event")} in all`);
   }
 }
 
@@ -251,8 +251,7 @@ function drawVideos() {
   show(list, entries.length > 1 && byId("live").hidden);
   list.replaceChildren(...entries.map((entry) => {
     const [run] = [...entry.runs.values()].reverse();
-    const best = run?.result?.predictions[0];
-    const words = run?.problem ? "not read" : best ? `${best.label} ${percent(best.score)}` : stepWords(run ?? {}).split(/[,;]/)[0];
+    const words = run?.problem ? "not read" : run?.result ? inShort(run.result) : stepWords(run ?? {}).split(/[,;]/)[0];
     const button = el("button", { type: "button", class: run?.problem ? "video failed" : "video", "aria-current": String(entry === state.entry) },
       el("bdi", {}, entry.file.name), el("small", {}, el("bdi", {}, words)));
     button.addEventListener("click", () => look(entry));
@@ -273,7 +272,8 @@ function refuse(why) {
   const head = name === null ? null : el("p", {}, el("b", {}, el("bdi", {}, name), " was not recognised"));
   const button = again && el("button", { type: "button" }, "Try again");
   button?.addEventListener("click", again);
-  place.replaceChildren(...[head, el("p", {}, message), button].filter(Boolean));
+  const reason = name !== null && message.startsWith(`${name}: `) ? message.slice(name.length + 2) : message;
+  place.replaceChildren(...[head, el("p", {}, reason), button].filter(Boolean));
 }
 
 // ---- Camera

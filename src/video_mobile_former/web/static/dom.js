@@ -18,6 +18,12 @@ export function el(tag, set = {}, ...children) {
   return node;
 }
 
+/** A name of a class, which may break after its joints. */
+export function label(text) {
+  const parts = text.split(/(?<=[_/.-])/);
+  return el("bdi", {}, ...parts.flatMap((part, i) => (i ? [document.createElement("wbr"), part] : [part])));
+}
+
 const SVG = "http://www.w3.org/2000/svg";
 
 /** A new element of SVG. */

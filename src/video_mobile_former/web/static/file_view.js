@@ -2,7 +2,7 @@
 
 import { arrange, Timeline } from "./timeline.js";
 import { Attention } from "./attention.js";
-import { Bars, bestOf, coloursOf, comparison, eventTable, headline } from "./answers.js";
+import { Bars, bestOf, coloursOf, comparison, eventTable, summary } from "./answers.js";
 import { byId, clock, el, length, nearest, percent, plural, short, show, wait } from "./dom.js";
 import { saveResult } from "./downloads.js";
 
@@ -138,7 +138,7 @@ export class FileView {
     const now = el("p", { class: "at-now" });
     const bars = el("ol");
     new Bars(bars, "The five best classes").show(result.predictions);
-    answer.append(el("div", { class: "headline" }, ...headline(result.predictions, "on average")), bars, now);
+    answer.append(el("div", { class: "headline" }, ...summary(result)), bars, now);
 
     const from = 0;
     const last = result.windows.at(-1)?.end_seconds ?? 0;
@@ -154,7 +154,7 @@ export class FileView {
     const buttons = downloadButtons(() => this.entry.file.name, () => result);
     const tools = el("div", { class: "buttons downloads", role: "group", "aria-label": `Download results of ${run.model.name}` },
       el("span", { class: "hint" }, "Download"), ...buttons);
-    const hint = place === 0 ? el("p", { class: "hint" }, "A curve is the score of a class, a bar an event. Click either to jump there.") : null;
+    const hint = place === 0 ? el("p", { class: "hint" }, "A curve is the score of a class; click it to go to that moment. A bar is an event; click it to go to its begin.") : null;
     const panel = el("section", { class: "panel line" },
       el("div", { class: "head" }, el("h2", {}, el("bdi", {}, words)), tools), hint, body);
     const table = el("section", { class: "panel" },
@@ -168,10 +168,10 @@ export class FileView {
     const words = el("p", { class: "step" }, stepWords(run));
     const bar = el("progress", { max: 1, "aria-label": `Progress of ${run.model.name}` });
     const share = run.step?.share;
-    if (typeof share === "number" && run.step.step !== "waiting") bar.value = share;
     const button = el("button", { type: "button", class: "cancel" }, "Cancel");
     button.addEventListener("click", () => this.acts.cancel(run));
     run.shown = { words, bar };
+    this.progress(run);
     return [words, bar, button];
   }
 
@@ -185,8 +185,9 @@ export class FileView {
   progress(run) {
     if (!run.shown) return;
     run.shown.words.textContent = stepWords(run);
-    const { step, share } = run.step;
-    if (typeof share === "number" && step !== "waiting" && step !== "busy") run.shown.bar.value = share;
+    const { step, share = 0 } = run.step ?? {};
+    // Without a value the bar moves back and forth: how long it takes is not known.
+    if (share > 0 && step !== "waiting" && step !== "busy") run.shown.bar.value = share;
     else run.shown.bar.removeAttribute("value");
   }
 
@@ -261,6 +262,6 @@ export function stepWords(run) {
     case "sending": return share >= 1 ? "Sent; the service looks at it" : `Sending, ${percent(share)}`;
     case "busy": return `The service is busy; it is asked again in ${wait(seconds)}`;
     case "waiting": return "Waits for its turn on the service";
-    default: return `Reading and recognising, ${percent(share)}${left}`;
+    default: return share > 0 ? `Reading and recognising, ${percent(share)}${left}` : "Reading and recognising";
   }
 }

@@ -161,6 +161,9 @@ export class Timeline {
       node.style.width = `${(100 * (Math.min(this.to, event.end_seconds) - start)) / span}%`;
       if (this.seek) {
         node.addEventListener("click", (click) => {
+          // The upper half is the curve's: there, as anywhere on the track, a click means its place.
+          const box = node.getBoundingClientRect();
+          if (click.detail > 0 && click.clientY < box.top + box.height / 2) return;
           click.stopPropagation();
           this.seek(event.start_seconds);
         });
