@@ -73,7 +73,8 @@ def main() -> int:
     with chromium() as browser:
         for kind, places in (("clip", args.clip), ("stream", args.stream)):
             if places:
-                rows += timed(browser, kind, *map(Path, places), args.rounds)
+                other = Path(places[1]) if len(places) > 1 else None
+                rows += timed(browser, kind, Path(places[0]), other, args.rounds)
         if args.videos and args.clip:
             resizing = compared(browser, Path(args.clip[0]), [Path(v) for v in args.videos])
     for row in rows:
@@ -118,7 +119,7 @@ def served(folder: Path) -> Iterator[str]:
                 self.send_header(name, value)
             super().end_headers()
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, format: str, *args: Any) -> None:
             pass
 
     handler = functools.partial(Handler, directory=str(folder))

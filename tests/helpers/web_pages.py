@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 ISOLATED = {
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -44,7 +45,7 @@ def served(folder: Path, headers: dict[str, str] | None = None) -> Iterator[Site
             site.paths.append(self.path)
             super().do_GET()
 
-        def log_message(self, *_: object) -> None:
+        def log_message(self, format: str, *args: Any) -> None:
             pass
 
     handler = functools.partial(Handler, directory=str(folder))

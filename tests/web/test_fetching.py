@@ -45,7 +45,7 @@ class _Server(BaseHTTPRequestHandler):
             self.end_headers()
             self.wfile.write(CONTENT)
 
-    def log_message(self, *args):
+    def log_message(self, format, *args):
         pass
 
 

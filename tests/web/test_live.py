@@ -5,6 +5,7 @@ import struct
 import threading
 import time
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
@@ -51,7 +52,8 @@ def jpeg(picture):
 @pytest.fixture(scope="module")
 def frames(videos):
     """Times and whole pictures of a video."""
-    return [(seconds, picture.rgb(64).copy()) for seconds, picture in frames_from_begin(videos[1])]
+    given: Any = frames_from_begin(videos[1])
+    return [(seconds, picture.rgb(64).copy()) for seconds, picture in given]
 
 
 def send_all(service, frames, start, encode, query=""):

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
+from websockets.typing import Subprotocol
 
 from running_service import running_service, until
 from video_mobile_former.errors import UserError
@@ -169,11 +170,13 @@ def test_a_token_a_kill_and_the_next_start(parts, videos, tmp_path):
         address = f"ws://127.0.0.1:{service.port}/v1/stream"
         with (
             pytest.raises(InvalidStatus),
-            connect(address, subprotocols=["bearer.wrong"], proxy=None),
+            connect(address, subprotocols=[Subprotocol("bearer.wrong")], proxy=None),
         ):
             pass
         start = '{"type": "start", "format": "rgb", "width": 8, "height": 8}'
-        with connect(address, subprotocols=["bearer.token-of-test"], proxy=None) as one:
+        with connect(
+            address, subprotocols=[Subprotocol("bearer.token-of-test")], proxy=None
+        ) as one:
             assert one.subprotocol == "bearer.token-of-test"
             one.send(start)
             with connect(address, proxy=None) as two:
@@ -210,7 +213,7 @@ def test_hosts_that_may_be_fetched_from(parts, videos, tmp_path):
             self.end_headers()
             self.wfile.write(videos[0].read_bytes())
 
-        def log_message(self, *args):
+        def log_message(self, format, *args):
             pass
 
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Files) as files:

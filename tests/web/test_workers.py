@@ -30,11 +30,8 @@ def ask(pool, function, *arguments, seconds=60.0):
 
 
 def test_parts_come_as_they_were_sent(pool):
-    facts, arrays = (
-        {"x": [1.5, "ö\udc80"], "y": None},
-        [np.arange(24, dtype=np.uint8).reshape(2, 3, 4)],
-    )
-    arrays.append(np.zeros((0, 3), np.uint8))
+    facts = {"x": [1.5, "ö\udc80"], "y": None}
+    arrays = [np.arange(24, dtype=np.uint8).reshape(2, 3, 4), np.zeros((0, 3), np.uint8)]
     first, second = ask(pool, worker_tasks.give, facts, arrays)
     assert first.facts == facts
     for found, wanted in zip(first.arrays, arrays, strict=True):

@@ -11,7 +11,6 @@ import dataclasses
 import hashlib
 import importlib.resources
 import math
-from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
@@ -142,12 +141,13 @@ def _input(clips: Tensor, info: ArtefactInfo) -> np.ndarray:
 
 
 def _page_files() -> list[tuple[str, bytes]]:
-    root = importlib.resources.files(__package__).joinpath("web")
+    root = importlib.resources.files("video_mobile_former.export.targets").joinpath("web")
     return [(name, file.read_bytes()) for name, file in _walk(root, "")]
 
 
-def _walk(folder: Traversable, prefix: str) -> list[tuple[str, Traversable]]:
-    found: list[tuple[str, Traversable]] = []
+def _walk(folder: Any, prefix: str) -> list[tuple[str, Any]]:
+    """Names below a folder of the package, and what reads each."""
+    found: list[tuple[str, Any]] = []
     for entry in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if entry.is_dir():
             found += _walk(entry, f"{prefix}{entry.name}/")
