@@ -2,17 +2,23 @@
 are killed; the rows must be the same.
 
     python benchmarks/batch.py --clips 2000 --model vmf_500m
+    python benchmarks/batch.py --driver 20000
+    python benchmarks/batch.py --rates --model vmf_500m
 
 Writes procedural clips of 64², one second each, and a checkpoint at 8 × 64² with fresh weights, and
 runs ``vmf batch`` over them. Time is processor time of everything that a run starts, actors and
 Ray's own processes included, and wall time; the start (imports, model, cluster) is told apart by
-when the first row is on disk. Prints JSON.
+when the first row is on disk. ``--driver`` measures in place of that what the driver does alone:
+memory of the list and the journal, and processor time to keep rows and to write the table.
+``--rates`` measures what videos of usual size cost: 10 s of 340 × 256 at 30 frames a second, one
+view of the model's own size, and events in all of 40 s of it; starts are subtracted. Prints JSON.
 """
 
 from __future__ import annotations
 
 import argparse
 import ctypes
+import functools
 import hashlib
 import json
 import os
@@ -27,6 +33,8 @@ from pathlib import Path
 from typing import Any
 
 from timing import describe_run
+
+sys.path.append(str(Path(__file__).parents[1] / "tests" / "helpers"))
 
 _SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER of linux/prctl.h
 
@@ -183,12 +191,117 @@ class Bench:
         return hashlib.sha256(data).hexdigest()[:16]
 
 
+def rates(model: str) -> dict[str, Any]:
+    """Processor seconds a video of 10 s (labels) and a second of video (events), of one core."""
+    import numpy as np
+    import torch
+
+    from video_files import write_video
+    from video_mobile_former import create_model
+
+    with tempfile.TemporaryDirectory(prefix="vmf-batch-") as name:
+        folder = Path(name)
+        torch.manual_seed(0)
+        coarse = 255 * torch.rand(1, 3, 64, 86)
+        fine = torch.nn.functional.interpolate(coarse, size=(512, 680), mode="bicubic")[0]
+        wide = fine.clamp(0, 255).byte().permute(1, 2, 0).numpy()
+
+        def pictures(count: int) -> list[Any]:
+            corners = [((2 * i) % 250, (3 * i) % 330) for i in range(count)]
+            return [np.ascontiguousarray(wide[y : y + 256, x : x + 340]) for y, x in corners]
+
+        first = write_video(folder / "a" / "0.mp4", pictures(300), fps=30, gop=60)
+        for number in range(1, 20):
+            os.link(first, folder / "a" / f"{number}.mp4")
+        long = write_video(folder / "long.mp4", pictures(1200), fps=30, gop=60)
+        create_model(model, num_classes=400).save_pretrained(folder / "model")
+        found: dict[str, Any] = {"model": model, "bytes_of_10_s": first.stat().st_size}
+        spent = {}
+        for source, kind in (
+            (first, "labels"),
+            (folder / "a", "labels"),
+            (first, "events"),
+            (long, "events"),
+        ):
+            out = str(folder / f"{len(spent)}.jsonl")
+            words = ["batch", str(folder / "model"), str(source), "--out", out, "--rows", kind]
+            words += ["--device", "cpu", "--num_workers", "0"]
+            with Measured() as took:
+                command = [sys.executable, "-m", "video_mobile_former", *words]
+                subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            spent[source, kind] = took.processor_seconds
+        one, many, short, whole = spent.values()
+    found["labels_seconds_a_video"] = round((many - one) / 19, 3)
+    found["events_seconds_a_second"] = round((whole - short) / 30, 3)
+    return found
+
+
+def _resident() -> int:
+    from video_mobile_former.profiling.memory import resident_bytes
+
+    return resident_bytes() or 0
+
+
+def driver(count: int) -> dict[str, Any]:
+    """Memory and processor time of the driver for so many videos, without workers."""
+    import numpy as np
+
+    from video_mobile_former.inference.batch.journal import BatchJournal
+    from video_mobile_former.inference.batch.rows import Row, encode_row, table_format
+    from video_mobile_former.inference.batch.sources import batch_items
+
+    names = [f"class {number}" for number in range(5)]
+    label: Row = {"labels": names, "scores": [0.123456789] * 5, "classes": list(range(5))}
+    features = np.random.default_rng(0).normal(size=1280).astype(np.float32)
+    kinds: dict[str, Row] = {"labels": label, "embeddings": {"features": features}}
+    more = {"duration_seconds": 10.0, "num_frames": 16, "padded": False}
+    found: dict[str, Any] = {"videos": count}
+    with tempfile.TemporaryDirectory(prefix="vmf-batch-") as name:
+        folder = Path(name)
+        listing = folder / "list.txt"
+        listing.write_text("".join(f"file://bucket/videos/{n:09d}.mp4\n" for n in range(count)))
+        before = _resident()
+        items = batch_items([listing])
+        found["list_bytes_a_video"] = round((_resident() - before) / count)
+        for kind, row in kinds.items():
+            some = items if kind == "labels" else items[: count // 10]
+            rows = [encode_row(item, None, more | row) for item in some]
+            before, begin = _resident(), time.process_time()
+            with BatchJournal(folder / f"{kind}.jsonl", {}) as journal:
+                for each in rows:
+                    journal.add([each])
+                kept = time.process_time() - begin
+                memory = _resident() - before
+                begin = time.process_time()
+                for suffix in (".parquet", ".jsonl"):
+                    table_format(suffix[1:] + suffix).write(
+                        folder / f"table{suffix}", functools.partial(journal.rows, some), kind, {}
+                    )
+                    wrote = time.process_time() - begin
+                    begin = time.process_time()
+                    found[f"{kind}_microseconds_a_row{suffix}"] = round(1e6 * wrote / len(some), 1)
+            found[f"{kind}_microseconds_to_keep_a_row"] = round(1e6 * kept / len(some), 1)
+            found[f"{kind}_journal_bytes_a_row"] = round(
+                (folder / f"{kind}.jsonl").stat().st_size / len(some)
+            )
+            found[f"{kind}_journal_memory_bytes_a_row"] = round(memory / len(some))
+    return found
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clips", type=int, default=2000)
     parser.add_argument("--model", default="vmf_500m")
     parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--driver", type=int, metavar="VIDEOS")
+    parser.add_argument("--rates", action="store_true")
     args = parser.parse_args()
+    if args.driver is not None:
+        print(json.dumps({"run": describe_run(), **driver(args.driver)}, indent=2))
+        return
+    if args.rates:
+        print(json.dumps({"run": describe_run(), **rates(args.model)}, indent=2))
+        return
     ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
     with tempfile.TemporaryDirectory(prefix="vmf-batch-") as folder:
         bench = Bench(Path(folder), args.clips, args.model, args.workers)

@@ -23,6 +23,7 @@ from .embed import add_embed
 from .evaluate import add_evaluate
 from .export import add_export
 from .find import add_find
+from .info import add_info
 from .models import add_models
 from .parser import Parser
 from .predict import add_predict
@@ -45,6 +46,7 @@ _COMMANDS = (
     add_export,
     add_benchmark,
     add_demo,
+    add_info,
 )
 
 
