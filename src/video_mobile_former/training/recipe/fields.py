@@ -196,7 +196,7 @@ class TrainRecipe(Section):
     epochs = a linear classifier on frozen features."""
     freeze_norms: bool = False
     """For fine-tuning: BatchNorm uses the statistics that the weights came with, and does not touch
-    them; its scale and shift are learned. Better with few clips (docs/training.md)."""
+    them; its scale and shift are learned."""
     batch_size: Annotated[int, Range(2, 16_384)] = 16
     """Videos in one forward pass of one process; each gives augment.repeats clips."""
     accumulate: Annotated[int, Range(1, 16_384)] = 1
