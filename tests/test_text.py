@@ -114,6 +114,7 @@ def test_a_strange_label_comes_back_from_a_list(text):
     assert label_of_list(list_label(text)) == text
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.lists(st.text(st.characters(codec="utf-8")), min_size=2, max_size=3), max_size=3)
 )

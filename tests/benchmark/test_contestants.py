@@ -50,6 +50,7 @@ def test_options_hold_where_the_name_says_nothing(tmp_path: Path) -> None:
     assert ModelChoice.parse(str(folder)).name == str(folder)
 
 
+@pytest.mark.slow
 def test_fresh_weights_are_the_same_each_time_and_have_seen_data() -> None:
     first, second = SMALL.open(), SMALL.open()
     assert (first.clip.num_frames, first.clip.crop_size) == (2, 32)
@@ -62,6 +63,7 @@ def test_fresh_weights_are_the_same_each_time_and_have_seen_data() -> None:
     assert all(bool((value != 0).any()) for value in means)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_fed_other_clips(tmp_path: Path) -> None:
     model = create_model("vmf_500m", 3, num_frames=4, crop_size=64)
     model.save_pretrained(tmp_path / "best")

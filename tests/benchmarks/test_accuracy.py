@@ -131,6 +131,7 @@ def test_kept_runs_are_not_repeated_and_a_cut_line_is_excluded(
     assert len(benchmark.record.read(path)) == 3, "a run after a cut line stands on its own"
 
 
+@pytest.mark.slow
 def test_tables_and_picture_say_what_was_measured(benchmark: Any, tmp_path: Path) -> None:
     runs = [made_up("vmf (1g)", seed, top1, 2.0) for seed, top1 in ((0, 0.8), (1, 0.9))]
     runs += [made_up("X3D (1g)", seed, 0.75, 4.0) for seed in (0, 1)]

@@ -70,6 +70,7 @@ def test_a_run_is_tested_family_by_family_and_drawn(
     assert (tmp_path / "a.png").stat().st_size > 5000
 
 
+@pytest.mark.slow
 def test_clips_are_drawn_as_the_run_drew_them(
     benchmark: Any, run: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,6 +97,7 @@ def test_rows_of_other_settings_are_not_taken(transfer: Any, tmp_path: Path) -> 
         transfer.check_settings(args)
 
 
+@pytest.mark.slow
 def test_frozen_features_are_measured_for_the_numbers_of_clips_that_are_asked_for(
     transfer: Any, listing: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,6 +35,7 @@ def batch(parts: Path, *more: str, command: str = "batch", model: str = "model")
     return main([*words, "--device", "cpu", "--num_workers", "0"])
 
 
+@pytest.mark.slow
 def test_json_on_stdout_and_nothing_done_twice(parts: Path, tmp_path: Path, capsys) -> None:
     out = str(tmp_path / "a.parquet")
     assert batch(parts, "--out", out, "--json", "--dollars_per_core_hour", "0.05") == 0
@@ -91,6 +92,7 @@ def test_a_bad_model_is_one_line(parts: Path, tmp_path: Path, capsys, name: str)
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ending", ["parquet", "npz", "jsonl"])
 def test_nearest_and_duplicates(parts: Path, tmp_path: Path, capsys, ending: str) -> None:
     from video_mobile_former import load_model
@@ -115,6 +117,7 @@ def test_nearest_and_duplicates(parts: Path, tmp_path: Path, capsys, ending: str
     assert pairs == [("0.mp4", "2.mp4"), ("2.mp4", "0.mp4")]
 
 
+@pytest.mark.slow
 def test_embeddings_of_other_views_are_not_compared(parts: Path, tmp_path: Path, capsys) -> None:
     one, other = str(tmp_path / "a.npz"), str(tmp_path / "b.npz")
     assert batch(parts, "--out", one, command="embed") == 0

@@ -117,6 +117,7 @@ def test_a_model_that_differs_says_on_which_clip(checkpoint, tmp_path, capsys, m
     assert not (tmp_path / "m.pt2").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("option", [["--device", "meta"], ["--precision", "bf16"]])
 def test_options_that_an_artefact_cannot_follow(option, artefacts, clips, capsys):
     path = artefacts(target="onnx").path

@@ -25,6 +25,7 @@ def find(parts, *more):
     return main(["find", str(parts / "model"), str(parts / "clips"), *more, "--device", "cpu"])
 
 
+@pytest.mark.slow
 def test_a_list_is_written_and_an_interrupted_run_goes_on(parts, tmp_path, capsys):
     out = tmp_path / "events.csv"
     assert find(parts, "--out", str(out), "--on", "0.01") == 0
@@ -42,6 +43,7 @@ def test_a_list_is_written_and_an_interrupted_run_goes_on(parts, tmp_path, capsy
     assert "begun with on 0.01, not 0.02" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_json_on_stdout_and_failed_files_as_status(parts, tmp_path, capsys):
     (tmp_path / "bad.mp4").write_text("no video")
     assert find(parts, str(tmp_path / "bad.mp4"), "--on", "0.01", "--json") == 1
@@ -61,6 +63,7 @@ def test_what_others_wrote_is_not_replaced(parts, tmp_path, capsys):
     assert "name a folder" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_subtitles_of_a_folder(parts, tmp_path, capsys):
     assert find(parts, "--out", str(tmp_path / "s"), "--format", "srt", "--on", "0.01") == 0
     assert (tmp_path / "s" / "grow" / "0000.srt").is_file()
@@ -75,6 +78,7 @@ def test_thresholds_of_other_classes_are_refused(parts, tmp_path, capsys):
     assert "'e', which is no class" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_events_of_each_person_have_its_number(parts, tmp_path, capsys):
     boxes = tmp_path / "boxes.csv"
     lines = [f"{k},{x},0,{x + 20},20,{who}" for k in range(30) for who, x in ((1, 0), (2, 9))]

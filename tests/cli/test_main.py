@@ -58,6 +58,7 @@ def one_error(capsys: pytest.CaptureFixture[str], argv: list[str]) -> str:
     return last
 
 
+@pytest.mark.slow
 def test_evaluate_then_predict(
     trained: Path, clips: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -399,6 +400,7 @@ def test_a_csv_that_cannot_be_written_is_told_first(
     assert "is a folder: name a file" in one_error(capsys, [*words, ""])
 
 
+@pytest.mark.slow
 def test_tables_and_help_are_as_wide_as_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models"]) == 0
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80

@@ -30,6 +30,7 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: object) -> str:
     return captured.err.strip().splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_one_file_and_a_folder_of_several(
     checkpoint: Path, videos: list[Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

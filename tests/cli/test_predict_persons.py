@@ -20,6 +20,7 @@ def refused(capsys: pytest.CaptureFixture[str], *argv: object) -> str:
     return captured.err.strip().splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_line_for_each_person(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -37,6 +38,7 @@ def test_a_line_for_each_person(
     assert [len(one["predictions"]) for one in result["persons"]] == [2, 2]
 
 
+@pytest.mark.slow
 def test_what_stops_it(
     checkpoint: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

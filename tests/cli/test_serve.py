@@ -58,6 +58,7 @@ def test_names_of_models(tmp_path):
     assert split_names([str(named)])[0][1] == str(named)
 
 
+@pytest.mark.slow
 def test_a_model_is_chosen_by_its_name():
     first, second = (serve_model(name, small_model(), device="cpu") for name in ("one", "two"))
     models = [first, second]

@@ -225,6 +225,7 @@ def test_worker_processes_give_freed_memory_back_now_and_then(
     assert given == [16, 32]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries know no trim")
 def test_memory_in_holes_goes_back_to_the_system() -> None:
     # In a process of its own: the heap of this one holds what other tests left.

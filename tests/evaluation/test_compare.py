@@ -101,6 +101,7 @@ def test_clips_that_one_model_could_not_read_are_left_out_for_all(run: Run) -> N
         assert run.keys[1][0] in found.notes[0]
 
 
+@pytest.mark.slow
 def test_groups_widen_the_interval_of_a_difference(run: Run) -> None:
     groups = ("x", "x", "x", "y", "y", "y")
     a, b = variant(run, "a", [True] * 6), variant(run, "b", [True] * 3 + [False] * 3)
@@ -134,6 +135,7 @@ def test_a_small_p_is_not_believed_where_the_interval_of_groups_holds_0(run: Run
     assert bold == [0, 1]
 
 
+@pytest.mark.slow
 def test_only_models_measured_on_training_clips_are_named(run: Run) -> None:
     note = f"{TRAINED_ON} (6 of 6): this is not accuracy on unseen data."
     other = dataclasses.replace(run, name="other", notes=(note,))
@@ -161,6 +163,7 @@ def test_what_cannot_be_compared(run: Run) -> None:
         compare([run])
 
 
+@pytest.mark.slow
 def test_several_classes_a_clip_are_compared_by_average_precision(run: Run) -> None:
     rng = np.random.default_rng(0)
     true = tuple((run.class_names[i % 2],) for i in range(60))
@@ -188,6 +191,7 @@ def test_several_classes_a_clip_are_compared_by_average_precision(run: Run) -> N
     assert "McNemar" not in text
 
 
+@pytest.mark.slow
 def test_written_reports_are_read_back(evaluation: Evaluation, tmp_path: Path) -> None:
     write_report(evaluation, tmp_path / "a")
     found = load_run(tmp_path / "a", "a")
@@ -221,6 +225,7 @@ def test_written_reports_are_read_back(evaluation: Evaluation, tmp_path: Path) -
         load_run(tmp_path / "a", "a")
 
 
+@pytest.mark.slow
 def test_the_page_is_self_contained_and_text_in_it_is_only_text(run: Run, tmp_path: Path) -> None:
     cost = dataclasses.replace(run.cost, num_views=3)
     clip = dataclasses.replace(run.clip, num_frames=8)
@@ -272,6 +277,7 @@ SLOW = {
 }
 
 
+@pytest.mark.slow
 def test_file_sizes_are_given_and_times_where_they_were_measured(run: Run) -> None:
     sized = dataclasses.replace(
         run, name="sized", cost=dataclasses.replace(run.cost, file_bytes=9_120_000)

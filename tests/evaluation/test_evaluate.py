@@ -101,6 +101,7 @@ def listed(index: ClipIndex, folder: Path, labels: Sequence[str], splits: Sequen
     return table
 
 
+@pytest.mark.slow
 def test_of_a_list_the_clips_are_chosen_as_by_the_command(
     motion_index: ClipIndex,
     motion_model: Callable,
@@ -247,6 +248,7 @@ def test_the_real_model(motion_index: ClipIndex, tmp_path: Path) -> None:
     assert write_report(found, tmp_path / "report").is_file()
 
 
+@pytest.mark.slow
 def test_what_a_model_with_balanced_classes_was_trained_for_is_said(
     motion_index: ClipIndex, motion_model: Callable
 ) -> None:
@@ -280,6 +282,7 @@ def test_full_coverage_tells_its_mean_cost(motion_index: ClipIndex, motion_model
     assert "3 views" in found.summary()
 
 
+@pytest.mark.slow
 def test_other_frames_than_those_of_training(
     motion_index: ClipIndex, motion_model: Callable
 ) -> None:

@@ -34,6 +34,7 @@ def evaluate(data, model, *more):
     return main([*words, "--device", "cpu", *more])
 
 
+@pytest.mark.slow
 def test_a_report_of_events(data, tmp_path, capsys):
     assert evaluate(data, data / "model", "--out", str(tmp_path / "r"), "--on", "0.2") == 0
     said = capsys.readouterr().out
@@ -48,6 +49,7 @@ def test_a_report_of_events(data, tmp_path, capsys):
     assert "Mean average precision of events" in page
 
 
+@pytest.mark.slow
 def test_thresholds_are_fitted_on_validation_and_used(data, tmp_path, capsys):
     model = tmp_path / "model"
     shutil.copytree(data / "model", model)

@@ -21,6 +21,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_clips(tmp_path_factory.mktemp("looked-at"), {"test": 1})
 
 
+@pytest.mark.slow
 def test_errors_come_first_and_are_shown_on_the_page(clips: Path, tmp_path: Path) -> None:
     torch.manual_seed(0)
     model = create_model("vmf_500m", num_classes=len(CLASSES), num_frames=3, crop_size=32)
@@ -39,6 +40,7 @@ def test_errors_come_first_and_are_shown_on_the_page(clips: Path, tmp_path: Path
         assert one.picture in page
 
 
+@pytest.mark.slow
 def test_nothing_is_shown_of_models_without_tokens_or_of_frozen_frames(clips: Path) -> None:
     index = load_index(clips)
     count = len(CLASSES)

@@ -92,6 +92,7 @@ def test_lowered_graphs_pass_every_bound_as_the_model_does(name: str, form: Any)
     assert [text.split(" ", 1)[1] for text in hidden] == allowed, hidden
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["family", "light_cnn", "tsm"])
 @pytest.mark.parametrize(
     "target",

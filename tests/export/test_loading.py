@@ -458,6 +458,7 @@ def test_macs_of_a_description_of_a_stranger(architecture, parameters, message, 
         _macs(info, clip, written.path)
 
 
+@pytest.mark.slow
 def test_macs_of_another_clip(artefacts, model):
     written = artefacts(**QUICK["onnx"])
     clip = dataclasses.replace(written.info.clip, num_frames=2)

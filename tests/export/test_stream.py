@@ -139,6 +139,7 @@ def info() -> ArtefactInfo:
     return describe(small_stream(), ExportRequest("torch", streaming=True, batch=2))
 
 
+@pytest.mark.slow
 def test_the_json_describes_the_states(info: ArtefactInfo) -> None:
     values = json.loads(info.to_json())
     assert values["format"] == 2

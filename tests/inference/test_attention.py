@@ -89,6 +89,7 @@ def compare(monkeypatch: pytest.MonkeyPatch, model: VideoMobileFormer, clip: Ten
     torch.testing.assert_close(token_attention(model, clip), mean, atol=2e-5, rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["volume", "frames"])
 def test_weights_are_softmax_of_queries_and_features(
     monkeypatch: pytest.MonkeyPatch, form: str
@@ -174,6 +175,7 @@ def test_overlap_is_what_two_tokens_have_in_common() -> None:
     assert overlap(one) == 1
 
 
+@pytest.mark.slow
 def test_the_clip_is_that_of_the_prediction(tmp_path: Path) -> None:
     clips = write_clips(tmp_path / "clips", {"test": 1}, size=80, num_frames=12)
     video = next(clips.parent.rglob("*.mp4"))

@@ -63,6 +63,7 @@ def test_a_panel_for_the_picture_and_each_token(tokens: int, columns: int, rows:
         assert bright.tolist() == [m % 4, 3 - m % 4]
 
 
+@pytest.mark.slow
 def test_text_of_any_kind_can_be_drawn() -> None:
     for label in ("", "x" * 500, "手を振る", "a\nb\x1b[31m", "<b>"):
         assert next(attention_frames(attention(), label=label)).ndim == 3

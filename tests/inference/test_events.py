@@ -89,6 +89,7 @@ def plainly(times, scores, settings, width=0.25):
     return sorted(kept)
 
 
+@pytest.mark.slow
 @given(streams())
 def test_online_equals_plain_rules_on_the_whole_recording(stream):
     events, rest = found(*stream)
@@ -98,6 +99,7 @@ def test_online_equals_plain_rules_on_the_whole_recording(stream):
     assert np.array(rows).ravel().tolist() == pytest.approx(np.array(expected).ravel().tolist())
 
 
+@pytest.mark.slow
 @given(streams(), st.integers(0, 40))
 def test_what_was_said_does_not_depend_on_what_comes_after(stream, cut):
     times, scores, settings = stream
@@ -108,6 +110,7 @@ def test_what_was_said_does_not_depend_on_what_comes_after(stream, cut):
     assert whole[: len(part)] == part
 
 
+@pytest.mark.slow
 @given(streams())
 def test_events_of_a_class_are_in_order_and_long_enough(stream):
     times, scores, settings = stream

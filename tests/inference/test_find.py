@@ -45,6 +45,7 @@ def predictor():
     return StreamPredictor(model, device="cpu", window_seconds=0.5, stride_seconds=0.2)
 
 
+@pytest.mark.slow
 def test_frames_from_the_begin_are_those_of_the_reader(video):
     with VideoReader(video) as reader:
         times = reader.timestamps()

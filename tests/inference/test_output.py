@@ -63,6 +63,7 @@ results = st.one_of(
 )
 
 
+@pytest.mark.slow
 @given(st.lists(results, max_size=4), st.integers(40, 120))
 @settings(deadline=None)
 def test_no_text_breaks_the_table(found: list[Result], width: int) -> None:

@@ -105,6 +105,7 @@ def test_windows_follow_each_other_by_the_stride(brightness_model: Callable) -> 
     assert {s.stream for s in found} == {"door"}
 
 
+@pytest.mark.slow
 def test_a_window_scores_as_the_predictor_scores_its_frames(tmp_path: Path) -> None:
     model = create_model("vmf_500m", num_classes=5, num_frames=4, crop_size=64)
     model.clip = ClipSpec(
@@ -258,6 +259,7 @@ def stepped(model: Any, frames: list[np.ndarray], step: int) -> list[list[float]
     return found
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [2, 4])
 def test_a_streaming_model_sees_each_frame_once_and_remembers(step: int) -> None:
     model, frames = streaming_model(), pictures(12)
@@ -271,6 +273,7 @@ def test_a_streaming_model_sees_each_frame_once_and_remembers(step: int) -> None
     assert [s.restart for s in found] == [True] + [False] * (len(wanted) - 1)
 
 
+@pytest.mark.slow
 def test_streams_of_one_model_keep_their_states_apart() -> None:
     model = streaming_model()
     period = model.clip.stride_seconds

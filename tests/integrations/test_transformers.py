@@ -122,6 +122,7 @@ def test_pixels_are_those_of_evaluation(sampling: Any, videos: list[Path]) -> No
     torch.testing.assert_close(found[0], expected)
 
 
+@pytest.mark.slow
 def test_views_are_averaged_and_arrays_taken(folder: Path) -> None:
     model = VideoMobileFormerForVideoClassification.from_pretrained(folder)
     processor = transformers.models.auto.video_processing_auto.AutoVideoProcessor.from_pretrained(
@@ -137,6 +138,7 @@ def test_views_are_averaged_and_arrays_taken(folder: Path) -> None:
     assert processor(frames)["pixel_values_videos"].shape == (1, 4, 3, 64, 64)
 
 
+@pytest.mark.slow
 def test_multi_label_scores_and_loss(tmp_path: Path, videos: list[Path]) -> None:
     register()
     save_transformers(network(multi_label=True), tmp_path / "m", code=False)
@@ -160,6 +162,7 @@ def test_baselines_are_models_too(tmp_path: Path) -> None:
         torch.testing.assert_close(twin(x.transpose(1, 2)).logits, model(x))
 
 
+@pytest.mark.slow
 def test_a_head_for_other_classes(folder: Path) -> None:
     model = VideoMobileFormerForVideoClassification.from_pretrained(
         folder,
@@ -240,6 +243,7 @@ class Mine(VideoMobileFormer):
     """A network of a module of one's own."""
 
 
+@pytest.mark.slow
 def test_a_network_of_elsewhere_has_no_code_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

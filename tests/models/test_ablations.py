@@ -91,6 +91,7 @@ def test_each_option_leaves_out_what_it_says() -> None:
     assert count_macs(frame) > count_macs(full)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["volume", "frames"])
 def test_tokens_of_a_frame_see_it_alone(form: str) -> None:
     # Without kernels in time, tokens are all that could carry anything between frames.
@@ -121,6 +122,7 @@ def test_attention_of_what_is_there() -> None:
     assert all(set(found) == {"block", "former_to_mobile"} for found in maps)
 
 
+@pytest.mark.slow
 def test_stochastic_depth_and_recomputing_run_with_tokens_per_frame() -> None:
     model = small(tokens_per="frame", drop_path_rate=0.5)
     model.set_gradient_checkpointing()

@@ -61,6 +61,7 @@ def test_round_trip(model: VideoMobileFormer, tmp_path: Path) -> None:
     assert [p.name for p in folder.parent.iterdir()] == ["checkpoint"]
 
 
+@pytest.mark.slow
 def test_saving_again_keeps_foreign_files(model: VideoMobileFormer, tmp_path: Path) -> None:
     model.save_pretrained(tmp_path / "c")
     (tmp_path / "c" / "notes.txt").write_text("mine")
@@ -281,6 +282,7 @@ def test_a_checkpoint_of_format_1_tells_one_class(model: VideoMobileFormer, tmp_
         assert torch.equal(loaded(x), model(x))
 
 
+@pytest.mark.slow
 def test_the_line_of_the_card_loads_it(model: VideoMobileFormer, tmp_path: Path) -> None:
     model.save_pretrained(tmp_path / "kept")
     card = (tmp_path / "kept" / "README.md").read_text(encoding="utf-8")

@@ -46,6 +46,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_taken_from_the_package_without_importing_it(package: Path) -> None:
     torch.manual_seed(1)
     model = create_model("vmf_lite0", 5, weights="imagenet", num_frames=4).eval()
@@ -77,6 +78,7 @@ def test_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
         build_model(recipe, ("a", "b"))
 
 
+@pytest.mark.slow
 def test_models_without_imagenet_weights() -> None:
     with pytest.raises(UserError, match=r"vmf_1g.*vmf_lite0"):
         create_model("vmf_1g", weights="imagenet")
@@ -84,6 +86,7 @@ def test_models_without_imagenet_weights() -> None:
         create_model("vmf_lite0", weights="procedural")
 
 
+@pytest.mark.slow
 def test_another_size_is_refused_by_name(tmp_path: Path) -> None:
     torch.save(random_weights("lite1", 4), tmp_path / "file.pth")
     with pytest.raises(CheckpointError, match=r"Lite1.*vmf_lite0.*Lite0.*vmf_lite1"):
@@ -95,6 +98,7 @@ def test_another_size_is_refused_by_name(tmp_path: Path) -> None:
         build_model(recipe_from_words(words), ("a", "b"))
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
     state = random_weights("lite0", 4)
     torch.save({**state, "extra": torch.ones(1)}, tmp_path / "more.pth")
@@ -109,6 +113,7 @@ def test_what_does_not_fit_is_named(tmp_path: Path) -> None:
         load_efficientnet_lite(tmp_path / "cut.pth", "vmf_lite0", num_classes=3)
 
 
+@pytest.mark.slow
 def test_a_run_keeps_where_its_weights_come_from(package: Path) -> None:
     recipe = recipe_from_words(["--data", "x", "--model", "vmf_lite0", "--weights", "imagenet"])
     model = build_model(recipe, ("a", "b"))
@@ -116,6 +121,7 @@ def test_a_run_keeps_where_its_weights_come_from(package: Path) -> None:
     assert model.info["origin"]["license"] == "Apache-2.0"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not INSTALLED, reason="needs the extra imagenet")
 def test_the_published_weights_give_the_logits_of_the_picture_network() -> None:
     path = check_imagenet("vmf_lite0")

@@ -55,6 +55,7 @@ def small(**overrides: Any) -> MobileFormerLite:
     return model
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COUNTS)
 def test_exact_counts(name: str) -> None:
     parameters, macs, budget = COUNTS[name]
@@ -68,6 +69,7 @@ def test_every_name_has_counts() -> None:
     assert list(list_models("vmf_lite*", baselines=False)) == list(COUNTS)
 
 
+@pytest.mark.slow
 def test_the_2d_network_has_the_published_counts() -> None:
     with torch.device("meta"):
         model = create_model(
@@ -88,6 +90,7 @@ def test_tables_are_those_that_the_scaling_rule_gives(size: str) -> None:
     assert found == blocks_of(size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("activation", ["relu6", "dynamic"])
 @pytest.mark.parametrize("form", ["volume", "frames"])
 def test_starts_as_the_picture_network_on_every_frame(
@@ -192,6 +195,7 @@ def test_gates_open_in_one_step_and_frames_then_mix() -> None:
     assert (one - two).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 def test_without_tokens_it_is_the_cnn() -> None:
     model = small(num_tokens=0)
     assert model.forward_features(clips())[1] is None

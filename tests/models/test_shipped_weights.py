@@ -76,6 +76,7 @@ def test_features_are_those_of_the_run(installed: Any) -> None:
     assert not torch.equal(fresh.stem.conv.weight, model.stem.conv.weight)
 
 
+@pytest.mark.slow
 def test_training_starts_from_them(installed: Any, capsys: pytest.CaptureFixture[str]) -> None:
     recipe = recipe_from_words(["--model", "vmf_500m", "--weights", "procedural"])
     assert recipe.model.weights == "procedural"
@@ -159,6 +160,7 @@ def test_the_package_has_them_for_two_models() -> None:
     assert shipped_weights.shipped_weights() == {"procedural": ("vmf_1g", "vmf_500m")}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["vmf_500m", pytest.param("vmf_1g", marks=pytest.mark.slow)])
 def test_those_of_the_package_tell_motions_apart_with_a_line_through_their_features(
     name: str,

@@ -71,6 +71,7 @@ def test_every_streaming_model_is_listed() -> None:
     assert set(STREAMS.values()) <= set(VARIANTS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STREAMS)
 def test_names_and_shapes_are_those_of_the_clip_model(name: str) -> None:
     with torch.device("meta"):
@@ -119,6 +120,7 @@ def _in_a_row(x: Tensor) -> Tensor:
     return x.transpose(1, 2).flatten(0, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["volume", "frames"])
 @pytest.mark.parametrize("memory", ["gated", "gru"])
 def test_gradients_of_steps_equal_those_of_one_forward(memory: str, form: str) -> None:
@@ -138,6 +140,7 @@ def test_gradients_of_steps_equal_those_of_one_forward(memory: str, form: str) -
         assert value.abs().max() > 0, key
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "overrides", [{}, {"temporal_conv": "2plus1d"}, {"num_tokens": 0}], ids=str
 )
@@ -234,6 +237,7 @@ def test_features_and_head_are_the_forward_pass() -> None:
     torch.testing.assert_close(updates, torch.ones_like(updates))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["volume", "frames"])
 @pytest.mark.parametrize("update", [1, 4])
 def test_no_logit_sees_a_later_frame(update: int, form: str) -> None:
@@ -247,6 +251,7 @@ def test_no_logit_sees_a_later_frame(update: int, form: str) -> None:
     assert (before[:, steps:] - after[:, steps:]).abs().amax((0, 2)).min() > 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("which", [[1], torch.tensor([False, True, False]), torch.tensor([1])])
 def test_reset_of_one_stream_leaves_the_others_alone(which: Any) -> None:
     model, x = small(frames_per_update=2), frames(3)
@@ -266,6 +271,7 @@ def test_reset_of_one_stream_leaves_the_others_alone(which: Any) -> None:
     assert (undisturbed[1] - start[1]).abs().max() > 1e-3
 
 
+@pytest.mark.slow
 def test_the_past_reaches_as_far_as_there_are_tokens() -> None:
     """What was seen before every buffer still moves the logits, by the tokens alone."""
     x = frames(1, 12)  # three temporal kernels reach six frames back
@@ -277,6 +283,7 @@ def test_the_past_reaches_as_far_as_there_are_tokens() -> None:
         assert bool(difference > 1e-9) is moves
 
 
+@pytest.mark.slow
 def test_float32_and_half_precision_keep_their_type() -> None:
     for dtype, limit in ((torch.float32, 1e-5), (torch.bfloat16, 0.5)):
         model = small(frames_per_update=2).to(dtype)
@@ -289,6 +296,7 @@ def test_float32_and_half_precision_keep_their_type() -> None:
         assert (whole - steps).abs().max() <= limit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("memory", ["gated", "gru"])
 def test_mixed_precision_keeps_steps_equal_to_one_forward(memory: str) -> None:
     model, x = small(frames_per_update=2, memory=memory).float(), frames().float()
@@ -298,6 +306,7 @@ def test_mixed_precision_keeps_steps_equal_to_one_forward(memory: str) -> None:
     torch.testing.assert_close(steps, whole)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["volume", "frames"])
 def test_gradient_checkpointing_changes_nothing(form: str) -> None:
     x, outcome = frames(), []
@@ -316,6 +325,7 @@ def test_gradient_checkpointing_changes_nothing(form: str) -> None:
         torch.testing.assert_close(p, q, msg=key)
 
 
+@pytest.mark.slow
 def test_checkpoint_round_trip(tmp_path: Path) -> None:
     model = small("vmf_1g", frames_per_update=2, memory="gru", pool="ema", pool_seconds=3.0).float()
     model.save_pretrained(tmp_path / "stream")
@@ -335,6 +345,7 @@ def test_checkpoint_round_trip(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "stream")
 
 
+@pytest.mark.slow
 def test_weights_of_a_clip_model_load_and_remember_nothing_at_first() -> None:
     torch.manual_seed(0)
     clip = create_model("vmf_1g", 5, num_frames=8, crop_size=64).eval()
@@ -355,6 +366,7 @@ def test_weights_of_a_clip_model_load_and_remember_nothing_at_first() -> None:
         stream_of(clip, temporal_kernel=5)
 
 
+@pytest.mark.slow
 def test_shipped_weights_of_the_variant_start_a_stream() -> None:
     stream = create_model("vmf_500m_stream", 5, weights="procedural")
     clip = create_model("vmf_500m", 5, weights="procedural")
@@ -365,6 +377,7 @@ def test_shipped_weights_of_the_variant_start_a_stream() -> None:
         create_model("vmf_2g_stream", weights="procedural")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overrides", [{}, {"temporal_conv": "2plus1d"}], ids=str)
 def test_a_released_2d_model_is_inflated_at_the_newest_tap(
     shared_data: Path, overrides: dict[str, Any]

@@ -170,6 +170,7 @@ def test_features_and_attention(form: str) -> None:
     torch.testing.assert_close(plain[0], local)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["volume", "frames"])
 @pytest.mark.parametrize(
     ("name", "overrides"),
@@ -231,6 +232,7 @@ def test_any_size_and_length(size: tuple[int, int], frames: int) -> None:
     assert local.shape[2:] == (frames, math.ceil(size[0] / 32), math.ceil(size[1] / 32))
 
 
+@pytest.mark.slow
 def test_clips_of_a_batch_do_not_mix() -> None:
     model = small().eval()
     x = clips(3)
@@ -240,6 +242,7 @@ def test_clips_of_a_batch_do_not_mix() -> None:
     torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_order_of_frames_matters_only_with_temporal_kernels() -> None:
     x = clips(2, 6)
     flat = small(temporal_kernel=1, stem_temporal_kernel=1).eval()

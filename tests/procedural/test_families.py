@@ -142,6 +142,7 @@ def test_the_relation_is_not_in_either_dart():
         assert bool((x[:, 0] * y[:, 1] - x[:, 1] * y[:, 0] == turn).all())
 
 
+@pytest.mark.slow
 def test_pixels_move_as_the_target_says():
     """The shift between frames, found by correlating them, is that of the poses."""
     spec = dataclasses.replace(PLAIN, families=("motion",), contrast=1.0, num_frames=16)
@@ -161,6 +162,7 @@ def test_pixels_move_as_the_target_says():
     assert near.float().mean() > 0.9
 
 
+@pytest.mark.slow
 def test_the_background_goes_where_the_view_says():
     spec = dataclasses.replace(PLAIN, families=("camera",), num_frames=4)
     video = ProceduralVideo(spec, seed=0)
@@ -184,6 +186,7 @@ def test_the_background_goes_where_the_view_says():
         assert apart(turned(first, angle), last) < 0.5 * apart(turned(first, -angle), last)
 
 
+@pytest.mark.slow
 def test_bodies_are_seen_and_move():
     spec = dataclasses.replace(PLAIN, families=("limbs",), contrast=1.0)
     video = ProceduralVideo(spec, seed=0)

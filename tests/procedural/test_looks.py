@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from video_mobile_former.procedural import ProceduralSpec
@@ -52,6 +53,7 @@ def test_outlines_look_different_when_turned():
     assert bool(((masks - turned).abs().mean((1, 2)) > 0.02).all())
 
 
+@pytest.mark.slow
 def test_sheets_have_a_row_for_each_class(tmp_path: Path):
     from PIL import Image
 

@@ -47,6 +47,7 @@ def event(cast: Cast, start: int, end: int) -> Tensor:
     return torch.where(lit, 0, torch.where(away, 1, torch.where(grown, 2, -1)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("gap", "frames"), GAPS.items())
 def test_frames_between_cue_and_question_are_the_same_in_all_classes(gap: int, frames: int):
     assert frames - CUE_FRAMES - QUESTION_FRAMES == gap
@@ -80,6 +81,7 @@ def test_neither_the_cue_nor_the_question_tells_same_from_other():
         assert (counts - 200).abs().max() < 50
 
 
+@pytest.mark.slow
 def test_the_cue_is_seen_in_several_whole_frames():
     for kind in KINDS:
         clips = same_scenes(SPEC)

@@ -22,6 +22,7 @@ def all_classes(video: ProceduralVideo, place: int = 0) -> torch.Tensor:
     return video.draw(0, torch.full_like(labels, place), labels).clips
 
 
+@pytest.mark.slow
 def test_a_batch_is_as_documented():
     video = ProceduralVideo(SMALL, seed=3)
     batch = video.batch(2, 5)
@@ -94,6 +95,7 @@ def test_some_classes_of_families_are_drawn_alone():
             ProceduralVideo(dataclasses.replace(spec, classes=classes))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", [*ALIKE, "interaction", "camera"])
 def test_the_first_frame_is_the_same_in_all_classes(family: str):
     """From equal random numbers; so its distribution is the same, too."""
@@ -127,6 +129,7 @@ def test_places_are_spread_alike_in_every_frame_and_class():
             assert ((cells - expected) ** 2 / expected).sum() < 35, video.class_names[label]
 
 
+@pytest.mark.slow
 def test_frozen_clips_show_one_of_their_frames():
     video = ProceduralVideo(SMALL, seed=0)
     moving, still = video.batch(0, 12), video.batch(0, 12, frozen=True)

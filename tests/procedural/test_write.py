@@ -85,6 +85,7 @@ def test_no_two_splits_share_patterns_and_outlines() -> None:
     assert min(abs(a - b) for a in starts for b in starts if a != b) > 10**6
 
 
+@pytest.mark.slow
 def test_complete_set_is_reused(tmp_path: Path) -> None:
     write_procedural(tmp_path, SPEC, {"train": 1})
     before = stamps(tmp_path)

@@ -50,6 +50,7 @@ def timed(clocks: Clocks, runs: dict[str, Callable[[], None]], **options) -> dic
     return time_in_turn(runs, wall=clocks.wall, processor=clocks.processor, **options)
 
 
+@pytest.mark.slow
 def test_both_clocks_are_read_around_the_timed_calls_alone() -> None:
     clocks = Clocks()
     # One warm-up call, then calls off and on the clock by turns: the slow ones must not count.
@@ -61,6 +62,7 @@ def test_both_clocks_are_read_around_the_timed_calls_alone() -> None:
     assert found["a"].seconds("wall") == Spread(4.0, 3.0, 5.0)
 
 
+@pytest.mark.slow
 def test_contestants_alternate_and_the_slow_one_sits_rounds_out() -> None:
     clocks = Clocks()
     runs = {"quick": clocks.run("quick", 0.01), "slow": clocks.run("slow", 1.0)}
@@ -101,6 +103,7 @@ def test_fewest_rounds_never_exceed_the_rounds() -> None:
     assert share_of_rounds(100.0, rounds=3, seconds=1.0, min_rounds=5) == 3
 
 
+@pytest.mark.slow
 def test_collector_is_on_again_after_an_error() -> None:
     calls = Counter()
 

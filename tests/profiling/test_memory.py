@@ -41,6 +41,7 @@ def breaks() -> None:
     raise ArithmeticError("of ours")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not os.path.exists("/proc/self/status"), reason="only Linux tells all three")  # noqa: PTH110
 def test_memory_that_is_kept_and_memory_of_a_moment() -> None:
     use = memory_of(takes_memory, 40, 60, what="a test")
@@ -51,16 +52,19 @@ def test_memory_that_is_kept_and_memory_of_a_moment() -> None:
     assert use.peak_running is None or use.peak_running == use.peak
 
 
+@pytest.mark.slow
 def test_an_error_of_the_user_passes_through() -> None:
     with pytest.raises(UserError, match="not 3"):
         in_child(refuses, 3, what="a test")
 
 
+@pytest.mark.slow
 def test_a_death_is_told_with_its_signal() -> None:
     with pytest.raises(UserError, match="a test: the process was ended by SIGKILL, most likely"):
         in_child(dies, what="a test")
 
 
+@pytest.mark.slow
 def test_a_defect_keeps_its_traceback() -> None:
     with pytest.raises(RuntimeError, match=r"(?s)a test failed.*in breaks.*of ours"):
         in_child(breaks, what="a test")

@@ -42,6 +42,7 @@ def _list(path: Path, source: Path, *, keep: Callable[[dict[str, str]], bool], *
     return path
 
 
+@pytest.mark.slow
 def test_the_data_s_own_splits(small_recipe: Make) -> None:
     train, val = build_indexes(small_recipe())
     assert len(train) == 24
@@ -329,6 +330,7 @@ def test_windows_are_taken_of_files_with_events(
     assert alone.class_names == ("one", "two")
 
 
+@pytest.mark.slow
 def test_held_out_files_of_events_are_known_again(
     small_recipe: Make, clips_csv: Path, tmp_path: Path
 ) -> None:

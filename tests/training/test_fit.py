@@ -35,6 +35,7 @@ def trained(make_recipe: Make, tmp_path_factory: pytest.TempPathFactory) -> Any:
     return recipe, fit(recipe)
 
 
+@pytest.mark.slow
 def test_what_a_run_leaves_behind(trained: Any, read_metrics: Read) -> None:
     recipe, result = trained
     out = Path(recipe.out)
@@ -110,6 +111,7 @@ def test_checkpoints_say_how_they_were_made(trained: Any) -> None:
     assert best["training"]["epoch"] == result.best_measured["epoch"]
 
 
+@pytest.mark.slow
 def test_last_holds_the_average_and_not_the_weights(trained: Any) -> None:
     recipe, result = trained
     state = RunFolder(recipe.out).load_state()
@@ -199,6 +201,7 @@ def test_fine_tuning_a_run(trained: Any, small_recipe: Make) -> None:
         torch.testing.assert_close(parameter, start[name], atol=1e-7, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_names_step_and_clips(small_recipe: Make) -> None:
     recipe = small_recipe(
         optim__lr=1e30, optim__warmup_epochs=0.0, optim__gradient_clip=None, train__epochs=1

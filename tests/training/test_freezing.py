@@ -70,6 +70,7 @@ def test_the_head_learns_alone_and_then_everything(
     assert not {name for name in still if name.endswith(("weight", "running_mean"))}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "optimizer",
     ["adamw", pytest.param("sgd", marks=pytest.mark.slow)],
@@ -107,6 +108,7 @@ def test_a_crash_costs_only_time(
     assert not _changed(one, other)
 
 
+@pytest.mark.slow
 def test_norms_keep_their_statistics_and_learn_scale_and_shift(small_recipe: Make) -> None:
     recipe = small_recipe(train__epochs=2, train__freeze_norms=True, train__ema_decay=None)
     fit(recipe)

@@ -66,6 +66,7 @@ def _batch(count: int, failed: int = 0) -> Batch:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("count", [0, 1])
 def test_a_batch_without_statistics_moves_nothing(task: Training, count: int) -> None:
     before = {k: v.clone() for k, v in task.model.state_dict().items()}
@@ -79,6 +80,7 @@ def test_a_batch_without_statistics_moves_nothing(task: Training, count: int) ->
     assert task.totals.failures[0] == "bad0.mp4: no video"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("others", [True, False])
 def test_with_shared_statistics_all_processes_train_or_none(
     others: bool, task: Training, monkeypatch: pytest.MonkeyPatch

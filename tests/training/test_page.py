@@ -52,6 +52,7 @@ def run(make_recipe: Make, tmp_path_factory: pytest.TempPathFactory) -> tuple[Re
     return recipe, out
 
 
+@pytest.mark.slow
 def test_the_page_tells_recipe_result_and_time(run: tuple[Recipe, Path]) -> None:
     recipe, out = run
     state = RunFolder(out).load_state(tensors=False)
@@ -80,6 +81,7 @@ def test_its_clips_are_those_of_validation_with_what_the_best_network_says(
     assert len(right) / 8 == pytest.approx(best["top1"])
 
 
+@pytest.mark.slow
 def test_what_goes_wrong_with_the_page_takes_nothing_from_the_run(
     small_recipe: Make, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -95,6 +97,7 @@ def test_what_goes_wrong_with_the_page_takes_nothing_from_the_run(
     assert "no training.html: matplotlib is not installed" in told
 
 
+@pytest.mark.slow
 def test_hostile_names_are_only_text(run: tuple[Recipe, Path]) -> None:
     recipe, out = run
     info = {"clips": 1, "date": "today", "device": NASTY, "versions": {"torch": NASTY}}

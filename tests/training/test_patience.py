@@ -61,6 +61,7 @@ def patient(small_recipe: Make, clips_csv: Path, tmp_path: Path) -> Make:
     return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("by", "patience", "epochs", "best"),
     # The loss is best at the fifth epoch; one epoch of waiting ends it where nothing changes.

@@ -114,6 +114,7 @@ def test_a_recipe_costs_what_it_says(name: str) -> None:
         assert total <= float(budget[1]) / (1000 if budget[2] == "m" else 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", QUICK)
 def test_hours_are_reckoned_from_reading_and_computing(name: str) -> None:
     said, recipe = shipped_recipe(name), load_recipe(shipped_path(name))
@@ -205,6 +206,7 @@ def test_a_recipe_says_what_differs_and_nothing_else(file: Path) -> None:
     assert "out" not in written
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "file",
     [pytest.param(f, marks=() if f.stem in SMALL else pytest.mark.slow) for f in FILES],

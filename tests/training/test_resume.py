@@ -118,6 +118,7 @@ def test_a_crash_costs_only_time(
     _same(Path(str(recipe.out)), unbroken, read_metrics)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_ctrl_c_saves_at_once(
     step: int,

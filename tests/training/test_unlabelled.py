@@ -73,6 +73,7 @@ def test_from_videos_to_a_classifier(
             assert torch.equal(value, start[key])
 
 
+@pytest.mark.slow
 def test_what_needs_labels_is_refused(small_recipe: Make) -> None:
     task = {"pretrain__task": "masked_features"}
     for key, value in (

@@ -55,6 +55,7 @@ def finished(client, answer):
 _OPEN = ("waiting", "running")
 
 
+@pytest.mark.slow
 def test_models_say_what_they_take(client):
     first, second = client.get("/v1/models").json()["models"]
     assert (first["name"], second["name"]) == ("small", "live")
@@ -70,6 +71,7 @@ def test_models_say_what_they_take(client):
     assert first["parameters"] > 0 < first["macs_per_view"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "place"), [("small", "small"), ("live", "stream")])
 def test_scores_are_those_of_vmf_predict(client, parts, videos, capsys, name, place):
     wanted = printed(capsys, "predict", str(parts / place), *map(str, videos), "--num_views", "2")
@@ -95,6 +97,7 @@ def _predictions(client, path):
     return client.post("/v1/predict", files=sent(path)).json()["predictions"]
 
 
+@pytest.mark.slow
 def test_callers_at_once_get_their_own_answers(service, client, videos):
     """Clips of several callers go through the model together."""
     alone = [_predictions(client, path) for path in videos]
@@ -123,6 +126,7 @@ def test_callers_at_once_get_their_own_answers(service, client, videos):
     assert batches['vmf_batch_clips_bucket{le="+Inf"}'] >= 1
 
 
+@pytest.mark.slow
 def test_files_that_cannot_be_read_get_the_sentence_of_the_command(
     client, parts, shared_data, capsys
 ):

@@ -127,6 +127,7 @@ def test_what_is_wrong_is_told_before_the_end(service, messages, words):
     assert problem["status"] == 422
 
 
+@pytest.mark.slow
 def test_pictures_that_would_be_huge(service):
     """A small JPEG of many pixels, and messages that are too long."""
     with opened(service) as socket:

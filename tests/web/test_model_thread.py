@@ -69,6 +69,7 @@ def test_a_clip_waits_only_for_those_that_are_being_read(model, clips):
     short.stop()
 
 
+@pytest.mark.slow
 def test_streams_and_clips_take_turns(model, clips):
     """Scores of a stream are those of a predictor alone, whatever goes on beside it."""
     generator = torch.Generator().manual_seed(1)

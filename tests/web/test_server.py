@@ -90,6 +90,7 @@ def test_no_connection_without_a_request_stays_open(service):
         assert time.monotonic() - begun < 40
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_nobody_an_answer(service, videos):
     answers = []
 

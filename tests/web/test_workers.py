@@ -97,6 +97,7 @@ class _Evil:
         return (os.mkdir, (self.path,))
 
 
+@pytest.mark.slow
 def test_a_stream_of_parts_waits_for_who_reads_it_and_can_be_cancelled(pool):
     cancelled = threading.Event()
     parts = pool.stream(worker_tasks.count, 10**9, seconds=60, cancelled=cancelled)
@@ -112,6 +113,7 @@ def test_a_stream_of_parts_waits_for_who_reads_it_and_can_be_cancelled(pool):
     assert ask(pool, worker_tasks.number)
 
 
+@pytest.mark.slow
 def test_the_end_of_a_pool_ends_its_processes_and_fails_what_waits():
     pool = WorkerPool(1)
     (worker,) = ask(pool, worker_tasks.number)

@@ -143,6 +143,7 @@ def test_what_goes_into_quarantine(damaged: Damaged, of_damaged: CheckResult):
         assert one.quarantined == (one.name in of_damaged.quarantine and one.kind != "name")
 
 
+@pytest.mark.slow
 def test_the_three_files_agree(damaged: Damaged, of_damaged: CheckResult, tmp_path: Path):
     page = write_check(of_damaged, tmp_path)
     text = page.read_text(encoding="utf-8")
@@ -172,6 +173,7 @@ def test_the_terminal_is_not_too_narrow(of_damaged: CheckResult):
     report.encode("utf-8")
 
 
+@pytest.mark.slow
 def test_folders_of_classes(good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(reading_module, "run_tasks", inline)
     data = tmp_path / "data"
@@ -224,6 +226,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     return {"full": False}
 
 
+@pytest.mark.slow
 def test_unusable_files_do_not_keep_training_from_starting(
     good: Path, tmp_path: Path, quick: dict[str, Any]
 ):
@@ -239,6 +242,7 @@ def test_unusable_files_do_not_keep_training_from_starting(
     assert result.verdict() == "training may start without 1 clip"
 
 
+@pytest.mark.slow
 def test_an_error_can_be_allowed(good: Path, tmp_path: Path, quick: dict[str, Any]):
     listing = changed(good, tmp_path, lambda row: row.update(group=row["label"]))
     result = check(listing, tmp_path / "out", **quick)
@@ -258,6 +262,7 @@ def test_only_errors_can_be_allowed(kind: str):
     assert ", 'same content, two labels', " in str(caught.value)
 
 
+@pytest.mark.slow
 def test_labels_that_are_not_in_the_list(good: Path, tmp_path: Path, quick: dict[str, Any]):
     def spoil(row: dict[str, str]) -> None:
         if row["path"].endswith("wave0.mp4"):
@@ -299,6 +304,7 @@ def test_a_part_at_fault_does_not_condemn_the_file(
     assert result.quarantine.keys() == {other}
 
 
+@pytest.mark.slow
 def test_files_with_another_ending_are_hinted_at(good: Path, tmp_path: Path, quick: dict[str, Any]):
     data = tmp_path / "data"
     shutil.copytree(good.parent, data)
@@ -419,6 +425,7 @@ def test_a_second_check_reads_what_changed(
     assert len(read) == 40  # one frame of each is not every frame
 
 
+@pytest.mark.slow
 def test_an_interrupted_check_goes_on(
     good: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):

@@ -87,6 +87,7 @@ def test_parts_of_one_video():
     assert found((first, "x"), (other_label, "x")) == []  # two actions at once
 
 
+@pytest.mark.slow
 def test_ten_thousand_parts_take_no_time():
     parts = [clip("a", start_seconds=i, end_seconds=i + 1) for i in range(10_000)]
     assert found(*[(part, "x") for part in parts]) == []
@@ -135,6 +136,7 @@ def test_nothing_is_said_of_blank_videos():
     assert near(np.full(SIGNATURE_BYTES, 16), np.full(SIGNATURE_BYTES, 16)) == 0
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(st.integers(0, 2**32 - 1), st.integers(2, 60), st.floats(0.3, 12))
 def test_boxes_lose_no_pair(seed: int, count: int, spread: float):

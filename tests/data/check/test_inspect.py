@@ -103,6 +103,7 @@ def test_truncated_with_its_index_in_front(tmp_path: Path):
     assert "of 60 frames are there" in text
 
 
+@pytest.mark.slow
 def test_an_unreadable_packet(shared_data: Path):
     facts = inspect(shared_data / "samples" / "corrupted.mp4", thumbnail=True)
     assert not facts.fault

@@ -137,6 +137,7 @@ def test_length_of_parts(start: float | None, end: float | None, seconds: float)
 # The page
 
 
+@pytest.mark.slow
 def test_a_clean_page_says_so():
     page = Page(render_page(result()))
     assert "Training may start" in page.text
@@ -145,6 +146,7 @@ def test_a_clean_page_says_so():
     assert "Frame rate" in page.text
 
 
+@pytest.mark.slow
 def test_every_kind_has_its_place_and_advice():
     problems = [problem(kind, f"name of {kind}", f"text of {kind}") for kind in KINDS]
     page = Page(render_page(result(problems=problems, quarantine={"a": "x"})))
@@ -165,6 +167,7 @@ def test_thousands_of_problems_do_not_make_the_page_long():
     assert "4957 that are only in check.json" in Page(source).text
 
 
+@pytest.mark.slow
 def test_the_page_is_self_contained_and_text_in_it_is_only_text():
     problems = [problem(kind, NASTY, NASTY, related=(NASTY,), where=NASTY) for kind in KINDS]
     source = render_page(
@@ -212,6 +215,7 @@ def test_pictures_of_many_classes_fit_on_a_page(classes: int, rough: bool, least
     assert max(of_class.values()) <= most
 
 
+@pytest.mark.slow
 def test_pages_of_other_forms():
     quick = result(options=CheckOptions(full=False, split="train"))
     text = Page(render_page(quick)).text
@@ -221,6 +225,7 @@ def test_pages_of_other_forms():
     assert "Lengths and sizes" not in Page(render_page(empty)).text
 
 
+@pytest.mark.slow
 def test_clips_that_can_be_watched_are_shown_before_stills_and_within_bounds(
     monkeypatch: pytest.MonkeyPatch,
 ):
@@ -244,6 +249,7 @@ def test_clips_that_can_be_watched_are_shown_before_stills_and_within_bounds(
     assert "Tab key" not in Page(render_page(found)).text
 
 
+@pytest.mark.slow
 def test_every_chart_has_a_version_for_dark_screens():
     page = Page(render_page(result()))
     dark = [a["srcset"] or "" for tag, a in page.tags if tag == "source"]

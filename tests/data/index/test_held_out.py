@@ -122,6 +122,7 @@ def info(train: ClipIndex, val: ClipIndex | None, recipe: Recipe) -> dict:
     return {"training": {"recipe": recipe_to_dict(recipe), **({KEY: key} if key else {})}}
 
 
+@pytest.mark.slow
 def test_only_the_same_clips_are_divided_again(undivided: Path, tmp_path: Path) -> None:
     recipe = Recipe(data=DataRecipe(path=str(undivided), val_fraction=0.25), seed=3)
     train, val = build_indexes(recipe)

@@ -182,6 +182,7 @@ def test_split_is_stratified(counts: list[int], fraction: float, seed: int):
         assert numbers == sorted(numbers)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     clips=st.lists(st.tuples(st.integers(0, 3), st.integers(0, 8)), min_size=2, max_size=60),
@@ -227,6 +228,7 @@ def test_groups_of_one_class_come_close_to_the_share(sizes: list[list[int]], fra
         assert abs(out - sum(groups) * fraction) <= max(groups) + 1
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     labels=st.lists(st.sets(st.integers(0, 3)), min_size=4, max_size=60),

@@ -113,6 +113,7 @@ def test_classes_must_be_those_of_the_model(found: str, expected: str, message: 
     check_classes(list(expected), tuple(expected), "clips.csv")
 
 
+@pytest.mark.slow
 @given(order=st.permutations(range(6)), kept=st.sets(st.integers(0, 5), min_size=1))
 def test_an_order_is_refused_exactly_where_it_differs(order: list[int], kept: set[int]):
     expected = [f"c{i}" for i in range(6)]

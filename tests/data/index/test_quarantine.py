@@ -24,6 +24,7 @@ NAMES = st.binary(max_size=12).map(
 ODD = st.text(st.sampled_from('a\t\n\r "#\\/\x85\u2028é\udcff'), max_size=8)
 
 
+@pytest.mark.slow
 @given(st.dictionaries(NAMES | ODD, st.text(st.sampled_from("ab:, é"), max_size=8), max_size=4))
 def test_every_name_survives(
     tmp_path_factory: pytest.TempPathFactory, entries: dict[str, str]

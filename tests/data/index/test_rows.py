@@ -79,6 +79,7 @@ def test_one_clip_said_in_two_ways(tmp_path: Path, text: str, message: str):
     assert str(caught.value).endswith("clips.csv:2")
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.tuples(

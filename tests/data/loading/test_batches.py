@@ -27,6 +27,7 @@ def samplers(count: int, batch: int, world: int, **kwargs) -> list[ClipBatchSamp
     ]
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(count=sizes, batch=batch_sizes, world=worlds, seed=seeds, shuffle=st.booleans())
 def test_no_clip_is_lost_between_processes(
@@ -79,6 +80,7 @@ def test_the_same_clips_make_a_step_however_many_processes(
         assert len(together) - len(whole) < world
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     count=sizes,
@@ -135,6 +137,7 @@ def test_epochs_and_seeds_differ_and_order_is_kept_on_request():
     assert epochs == [{4}] * 10
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     counts=st.lists(st.integers(1, 30), min_size=1, max_size=6),
@@ -163,6 +166,7 @@ def test_balanced_epochs_show_all_clips_of_a_large_class():
     assert seen == set(range(45))
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     rows=st.lists(st.sets(st.integers(0, 4)), min_size=1, max_size=40),
@@ -201,6 +205,7 @@ def test_wrong_arguments():
         ClipBatchSampler(labels(4), 1, rank=2, world_size=2)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(
     sizes=st.lists(st.integers(1, 9), min_size=1, max_size=9),

@@ -36,6 +36,7 @@ def generator(seed: int | None) -> torch.Generator | None:
     return None if seed is None else torch.Generator().manual_seed(seed)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(stamps=times(), spec=specs, seed=seeds)
 def test_sorted_in_range_and_as_many_as_asked(stamps: np.ndarray, spec: ClipSpec, seed: int | None):
@@ -49,6 +50,7 @@ def test_sorted_in_range_and_as_many_as_asked(stamps: np.ndarray, spec: ClipSpec
     assert (chosen == again).all()
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(stamps=times(), spec=specs, views=st.integers(1, 10))
 def test_views(stamps: np.ndarray, spec: ClipSpec, views: int):
@@ -67,6 +69,7 @@ def test_views(stamps: np.ndarray, spec: ClipSpec, views: int):
             assert abs(stamps[starts[-1]] - wanted) <= nearest + 1e-6
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(stamps=times(), spec=specs, seed=seeds, shift=st.integers(-1000, 1000))
 def test_translation_changes_nothing(
@@ -78,6 +81,7 @@ def test_translation_changes_nothing(
     assert (before == after).all()
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(stamps=times(), num_frames=st.integers(1, 40), seed=seeds, power=st.integers(-8, 8))
 def test_uniform_does_not_depend_on_speed(
@@ -88,6 +92,7 @@ def test_uniform_does_not_depend_on_speed(
     assert (before == after).all()
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(stamps=times(), num_frames=st.integers(1, 40), seed=seeds)
 def test_uniform_takes_a_frame_on_display_in_each_segment(

@@ -54,6 +54,7 @@ parts = st.text(
 times = st.none() | st.floats(0, 5)
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(st.lists(st.tuples(parts, times), min_size=1, max_size=12))
 @example([("x.mp4/y", None), ("x", None)])

@@ -55,6 +55,7 @@ def content(index: ClipIndex) -> dict[str, tuple]:
     return out
 
 
+@pytest.mark.slow
 def test_round_trip(data: Path, tmp_path: Path):
     index = load_index(str(data / "clips.csv"))
     out = tmp_path / "out"

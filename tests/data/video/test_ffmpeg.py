@@ -89,6 +89,7 @@ KINDS: list[tuple[str, dict[str, Any]]] = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "kind"), KINDS, ids=[name for name, _ in KINDS])
 def test_generated_files(facts: ModuleType, tmp_path: Path, name: str, kind: dict[str, Any]):
     check(facts, write_video(tmp_path / name, 40, **kind))
@@ -108,6 +109,7 @@ def remade(source: Path, target: Path, *options: str) -> Path:
     return target
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bframes", [0, 3])
 @pytest.mark.parametrize("offset", [0, 77])
 def test_a_stream_cut_out_of_a_longer_one(
@@ -131,6 +133,7 @@ def test_an_edit_list_and_a_clock_before_zero(facts: ModuleType, tmp_path: Path)
     check(facts, remade(path, tmp_path / "early.mp4", "-itsoffset", "-0.5"))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CAN_WRITE_ROTATION, reason="this PyAV cannot write how a picture is turned")
 @pytest.mark.parametrize("rotation", [90, 180, -90])
 def test_rotation(facts: ModuleType, tmp_path: Path, rotation: int):

@@ -119,6 +119,7 @@ def test_preparing_writes_nothing(listed: tuple[Path, str], tmp_path: Path):
     assert not target.exists()
 
 
+@pytest.mark.slow
 def test_a_prediction_says_so(tmp_path: Path):
     write_video(tmp_path / "secret.mp4", 20)
     path = tmp_path / "clip.mp4"

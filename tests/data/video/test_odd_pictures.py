@@ -78,6 +78,7 @@ def test_shared_odd_pictures(shared_data: Path, reading: Reading):
         assert len(same) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.flv", "a.avi"])
 def test_what_is_there_of_a_cut_file(tmp_path: Path, name: str):
     options = {"movflags": "faststart"} if name.endswith("mp4") else {}

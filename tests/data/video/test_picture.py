@@ -155,6 +155,7 @@ def test_those_colours_tell_ranges_and_matrices_apart(yuv: tuple[int, int, int])
             assert np.abs(one - other).max() > 7
 
 
+@pytest.mark.slow
 @given(
     width=st.integers(1, 4000),
     height=st.integers(1, 4000),

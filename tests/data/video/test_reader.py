@@ -97,6 +97,7 @@ def test_samples_give_what_a_whole_decode_gives(shared_data: Path, name: str, co
             assert torch.equal(clip, reader.frames(which, 48))
 
 
+@pytest.mark.slow
 def test_real_clips_give_what_a_whole_decode_gives(shared_data: Path):
     files = [
         *sorted((shared_data / "surv_fight2").rglob("*.mp4"))[::60],
@@ -111,6 +112,7 @@ def test_real_clips_give_what_a_whole_decode_gives(shared_data: Path):
             assert np.array_equal(channels_last(reader.frames(which, 32)), pictures[which])
 
 
+@pytest.mark.slow
 def test_an_unreadable_packet_shows_the_frame_before(
     shared_data: Path, caplog: pytest.LogCaptureFixture
 ):
@@ -227,6 +229,7 @@ def test_only_what_is_needed_is_decoded(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(seen) == 4 + 8  # from the key frames 30 and 70 on
 
 
+@pytest.mark.slow
 @settings(
     deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -405,6 +408,7 @@ def test_parts_one_after_another(long_video: Path):
             assert numbers(reader.frames(stamps[[3, 17]])) == [first + 3, first + 17]
 
 
+@pytest.mark.slow
 def test_a_part_of_a_file_without_time_stamps(tmp_path: Path):
     path = write_video(tmp_path / "long.avi", 600, fps=20, codec="mpeg4", options={"bf": "2"})
     with VideoReader(path) as reader:

@@ -45,6 +45,7 @@ def test_a_class_without_positives_has_none() -> None:
     assert average_precisions(torch.zeros(0, 2), torch.zeros(0, 2) > 0).isnan().all()
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.tuples(st.integers(0, 4), st.booleans()), min_size=1, max_size=30),
     st.randoms(use_true_random=False),
@@ -63,6 +64,7 @@ def test_against_torchmetrics_with_many_ties(rows: list[tuple[int, bool]], rando
     assert float(average_precisions(scores[order], positives[order])) == pytest.approx(found)
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10_000))
 @settings(deadline=None, max_examples=60)
 def test_counting_a_clip_twice_is_having_it_twice(seed: int) -> None:

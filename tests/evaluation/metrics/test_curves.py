@@ -18,6 +18,7 @@ def test_by_hand() -> None:
     assert precision.tolist() == pytest.approx([1, 2 / 3, 3 / 5])
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.integers(0, 6), st.booleans()), min_size=1, max_size=40))
 @settings(max_examples=60, deadline=None)
 def test_the_area_under_the_steps_is_average_precision(rows: list[tuple[int, bool]]) -> None:

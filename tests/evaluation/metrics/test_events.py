@@ -71,12 +71,14 @@ def spans(draw, label, least=0):
     return out
 
 
+@pytest.mark.slow
 @given(spans("a", 1), spans("a"))
 def test_average_precision_is_that_of_activitynet(true, found):
     expected = activitynet_ap(true, found, OVERLAPS)
     assert [average_precision(true, found, t) for t in OVERLAPS] == pytest.approx(expected)
 
 
+@pytest.mark.slow
 @given(spans("a", 1), spans("b"), spans("a"), spans("b"))
 def test_means_are_over_classes_with_events(true_a, true_b, found_a, found_b):
     metrics = compute_event_metrics(true_a + true_b, found_a + found_b, ("a", "b", "c"), 2)

@@ -76,6 +76,7 @@ def test_one_clip_has_no_interval() -> None:
     assert compute_multi_label_metrics(SCORES, TARGETS, "abc", ["g"] * 4).map_interval is None
 
 
+@pytest.mark.slow
 @given(st.integers(1, 25), st.integers(1, 5), st.integers(0, 2**31))
 @settings(deadline=None, max_examples=25)
 def test_against_counting_pair_by_pair(num_clips: int, num_classes: int, seed: int) -> None:

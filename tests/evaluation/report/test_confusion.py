@@ -22,6 +22,7 @@ DARK = (8 / 255, 48 / 255, 107 / 255)  # the end of matplotlib's "Blues": a shar
 GREY = (0.88, 0.88, 0.88)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "num_classes", [1, 24, 25, 400, *(pytest.param(n, marks=pytest.mark.slow) for n in (2, 7, 101))]
 )
@@ -61,6 +62,7 @@ def test_a_single_error_among_many_classes_can_be_seen() -> None:
     assert (difference > 0.12).sum() > 25
 
 
+@pytest.mark.slow
 def test_any_name_can_be_drawn() -> None:
     names = ["$\\frac{", "跳", "a\nb\x1b[0m", "", "x" * 500, "прыжок", "\udcff", "100 % & _"]
     picture = pixels(np.eye(len(names), dtype=int), names)

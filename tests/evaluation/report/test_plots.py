@@ -73,6 +73,7 @@ def test_models_stand_by_their_cost_and_names_do_not_lie_on_each_other(run: Run)
     assert 1 <= len(axes.get_xticks()) <= 6
 
 
+@pytest.mark.slow
 def test_models_of_one_cost_have_an_axis_with_round_numbers(run: Run) -> None:
     models = compare([with_cost(run, name, 424_582_144) for name in "ab"]).models
     (axes,) = cost_plot(models).axes

@@ -31,6 +31,7 @@ def settled(name: str) -> VideoModel:
     return model.eval()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 2])
 @pytest.mark.parametrize("name", NAMES)
 def test_logits_are_those_of_the_model(name: str, batch: int) -> None:

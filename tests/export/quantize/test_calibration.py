@@ -41,6 +41,7 @@ def test_clips_are_those_of_evaluation_in_an_order_drawn_by_the_seed(procedural_
     }
 
 
+@pytest.mark.slow
 def test_another_split_can_be_named_and_a_missing_one_is(procedural_index):
     found = sample_calibration(procedural_index, SPEC, num_clips=8, split="test")
     assert found.split == "test"

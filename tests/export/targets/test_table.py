@@ -29,6 +29,7 @@ def difference(model, exported, pixels):
     return (model(normal) - given).abs().max().item()
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_an_artefact_computes_what_the_model_does(quick, model):
     parity = quick.info.parity

@@ -26,6 +26,7 @@ def test_uint8_input_is_refused_before_anything_is_written(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_what_is_no_package_is_refused_in_one_line(tmp_path):
     path = tmp_path / "other.mlpackage"
     path.mkdir()

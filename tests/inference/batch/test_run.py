@@ -69,6 +69,7 @@ def test_rows_are_those_of_the_predictor(parts: Path, job: BatchJob, tmp_path: P
     assert rows[1]["duration_seconds"] == pytest.approx(0.7)
 
 
+@pytest.mark.slow
 def test_parquet_and_json_lines_say_the_same(parts: Path, job: BatchJob, tmp_path: Path) -> None:
     items = batch_items([parts / "clips"])
     for rows, more in (("labels", {}), ("embeddings", {"tokens": True}), ("events", {})):
@@ -83,6 +84,7 @@ def test_parquet_and_json_lines_say_the_same(parts: Path, job: BatchJob, tmp_pat
     assert table.num_rows == 6
 
 
+@pytest.mark.slow
 def test_a_run_goes_on_with_what_is_missing(parts: Path, job: BatchJob, tmp_path: Path) -> None:
     items = batch_items([parts / "clips"])
     out, journal = tmp_path / "a.jsonl", tmp_path / "a.jsonl.progress.jsonl"
@@ -120,6 +122,7 @@ def test_changed_files_are_done_again_and_failed_ones_on_request(
     assert len(lines(out)) == 2
 
 
+@pytest.mark.slow
 def test_other_options_and_foreign_files_are_refused(
     parts: Path, job: BatchJob, tmp_path: Path
 ) -> None:

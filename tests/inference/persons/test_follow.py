@@ -175,6 +175,7 @@ def check_events(found: FileEvents) -> None:
     assert event.end_seconds == pytest.approx(2.9, abs=0.15)
 
 
+@pytest.mark.slow
 def test_events_of_a_person_begin_and_end_with_the_person(
     finder_parts: tuple[Path, StreamPredictor, EventSettings], tmp_path: Path
 ) -> None:

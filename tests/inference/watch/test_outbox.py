@@ -29,6 +29,7 @@ def test_messages_wait_in_order_and_over_a_restart(tmp_path: Path) -> None:
     assert said == []
 
 
+@pytest.mark.slow
 def test_messages_are_on_disk_when_a_process_is_killed(tmp_path: Path) -> None:
     code = (
         "import os, signal; from video_mobile_former.inference.watch.outbox import Outbox\n"

@@ -72,6 +72,7 @@ def test_exact_counts(name: str) -> None:
     assert round((parameters + statistics) * 4 / 2**20) == FILE_SIZES[name]
 
 
+@pytest.mark.slow
 def test_native_clips_and_others() -> None:
     for name, size, resize in (("a0", 172, 192), ("a1", 172, 192), ("a2", 224, 256)):
         clip = build(f"movinet_{name}").clip
@@ -144,6 +145,7 @@ def test_residuals_start_at_nothing() -> None:
         assert block.scale.grad != 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["volume", "frames"])
 @pytest.mark.parametrize("name", ["movinet_a0", "movinet_a1"])
 def test_fused_copy_agrees(name: str, form: str) -> None:
@@ -212,6 +214,7 @@ def test_gradient_checkpointing_changes_nothing_but_memory() -> None:
         torch.testing.assert_close(a, b, msg=key)
 
 
+@pytest.mark.slow
 def test_autocast_is_finite() -> None:
     model = small(form="frames").train()
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -221,6 +224,7 @@ def test_autocast_is_finite() -> None:
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.parameters())
 
 
+@pytest.mark.slow
 def test_checkpoint_folder_gives_the_same_model(tmp_path: Path) -> None:
     model = small(num_frames=16, crop_size=224).eval()
     model.save_pretrained(tmp_path / "folder")

@@ -49,6 +49,7 @@ def clips(frames: int = 7, height: int = 40, width: int = 47) -> Tensor:
     return torch.rand(2, 3, frames, height, width)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COUNTS)
 def test_exact_counts(name: str) -> None:
     parameters, macs, macs_16 = COUNTS[name]
@@ -68,6 +69,7 @@ def test_they_are_baselines_with_published_accuracy() -> None:
         assert COUNTS[name][1] / 1e9 == pytest.approx(found.gmacs_per_view, rel=0.09)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pool", ["mean", "ema"])
 @pytest.mark.parametrize("cut", [(1,) * 7, (7,), (3, 1, 3), (2, 5)])
 def test_steps_equal_one_forward_however_a_stream_is_cut(pool: str, cut: tuple[int, ...]) -> None:
@@ -87,6 +89,7 @@ def test_steps_equal_one_forward_however_a_stream_is_cut(pool: str, cut: tuple[i
     assert wanted[:, :, 0].abs().sum() > 0
 
 
+@pytest.mark.slow
 def test_the_state_is_flat_constant_and_of_rank_four_at_most() -> None:
     model = build("movinet_a1_stream")
     assert isinstance(model, StreamingModel)
@@ -99,6 +102,7 @@ def test_the_state_is_flat_constant_and_of_rank_four_at_most() -> None:
             assert {name: value.shape for name, value in state.items()} == sizes
 
 
+@pytest.mark.slow
 def test_reset_of_one_stream_leaves_the_others_alone() -> None:
     model, x = build(), clips()
     with torch.no_grad():
@@ -126,6 +130,7 @@ def test_what_does_not_fit_is_named() -> None:
             build(**bad)
 
 
+@pytest.mark.slow
 def test_fused_copy_and_parts_agree(tmp_path: Path) -> None:
     model, x = build(), clips()
     with torch.no_grad():
@@ -137,6 +142,7 @@ def test_fused_copy_and_parts_agree(tmp_path: Path) -> None:
         torch.testing.assert_close(load_checkpoint(tmp_path / "kept")(x), model(x))
 
 
+@pytest.mark.slow
 def test_gradient_checkpointing_changes_nothing() -> None:
     model, x = build().train(), clips()
     found = []
@@ -150,6 +156,7 @@ def test_gradient_checkpointing_changes_nothing() -> None:
         torch.testing.assert_close(found[1][key], grad)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", COUNTS)
 def test_loaded_weights_give_the_plainly_written_logits(tmp_path: Path, name: str) -> None:
     variant = MOVINETS[name.removesuffix("_stream")]
@@ -167,6 +174,7 @@ def test_loaded_weights_give_the_plainly_written_logits(tmp_path: Path, name: st
         torch.testing.assert_close(found, expected, atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 def test_files_of_the_other_kind_are_refused_by_name(tmp_path: Path) -> None:
     variant = MOVINETS["movinet_a0"]
     save_file(plain_movinet_stream.random_release(variant, 5), tmp_path / "stream.safetensors")

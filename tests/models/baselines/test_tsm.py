@@ -30,6 +30,7 @@ def small(**overrides: Any) -> TSMMobileNetV2:
     return model
 
 
+@pytest.mark.slow
 def test_exact_counts() -> None:
     with torch.device("meta"):
         model = create_model("tsm_mobilenetv2")
@@ -61,6 +62,7 @@ def test_shift_shows_neighbours_and_zeros_beyond_the_ends() -> None:
     assert torch.equal(one[:, 4:], x[:, 4:, :1])
 
 
+@pytest.mark.slow
 def test_forms_agree_in_values_and_gradients() -> None:
     outcome = {}
     for form in ("volume", "frames"):
@@ -142,6 +144,7 @@ def release() -> dict[str, Tensor]:
     return plain_tsm.random_release(400)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["volume", "frames"])
 def test_public_weights_give_the_plainly_written_logits(
     release: dict[str, Tensor], tmp_path: Path, form: str

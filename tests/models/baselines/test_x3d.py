@@ -111,6 +111,7 @@ def test_gradients_of_the_forms_agree_and_reach_everything() -> None:
         torch.testing.assert_close(grads["frames"][key], grad, atol=1e-9, rtol=1e-6, msg=key)
 
 
+@pytest.mark.slow
 def test_forms_agree_in_training_mode() -> None:
     results = []
     for form in ("volume", "frames"):
@@ -133,6 +134,7 @@ def test_residuals_start_at_nothing() -> None:
     torch.testing.assert_close(model.forward_features(clips()), first)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["volume", "frames"])
 def test_fused_and_lowered_copies_agree(form: Any) -> None:
     model = whole(form=form).eval()
@@ -161,6 +163,7 @@ def test_any_size_and_length(size: tuple[int, int], frames: int) -> None:
         assert model(clips(1, frames, *size)).shape == (1, 7)
 
 
+@pytest.mark.slow
 def test_clips_of_a_batch_do_not_mix() -> None:
     model = whole().eval()
     x = clips(3)

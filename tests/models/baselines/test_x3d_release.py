@@ -48,6 +48,7 @@ def test_slowfast_weights_give_the_plainly_written_logits(
         torch.testing.assert_close(model.fuse()(clips()), expected, atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prefix", ["", "model."])
 def test_pytorchvideo_weights_give_the_plainly_written_logits(
     release: dict[str, Tensor], tmp_path: Path, prefix: str
@@ -67,6 +68,7 @@ def test_pytorchvideo_weights_give_the_plainly_written_logits(
         torch.testing.assert_close(model(clips()), expected, atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 def test_a_new_head_for_other_classes(release: dict[str, Tensor], path: Path) -> None:
     model = load_x3d(path, "x3d_m", num_classes=3, drop_rate=0.5)
     assert model.training
@@ -74,6 +76,7 @@ def test_a_new_head_for_other_classes(release: dict[str, Tensor], path: Path) ->
     assert torch.equal(model.head_linear.weight, release["head.lin_5.weight"].flatten(1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [

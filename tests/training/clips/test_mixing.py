@@ -99,6 +99,7 @@ def test_half_of_each_and_some_of_none() -> None:
     assert Mixing(mixup_alpha=1.0).sample([0, 0, 0, 0], (1, *SHAPE[1:])) is None
 
 
+@pytest.mark.slow
 def test_shares_follow_beta() -> None:
     for alpha in (0.2, 0.8, 5.0):
         shares = [mix.share for mix in drawn(Mixing(mixup_alpha=alpha), 1500)]

@@ -43,6 +43,7 @@ def test_balanced_by_hand_with_several_labels_a_clip() -> None:
     assert found.tolist() == pytest.approx([6 / 9, 6 / 3, 6 / 6, 1])
 
 
+@pytest.mark.slow
 @given(st.lists(st.integers(0, 3), min_size=1, max_size=50))
 def test_balanced_classes_count_alike_and_the_mean_is_one(labels: list[int]) -> None:
     index = make_index(*labels)

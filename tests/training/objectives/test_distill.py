@@ -165,6 +165,7 @@ def test_loss_and_gradients_are_mixed(tmp_path: Path, small_recipe: Make, weight
     assert all(torch.equal(v, before[k]) for k, v in teacher.model.state_dict().items())
 
 
+@pytest.mark.slow
 def test_a_teacher_is_no_part_of_what_is_trained(tmp_path: Path, small_recipe: Make) -> None:
     model = student()
     taught = objective(small_recipe(distill__teacher=save_teacher(tmp_path / "t")), model)
@@ -246,6 +247,7 @@ def artefact(model: VideoModel, dtype: InputDtype) -> ExportedModel:
     return ExportedModel(info, run, path="teacher.pt2", threads=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dtype", ["float32", "uint8"])
 def test_an_artefact_teaches_as_the_model_it_came_from(
     dtype: InputDtype, monkeypatch: pytest.MonkeyPatch

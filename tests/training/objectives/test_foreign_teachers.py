@@ -91,6 +91,7 @@ def test_it_gives_its_scores_in_its_own_normalisation(
     torch.testing.assert_close(teacher.logits((pixels - mean) / std), expected, atol=1e-4, rtol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

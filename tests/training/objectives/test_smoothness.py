@@ -130,6 +130,7 @@ def test_features_of_every_network_in_both_forms(name: str) -> None:
     assert not any(k.startswith("classifier") for k in grads)
 
 
+@pytest.mark.slow
 def test_a_training_step_adds_it_to_the_loss(small_recipe: Make) -> None:
     found = {}
     for weight in (0.0, 0.5, 1.0):

@@ -115,6 +115,7 @@ def test_weights_rise_with_the_time_a_clip_was_seen() -> None:
     torch.testing.assert_close(found, torch.tensor([0.2, 0.6, 1.0, 1.0]))
 
 
+@pytest.mark.slow
 def test_a_run_on_class_folders_or_a_list_from_clip_weights(make_recipe: Make, tmp_path: Path):
     clip = fit(make_recipe(out=str(tmp_path / "clip"), model__name="vmf_500m", train__epochs=1))
     recipe = make_recipe(out=str(tmp_path / "stream"), **{**TINY, "model__weights": str(clip.last)})
@@ -132,6 +133,7 @@ def test_a_run_on_class_folders_or_a_list_from_clip_weights(make_recipe: Make, t
         assert trained[key].shape == value.shape, key
 
 
+@pytest.mark.slow
 def test_a_resumed_run_computes_what_the_unbroken_one_would(tmp_path: Path):
     whole = fit(recipe_from_dict(PROCEDURAL | {"out": str(tmp_path / "whole")}))
 
@@ -163,6 +165,7 @@ def test_a_resumed_run_computes_what_the_unbroken_one_would(tmp_path: Path):
         assert torch.equal(value, second[key]), key
 
 
+@pytest.mark.slow
 def test_background_has_its_share_of_training_clips_and_its_turn_in_validation():
     recipe = recipe_from_dict(PROCEDURAL | {"stream.background": 0.4})
     clips = ProceduralClips(recipe)
@@ -199,6 +202,7 @@ def test_what_does_not_go_with_streams_is_named(changes: dict[str, Any], named: 
         make_objective(Known(recipe, model))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_folder_goes_with_its_own_variant_alone(make_recipe: Make, tmp_path: Path):
     create_model("vmf_500m", 8, num_frames=4, crop_size=32).save_pretrained(tmp_path / "clip")
     for name in ("vmf_1g_stream", "movinet_a0_stream", "vmf_500m"):

@@ -61,6 +61,7 @@ def test_long_runs_are_thinned_and_end_where_they_end(metrics: Path) -> None:
     assert (len(line), line[0], line[-1]) == (400, 1, 2000)
 
 
+@pytest.mark.slow
 def test_nothing_is_drawn_before_an_epoch_is_over(metrics: Path) -> None:
     picture = metrics.with_name("curves.png")
     metrics.write_text(ROWS.splitlines()[0] + "\n")

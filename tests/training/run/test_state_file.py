@@ -25,6 +25,7 @@ _NESTED = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(value=_NESTED)
 def test_plain_values_come_back_equal(value: Any, tmp_path_factory: pytest.TempPathFactory) -> None:

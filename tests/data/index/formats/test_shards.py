@@ -107,6 +107,7 @@ def server(shards: Path) -> Iterator[str]:
         thread.join()
 
 
+@pytest.mark.slow
 def test_by_http(server: str):
     for named in (server, f"{server}/shards.json"):
         index = load_index(named)

@@ -82,6 +82,7 @@ def test_rows_are_found_or_stay_as_listed(tmp_path: Path):
     assert row.where == "list.txt:4"
 
 
+@pytest.mark.slow
 @given(
     stem=st.text(string.ascii_letters + string.digits + "._-#& ()[]", min_size=1, max_size=20),
     ending=st.sampled_from(sorted(VIDEO_SUFFIXES)),
