@@ -15,7 +15,7 @@ import worker_tasks
 from running_service import until
 from video_mobile_former.errors import VideoError
 from video_mobile_former.web.failures import CancelledError, StoppedError, WorkerDiedError
-from video_mobile_former.web.workers import WorkerPool
+from video_mobile_former.web.workers import Worker, WorkerPool
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +109,18 @@ def test_a_stream_of_parts_waits_for_who_reads_it_and_can_be_cancelled(pool):
         assert found.facts["ahead"] < 1000  # what a pipe holds, not all
         cancelled.set()
         with pytest.raises(CancelledError):
-            list(parts)
+            next(parts)
     assert ask(pool, worker_tasks.number)
+
+
+@pytest.mark.slow
+def test_one_that_never_stops_sending_is_ended_when_its_time_is_over(pool):
+    begun = time.monotonic()
+    with pytest.raises(WorkerDiedError, match="too long") as died:
+        for _ in pool.stream(worker_tasks.count, 10**9, seconds=0.5):
+            pass
+    assert died.value.timed_out
+    assert time.monotonic() - begun < 30
 
 
 @pytest.mark.slow
@@ -126,6 +136,44 @@ def test_the_end_of_a_pool_ends_its_processes_and_fails_what_waits():
     until(lambda: not _runs(worker.facts["number"]))
     with pytest.raises((RuntimeError, StoppedError)):
         ask(pool, worker_tasks.number)
+
+
+@pytest.mark.slow
+def test_a_pipe_is_closed_once_and_by_the_thread_that_uses_it(monkeypatch):
+    """The end of a pool and of the work in it meet; here the work's thread is always the first."""
+    kill = Worker.kill
+
+    def kill_and_wait(worker):
+        kill(worker)
+        time.sleep(0.3)
+
+    monkeypatch.setattr(Worker, "kill", kill_and_wait)
+    pool = WorkerPool(2)
+    ask(pool, worker_tasks.number)
+    waiting = [pool.submit(worker_tasks.hang, seconds=60) for _ in range(3)]
+    until(lambda: len(pool.processes()) == 2)
+    pool.close()
+    for future in waiting:
+        with pytest.raises((WorkerDiedError, StoppedError, concurrent.futures.CancelledError)):
+            future.result(10)
+
+
+@pytest.mark.slow
+def test_a_process_that_starts_while_the_pool_ends_is_ended(monkeypatch):
+    pool = WorkerPool(1)
+    begin = Worker.__init__
+    started = []
+
+    def close_then_begin(worker):
+        begin(worker)
+        started.append(worker.pid)
+        pool.close()
+
+    monkeypatch.setattr(Worker, "__init__", close_then_begin)
+    with pytest.raises(StoppedError):
+        ask(pool, worker_tasks.number)
+    until(lambda: not _runs(started[0]))
+    assert pool.processes() == []
 
 
 def _runs(number):

@@ -117,11 +117,13 @@ class Worker:
     def _receive(
         self, deadline: float, cancelled: threading.Event | None
     ) -> tuple[str, dict[str, Any], tuple[np.ndarray, ...]]:
-        while not self._connection.poll(min(0.2, max(0.0, deadline - time.monotonic()))):
+        while True:  # asked for before every part: one that never lets up is ended as well
             if cancelled is not None and cancelled.is_set():
                 raise CancelledError
             if time.monotonic() >= deadline:
                 raise WorkerDiedError("reading it took too long", timed_out=True)
+            if self._connection.poll(min(0.2, max(0.0, deadline - time.monotonic()))):
+                break
         head = json.loads(self._connection.recv_bytes(_MOST_BYTES))
         arrays = []
         for shape in head["shapes"]:
@@ -129,9 +131,13 @@ class Worker:
             arrays.append(np.frombuffer(content, np.uint8).reshape(shape))
         return str(head["kind"]), dict(head["facts"]), tuple(arrays)
 
+    def kill(self) -> None:
+        """For any thread: who asks it finds that its pipe has ended."""
+        self._process.kill()  # a hung decoder does not hear anything milder
+
     def end(self) -> None:
-        """Kill it: a hung decoder does not hear anything milder."""
-        self._process.kill()
+        """Kill it and close the pipe; for the thread that uses it."""
+        self.kill()
         self._process.join(5)
         self._connection.close()
 
@@ -211,13 +217,15 @@ class WorkerPool:
 
     def close(self) -> None:
         """End all of them; work under way fails."""
-        self._closed = True
         self._threads.shutdown(wait=False, cancel_futures=True)
         with self._lock:
-            workers = list(self._all)
+            self._closed = True
+            idle, self._idle = self._idle, []
+            busy = self._all.difference(idle)
             self._all.clear()
-            self._idle.clear()
-        for worker in workers:
+        for worker in busy:
+            worker.kill()  # the thread that uses it closes its pipe
+        for worker in idle:
             worker.end()
 
     def _take(self) -> Worker:
@@ -233,15 +241,17 @@ class WorkerPool:
                 self._on_death()
         worker = Worker()
         with self._lock:
-            self._all.add(worker)
-        return worker
+            if not self._closed:
+                self._all.add(worker)
+                return worker
+        worker.end()  # the pool was closed while it started
+        raise StoppedError("the service is ending")
 
     def _put(self, worker: Worker) -> None:
-        if worker.healthy and not self._closed:
-            with self._lock:
-                self._idle.append(worker)
-            return
         with self._lock:
+            if worker.healthy and not self._closed:
+                self._idle.append(worker)
+                return
             self._all.discard(worker)
         worker.end()
         if not self._closed:
