@@ -82,7 +82,7 @@ export function eventTable(events, colours, caption, seek) {
     jump?.addEventListener("click", () => seek(event.start_seconds));
     return el("tr", { class: `c${colours.get(event.label) ?? 7}` },
       el("td", { class: "when" }, jump || times),
-      el("td", {}, el("i", { class: "dot" }), el("bdi", {}, event.label)),
+      el("td", { class: "what" }, el("i", { class: "dot" }), el("bdi", {}, event.label)),
       el("td", { class: "num" }, percent(event.score)));
   });
   const head = el("tr", {}, el("th", { scope: "col" }, "When"), el("th", { scope: "col" }, "What"),
