@@ -47,6 +47,13 @@ def test_a_report_of_events(data, tmp_path, capsys):
     assert sum(len(clip["found"]) for clip in report["clips"]) == report["metrics"]["num_found"]
     page = (tmp_path / "r" / "report.html").read_text()
     assert "Mean average precision of events" in page
+    faults = sum(min(6, clip["missed"] + clip["wrong"]) for clip in report["clips"])
+    assert faults > 0
+    assert page.count("<figcaption>") == faults
+    assert page.count('class="moving"') == faults
+
+    assert evaluate(data, data / "model", "--out", str(tmp_path / "n"), "--no_pictures") == 0
+    assert "<figcaption>" not in (tmp_path / "n" / "report.html").read_text()
 
 
 @pytest.mark.slow

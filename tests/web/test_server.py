@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 
+import av
 import httpx
 import pytest
 from websockets.exceptions import InvalidStatus
@@ -233,3 +234,71 @@ def test_hosts_that_may_be_fetched_from(parts, videos, tmp_path):
                 client.post("/v1/predict", json={"url": f"http://{host}/x"}, timeout=0.001)
             until(lambda: not service.uploads())
         files.shutdown()
+
+
+@pytest.mark.slow
+def test_tight_limits_hold_and_say_when_to_come_again(parts, videos, tmp_path):
+    """Of requests at once, of jobs, of connections and of memory."""
+    words = ["--waiting", "2", "--per_caller", "2", "--jobs_waiting", "0", "--connections", "8"]
+    with (
+        running_service(tmp_path, str(parts / "small"), *words, "--memory_mb", "64") as service,
+        service.client() as client,
+        contextlib.ExitStack() as open_ones,
+    ):
+        files = {"file": ("a.mp4", videos[0].read_bytes())}
+        assert client.post("/v1/predict", files=files).status_code == 200
+        for _ in range(2):  # two that are being received
+            sock = open_ones.enter_context(opened(service))
+            sock.sendall(head("/v1/predict", 1000) + b"x")
+        refused = until(lambda: (a := client.post("/v1/predict", files=files)).is_error and a)
+        assert refused.status_code in (429, 503)
+        assert int(refused.headers["retry-after"]) > 0
+        open_ones.pop_all().close()
+        until(lambda: client.post("/v1/predict", files=files).status_code == 200, 30)
+
+        # One job is being received; there is room for no other.
+        sock = open_ones.enter_context(opened(service))
+        sock.sendall(head("/v1/events", 1000) + b"x")
+        refused = until(
+            lambda: (a := client.post("/v1/events", files=files)).status_code == 503 and a
+        )
+        assert "jobs run or wait" in refused.json()["detail"]
+        assert int(refused.headers["retry-after"]) > 0
+        open_ones.pop_all().close()
+
+        silent = [open_ones.enter_context(opened(service)) for _ in range(12)]
+        time.sleep(0.3)
+        hung_up = 0
+        for sock in silent:
+            sock.settimeout(0.2)
+            with contextlib.suppress(TimeoutError):
+                try:
+                    hung_up += sock.recv(1) == b""
+                except ConnectionResetError:
+                    hung_up += 1
+        assert 4 <= hung_up <= 6  # the client of this test holds one or two of the eight
+        open_ones.pop_all().close()
+        until(lambda: client.get("/health").status_code == 200, 30)
+
+        large = tmp_path / "large.mp4"
+        _write_large(large)
+        with service.client() as other:
+            answer = other.post("/v1/predict", files={"file": ("l.mp4", large.read_bytes())})
+        assert answer.status_code == 422, answer.text
+        assert "memory" in answer.json()["detail"]
+        assert client.post("/v1/predict", files=files).status_code == 200
+
+
+def _write_large(path):
+    """A small file whose pictures take much memory to decode."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 4096, 2304, "yuv420p"
+        stream.options = {"threads": "1", "preset": "ultrafast", "refs": "4"}
+        frame = av.VideoFrame(4096, 2304, "yuv420p")
+        for plane in frame.planes:
+            plane.update(bytes(plane.buffer_size))
+        for _ in range(8):
+            frame.pts = None
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))

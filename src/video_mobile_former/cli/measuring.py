@@ -155,6 +155,8 @@ def measure_events(
         scored=scored,
         failures=failures,
         model_name=args.model,
+        reading=reading,
+        thumbnails=not args.no_pictures,
     )
 
 

@@ -33,9 +33,10 @@ from .metrics.events import (
     Span,
     best_thresholds,
     compute_event_metrics,
-    matched_count,
+    unmatched,
 )
 from .notes import training_seed
+from .previews import event_previews
 from .result import Cost, Evaluation, Method
 
 TRIED = tuple(round(0.05 * step, 2) for step in range(1, 20))
@@ -176,6 +177,7 @@ def evaluate_events(
     failures: Sequence[Mapping[str, Any]] = (),
     model_name: str = "",
     reading: Reading | None = None,
+    thumbnails: bool = True,
 ) -> Evaluation[EventMetrics, EventFile]:
     """Measure how well a model finds events.
 
@@ -188,6 +190,7 @@ def evaluate_events(
         failures: What it gave beside that.
         model_name: For the report.
         reading: How files are decoded.
+        thumbnails: Whether the page may show what was missed and what was wrongly found.
 
     Raises:
         DataError: If there are no files, or the classes are not the model's.
@@ -239,22 +242,37 @@ def evaluate_events(
     }
     ranked = "Average precision ranks the events that the thresholds let through, no others."
     notes = [ranked]
+    faults = [_unmatched(file, names, found) for file in scored]
     if data.split == "val":
         notes.append("These are validation files: thresholds may have been fitted on them.")
     return Evaluation(
         metrics=metrics,
         cost=Cost(*known_cost(model, shape), num_views=windows, num_crops=1),
         method=method,
-        clips=tuple(_file(file, names, found) for file in scored),
+        clips=tuple(
+            _file(file, names, found, *own) for file, own in zip(scored, faults, strict=True)
+        ),
         notes=tuple(notes),
         settings=told,
+        event_previews=event_previews(faults, reading) if thumbnails else (),
     )
 
 
-def _file(file: ScoredFile, names: Sequence[str], found: Sequence[Span]) -> EventFile:
+def _unmatched(
+    file: ScoredFile, names: Sequence[str], found: Sequence[Span]
+) -> tuple[list[Span], list[Span]]:
+    return unmatched(true_of([file], names), [s for s in found if s.file == file.clip.path])
+
+
+def _file(
+    file: ScoredFile,
+    names: Sequence[str],
+    found: Sequence[Span],
+    missed: Sequence[Span],
+    wrong: Sequence[Span],
+) -> EventFile:
     own = [span for span in found if span.file == file.clip.path]
     true = true_of([file], names)
-    hits = matched_count(true, own)
     return EventFile(
         name=file.clip.name,
         true=tuple(EventSpan(s.label, s.start_seconds, s.end_seconds) for s in true),
@@ -262,6 +280,6 @@ def _file(file: ScoredFile, names: Sequence[str], found: Sequence[Span]) -> Even
             EventSpan(s.label, round(s.start_seconds, 3), round(s.end_seconds, 3), s.score)
             for s in own
         ),
-        missed=len(true) - hits,
-        wrong=len(own) - hits,
+        missed=len(missed),
+        wrong=len(wrong),
     )

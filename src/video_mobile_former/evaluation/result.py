@@ -21,6 +21,7 @@ from .metrics.enough import clips_for_calibration
 from .metrics.events import EventMetrics
 from .metrics.multi_label import MultiLabelMetrics
 from .metrics.single_label import SingleLabelMetrics
+from .previews import EventPreview
 
 REPORT_FORMAT = 4
 """Format 4 adds stored scores of all clips, intervals over groups and calibration; format 3 the
@@ -135,6 +136,8 @@ class Evaluation(Generic[MetricsT, ClipT]):
     """Precision over recall of the weakest and the best classes; for the page only."""
     previews: Mapping[int, Preview] = field(default_factory=dict, compare=False, repr=False)
     """Small clips of what was not recognised, by position in ``clips``; for the page only."""
+    event_previews: tuple[EventPreview, ...] = field(default=(), compare=False, repr=False)
+    """Likewise of events; see :func:`.previews.event_previews`."""
     attention: tuple[LookedAt, ...] = field(default=(), compare=False, repr=False)
     """What the tokens look at in some clips; for the page only."""
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
+from browser import chromium, opened
 from html_page import NASTY, Page
 from video_files import numbered_frame
 from video_mobile_former.data.check import CheckOptions, CheckResult
@@ -26,6 +27,7 @@ from video_mobile_former.data.check.problems import KINDS, problem
 from video_mobile_former.data.index.clip import Clip
 from video_mobile_former.data.index.index import ClipIndex
 from video_mobile_former.data.index.source import DataSource
+from video_mobile_former.data.video.moving import preview_of
 from video_mobile_former.data.video.picture import jpeg
 from video_mobile_former.page import bytes_words
 
@@ -260,3 +262,20 @@ def test_every_chart_has_a_version_for_dark_screens():
         assert "#08519c" not in svg
         assert "#7ab8f5" in svg
         assert "#08519c" in base64.b64decode(other.partition(",")[2]).decode()
+
+
+@pytest.mark.slow
+def test_the_page_in_a_browser(tmp_path):
+    """At the widths of a phone and a screen, bright and dark, for everybody."""
+    moving = preview_of([numbered_frame(i) for i in range(8)], 2.0)
+    found = result(names=("run", "a-name-without-any-break" * 3), picture=moving.still)
+    found.facts[1] = dataclasses.replace(found.facts[1], moving=moving.moving)
+    path = tmp_path / "check.html"
+    path.write_text(render_page(found), encoding="utf-8")
+    with chromium() as browser:
+        for width in (360, 1280):
+            for scheme in ("light", "dark"):
+                with opened(browser, path.as_uri(), width=width, scheme=scheme) as seen:
+                    assert seen.sideways() == 0
+                    assert seen.faults() == []
+                    seen.check()

@@ -13,6 +13,8 @@ from video_mobile_former.evaluation.metrics.events import (
     average_precision,
     best_thresholds,
     compute_event_metrics,
+    overlap_of,
+    unmatched,
 )
 
 
@@ -117,3 +119,24 @@ def test_the_best_threshold_is_the_lowest_of_the_best():
     good, bad = [Span("x", "a", 0, 9)], [Span("x", "a", 0, 9), Span("x", "a", 20, 30)]
     tried = {"a": [(0.1, bad), (0.5, good), (0.7, good), (0.9, [])], "c": [(0.5, [])]}
     assert best_thresholds(tried, true) == {"a": 0.5}
+
+
+@pytest.mark.slow
+@given(spans("a"), spans("b"), spans("a"), spans("b"))
+def test_what_has_no_partner_is_missed_or_wrong(true_a, true_b, found_a, found_b):
+    true, found = true_a + true_b, found_a + found_b
+    missed, wrong = unmatched(true, found)
+    metrics = compute_event_metrics(true, found, ("a", "b"), 2)
+    hits = len(true) - len(missed)
+    assert hits == len(found) - len(wrong)
+    assert metrics.recall == pytest.approx(hits / max(1, len(true)))
+    assert metrics.precision == pytest.approx(hits / max(1, len(found)))
+    for one, other in itertools.product(missed, wrong):  # no pair was overlooked
+        if (one.file, one.label) == (other.file, other.label):
+            assert overlap_of(one, other) < 0.5
+
+
+def test_missed_and_wrong_of_a_plain_case():
+    true = [Span("x", "a", 10, 20), Span("x", "a", 40, 50), Span("y", "a", 0, 4)]
+    found = [Span("x", "a", 11, 20, 0.9), Span("x", "a", 30, 35), Span("x", "other", 40, 50)]
+    assert unmatched(true, found) == (true[1:], found[1:])

@@ -111,7 +111,7 @@ def compute_event_metrics(
     for name in class_names:
         own = [span for span in true if span.label == name]
         said = [span for span in found if span.label == name]
-        right, late = _matched(own, said, F1_OVERLAP)
+        right, _, late = _matched(own, said, F1_OVERLAP)
         hits += int(right.sum())
         delays += late
         total = len(own) + len(said)
@@ -154,7 +154,7 @@ def average_precision(true: Sequence[Span], found: Sequence[Span], overlap: floa
         found: Found events of the class.
         overlap: From which one is right, in (0, 1].
     """
-    right, _ = _matched(true, found, overlap)
+    right, _, _ = _matched(true, found, overlap)
     order = _by_score(found)
     hits = np.cumsum(right[order])
     if not len(hits):
@@ -164,14 +164,21 @@ def average_precision(true: Sequence[Span], found: Sequence[Span], overlap: floa
     return float((np.diff(recall, prepend=0.0) * precision).sum())
 
 
-def matched_count(true: Sequence[Span], found: Sequence[Span]) -> int:
-    """How many found events are right at an overlap of 0.5, of all classes."""
-    total = 0
-    for name in {span.label for span in true}:
-        own = [span for span in true if span.label == name]
-        right, _ = _matched(own, [span for span in found if span.label == name], F1_OVERLAP)
-        total += int(right.sum())
-    return total
+def unmatched(true: Sequence[Span], found: Sequence[Span]) -> tuple[list[Span], list[Span]]:
+    """Events of all classes that have no partner at an overlap of 0.5.
+
+    Returns:
+        True ones that were missed, and found ones that are wrong, each in the order given.
+    """
+    missed: set[int] = set()
+    wrong: set[int] = set()
+    for name in {span.label for span in (*true, *found)}:
+        own = [i for i, span in enumerate(true) if span.label == name]
+        said = [i for i, span in enumerate(found) if span.label == name]
+        right, taken, _ = _matched([true[i] for i in own], [found[i] for i in said], F1_OVERLAP)
+        missed |= {i for k, i in enumerate(own) if k not in taken}
+        wrong |= {i for i, hit in zip(said, right.tolist(), strict=True) if not hit}
+    return [true[i] for i in sorted(missed)], [found[i] for i in sorted(wrong)]
 
 
 def _by_score(found: Sequence[Span]) -> np.ndarray:
@@ -180,8 +187,8 @@ def _by_score(found: Sequence[Span]) -> np.ndarray:
 
 def _matched(
     true: Sequence[Span], found: Sequence[Span], overlap: float
-) -> tuple[np.ndarray, list[float]]:
-    """Which found events of one class are right, and the delays of those."""
+) -> tuple[np.ndarray, set[int], list[float]]:
+    """Which found events of one class are right, the true ones they take, and their delays."""
     by_file: dict[str, list[int]] = {}
     for place, span in enumerate(true):
         by_file.setdefault(span.file, []).append(place)
@@ -199,7 +206,7 @@ def _matched(
                 right[i] = 1
                 late.append(span.start_seconds - true[-negative].start_seconds)
                 break
-    return right, late
+    return right, taken, late
 
 
 def overlap_of(one: Span, other: Span) -> float:
@@ -230,7 +237,7 @@ def best_thresholds(
             continue
 
         def f1(found: Sequence[Span], own: Sequence[Span] = own) -> float:
-            right, _ = _matched(own, found, F1_OVERLAP)
+            right, _, _ = _matched(own, found, F1_OVERLAP)
             return 2 * int(right.sum()) / (len(own) + len(found))
 
         best = max(f1(found) for _, found in tried)

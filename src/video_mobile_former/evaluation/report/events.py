@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from ..clip_results import EventFile
 from ..metrics.events import EventClass, EventMetrics
+from ..previews import EventPreview
 from ..result import Evaluation, delay_words, percent
 from .method import scale
 
@@ -47,11 +49,24 @@ def content(evaluation: Evaluation[EventMetrics, EventFile]) -> dict[str, Any]:
             ),
             ("Delay", *_delay(metrics)),
         ],
+        "pictures": _pictures(evaluation.event_previews),
         "measured": [
             ("mAP", "as the ActivityNet challenge defines it; mean over the classes with events"),
             ("Events", told + own),
         ],
     }
+
+
+def _pictures(previews: Sequence[EventPreview]) -> dict[int, list[dict[str, Any]]]:
+    """What is shown below a file, by its place."""
+    rows: dict[int, list[dict[str, Any]]] = {}
+    for one in previews:
+        event = one.event
+        score = "" if event.score is None else f", {event.score:.2f}"
+        times = f"{event.start_seconds:.1f} to {event.end_seconds:.1f} s{score}"
+        row = {"kind": one.kind, "label": event.label, "times": times, "preview": one.preview}
+        rows.setdefault(one.place, []).append(row)
+    return rows
 
 
 def _delay(metrics: EventMetrics) -> tuple[str, str]:

@@ -118,7 +118,7 @@ def render_page(evaluation: Evaluation[Any, Any], confusion: bytes | None = None
         picture_width=round(_png_width(confusion or b"") * 0.62),
         curves=[_curve_row(one, evaluation.class_names[one.label]) for one in evaluation.curves],
         num_curves=sum(row.clips >= FEWEST_OF_A_CLASS for row in evaluation.metrics.per_class),
-        num_previews=len(evaluation.previews),
+        num_previews=len(evaluation.previews) + len(evaluation.event_previews),
         **_few(evaluation),
         **_reliability(evaluation.calibration),
         **own,
