@@ -180,6 +180,9 @@ def in_words(hint: Any) -> str:
             return f"{in_words(inner[0])}, or null"
         case "literal":
             return "one of " + ", ".join(inner)
+        case "tuple" if _kind(_bare(inner[0])) == "literal":
+            names = typing.get_args(_bare(inner[0]))
+            return f"names in a list such as [{names[0]}], of {', '.join(names)}"
         case "tuple" if _bare(inner[0]) is str:
             return "names in a list such as [one, two]"
         case "tuple":

@@ -38,6 +38,7 @@ from .recipe.fields import Recipe
 from .recipe.read import recipe_to_dict
 from .run.fabric import cores_for_workers, kill_others, make_fabric, quiet_lightning
 from .run.interrupt import StopRequest, StopTraining, TrainingInterrupted
+from .run.loggers import check_loggers
 from .run.lost import ProcessLostError, SharedError, watching_others
 from .run.run_folder import RunFolder
 from .samples import sample_predictions
@@ -85,7 +86,7 @@ def fit(
         recipe: What to do; see :mod:`.recipe.fields`.
         objective: What is learned, made from the network in training mode, in place of what the
             recipe asks for (``pretrain.task``, ``distill``, ``optim.loss`` and the like).
-        loggers: Lightning loggers to tell the metrics to, besides the CSV file and TensorBoard.
+        loggers: Lightning loggers to tell the metrics to, besides those of ``train.logger``.
 
     Returns:
         Where the checkpoints are and how good they are.
@@ -95,7 +96,6 @@ def fit(
         TrainingInterrupted: After Ctrl-C, SIGTERM or SIGUSR1, when the state is saved.
     """
     require("lightning", extra="train", purpose="training")
-    require("tensorboard", extra="train", purpose="training")
     from lightning.fabric.utilities import rank_zero_only
 
     if not isinstance(recipe, Recipe):
@@ -110,6 +110,7 @@ def fit(
         # Of several processes one is enough to say what was found.
         reading_of(recipe).check()
         check_device(recipe)
+        check_loggers(recipe)
         parts = _prepare(recipe, run, objective)
     if leader:
         # Only now, when all that could be wrong is known to be right, is the folder touched.

@@ -44,6 +44,7 @@ from .recipe.fields import Recipe
 from .run.curves import write_curves
 from .run.ema import WeightAverage
 from .run.interrupt import StopRequest, StopTraining
+from .run.loggers import make_loggers
 from .run.logs import MetricsFile, RunLogs
 from .run.position import Position, Totals
 from .run.run_folder import RunFolder
@@ -92,7 +93,7 @@ class Training:
         objective: What it learns.
         stop: Whether somebody asked to save and stop.
         info: What every checkpoint says about its training.
-        loggers: Told the metrics, besides the CSV file and TensorBoard.
+        loggers: Told the metrics, besides those of ``train.logger``.
 
     Raises:
         DataError: If the clips are not those of the saved state.
@@ -415,19 +416,11 @@ class Training:
     # --- records --------------------------------------------------------------------------------
 
     def _open_logs(self, loggers: Sequence[Logger], size: int) -> RunLogs:
-        """The CSV file, cut back to the saved state, TensorBoard and the caller's loggers."""
-        from lightning.fabric.loggers.tensorboard import TensorBoardLogger
-
-        step = self.position.step
-        board = TensorBoardLogger(
-            self.run.path,
-            name=self.run.tensorboard.name,
-            version="",
-            # Curves forget what a killed run logged after its last saved state.
-            purge_step=step + 1 if step else None,
-        )
-        file = MetricsFile(self.run.metrics, size) if self.fabric.is_global_zero else None
-        return RunLogs(file, [board, *loggers])
+        """The CSV file, cut back to the saved state, the recipe's loggers and the caller's."""
+        if not self.fabric.is_global_zero:
+            return RunLogs(None, loggers)  # Lightning's loggers know which process they are in
+        file = MetricsFile(self.run.metrics, size)
+        return RunLogs(file, [*make_loggers(self.recipe, self.run, self.position.step), *loggers])
 
     def draw_curves(self, *, at_last: bool = False) -> None:
         """Write ``curves.png``, so seldom that it takes no more than a hundredth of the time.

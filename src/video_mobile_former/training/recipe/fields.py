@@ -224,6 +224,10 @@ class TrainRecipe(Section):
     compile: bool = False
     """Use torch.compile: takes minutes at the start, and steps were slower on the CPUs measured
     (docs/training.md)."""
+    logger: tuple[Literal["csv", "tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)
+    """Where metrics go beside `metrics.csv`, which is always written: a list of tensorboard, wandb
+    and mlflow (extras of the same names, local files unless the environment says otherwise);
+    [csv] = nowhere else."""
     log_every_n_steps: NumberFromOne = 10
     """Optimiser steps between two `step` rows of the logs."""
     checkpoint_every_n_steps: NumberFromOne | None = None

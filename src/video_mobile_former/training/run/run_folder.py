@@ -4,7 +4,7 @@
 
     best/  last/      checkpoint folders
     recipe.yaml       every field of the recipe
-    metrics.csv       tensorboard/
+    metrics.csv       tensorboard/  wandb/  mlflow.db
     curves.png        training.html
     state/            what resuming needs; empty before the first save
     excluded.txt      clips that are excluded from the start, if there are any
@@ -33,6 +33,7 @@ _FREE_TO_CHANGE = (
     "train.checkpoint_every_n_steps",
     "train.checkpoint_every_minutes",
     "train.page",
+    "train.logger",
 )
 """Fields that may differ when a run is continued: they do not change what it computes, or only for
 files that could not be read before."""
@@ -56,6 +57,9 @@ class RunFolder:
         self.curves = self.path / "curves.png"
         self.page = self.path / "training.html"
         self.tensorboard = self.path / "tensorboard"
+        self.wandb = self.path / "wandb"
+        self.mlflow = self.path / "mlflow.db"
+        self.loggers = self.path / "state" / "loggers.json"
         self.state = self.path / "state" / "state.safetensors"
         self.excluded = self.path / "excluded.txt"
 
@@ -127,8 +131,8 @@ class RunFolder:
 
     def _written(self) -> list[Path]:
         """What a run writes."""
-        folders = [self.best, self.last, self.tensorboard, self.state.parent]
-        files = [self.metrics, self.curves, self.page, self.recipe, self.excluded]
+        folders = [self.best, self.last, self.tensorboard, self.wandb, self.state.parent]
+        files = [self.metrics, self.curves, self.page, self.mlflow, self.recipe, self.excluded]
         return [*folders, *files, *self.path.glob(_QUARANTINES)]
 
     def save_state(self, state: dict[str, Any]) -> None:
