@@ -29,8 +29,10 @@ if TYPE_CHECKING:
     from .training.fit import fit as fit
     from .training.recipe.fields import Recipe as Recipe
     from .training.recipe.read import load_recipe as load_recipe
+    from .training.run.callbacks import Callback as Callback
 
 _HOMES = {
+    "Callback": "training.run.callbacks",
     "ExportRequest": "export.request",
     "Prediction": "inference.predictor",
     "Predictor": "inference.predictor",

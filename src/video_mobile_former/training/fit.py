@@ -36,6 +36,7 @@ from .progress import say_begin
 from .recipe.checks import check_compile, check_device, check_patience, check_unlabelled
 from .recipe.fields import Recipe
 from .recipe.read import recipe_to_dict
+from .run.callbacks import Callback, check_callbacks
 from .run.fabric import cores_for_workers, kill_others, make_fabric, quiet_lightning
 from .run.interrupt import StopRequest, StopTraining, TrainingInterrupted
 from .run.loggers import check_loggers
@@ -77,6 +78,7 @@ def fit(
     *,
     objective: Callable[[VideoModel], Objective] | None = None,
     loggers: Sequence[Logger] = (),
+    callbacks: Sequence[Callback] = (),
 ) -> FitResult:
     """Train by a recipe, or continue where the same recipe was stopped.
 
@@ -87,6 +89,7 @@ def fit(
         objective: What is learned, made from the network in training mode, in place of what the
             recipe asks for (``pretrain.task``, ``distill``, ``optim.loss`` and the like).
         loggers: Lightning loggers to tell the metrics to, besides those of ``train.logger``.
+        callbacks: Called at the moments of the run, see :class:`~.run.callbacks.Callback`.
 
     Returns:
         Where the checkpoints are and how good they are.
@@ -111,6 +114,7 @@ def fit(
         reading_of(recipe).check()
         check_device(recipe)
         check_loggers(recipe)
+        check_callbacks(callbacks)
         parts = _prepare(recipe, run, objective)
     if leader:
         # Only now, when all that could be wrong is known to be right, is the folder touched.
@@ -128,7 +132,7 @@ def fit(
         return dataclasses.replace(_result(run), is_main=False)  # nothing to train together
     try:
         with StopRequest() as stop, quiet_lightning(), cores_for_workers(recipe.data.num_workers):
-            _train(recipe, run, parts, stop, loggers)
+            _train(recipe, run, parts, stop, loggers, callbacks)
             if leader and recipe.train.page:
                 _show(recipe, run, parts)
     except (StopTraining, KeyboardInterrupt) as error:
@@ -187,6 +191,7 @@ def _train(
     parts: _Parts,
     stop: StopRequest,
     loggers: Sequence[Logger],
+    callbacks: Sequence[Callback],
 ) -> None:
     from .loop import Training
 
@@ -205,6 +210,7 @@ def _train(
                 stop=stop,
                 info=info,
                 loggers=loggers,
+                callbacks=callbacks,
             ).train()
     except KeyboardInterrupt:
         kill_others(fabric)

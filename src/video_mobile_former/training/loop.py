@@ -41,6 +41,7 @@ from .objectives.objective import Figures, Objective
 from .optim import batch_scale, build_optimizer, learning_rate, set_rates
 from .progress import Progress, in_words
 from .recipe.fields import Recipe
+from .run.callbacks import Callback, Callbacks, Moment, Outcome
 from .run.curves import write_curves
 from .run.ema import WeightAverage
 from .run.interrupt import StopRequest, StopTraining
@@ -94,6 +95,7 @@ class Training:
         stop: Whether somebody asked to save and stop.
         info: What every checkpoint says about its training.
         loggers: Told the metrics, besides those of ``train.logger``.
+        callbacks: Called in the first process.
 
     Raises:
         DataError: If the clips are not those of the saved state.
@@ -111,6 +113,7 @@ class Training:
         stop: StopRequest,
         info: dict[str, Any],
         loggers: Sequence[Logger] = (),
+        callbacks: Sequence[Callback] = (),
     ):
         self.recipe, self.run, self.fabric, self.clips = recipe, run, fabric, clips
         self.model, self.objective, self.stop, self.info = model, objective, stop, info
@@ -157,6 +160,7 @@ class Training:
         self.frozen_norms = norms_of(model) if recipe.train.freeze_norms else []
         self.optimizer: Any = fabric.setup_optimizers(optimizer)
         self.logs = self._open_logs(loggers, 0 if state is None else state["metrics_size"])
+        self.callbacks = Callbacks(callbacks if fabric.is_global_zero else (), self.moment)
         self.saved_at, self.saved_step = time.monotonic(), self.position.step
         self.counted_at = time.monotonic()
         self.draw_after = self.counted_at + _DRAW_SECONDS
@@ -172,8 +176,9 @@ class Training:
         """
         at, train = self.position, self.recipe.train
         self.progress.start(self._batches_done(), train.epochs * len(self.loader))
-        outcome = "failed"
+        outcome: Outcome = "failed"
         try:
+            self.callbacks.call("on_begin")
             if at.unmeasured:
                 self.finish_epoch()
             for epoch in range(at.epoch, train.epochs):
@@ -200,6 +205,8 @@ class Training:
                     self.progress.update(self._batches_done(), f"epoch {epoch + 1}/{train.epochs}")
                     if due and at.step % train.log_every_n_steps == 0:
                         self.log_step(rate)
+                    if due:
+                        self.callbacks.call("on_step")
                     if due and not last:  # the last batch is followed by the epoch's own save
                         if self.is_time_to_save():
                             self.save()
@@ -209,15 +216,33 @@ class Training:
                 self.finish_epoch()
                 self.draw_curves()
             self.fabric.barrier("saved")  # the others read the result that the first wrote
-            outcome = "success"
+            outcome = "finished"
         except StopTraining:
             if self.unsaved:
                 self.save()
+            outcome = "stopped"
             raise
         finally:
             self.progress.stop()
-            self.logs.close(outcome)
+            self.logs.close("success" if outcome == "finished" else "failed")
             self.draw_curves(at_last=True)
+            self.callbacks.call("on_end", outcome)
+
+    def moment(self) -> Moment:
+        """Where the run is, for callbacks."""
+        at = self.position
+        return Moment(
+            recipe=self.recipe,
+            out=self.run.path,
+            epoch=at.epoch,
+            step=at.step,
+            lr=self.rate,
+            measured=self.latest,
+            best=self.best,
+            model=self.model,
+            result=self.result,
+            stop=self.stop.ask,
+        )
 
     def set_out(self) -> float:
         """Seed torch by the place in the run and set the learning rates.
@@ -350,6 +375,7 @@ class Training:
                 f"stopped early: validation {BEST_NAMES[self.best_by]} is no better since epoch "
                 f"{self.best['epoch']} (train.patience {train.patience})"
             )
+        self.callbacks.call("on_epoch")
         if not finished and self._stop_wanted():
             raise StopTraining
 
@@ -451,6 +477,7 @@ class Training:
         """Log a row, see :meth:`RunLogs.write`."""
         self._count_seconds()
         self.logs.write(row, self.position, values)
+        self.callbacks.call("on_log", row, values)
 
     def is_time_to_save(self) -> bool:
         """Whether the recipe wants the state saved after this step."""

@@ -50,6 +50,10 @@ class StopRequest:
         for number, handler in self._before.items():
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
 
+    def ask(self) -> None:
+        """Ask for a stop, as the first signal does."""
+        self.requested = True
+
     def listen(self) -> None:
         """Take the signals over, again if another library took them meanwhile."""
         for number in self._before:
