@@ -40,7 +40,7 @@ augment: {horizontal_flip: false, mixup_alpha: 0.8}
 data: {num_workers: 0}
 optim: {warmup_epochs: 1.0, lr: 1e-4}
 model: {drop_path_rate: 0.1}
-train: {epochs: 4, accelerator: cpu, log_every_n_steps: 1, checkpoint_every_n_steps: 1}
+train: {epochs: 4, device: cpu, log_every_n_steps: 1, checkpoint_every_n_steps: 1}
 """
 PLAIN = ("--augment.mixup_alpha", "0", "--model.drop_path_rate", "0")
 """Mixes and dropped blocks are sampled anew in each process, so that two have others than one."""

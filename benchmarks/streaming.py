@@ -84,7 +84,7 @@ def settings(args: argparse.Namespace, name: str, seed: int) -> dict[str, Any]:
         "train.epochs": args.stream_epochs if stream else args.clip_epochs,
         "train.batch_size": 16,
         "train.ema_decay": 0.99,
-        "train.accelerator": "cpu",
+        "train.device": "cpu",
         "train.checkpoint_every_minutes": 2.0,
         **({"model.frames_per_update": args.period} if stream else {}),
         **RUNS[name],

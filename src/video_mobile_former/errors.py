@@ -69,20 +69,12 @@ def known_names(
     return (f"{meant} Known: " if near else "; known: ") + ", ".join(folded.values())
 
 
-_MEANT = {"device": "accelerator"}
-"""Names that people take for another of the same section."""
-
-
 def nearest_key(key: str, known: Iterable[str]) -> str | None:
     """The known key or option that a misspelt one is nearest to, if any is near.
 
     A right name in a wrong section or in none, such as ``lr``, is nearer than any whole key.
     """
     key, known = key.replace("-", "_"), list(known)
-    section, dot, leaf = key.rpartition(".")
-    meant = f"{section}{dot}{_MEANT.get(leaf, leaf)}"
-    if meant != key and meant in known:
-        return meant
     homes = [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]]
     return next(iter([*homes, *difflib.get_close_matches(key, known, n=1)]), None)
 

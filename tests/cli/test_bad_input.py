@@ -274,5 +274,5 @@ def test_a_clip_that_fits_in_no_memory(clips, tmp_path, capsys, monkeypatch):
 
 
 def test_more_processes_than_cores(clips, tmp_path, capsys, monkeypatch):
-    words = [*WORDS["train"], "--train.accelerator", "cpu", "--train.devices", "1000"]
+    words = [*WORDS["train"], "--train.device", "cpu", "--train.devices", "1000"]
     assert "cores" in _refused(words, clips, tmp_path, capsys, monkeypatch)

@@ -25,7 +25,7 @@ TRAIN = [
     "--clip.crop_size=32",
     "--train.epochs=1",
     "--train.batch_size=8",
-    "--train.accelerator=cpu",
+    "--train.device=cpu",
     "--data.num_workers=0",
     "--model=vmf_500m",
 ]

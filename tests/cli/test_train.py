@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from video_mobile_former.cli.main import main
 from video_mobile_former.cli.train import recipe_from_words
 from video_mobile_former.errors import RecipeError, UserError
 from video_mobile_former.ranges import docs, hints, in_words
@@ -56,16 +57,16 @@ def test_options_win_over_the_file_and_the_last_option_over_the_first(tmp_path: 
     [
         (["--optim.lrr", "1"], "unknown option --optim.lrr; did you mean --optim.lr?"),
         (["--optim.l", "1"], "unknown option --optim.l; did you mean --optim.lr?"),
-        (["--lr", "1"], "did you mean --optim.lr?"),
+        (["--lrr", "1"], "did you mean --lr?"),
         (["--train.batch-size", "8"], "did you mean --train.batch_size?"),
         (["--optim.batch_size", "8"], "did you mean --train.batch_size?"),
-        (["--train.device", "cuda"], "did you mean --train.accelerator?"),
+        (["--train.device", "cude"], "--device: must be one of auto, cpu, cuda, mps, gpu"),
         (["--dat", "x"], "did you mean --data?"),
         (["--zzzzzz", "1"], "unknown option --zzzzzz (see vmf train --help)"),
-        (["--optim.lr"], "--optim.lr: expected one argument"),
-        (["--optim.lr", "--seed", "1"], "--optim.lr: expected one argument"),
-        (["--optim.lr", "fast"], "--optim.lr: must be a number, not 'fast'"),
-        (["--train.epochs", "2.5"], "--train.epochs: must be a whole number, not '2.5'"),
+        (["--optim.lr"], "--lr: expected one argument"),
+        (["--optim.lr", "--seed", "1"], "--lr: expected one argument"),
+        (["--optim.lr", "fast"], "--lr: must be a number, not 'fast'"),
+        (["--train.epochs", "2.5"], "--epochs: must be a whole number, not '2.5'"),
         (["--train.precision", "int8"], "one of fp32, bf16, fp16"),
         (["--optim.betas", "0.9"], "--optim.betas: must be 2 numbers in a list"),
         (["--optim.steps", "x"], "--optim.steps: must be numbers in a list such as [0.5, 0.75]"),
@@ -101,3 +102,28 @@ def test_help_shows_every_field_in_80_columns(capsys: pytest.CaptureFixture[str]
         assert text in flat
         assert in_words(hints(section)[name])
     assert "Default: 0.001." in flat
+
+
+def test_short_names_of_the_common_options() -> None:
+    line = "--epochs 3 --size 96 --frames 8 --batch 4 --lr 0.01 --device cpu"
+    recipe = recipe_from_words(line.split())
+    assert (recipe.train.epochs, recipe.train.batch_size, recipe.train.device) == (3, 4, "cpu")
+    assert (recipe.clip.crop_size, recipe.clip.num_frames, recipe.optim.lr) == (96, 8, 0.01)
+    assert recipe_from_words(["--train.accelerator", "gpu"]).train.device == "gpu"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--extend", "2"], "takes the folder of the run"),
+        (["--extend", "2", "--out", "nowhere"], "nowhere holds no run"),
+        (["--extend", "2", "--out", "nowhere", "--lr", "1"], "not --optim.lr too"),
+        (["--extend", "0", "--out", "nowhere"], "1 to 1000000"),
+    ],
+)
+def test_what_cannot_be_extended_is_one_line(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["train", *words]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line

@@ -72,7 +72,7 @@ def _recipe(out: Path, **changes: Any) -> Recipe:
         "clip.resize_size": 32,
         "train.epochs": 1,
         "train.batch_size": 8,
-        "train.accelerator": "cpu",
+        "train.device": "cpu",
         "train.log_every_n_steps": 1,
         "train.ema_decay": 0.5,
     }

@@ -21,7 +21,7 @@ _SMALL: dict[str, Any] = {
     "clip.crop_size": 32,
     "train.epochs": 2,
     "train.batch_size": 8,
-    "train.accelerator": "cpu",
+    "train.device": "cpu",
     "train.log_every_n_steps": 1,
     "train.page": False,
     "augment.horizontal_flip": False,

@@ -349,3 +349,16 @@ def test_held_out_files_of_events_are_known_again(
     held = {clip.path for clip in index.split("val").clips}
     assert held == {clip.path for clip in val.clips}
     assert not held & {clip.path for clip in train.clips}
+
+
+def test_the_folder_of_a_run_stands_for_its_checkpoint(small_recipe: Make, tmp_path: Path) -> None:
+    old = create_model("vmf_500m", len(CLASSES), num_frames=4, crop_size=32)
+    old.class_names = CLASSES
+    old.save_pretrained(tmp_path / "old" / "last")
+    recipe = small_recipe(model__name=str(tmp_path / "old"))
+    model = build_model(recipe, CLASSES)
+    one, two = old.state_dict(), model.state_dict()
+    assert all(torch.equal(one[key], two[key]) for key in one)
+    stream = small_recipe(model__name="vmf_500m_stream", model__weights=str(tmp_path / "old"))
+    two = build_model(stream, CLASSES).state_dict()
+    assert torch.equal(one["classifier.weight"], two["classifier.weight"])

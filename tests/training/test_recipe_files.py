@@ -132,7 +132,7 @@ def test_hours_are_reckoned_from_reading_and_computing(name: str) -> None:
         reckoned = steps * DRAWING_AND_STEP[name] / 3600
     assert hours == pytest.approx(reckoned, rel=0.25)
     assert recipe.train.devices == max(gpus, 1)
-    assert (recipe.train.accelerator == "gpu") == (gpus > 0)
+    assert (recipe.train.device == "gpu") == (gpus > 0)
     assert gpus * recipe.data.num_workers in (0, cores)
 
 

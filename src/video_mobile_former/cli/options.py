@@ -161,6 +161,7 @@ def add_clip_size(parser: argparse.ArgumentParser) -> None:
     """Add ``--num_frames`` and ``--size`` of the clips that a model takes."""
     parser.add_argument(
         "--num_frames",
+        "--frames",
         type=typed(Frames),
         metavar="N",
         help="frames of a clip; default: the model's",

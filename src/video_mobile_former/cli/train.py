@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 from ..errors import RecipeError
 from ..ranges import docs
 from .options import add_json, check_outside, print_json, source_words
-from .parser import Parser, add_command, add_field
+from .parser import Parser, add_command, add_field, whole_number
 
 if TYPE_CHECKING:
     from ..training.recipe.fields import Recipe
 
-_NO_KEYS = ("run", "recipes", "list", "json")
+_NO_KEYS = ("run", "recipes", "list", "json", "extend")
 
 
 def add_train(commands: Any) -> None:
@@ -49,6 +49,12 @@ def _add_options(parser: Parser) -> None:
     parser.words = "recipes"
     parser.add_argument("--list", action="store_true", help="show the recipes of the package")
     add_json(parser)
+    parser.add_argument(
+        "--extend",
+        type=whole_number(1, 1_000_000),
+        metavar="N",
+        help="train the finished run in --out for N more epochs: the learning rate begins anew",
+    )
     short = {key: f"--{name}" for name, key in {**SHORT_FOR, **SHORT_OPTIONS}.items()}
     groups: dict[str, Any] = {"": parser.add_argument_group("the run")}
     groups |= {name: parser.add_argument_group(name, docs(Recipe)[name]) for name in sections()}
@@ -104,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
         else:
             print(format_recipes(recipes))
         return 0
-    recipe = recipe_of(args)
+    recipe = recipe_of(args) if args.extend is None else _extended(args)
     check_outside(recipe.out, recipe.data.path, recipe.data.root, recipe.data.val_path)
     from ..training.fit import fit
 
@@ -118,6 +124,21 @@ def run(args: argparse.Namespace) -> int:
         print(f"checkpoint  {checkpoint}")
         print(f"next        {_next_words(recipe, checkpoint)}")
     return 0
+
+
+def _extended(args: argparse.Namespace) -> Recipe:
+    """The recipe of the finished run that ``--extend`` gives more epochs."""
+    from ..training.run.extend import extend_run
+
+    given = {key: value for key, value in vars(args).items() if key not in _NO_KEYS}
+    places = [*args.recipes, *([given.pop("out")] if "out" in given else [])]
+    if len(places) != 1 or given:
+        more = f"not {', '.join(f'--{key}' for key in given)} too" if given else "once"
+        raise RecipeError(
+            f"--extend {args.extend} takes the folder of the run, --out FOLDER, {more}: all else "
+            "stays as it was"
+        )
+    return extend_run(places[0], args.extend)
 
 
 def _recipe_file(word: str) -> str:

@@ -22,6 +22,7 @@ from ..errors import CheckpointError, DataError, RecipeError, UserError
 from ..models.baselines import BASELINES
 from ..models.checkpoint import CONFIG_NAME, load_weights, read_config
 from ..models.imagenet_weights import IMAGENET, check_imagenet, load_efficientnet_lite
+from ..models.locate import checkpoint_folder
 from ..models.mobile_former import load_mobile_former
 from ..models.mobile_former_lite import lite_size
 from ..models.registry import create_model, get_variant, list_models, load_checkpoint
@@ -233,8 +234,10 @@ def _start(
         return _start_from_folder(folder, class_names, overrides)
     if recipe.weights is not None and _is_kind(recipe.weights):
         return _start_from_shipped(recipe.name, recipe.weights, class_names, overrides)
-    if recipe.weights is not None and Path(recipe.weights, CONFIG_NAME).exists():
-        return _start_stream(recipe.name, Path(recipe.weights), class_names, overrides)
+    if recipe.weights is not None:
+        kept = checkpoint_folder(Path(recipe.weights))
+        if Path(kept, CONFIG_NAME).exists():
+            return _start_stream(recipe.name, kept, class_names, overrides)
     if recipe.weights is not None:
         load = load_mobile_former
         if lite_size(recipe.name) is not None:
@@ -305,7 +308,7 @@ def _start_folder(recipe: ModelRecipe) -> Path | None:
     if recipe.name in list_models() and not Path(recipe.name, "config.json").exists():
         return None
     if Path(recipe.name).exists() or "/" in recipe.name:
-        return Path(recipe.name)
+        return checkpoint_folder(Path(recipe.name))  # of a run, the one that it stands for
     return None
 
 

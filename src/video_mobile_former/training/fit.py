@@ -249,7 +249,7 @@ def _training_info(recipe: Recipe, clips: FileClips | ProceduralClips) -> dict[s
     held_out = clips.held_out
     of_events = isinstance(clips, FileClips) and clips.train.window_seconds is not None
     windows = windows_of(recipe) if of_events else None
-    cuda = torch.cuda.is_available() and recipe.train.accelerator in ("auto", "gpu")
+    cuda = torch.cuda.is_available() and recipe.train.device in ("auto", "gpu", "cuda")
     return {
         "date": date.today().isoformat(),
         "clips": len(clips),

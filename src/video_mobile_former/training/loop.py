@@ -258,6 +258,7 @@ class Training:
             recipe.optim,
             steps_per_epoch=self.steps_per_epoch,
             epochs=recipe.train.epochs,
+            restarts=recipe.train.restarts,
         )
         self.rate = rate
         set_rates(self.optimizer, rate, backbone_rate(at.step / self.steps_per_epoch, recipe))
@@ -383,7 +384,8 @@ class Training:
         """Whether the run ends here; its state says so too, so that it is not continued."""
         at, train = self.position, self.recipe.train
         # Since when nothing was better, the best checkpoint tells: a resumed run counts on.
-        waited = at.epoch - self.best["epoch"] if self.best is not None else 0
+        since = max(self.best["epoch"], *train.restarts, 0) if self.best is not None else at.epoch
+        waited = at.epoch - since
         stale = 0 < train.patience <= waited
         return (at.epoch >= train.epochs or stale) and not at.unmeasured
 

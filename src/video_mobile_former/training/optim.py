@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -138,7 +138,18 @@ def batch_scale(recipe: Recipe) -> float:
     return step_batch(recipe) / recipe.optim.lr_batch if recipe.optim.lr_batch else 1.0
 
 
-def learning_rate(step: int, recipe: OptimRecipe, *, steps_per_epoch: int, epochs: int) -> float:
+_WARMUP_AGAIN = 0.1
+"""Share of an extension that its warm-up takes at most."""
+
+
+def learning_rate(
+    step: int,
+    recipe: OptimRecipe,
+    *,
+    steps_per_epoch: int,
+    epochs: int,
+    restarts: Sequence[int] = (),
+) -> float:
     """Give the learning rate of one optimiser step, before any scaling by batch or layer.
 
     Args:
@@ -146,13 +157,18 @@ def learning_rate(step: int, recipe: OptimRecipe, *, steps_per_epoch: int, epoch
         recipe: Rate, warm-up and schedule.
         steps_per_epoch: Optimiser steps in an epoch, at least 1.
         epochs: Epochs of the whole run.
+        restarts: Epochs after which the schedule begins anew, as if the run did, but for a warm-up
+            of at most a tenth of what it adds (warm restarts, arXiv 1608.03983).
 
     Returns:
         A rise from ``lr / warm-up steps`` to ``lr``, then what the schedule says: half a cosine
         down to ``min_lr``, steps down, or ``lr`` throughout.
     """
-    total = steps_per_epoch * epochs
-    warmup = min(round(recipe.warmup_epochs * steps_per_epoch), total)
+    first = max((r for r in restarts if step >= r * steps_per_epoch), default=0)
+    end = min((r for r in restarts if r > first), default=epochs)
+    step, total = step - first * steps_per_epoch, steps_per_epoch * (end - first)
+    longest = _WARMUP_AGAIN * total if first else total
+    warmup = min(round(recipe.warmup_epochs * steps_per_epoch), int(longest))
     if step < warmup:
         return recipe.lr * (step + 1) / warmup
     return _SCHEDULES[recipe.schedule](step, recipe, warmup, steps_per_epoch, total)

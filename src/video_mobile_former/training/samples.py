@@ -73,7 +73,9 @@ def sample_predictions(clips: Clips, checkpoint: Path, recipe: Recipe) -> tuple[
     chosen = list(clips.samples(NUM_SAMPLES))
     if not chosen:
         return ()
-    device = {"auto": "auto", "gpu": "cuda"}.get(recipe.train.accelerator, recipe.train.accelerator)
+    device = recipe.train.device
+    if device == "gpu":
+        device = "cuda" if torch.cuda.is_available() else "mps"
     scorer = Scorer(load_checkpoint(checkpoint), device=device, views_at_once=4)
     scores = torch.cat([scorer(one.frames[None, None]) for one in chosen])
     rows = zip(chosen, scores, strict=True)

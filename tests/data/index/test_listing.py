@@ -51,6 +51,25 @@ def test_folder_with_splits(tmp_path: Path):
     }
 
 
+@pytest.mark.parametrize("split", ["", "train/"])
+def test_videos_beside_class_folders_are_named(
+    split: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    touch(tmp_path, f"{split}x/1.mp4", f"{split}loose.mp4", f"{split}.hidden.mp4", "README.txt")
+    assert [r.name for r in read_folder(tmp_path)] == [f"{split}x/1.mp4"]
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(
+        f"1 video lies beside the class folders, has no class and is left out: {split}loose.mp4"
+    )
+    touch(tmp_path, *(f"{split}more{i}.mkv" for i in range(4)))
+    faults = Faults()
+    rows = list(folder_rows(DataSource(path=str(tmp_path)), faults))
+    assert len(rows) == 1
+    assert len(faults.passed_over) == 5
+    assert "5 videos lie beside" in (said := capsys.readouterr().err)
+    assert said.endswith("more1.mkv and 2 more\n")
+
+
 def test_other_files_are_counted_and_hidden_ones_are_not(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

@@ -40,7 +40,7 @@ _DRAWN: dict[str, Any] = {
     "pretrain.masked_weight": 0.5,
     "train.epochs": 2,
     "train.batch_size": 8,
-    "train.accelerator": "cpu",
+    "train.device": "cpu",
     "train.log_every_n_steps": 1,
 }
 

@@ -48,7 +48,7 @@ PROCEDURAL = {
     "augment.horizontal_flip": False,
     "train.epochs": 2,
     "train.batch_size": 8,
-    "train.accelerator": "cpu",
+    "train.device": "cpu",
     "train.log_every_n_steps": 1,
     "train.checkpoint_every_n_steps": 1,
 }

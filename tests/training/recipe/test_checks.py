@@ -34,7 +34,7 @@ def test_shared_statistics_need_cuda(
     accelerator: str, cuda: bool, ok: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
-    values = {"train.accelerator": accelerator, "train.devices": 2}
+    values = {"train.device": accelerator, "train.devices": 2}
     check_sync_batchnorm(recipe_from_dict(values))
     recipe = recipe_from_dict({**values, "train.sync_batchnorm": True})
     if ok:
@@ -63,7 +63,7 @@ def test_fp16_needs_a_gpu(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    values = {"train.accelerator": accelerator, "train.precision": "fp16"}
+    values = {"train.device": accelerator, "train.precision": "fp16"}
     if ok:
         check_device(recipe_from_dict(values))
     else:
@@ -74,7 +74,7 @@ def test_fp16_needs_a_gpu(
 @pytest.mark.parametrize(
     ("there", "message"),
     [
-        (0, r"has none; --train\.accelerator cpu"),
+        (0, r"has none; --device cpu"),
         (2, r"has 2 of them; --train\.devices 2"),
         (8, ""),
     ],
@@ -85,7 +85,7 @@ def test_more_gpus_than_there_are_are_refused(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: there > 0)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: there)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
-    recipe = recipe_from_dict({"train.accelerator": "gpu", "train.devices": 8})
+    recipe = recipe_from_dict({"train.device": "gpu", "train.devices": 8})
     if not message:
         check_device(recipe)
         return

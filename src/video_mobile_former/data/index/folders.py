@@ -17,7 +17,8 @@ from .source import DataSource, Faults
 def folder_rows(source: DataSource, faults: Faults) -> Iterator[Clip[str]]:
     """Yield the clips of a folder of class folders, or of train, val and test folders of them.
 
-    Hidden files are passed over; so are files without the ending of a video, with a note.
+    Hidden files are passed over; so are, with a note, files without the ending of a video, and
+    videos that lie beside the class folders and so have no class.
 
     Raises:
         DataError: If there is no class folder, or one without a clip.
@@ -37,6 +38,7 @@ def folder_rows(source: DataSource, faults: Faults) -> Iterator[Clip[str]]:
             "use either only split folders or only class folders"
         )
     ignored: list[Path] = []
+    beside = [video for place in (root, *in_splits) for video in _videos_in(place)]
     if in_splits:
         for folder in in_splits:
             split = SPLIT_NAMES[folder.name.lower()]
@@ -48,7 +50,16 @@ def folder_rows(source: DataSource, faults: Faults) -> Iterator[Clip[str]]:
     else:
         for class_folder in folders:
             yield from _read_class(root, class_folder, None, ignored, faults)
-    faults.passed_over += [(str(p.absolute()), p.relative_to(root).as_posix()) for p in ignored]
+    faults.passed_over += [
+        (str(p.absolute()), p.relative_to(root).as_posix()) for p in (*ignored, *beside)
+    ]
+    if beside:
+        what = "videos lie beside the class folders, have no class and are left out"
+        if len(beside) == 1:
+            what = "video lies beside the class folders, has no class and is left out"
+        names = ", ".join(path.relative_to(root).as_posix() for path in beside[:3])
+        more = f" and {len(beside) - 3} more" if len(beside) > 3 else ""
+        say(f"{root}: {len(beside)} {what}: {names}{more}")
     if ignored:
         endings = sorted({path.suffix.lower() or path.name for path in ignored})
         what = "files are no videos by their ending and are ignored"
@@ -130,3 +141,9 @@ class Links:
 
 def _subfolders(folder: Path) -> list[Path]:
     return sorted(p for p in folder.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def _videos_in(folder: Path) -> list[Path]:
+    """The videos of a folder itself."""
+    found = (p for p in folder.iterdir() if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
+    return sorted(p for p in found if not p.name.startswith("."))

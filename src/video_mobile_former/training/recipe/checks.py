@@ -33,12 +33,12 @@ def check_device(recipe: Recipe) -> None:
         RecipeError: If there are fewer GPUs than asked for, fp16 is to run on a CPU, or batch
             statistics are to be shared without CUDA.
     """
-    kind = recipe.train.accelerator
-    gpus = _gpus()
+    kind = recipe.train.device
+    gpus = torch.cuda.device_count() if kind == "cuda" else _gpus()
     on_gpu = gpus > 0
-    if kind == "gpu" and recipe.train.devices > gpus:
+    if kind in ("gpu", "cuda") and recipe.train.devices > gpus:
         there = f"has {gpus} of them" if gpus else "has none"
-        fewer = f"--train.devices {gpus}" if gpus else "--train.accelerator cpu --train.devices 1"
+        fewer = f"--train.devices {gpus}" if gpus else "--device cpu --train.devices 1"
         raise RecipeError(
             f"train.devices {recipe.train.devices}: GPUs are asked for, and this machine {there}; "
             f"{fewer} trains on what is there"
@@ -90,8 +90,8 @@ def check_sync_batchnorm(recipe: Recipe) -> None:
     Raises:
         RecipeError: If the run is not on CUDA devices.
     """
-    kind = recipe.train.accelerator
-    on_cuda = kind in ("auto", "gpu") and torch.cuda.is_available()
+    kind = recipe.train.device
+    on_cuda = kind in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     if recipe.train.sync_batchnorm and not on_cuda:
         raise RecipeError(
             "train.sync_batchnorm needs CUDA devices, torch has it for no others; "

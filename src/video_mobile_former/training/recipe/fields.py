@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Annotated, ClassVar, Literal
 
 from ...data.index.source import DataSource
@@ -190,6 +191,9 @@ class TrainRecipe(Section):
 
     epochs: Annotated[int, Range(1, 1_000_000)] = 60
     """Passes over the training clips."""
+    restarts: tuple[NumberFromOne, ...] = ()
+    """Epochs after which the run was extended (`--extend`): from each the learning rate begins
+    anew, with a short warm-up, and follows `optim.schedule` to the next or to the end."""
     freeze_epochs: Number = 0
     """For fine-tuning: number of first epochs that train the head alone, at a fraction of the cost,
     with all other weights frozen; their rate then rises over optim.warmup_epochs. As many as
@@ -213,8 +217,8 @@ class TrainRecipe(Section):
     patience: Number = 0
     """Stop early when validation has found no better checkpoint (`best_by`) for this many
     epochs; 0 = train for all `epochs`."""
-    accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
-    """Kind of device."""
+    device: Literal["auto", "cpu", "cuda", "mps", "gpu"] = "auto"
+    """Kind of device; gpu = cuda or mps, whichever there is."""
     devices: Annotated[int, Range(1, 1024)] = 1
     """Devices of one machine; above 1, one process each (DDP)."""
     nodes: Annotated[int, Range(1, 4096)] = 1
@@ -240,6 +244,9 @@ class TrainRecipe(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        whole = (0, *self.restarts, self.epochs)
+        ok = all(a < b for a, b in pairwise(whole))
+        self.check("restarts", ok, f"rising epochs below train.epochs ({self.epochs})")
         ok = self.freeze_epochs <= self.epochs
         self.check("freeze_epochs", ok, f"between 0 and train.epochs ({self.epochs})")
 

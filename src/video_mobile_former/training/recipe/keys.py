@@ -20,13 +20,23 @@ SHORT_FOR: Mapping[str, str] = {"data": "data.path", "model": "model.name"}
 """A section's name alone stands for its first field: ``--data X``, ``model: vmf_1g``."""
 
 SHORT_OPTIONS: Mapping[str, str] = {
+    "epochs": "train.epochs",
+    "batch": "train.batch_size",
+    "lr": "optim.lr",
+    "device": "train.device",
+    "frames": "clip.num_frames",
+    "size": "clip.crop_size",
     "weights": "model.weights",
     **{name: f"data.{name}" for name in (*hints(DataSource), "quarantine") if name != "path"},
 }
-"""Options that other commands have too, and that are called the same here: ``--format X``."""
+"""Options that are often wanted, or that other commands have too and that are called the same here:
+``--format X``."""
 
 
-RENAMED: Mapping[str, str] = {"pretrain.drawing": "pretrain.procedural"}
+RENAMED: Mapping[str, str] = {
+    "pretrain.drawing": "pretrain.procedural",
+    "train.accelerator": "train.device",
+}
 """Keys of older recipes, which runs and files may still have, and what they are called now."""
 
 

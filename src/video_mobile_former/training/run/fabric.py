@@ -28,7 +28,7 @@ def make_fabric(recipe: Recipe) -> Fabric:
     train = recipe.train
     several = train.devices * train.nodes > 1
     return Fabric(
-        accelerator=train.accelerator,
+        accelerator=train.device,
         devices=train.devices,
         num_nodes=train.nodes,
         strategy="ddp" if several else "auto",
@@ -49,9 +49,9 @@ def _mixed_precision(train: TrainRecipe) -> Any:
 
 
 def _device(train: TrainRecipe) -> str:
-    """Type of device that Fabric takes for ``train.accelerator``."""
-    if train.accelerator in ("cpu", "mps"):
-        return train.accelerator
+    """Type of device that Fabric takes for ``train.device``."""
+    if train.device in ("cpu", "cuda", "mps"):
+        return train.device
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
