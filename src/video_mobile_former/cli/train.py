@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..console import say
 from ..errors import RecipeError
 from ..ranges import docs
 from .options import add_json, check_outside, print_json, source_words
@@ -27,8 +29,9 @@ def add_train(commands: Any) -> None:
         "train",
         run,
         "train on a folder of clips or a CSV",
-        "RECIPE is a .yaml file, or a name that `vmf train --list` shows. The options are the keys "
-        "of a recipe and win over it.",
+        "CLIPS is a folder of class folders, or a list: whatever no option says is then chosen to "
+        "fit, the folder of the run as well. RECIPE is a .yaml file, or a name that "
+        "`vmf train --list` shows. The options are the keys of a recipe and win over it.",
     )
     parser.fill = _add_options
 
@@ -45,7 +48,7 @@ def _add_options(parser: Parser) -> None:
         types_by_key,
     )
 
-    parser.usage = f"{parser.prog} [RECIPE] --data DATA --model MODEL --out FOLDER [options]"
+    parser.usage = f"{parser.prog} [RECIPE | CLIPS] [options]"
     parser.words = "recipes"
     parser.add_argument("--list", action="store_true", help="show the recipes of the package")
     add_json(parser)
@@ -77,12 +80,69 @@ def recipe_of(args: argparse.Namespace) -> Recipe:
     """
     from ..training.recipe.read import build, read_values
 
-    files = [_recipe_file(word) for word in args.recipes]
+    files = [_recipe_file(word) for word in _words(args)[0]]
     if len(files) > 1:
         raise RecipeError(f"one recipe file at most, not {len(files)}: {', '.join(files)}")
     values = read_values(files[0]) if files else {}
-    values |= {key: value for key, value in vars(args).items() if key not in _NO_KEYS}
+    values |= _given(args)
     return build(values, " and ".join([*files, "command line"]))
+
+
+def _words(args: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """The words that name recipes, and those that name clips."""
+    from ..training.recipe.shipped import shipped_names
+
+    def is_data(word: str) -> bool:
+        if word in shipped_names() or word.endswith((".yaml", ".yml")):
+            return False
+        return Path(word).exists() or "://" in word
+
+    data = [word for word in args.recipes if is_data(word)]
+    return [word for word in args.recipes if word not in data], data
+
+
+def _given(args: argparse.Namespace) -> dict[str, Any]:
+    """What the options and the clips named without one say, under dotted keys.
+
+    Raises:
+        RecipeError: If the clips are named twice.
+    """
+    given = {key: value for key, value in vars(args).items() if key not in _NO_KEYS}
+    data = _words(args)[1]
+    if data:
+        named = [*data, *([given["data.path"]] if given.get("data.path") else [])]
+        if len(named) > 1:
+            raise RecipeError(f"one place of clips at most, not {len(named)}: {', '.join(named)}")
+        given["data.path"] = data[0]
+    return given
+
+
+def _fitted(args: argparse.Namespace) -> Recipe:
+    """The recipe of ``vmf train CLIPS``: what is not given is chosen to fit, and said."""
+    from ..training.fitted import fitted, own_folder
+    from ..training.recipe.read import build, load_recipe, values_of
+    from ..training.run.run_folder import RunFolder
+
+    if "TORCHELASTIC_RUN_ID" in os.environ or os.environ.get("SLURM_NTASKS", "1") != "1":
+        # Each process would choose for itself.
+        raise RecipeError(
+            f"{_words(args)[1][0]}: torchrun and srun start several processes, for which nothing "
+            "is chosen: --data CLIPS --out FOLDER"
+        )
+    recipe, given = recipe_of(args), _given(args)
+    if recipe.out is not None:
+        out, goes_on = Path(recipe.out), RunFolder(recipe.out).continues(recipe)
+    else:
+        out, goes_on = own_folder(str(recipe.data.path), given)
+    recipe = dataclasses.replace(recipe, out=str(out))
+    check_outside(recipe.out, recipe.data.path)
+    if goes_on:
+        say(f"{out}: going on with what was chosen when the run began")
+        old = values_of(load_recipe(out / "recipe.yaml"))
+        return build({**old, **given, "out": str(out)}, "command line")
+    found = fitted(recipe, given)
+    say(found.summary)
+    return found.recipe
 
 
 def recipe_from_words(words: Sequence[str]) -> Recipe:
@@ -110,7 +170,10 @@ def run(args: argparse.Namespace) -> int:
         else:
             print(format_recipes(recipes))
         return 0
-    recipe = recipe_of(args) if args.extend is None else _extended(args)
+    if args.extend is not None:
+        recipe = _extended(args)
+    else:
+        recipe = _fitted(args) if _words(args)[1] and not _words(args)[0] else recipe_of(args)
     check_outside(recipe.out, recipe.data.path, recipe.data.root, recipe.data.val_path)
     from ..training.fit import fit
 

@@ -55,7 +55,7 @@ def window_seconds_of(clip: ClipSpec) -> float:
 
 def _clip_of(recipe: Recipe) -> ClipSpec:
     """What the model of a recipe takes, without building it."""
-    start = _start_folder(recipe.model)
+    start = start_folder(recipe.model)
     if start is not None:
         clip = ClipSpec.from_dict(read_config(start)["clip"])
     else:
@@ -86,7 +86,7 @@ def build_indexes(
     if not task_of(recipe).labels and _any_videos(source):
         source = dataclasses.replace(source, format="unlabelled")
     index = load_index(source)
-    start = _start_folder(recipe.model)
+    start = start_folder(recipe.model)
     if start is not None:
         names = tuple(read_config(start)["class_names"] or ())
         if names != index.class_names and set(names) == set(index.class_names):
@@ -226,7 +226,7 @@ def adapt_clip(clip: ClipSpec, recipe: ClipRecipe) -> ClipSpec:
 def _start(
     recipe: ModelRecipe, class_names: tuple[str, ...], overrides: dict[str, Any]
 ) -> VideoModel:
-    folder = _start_folder(recipe)
+    folder = start_folder(recipe)
     if folder is not None:
         if recipe.weights is not None:
             text = f"{recipe.weights} goes with a variant's name; {folder} has weights of its own"
@@ -303,7 +303,7 @@ def _is_variant(model: VideoModel, name: str) -> bool:
     return isinstance(model, VideoMobileFormer) and wanted.items() <= model.architecture.items()
 
 
-def _start_folder(recipe: ModelRecipe) -> Path | None:
+def start_folder(recipe: ModelRecipe) -> Path | None:
     """The checkpoint folder to fine-tune from, if ``model.name`` is one."""
     if recipe.name in list_models() and not Path(recipe.name, "config.json").exists():
         return None

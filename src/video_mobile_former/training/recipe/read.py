@@ -67,6 +67,11 @@ def recipe_differences(one: Recipe, other: Recipe) -> dict[str, tuple[Any, Any]]
     return {key: pair for key, pair in pairs.items() if pair[0] != pair[1]}
 
 
+def values_of(recipe: Recipe) -> dict[str, Any]:
+    """Every field under its dotted key, as :func:`build` takes them."""
+    return {key: _value(recipe, key) for key in types_by_key()}
+
+
 def _value(recipe: Recipe, key: str) -> Any:
     return functools.reduce(getattr, key.split("."), recipe)
 
