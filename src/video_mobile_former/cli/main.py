@@ -17,6 +17,7 @@ from ..errors import UserError
 from ..version import __version__
 from .batch import add_batch
 from .benchmark import add_benchmark
+from .completion import add_completion
 from .data import add_data
 from .demo import add_demo
 from .embed import add_embed
@@ -82,6 +83,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> Parser:
     parser = Parser(prog="vmf", description="Video Mobile-Former: recognise actions in video.")
     parser.add_argument("--version", action="version", version=f"vmf {__version__}")
+    add_completion(parser)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for add in _COMMANDS:
         add(commands)
