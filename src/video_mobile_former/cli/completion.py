@@ -17,6 +17,8 @@ def add_completion(parser: Parser) -> None:
     parser.add_argument(
         "--completion",
         action=_Print,
+        dest=argparse.SUPPRESS,
+        default=argparse.SUPPRESS,
         choices=SHELLS,
         metavar="SHELL",
         help="print a script that completes commands and options in bash, zsh or tcsh",
@@ -38,7 +40,7 @@ def completion_script(parser: Parser, shell: str) -> str:
         each.format_help()  # some add their options late
         if each.words is not None:
             # Recipes, clips: words that the parser takes wherever they stand.
-            each.add_argument("words", nargs="*", help=argparse.SUPPRESS)
+            each.add_argument("words", nargs="*", help="files")
         for action in each._actions:
             shown = action.metavar
             if isinstance(shown, str) and shown[:1] == "{":
@@ -63,4 +65,4 @@ class _Print(argparse.Action):
         self, parser: Any, namespace: Any, values: Any, option_string: str | None = None
     ) -> NoReturn:
         print(completion_script(parser, values))
-        parser.exit()
+        raise SystemExit(0)
