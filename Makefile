@@ -6,7 +6,7 @@ INSTALLED := $(VENV)/.installed
 JOBS ?= auto
 CODE := src tests benchmarks examples tools
 
-.PHONY: help install demo test test-slow test-all coverage check locks format clean
+.PHONY: help install demo test test-slow test-all coverage check docs package locks format clean
 
 help:
 	@echo "make demo       train on procedural clips, evaluate, predict: three minutes on two cores"
@@ -15,6 +15,8 @@ help:
 	@echo "make test-all   all tests, those of LiteRT and Core ML too: installs 1 GB more"
 	@echo "make coverage   all tests, and how much of src they reach (at least 90 %)"
 	@echo "make check      format, lint, types, spelling, import directions"
+	@echo "make docs       the site, into site/; warnings are errors"
+	@echo "make package    source archive and wheel, into dist/, checked; uploads nothing"
 	@echo "make locks      the versions in constraints/ still go together; installs nothing"
 	@echo "make format     mend what format and lint can mend"
 
@@ -51,6 +53,20 @@ check: $(INSTALLED)
 	$(BIN)/lint-imports
 	$(BIN)/python tools/import_circles.py
 
+docs: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints/docs.txt \
+		-e '.[docs]'
+	rm -rf site
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict
+	$(BIN)/python tools/check_site.py site
+
+package: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints/package.txt \
+		-e '.[package]'
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist
+	$(BIN)/twine check --strict dist/*
+
 locks: $(INSTALLED)
 	$(BIN)/python tools/lock.py
 
@@ -59,4 +75,4 @@ format: $(INSTALLED)
 	$(BIN)/ruff format $(CODE)
 
 clean:
-	rm -rf $(VENV) .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) site dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache

@@ -26,6 +26,8 @@ SETS: dict[str, tuple[str, ...]] = {
     "litert": ("litert",),
     "coreml": ("coreml",),
     "shards": ("shards",),
+    "docs": ("docs",),
+    "package": ("package",),
     "all": ("dev", "imagenet", "litert", "coreml", "shards"),
 }
 """Extras of each file. ``base`` serves every extra that ``dev`` contains."""
