@@ -152,10 +152,11 @@ def test_what_is_said(
     assert said.out == ""
     lines = said.err.splitlines()
     assert lines[0].startswith("vmf_500m on 24 clips of 8 classes (8 for validation), 4×32²,")
-    assert "horizontal_flip false" in lines[1]  # move_left, move_right
-    assert lines[2].startswith("epoch 1/1 · loss 2.")
-    assert "validation top-1" in lines[2]
-    assert len(lines) == 3, "something else talks"
+    assert lines[1].startswith("8 validation clips are too few to choose a checkpoint by")
+    assert "horizontal_flip false" in lines[2]  # move_left, move_right
+    assert lines[3].startswith("epoch 1/1 · loss 2.")
+    assert "validation top-1" in lines[3]
+    assert len(lines) == 4, "something else talks"
     assert not caplog.records
     assert logging.getLogger("lightning.pytorch").level != logging.ERROR
 

@@ -57,7 +57,8 @@ def test_the_page_tells_recipe_result_and_time(run: tuple[Recipe, Path]) -> None
     recipe, out = run
     state = RunFolder(out).load_state(tensors=False)
     page = Page((out / "training.html").read_text(encoding="utf-8"))
-    assert f"Best validation top-1\n    {100 * state['best']['top1']:.1f} %" in page.text
+    assert f"Last validation top-1\n    {100 * state['best']['top1']:.1f} %" in page.text
+    assert "The clips also chose the checkpoint" not in page.text  # eight are too few for that
     assert f"epoch {state['best']['epoch']}" in page.text
     assert "8 validation clips" in page.text
     assert "2 epochs" in page.text
@@ -103,6 +104,8 @@ def test_hostile_names_are_only_text(run: tuple[Recipe, Path]) -> None:
     info = {"clips": 1, "date": "today", "device": NASTY, "versions": {"torch": NASTY}}
     sample = Sample(NASTY, Preview("", "QQ=="), (NASTY,), ((NASTY, 0.5),), right=False)
     source = render_page(RunFolder(out), recipe, by="top1", info=info, samples=[sample])
+    assert "Best validation top-1" in source
+    assert "The clips also chose the checkpoint" in source
     assert "<script>" not in source
     assert "\x1b" not in source
     assert "script" not in [tag for tag, _ in Page(source).tags]

@@ -70,6 +70,8 @@ def patient(small_recipe: Make, clips_csv: Path, tmp_path: Path) -> Make:
         pytest.param("top1", 3, 6, 3, marks=pytest.mark.slow),
         ("loss", 2, 7, 7),
         pytest.param("top1", 0, 7, 7, marks=pytest.mark.slow),
+        # Eight clips choose by the loss where the run is to stop early; by top-1 it would at 5.
+        ("auto", 2, 7, 7),
     ],
 )
 def test_the_epoch_at_which_a_run_ends(
@@ -100,6 +102,24 @@ def test_the_epoch_at_which_a_run_ends(
 
 
 @pytest.mark.slow
+def test_few_clips_leave_the_newest_as_the_best(
+    patient: Make, scores: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = patient(train__epochs=5)  # the third is the best by top-1
+    result = fit(recipe)
+    assert result.best is not None
+    assert result.best_measured == result.last_measured
+    assert result.best_measured is not None
+    assert (result.best_measured["epoch"], len(scores)) == (5, 5)
+    assert (result.best / "model.safetensors").read_bytes() == (
+        result.last / "model.safetensors"
+    ).read_bytes()
+    said = capsys.readouterr().err
+    assert "8 validation clips are too few to choose a checkpoint by: `best` is the last" in said
+    assert "(best " not in said
+
+
+@pytest.mark.slow
 def test_a_resumed_run_counts_on(
     patient: Make, scores: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -117,6 +137,13 @@ def test_a_resumed_run_counts_on(
     assert len(scores) == 4
     monkeypatch.setattr(Training, "step", original)
     assert fit(recipe).epochs == len(scores) == 6
+
+
+def test_the_newest_is_never_worse(patient: Make) -> None:
+    recipe = patient(train__best_by="last", train__patience=2)
+    with pytest.raises(RecipeError, match=r"train\.patience 2: with train\.best_by last no"):
+        fit(recipe)
+    assert not Path(str(recipe.out)).exists()
 
 
 def test_there_must_be_something_to_wait_for(patient: Make) -> None:

@@ -12,7 +12,7 @@ from video_mobile_former.data.loading.dataset import Batch, ClipFailure
 from video_mobile_former.errors import RecipeError
 from video_mobile_former.training.recipe.read import recipe_from_dict
 from video_mobile_former.training.run.interrupt import StopTraining
-from video_mobile_former.training.tally import Measured, MultiLabelTally, best_by
+from video_mobile_former.training.tally import Measured, MultiLabelTally, best_by, newest_is_best
 from video_mobile_former.training.validate import validate
 
 
@@ -200,6 +200,34 @@ def test_what_decides_which_is_best() -> None:
         by(train={"best_by": "map"})
     with pytest.raises(RecipeError, match=r"train\.best_by top1: the data is multi-label"):
         by(multi_label=True, train={"best_by": "top1"})
+
+
+@pytest.mark.parametrize(
+    ("train", "clips", "labels", "newest", "by"),
+    [
+        ({}, 49, True, True, "top1"),
+        ({}, 50, True, False, "top1"),
+        ({}, 8, False, False, "loss"),
+        ({"patience": 3}, 49, True, False, "loss"),
+        ({"patience": 3}, 50, True, False, "top1"),
+        ({"best_by": "top1"}, 8, True, False, "top1"),
+        ({"best_by": "top1", "patience": 3}, 8, True, False, "top1"),
+        ({"best_by": "last"}, 5000, True, True, "top1"),
+        ({"best_by": "last"}, 8, False, True, "loss"),
+    ],
+)
+def test_few_clips_do_not_choose(
+    train: dict[str, object], clips: int, labels: bool, newest: bool, by: str
+) -> None:
+    recipe = recipe_from_dict({"train": train})
+    assert newest_is_best(recipe, clips, labels=labels) == newest
+    assert best_by(recipe, multi_label=False, labels=labels, val_clips=clips) == by
+
+
+def test_few_clips_with_several_classes_still_show_their_precision() -> None:
+    recipe = recipe_from_dict({})
+    assert newest_is_best(recipe, 8)
+    assert best_by(recipe, multi_label=True, val_clips=8) == "map"
 
 
 def test_better_by_other_names() -> None:

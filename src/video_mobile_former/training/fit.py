@@ -43,7 +43,7 @@ from .run.loggers import check_loggers
 from .run.lost import ProcessLostError, SharedError, watching_others
 from .run.run_folder import RunFolder
 from .samples import sample_predictions
-from .tally import best_by
+from .tally import best_by, newest_is_best
 
 if TYPE_CHECKING:
     from lightning.fabric.loggers.logger import Logger
@@ -56,7 +56,7 @@ class FitResult:
     out: Path
     """The folder of the run."""
     best: Path | None
-    """Checkpoint folder that was best on validation, see ``train.best_by``; None without."""
+    """Checkpoint folder that is best by ``train.best_by``; None without validation."""
     last: Path
     """Checkpoint folder after the last epoch."""
     best_measured: dict[str, Any] | None
@@ -220,12 +220,14 @@ def _train(
 def _show(recipe: Recipe, run: RunFolder, parts: _Parts) -> None:
     """Write the page of a finished run; what goes wrong is said and takes nothing from the run."""
     labels = parts.objective.labels
-    by = best_by(recipe, multi_label=parts.clips.multi_label, labels=labels)
+    count = parts.clips.val_clips
+    by = best_by(recipe, multi_label=parts.clips.multi_label, labels=labels, val_clips=count)
+    newest = newest_is_best(recipe, count, labels=labels)
     checkpoint = run.best if run.best.exists() else run.last
     try:
         samples = sample_predictions(parts.clips, checkpoint, recipe) if labels else ()
         info = _training_info(recipe, parts.clips)
-        write_page(run, recipe, by=by, info=info, samples=samples)
+        write_page(run, recipe, by=by, newest=newest, info=info, samples=samples)
     except UserError as error:
         say(f"no {run.page.name}: {error}")
 

@@ -49,7 +49,7 @@ from .run.loggers import make_loggers
 from .run.logs import MetricsFile, RunLogs
 from .run.position import Position, Totals
 from .run.run_folder import RunFolder
-from .tally import BEST_NAMES, BestBy, Measured, best_by
+from .tally import BEST_NAMES, BestBy, Measured, best_by, newest_is_best
 from .validate import validate
 
 _DRAW_SECONDS = 30.0
@@ -122,8 +122,12 @@ class Training:
         )
         self.steps_per_epoch = math.ceil(len(self.loader) / recipe.train.accumulate)
         self.best_by: BestBy = best_by(
-            recipe, multi_label=model.multi_label, labels=objective.labels
+            recipe,
+            multi_label=model.multi_label,
+            labels=objective.labels,
+            val_clips=clips.val_clips,
         )
+        self.newest = newest_is_best(recipe, clips.val_clips, labels=objective.labels)
         self.best: dict[str, Any] | None = None
         self.latest: dict[str, Any] | None = None
         self.position, self.totals = Position(), Totals()
@@ -355,13 +359,14 @@ class Training:
         is_best = False
         if self.val_batches is not None:
             measured = self.measured()
-            is_best = measured.better_than(self.best, self.best_by)
+            is_best = self.newest or measured.better_than(self.best, self.best_by)
             self.latest = measured.to_dict() | {"epoch": at.epoch}
             self.best = self.latest if is_best else self.best
             assert self.best is not None
             form = ".3f" if self.best_by == "loss" else ".1%"
             now, best = self.latest[self.best_by], self.best[self.best_by]
-            words.append(f"validation {BEST_NAMES[self.best_by]} {now:{form}} (best {best:{form}})")
+            of_best = "" if self.newest else f" (best {best:{form}})"
+            words.append(f"validation {BEST_NAMES[self.best_by]} {now:{form}}{of_best}")
         if self.fabric.is_global_zero:
             self.save_checkpoints(is_best=is_best)
         at.unmeasured, self.totals = False, Totals()

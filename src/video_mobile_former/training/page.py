@@ -22,6 +22,7 @@ def write_page(
     recipe: Recipe,
     *,
     by: BestBy,
+    newest: bool = False,
     info: dict[str, Any],
     samples: Sequence[Sample] = (),
 ) -> None:
@@ -31,13 +32,14 @@ def write_page(
         run: The folder.
         recipe: Its recipe.
         by: What decided which checkpoint is the best.
+        newest: Whether nothing did, and ``best`` is the newest.
         info: What the checkpoints say of their training.
         samples: Validation clips with what the best checkpoint says of them.
 
     Raises:
         UserError: If a file cannot be written, or matplotlib or jinja2 is not installed.
     """
-    write_text(run.page, render_page(run, recipe, by=by, info=info, samples=samples))
+    write_text(run.page, render_page(run, recipe, by=by, newest=newest, info=info, samples=samples))
 
 
 def render_page(
@@ -45,6 +47,7 @@ def render_page(
     recipe: Recipe,
     *,
     by: BestBy,
+    newest: bool = False,
     info: dict[str, Any],
     samples: Sequence[Sample] = (),
 ) -> str:
@@ -61,7 +64,8 @@ def render_page(
         data=recipe.data.path or "",
         clips=info["clips"],
         date=info["date"],
-        headline=_headline(best, latest, by),
+        headline=_headline(best, latest, by, newest=newest),
+        chosen=not newest,
         epochs=at["epoch"],
         planned=recipe.train.epochs,
         early=early,
@@ -84,7 +88,7 @@ def render_page(
 
 
 def _headline(
-    best: dict[str, Any] | None, latest: dict[str, Any] | None, by: BestBy
+    best: dict[str, Any] | None, latest: dict[str, Any] | None, by: BestBy, *, newest: bool
 ) -> dict[str, str] | None:
     if best is None:
         return None
@@ -95,7 +99,7 @@ def _headline(
         low, high = wilson_interval(round(best["top1"] * clips), clips)
         interval = f"95 % interval {100 * low:.1f} – {100 * high:.1f} % (Wilson)"
     return {
-        "label": f"Best validation {BEST_NAMES[by]}",
+        "label": f"{'Last' if newest else 'Best'} validation {BEST_NAMES[by]}",
         "value": _words(best, by),
         "of": text,
         "interval": interval,

@@ -14,6 +14,7 @@ from .objectives.choose import task_of
 from .optim import batch_scale, step_batch
 from .recipe.fields import Recipe
 from .run.run_folder import RunFolder
+from .tally import newest_is_best
 
 
 class Progress:
@@ -111,6 +112,12 @@ def say_begin(
         + f" ({clips.val_clips or 'none'} for validation), {clip.num_frames}×{clip.crop_size}²,"
         f" {recipe.train.epochs} epoch{'' if recipe.train.epochs == 1 else 's'}, into {run.path}"
     )
+    few = clips.val_clips > 0 and newest_is_best(recipe, clips.val_clips, labels=labelled)
+    if few and recipe.train.best_by == "auto":
+        say(
+            f"{clips.val_clips} validation clips are too few to choose a checkpoint by: `best` is "
+            "the last one (train.best_by)"
+        )
     if recipe.train.batch_size > len(clips):
         size = recipe.train.batch_size
         say(f"train.batch_size {size} is more than the {len(clips)} clips: a step takes them all")

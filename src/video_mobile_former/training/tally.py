@@ -70,23 +70,51 @@ class Measured:
         return (sign * now[by], -now["loss"]) > (sign * best[by], -best["loss"])
 
 
-def best_by(recipe: Recipe, *, multi_label: bool, labels: bool = True) -> BestBy:
-    """What decides which checkpoint of a run is the best.
+FEW_CLIPS = 50
+"""Below so many validation clips one clip is 2 points or more of top-1, and the best of many epochs
+is the luckiest rather than the best."""
+
+
+def newest_is_best(recipe: Recipe, val_clips: int, *, labels: bool = True) -> bool:
+    """Whether validation only measures, and ``best`` is whatever is newest.
+
+    Args:
+        recipe: What is asked for.
+        val_clips: How many clips are validated on.
+        labels: Whether classes are learned.
+
+    Returns:
+        True where the recipe says ``last``, and by ``auto`` of few clips with classes, unless the
+        run is to stop early, which takes something that can get worse.
+    """
+    train = recipe.train
+    few = labels and val_clips < FEW_CLIPS and not train.patience
+    return train.best_by == "last" or (train.best_by == "auto" and few)
+
+
+def best_by(
+    recipe: Recipe, *, multi_label: bool, labels: bool = True, val_clips: int = FEW_CLIPS
+) -> BestBy:
+    """What decides which checkpoint of a run is the best, and is shown of each.
 
     Args:
         recipe: What is asked for.
         multi_label: Whether a clip may have several classes.
         labels: Whether classes are learned.
+        val_clips: How many clips are validated on; by ``auto``, few of them decide by the loss, or
+            decide nothing, see :func:`newest_is_best`.
 
     Raises:
         RecipeError: If the recipe asks for something that the data does not have.
     """
     by = recipe.train.best_by
     if not labels:
-        if by not in ("auto", "loss"):
+        if by not in ("auto", "loss", "last"):
             raise RecipeError(f"train.best_by {by}: without labels there is only the loss")
         return "loss"
-    if by == "auto":
+    if by == "auto" and recipe.train.patience and val_clips < FEW_CLIPS:
+        return "loss"
+    if by in ("auto", "last"):
         balanced = recipe.data.class_balanced or recipe.optim.class_weights != "none"
         return "map" if multi_label else "mean_class" if balanced else "top1"
     if by != "loss" and (by == "map") != multi_label:

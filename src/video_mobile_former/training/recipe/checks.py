@@ -17,8 +17,13 @@ def check_patience(recipe: Recipe, *, validates: bool) -> None:
         validates: Whether the run has validation clips.
 
     Raises:
-        RecipeError: If there are none.
+        RecipeError: If there are none, or they are to decide nothing.
     """
+    if recipe.train.patience and recipe.train.best_by == "last":
+        raise RecipeError(
+            f"train.patience {recipe.train.patience}: with train.best_by last no checkpoint is "
+            "ever worse; set --train.best_by loss, or --train.patience 0"
+        )
     if recipe.train.patience and not validates:
         raise RecipeError(
             f"train.patience {recipe.train.patience}: there are no validation clips to stop by; "

@@ -210,10 +210,11 @@ class TrainRecipe(Section):
     ema_decay: ShareBelowOne | None = 0.999
     """Decay of the running average of the weights, which is what is evaluated and saved; it rises
     to this value over the first steps. null = save the weights themselves."""
-    best_by: Literal["auto", "top1", "mean_class", "map", "loss"] = "auto"
+    best_by: Literal["auto", "top1", "mean_class", "map", "loss", "last"] = "auto"
     """Validation score that decides which checkpoint is `best`; of equal ones the lower loss does.
-    auto = map (mean average precision) for multi-label data; mean_class where classes are
-    balanced (`data.class_balanced`, `optim.class_weights`); else top1."""
+    last = the newest is, whatever its score. auto = map (mean average precision) for multi-label
+    data; mean_class where classes are balanced (`data.class_balanced`, `optim.class_weights`);
+    else top1; of fewer than 50 validation clips last, or with `patience` loss."""
     patience: Number = 0
     """Stop early when validation has found no better checkpoint (`best_by`) for this many
     epochs; 0 = train for all `epochs`."""
