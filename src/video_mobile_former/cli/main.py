@@ -30,12 +30,14 @@ from .parser import Parser
 from .predict import add_predict
 from .serve import add_serve
 from .train import add_train
+from .tune import add_tune
 from .watch import add_watch
 
 EXIT_WRONG_INPUT, EXIT_INTERRUPTED = 2, 130
 _COMMANDS = (
     add_models,
     add_train,
+    add_tune,
     add_evaluate,
     add_predict,
     add_watch,

@@ -19,7 +19,7 @@ from .parser import Parser, add_command, add_field, whole_number
 if TYPE_CHECKING:
     from ..training.recipe.fields import Recipe
 
-_NO_KEYS = ("run", "recipes", "list", "json", "extend")
+_NO_KEYS = ("run", "recipes", "list", "json", "extend", "trials", "search")
 
 
 def add_train(commands: Any) -> None:
@@ -37,7 +37,18 @@ def add_train(commands: Any) -> None:
 
 
 def _add_options(parser: Parser) -> None:
-    """Add an option for every key of a recipe; words that are no options name recipes."""
+    parser.add_argument("--list", action="store_true", help="show the recipes of the package")
+    parser.add_argument(
+        "--extend",
+        type=whole_number(1, 1_000_000),
+        metavar="N",
+        help="train the finished run in --out for N more epochs: the learning rate begins anew",
+    )
+    add_recipe_options(parser)
+
+
+def add_recipe_options(parser: Parser) -> None:
+    """Add an option for every key of a recipe; words that are no options name recipes or clips."""
     from ..training.recipe.fields import Recipe
     from ..training.recipe.keys import (
         RENAMED,
@@ -50,14 +61,7 @@ def _add_options(parser: Parser) -> None:
 
     parser.usage = f"{parser.prog} [RECIPE | CLIPS] [options]"
     parser.words = "recipes"
-    parser.add_argument("--list", action="store_true", help="show the recipes of the package")
     add_json(parser)
-    parser.add_argument(
-        "--extend",
-        type=whole_number(1, 1_000_000),
-        metavar="N",
-        help="train the finished run in --out for N more epochs: the learning rate begins anew",
-    )
     short = {key: f"--{name}" for name, key in {**SHORT_FOR, **SHORT_OPTIONS}.items()}
     groups: dict[str, Any] = {"": parser.add_argument_group("the run")}
     groups |= {name: parser.add_argument_group(name, docs(Recipe)[name]) for name in sections()}
@@ -115,6 +119,13 @@ def _given(args: argparse.Namespace) -> dict[str, Any]:
             raise RecipeError(f"one place of clips at most, not {len(named)}: {', '.join(named)}")
         given["data.path"] = data[0]
     return given
+
+
+def recipe_and_given(args: argparse.Namespace) -> tuple[Recipe, dict[str, Any], bool]:
+    """The recipe of the words and options, what they say under dotted keys, and whether what they
+    do not say is to be chosen, since they name clips and no recipe."""
+    recipes, clips = _words(args)
+    return recipe_of(args), _given(args), bool(clips) and not recipes
 
 
 def _fitted(args: argparse.Namespace) -> Recipe:
