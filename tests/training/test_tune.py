@@ -115,14 +115,15 @@ def test_the_first_trial_is_the_recipe_and_those_behind_are_pruned(
         if number == 2:
             raise UserError("step 3: the loss is nan")
         for epoch in (1, 2, 3):
-            score = {"top1": epoch / 10 / number, "loss": 1.0}
+            score = {"top1": epoch / 10 / number, "loss": 1.0, "clips": 60}
             model: Any = type("Model", (), {"multi_label": False})()
             at = (recipe, Path(str(recipe.out)), epoch, 3 * epoch, 0.1, score, score, model, model)
             for callback in callbacks:
                 callback.on_epoch(Moment(*at, lambda: None))
-        return type("Result", (), {"best_measured": score})()
+        return type("Result", (), {"best_measured": score, "last": Path()})()
 
     monkeypatch.setattr(module, "fit", pretend)
+    monkeypatch.setattr(module, "read_config", lambda _: {"multi_label": False})
     monkeypatch.setattr(module, "_result", lambda study, *_: study)
     recipe = make_recipe(train__epochs=3)
     study: Any = tune(recipe, tmp_path / "tune", trials=8, search=["optim.lr=1e-4..1e-2"])

@@ -18,6 +18,7 @@ from typing import Any
 from ..console import say
 from ..errors import DataError, RecipeError, UserError
 from ..files import check_folder
+from ..models.checkpoint import read_config
 from ..optional import require
 from ..ranges import read_text
 from .fit import fit
@@ -126,7 +127,7 @@ class _Report(Callback):
     def on_epoch(self, moment: Moment) -> None:
         if moment.measured is None:
             raise RecipeError("a search needs validation clips: data.val_fraction or data.val_path")
-        name = best_by(moment.recipe, multi_label=moment.model.multi_label)
+        name = _score_name(moment.recipe, moment.model.multi_label, moment.measured)
         with _quiet():
             # Of a run that goes on, the epoch may have been told before.
             known = self._trial.study._storage.get_trial(self._trial._trial_id)
@@ -190,8 +191,12 @@ def tune(recipe: Recipe, out: str | Path, *, trials: int = 20, search: Sequence[
             one = _recipe(recipe, values, out / "trials" / f"{trial.number:03d}")
             found = fit(one, callbacks=[_Report(trial)])
             assert found.best_measured is not None
+            # Of the checkpoint that the run calls its best: with few validation clips, the last.
+            multi = bool(read_config(found.last)["multi_label"])
+            name = _score_name(one, multi, found.best_measured)
+            score = _signed(name, found.best_measured[name])
             with _quiet():
-                score = max(study._storage.get_trial(trial._trial_id).intermediate_values.values())
+                study.set_user_attr("score", name)
         except _PrunedError as pruned:
             say(f"trial {trial.number + 1} is stopped: {pruned}")
             state = optuna.trial.TrialState.PRUNED
@@ -263,16 +268,17 @@ def _result(study: Any, recipe: Recipe, out: Path) -> Tuned:
             raise UserError(f"{out}: none of {len(ended)} trials has come to its end")
         best = study.best_trial
     run = out / "trials" / f"{best.number:03d}"
-    config = load_recipe(run / "recipe.yaml")
-    from ..models.checkpoint import read_config
-
-    name = best_by(config, multi_label=bool(read_config(run / "best").get("multi_label", False)))
+    name = str(study.user_attrs["score"])
     save_recipe(_recipe(recipe, best.params, None), out / "best.yaml")
     counts = {state: ended.count(state) for state in ("complete", "pruned", "fail")}
     score = _signed(name, best.value)
     return Tuned(
         out / "best.yaml", dict(best.params), score, BEST_NAMES[name], best.number, run, counts
     )
+
+
+def _score_name(recipe: Recipe, multi_label: bool, measured: Mapping[str, Any]) -> str:
+    return best_by(recipe, multi_label=multi_label, val_clips=measured["clips"])
 
 
 def _signed(name: str, value: float) -> float:
