@@ -10,6 +10,7 @@ are kept and unfinished runs resume. ``--split val`` is for choosing; look at ``
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import sys
 from pathlib import Path
@@ -17,6 +18,7 @@ from typing import Any
 
 import torch
 from timing import write_result
+from torch import Tensor
 from transfer import summarise
 from transfer_parts import features, few, linear_probe, write_list
 
@@ -37,6 +39,10 @@ PLANS: dict[str, dict[str, dict[str, Any]]] = {
     "head_first": {"optim": {"lr": 1e-3}, "train": {"freeze_epochs": 0.3}},
     "head_first_low": {"optim": {"lr": 3e-4}, "train": {"freeze_epochs": 0.3}},
     "layer_decay": {"optim": {"lr": 1e-3, "layer_decay": 0.8}},
+    "lp_ft": {
+        "optim": {"lr": 1e-3, "layer_decay": 0.9},
+        "train": {"freeze_epochs": 0.3, "freeze_norms": True},
+    },
     "plain_no_tokens": {"optim": {"lr": 1e-3}, "model": {"num_tokens": 0}},
     "layer_decay_no_tokens": {
         "optim": {"lr": 1e-3, "layer_decay": 0.8},
@@ -48,21 +54,20 @@ PLANS: dict[str, dict[str, dict[str, Any]]] = {
 
 def row_of(data: Path, plan: str, clips: int, seed: int, args: argparse.Namespace) -> Any:
     """Train and measure; a row that is there already is read."""
-    name = f"{data.parent.name}-{plan}-{clips or 'all'}-{seed}"
+    source = data.name if data.is_dir() else data.parent.name
+    name = f"{source}-{plan}-{clips or 'all'}-{seed}"
     stored = args.work / f"{name}-{args.split}.json"
     if stored.exists():
         return json.loads(stored.read_text())
     index = load_index(data)
     train, test = index.split("train"), index.split(args.split)
-    row: dict[str, Any] = {"data": data.parent.name, "method": plan, "seed": seed}
+    row: dict[str, Any] = {"data": source, "method": plan, "seed": seed}
     row |= {"clips_per_class": clips or "all", "split": args.split, "clips": len(test)}
     if plan == "frozen":
-        size = {"num_frames": args.frames, "crop_size": args.size}
-        torch.manual_seed(seed)
-        model = create_model(args.model, weights=args.weights, **size).eval()
-        x, y = features(model, train)
+        start = (args.model, args.weights, args.frames, args.size)
+        x, y = start_features(data, "train", *start)
         chosen = torch.from_numpy(few(train, clips, seed))
-        found, truth = features(model, test)
+        found, truth = start_features(data, args.split, *start)
         row["top1"] = (linear_probe(x[chosen], y[chosen], found) == truth).float().mean().item()
     else:
         listing = write_list(train, clips, seed, test, args.work / "lists" / f"{name}.tsv")
@@ -74,6 +79,15 @@ def row_of(data: Path, plan: str, clips: int, seed: int, args: argparse.Namespac
         row["macs_per_view"] = measured["cost"]["macs_per_view"]
     write_json(stored, row)
     return row
+
+
+@functools.cache
+def start_features(
+    data: Path, split: str, name: str, weights: str, frames: int, size: int
+) -> tuple[Tensor, Tensor]:
+    """What the head of the start sees of a split, with its labels; the same for every seed."""
+    model = create_model(name, weights=weights, num_frames=frames, crop_size=size).eval()
+    return features(model, load_index(data).split(split))
 
 
 def recipe_of(
@@ -101,7 +115,9 @@ def recipe_of(
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("data", nargs="+", type=Path, help="CSV files with train/val/test splits")
+    parser.add_argument(
+        "data", nargs="+", type=Path, help="CSV files or prepared folders with splits"
+    )
     parser.add_argument("--model", default="vmf_lite0")
     parser.add_argument("--weights", default="imagenet")
     parser.add_argument("--plans", nargs="+", choices=PLANS, default=list(PLANS))
@@ -131,7 +147,7 @@ def main() -> None:
         )
     facts = {"summary": summary, "epochs": args.epochs, "views": 1}
     facts |= {"frames": args.frames, "size": args.size, "weights": args.weights}
-    write_result("few_labels", rows, about=f"{args.model}-{args.split}", **facts)
+    write_result("few_labels", rows, about=f"{args.model}-{args.split}-{args.size}", **facts)
 
 
 if __name__ == "__main__":

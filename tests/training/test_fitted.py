@@ -13,7 +13,11 @@ from video_mobile_former.errors import UserError
 from video_mobile_former.training import fitted as module
 from video_mobile_former.training.fitted import fitted, own_folder
 from video_mobile_former.training.recipe.fields import Recipe
-from video_mobile_former.training.recipe.read import load_recipe, recipe_from_dict
+from video_mobile_former.training.recipe.read import (
+    load_recipe,
+    recipe_from_dict,
+)
+from video_mobile_former.training.recipe.shipped import shipped_path
 from video_mobile_former.training.run.run_folder import RunFolder
 
 Make = Callable[..., Recipe]
@@ -118,3 +122,40 @@ def test_clips_and_nothing_else_is_a_run(
 def test_data_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no class folders"):
         fitted(recipe_from_dict({"data.path": str(tmp_path)}), set())
+
+
+@pytest.mark.parametrize(("step", "wanted"), [(0.1, (16, 112, 60)), (9.0, (8, 112, 20))])
+@pytest.mark.parametrize("asked", [{}, {"model.weights": "imagenet"}])
+def test_a_network_for_pictures_starts_from_them_and_is_not_shown_smaller_ones(
+    asked: dict[str, Any],
+    step: float,
+    wanted: tuple[int, int, int],
+    make_recipe: Make,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_reading", lambda *_: (0.0, 2.0))
+    monkeypatch.setattr(module, "_step_seconds", lambda *_: step)
+    monkeypatch.setattr(module, "check_imagenet", lambda _: Path("weights.pth"))
+    values = {"data.path": make_recipe().data.path, "train.device": "cpu", "data.num_workers": 0}
+    values |= {"model.name": "vmf_lite0", **asked}
+    found = fitted(recipe_from_dict(values), values).recipe
+    assert found.model == load_recipe(shipped_path("folder_imagenet")).model
+    assert (found.clip.num_frames, found.clip.crop_size, found.train.epochs) == wanted
+    plain = {**values, "model.weights": None}
+    assert fitted(recipe_from_dict(plain), plain).recipe.model.weights is None
+
+
+def test_without_the_weights_a_network_for_pictures_starts_as_it_did(
+    make_recipe: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: str) -> Path:
+        raise UserError("not installed")
+
+    monkeypatch.setattr(module, "_reading", lambda *_: (0.0, 2.0))
+    monkeypatch.setattr(module, "_step_seconds", lambda *_: 0.1)
+    monkeypatch.setattr(module, "check_imagenet", refuse)
+    values = {"data.path": make_recipe().data.path, "train.device": "cpu", "data.num_workers": 0}
+    values |= {"model.name": "vmf_lite0"}
+    found = fitted(recipe_from_dict(values), values).recipe
+    assert (found.model.weights, found.train.freeze_epochs) == (None, 0)
+    assert (found.clip.num_frames, found.train.epochs) == (16, 60)

@@ -29,7 +29,7 @@ from video_mobile_former.training.recipe.read import load_recipe, recipe_differe
 from video_mobile_former.training.recipe.shipped import shipped_names, shipped_path, shipped_recipe
 
 FILES = [shipped_path(name) for name in shipped_names()]
-SMALL = ("demo", "folder_small", "folder_small_stream")
+SMALL = ("demo", "folder_imagenet", "folder_small", "folder_small_stream")
 DRAWN = ("procedural_500m", "procedural_1g", "procedural_2g", "procedural_1g_stream")
 STREAMS = ("folder_small_stream", "procedural_1g_stream")
 FORMATS = {
@@ -238,9 +238,10 @@ def test_a_recipe_takes_a_step(
         train=replace(
             recipe.train,
             epochs=1,
+            freeze_epochs=0,
             batch_size=2,
             devices=1,
-            accelerator="cpu",
+            device="cpu",
             log_every_n_steps=1,
         ),
     )

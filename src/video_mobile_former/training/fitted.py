@@ -20,6 +20,8 @@ from ..data.limits import Limits
 from ..data.loading.dataset import ClipDataset, ClipFailure
 from ..data.processes import usable_cores
 from ..errors import UserError
+from ..models.imagenet_weights import IMAGENET, check_imagenet
+from ..models.mobile_former_lite import lite_size
 from ..models.registry import create_model, load_checkpoint
 from ..models.shipped_weights import shipped_weights
 from ..profiling.machine import processor_name
@@ -38,6 +40,8 @@ _MINUTES = {"cpu": 10.0, "gpu": 30.0}
 """Training time that is aimed at."""
 _EPOCHS = (20, 60)
 """Fewest and most; 60 is the default of a recipe."""
+_PIXELS_OF_PICTURES = 112
+"""Fewest from ImageNet; at 64² such a network was 9 to 18 points worse (docs/lab-notes.md)."""
 _SHORT_SECONDS = 0.5
 """Clips that are shorter have hardly more than eight frames."""
 _READ, _TIMED = 4, 2
@@ -108,8 +112,12 @@ def fitted(recipe: Recipe, given: Collection[str]) -> Fitted:
     start = start_folder(recipe.model)
     if start is None and recipe.model.name in shipped_weights().get("procedural", ()):
         values["model.weights"] = "procedural"
+    pictures = start is None and not train.intervals and _from_pictures(recipe, given)
     if train.intervals or start is not None:
         sizes: tuple[tuple[int | None, int | None], ...] = ((None, None),)
+    elif pictures:
+        values["model.weights"] = IMAGENET
+        sizes = tuple(size for size in _SIZES[kind] if size[1] >= _PIXELS_OF_PICTURES)
     else:
         sizes = _SIZES[kind]
     batch = max(4, min(16 if kind == "cpu" else 32, len(train) // 8))
@@ -140,6 +148,19 @@ def fitted(recipe: Recipe, given: Collection[str]) -> Fitted:
     if "train.epochs" not in given:
         trial = build_recipe({**values_of(trial), "train.epochs": epochs}, "vmf train")
     return Fitted(trial, _summary(trial, train, length, trial.train.epochs * epoch))
+
+
+def _from_pictures(recipe: Recipe, given: Collection[str]) -> bool:
+    """Whether the network starts from ImageNet: because it is asked for, or is there to be used."""
+    if "model.weights" in given:
+        return recipe.model.weights == IMAGENET
+    if lite_size(recipe.model.name) is None:
+        return False
+    try:
+        check_imagenet(recipe.model.name)
+    except UserError:
+        return False
+    return True
 
 
 def _summary(recipe: Recipe, train: ClipIndex, length: float, seconds: float) -> str:
