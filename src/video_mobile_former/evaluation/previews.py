@@ -113,9 +113,11 @@ def _in_turn(
 ) -> list[tuple[Literal["missed", "wrong"], Span]]:
     surest = sorted(wrong, key=lambda span: -span.score)
     both: list[tuple[Literal["missed", "wrong"], Span]] = []
-    for i in range(max(len(missed), len(wrong))):
-        both += [("missed", span) for span in missed[i : i + 1]]
-        both += [("wrong", span) for span in surest[i : i + 1]]
+    for i in range(PER_FILE):
+        if i < len(missed):
+            both.append(("missed", missed[i]))
+        if i < len(surest):
+            both.append(("wrong", surest[i]))
     return both[:PER_FILE]
 
 
