@@ -24,8 +24,8 @@ from video_mobile_former.data.loading import sampling
 from video_mobile_former.data.loading.batches import collate
 from video_mobile_former.data.loading.dataset import ClipDataset, ClipFailure
 from video_mobile_former.data.loading.loader import make_loader
-from video_mobile_former.data.processes import keep_freed_memory
 from video_mobile_former.data.video.reader import VideoReader
+from video_mobile_former.memory import keep_freed_memory
 from video_mobile_former.training.clips.inputs import train_transform
 from video_mobile_former.training.recipe.fields import AugmentRecipe
 
@@ -67,7 +67,7 @@ def measure_decode(material: Material, mode: Sampling, rounds: int) -> dict[str,
     videos = [Video.of(path) for path in material.paths]
     decoders = raw_decoders.available()
     spent: dict[str, list[float]] = defaultdict(list)
-    keep_freed_memory()  # as in a worker
+    keep_freed_memory(32 << 20)  # as in a worker
     for number in range(-1, rounds * BATCH):
         if number == 0:
             spent.clear()  # the first turn warms up

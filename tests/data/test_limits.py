@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import subprocess
 import sys
 import threading
@@ -223,29 +222,3 @@ def test_worker_processes_give_freed_memory_back_now_and_then(
             with pytest.raises(VideoError), limited("a.mp4", Limits()):
                 raise VideoError("a.mp4", "cut off")
     assert given == [16, 32]
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries know no trim")
-def test_memory_in_holes_goes_back_to_the_system() -> None:
-    # In a process of its own: the heap of this one holds what other tests left.
-    program = """
-import os
-from pathlib import Path
-from video_mobile_former.data.processes import give_back_memory, keep_freed_memory
-
-def resident():
-    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") >> 20
-
-keep_freed_memory()
-parts = [bytearray(1 << 20) for _ in range(200)]
-kept = parts[-1:]
-del parts[:-1]
-before = resident()
-give_back_memory()
-print(before - resident())
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=True
-    )
-    assert int(done.stdout) > 100

@@ -23,7 +23,7 @@ import av.error
 import numpy as np
 
 from ..errors import VideoError
-from .processes import give_back_memory
+from ..memory import give_back_memory
 
 if sys.platform == "linux":
     import resource

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import multiprocessing
 import os
@@ -20,10 +19,12 @@ from types import TracebackType
 from typing import Any, Generic, Literal, TypeVar
 
 from ..errors import UserError, VideoError
+from ..memory import keep_freed_memory
 
 _UNHEARD = tuple(getattr(signal, name) for name in ("SIGINT", "SIGUSR1") if hasattr(signal, name))
-_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
 _KEPT_BYTES = 32 << 20
+"""A worker keeps this much for the next clip: else an eighth of the time of a prepared clip goes
+to giving it back."""
 PRELOADED = f"{__package__}.loading.loader"
 """What all workers need; a name that does not exist would be passed over in silence."""
 
@@ -63,7 +64,7 @@ def init_process() -> None:
     ``multiprocessing`` would print as a traceback. Errors of the data set itself reach the main
     process another way.
     """
-    keep_freed_memory()
+    keep_freed_memory(_KEPT_BYTES)
     for number in _UNHEARD:  # where the server was running before, or spawn
         signal.signal(number, signal.SIG_IGN)
     report = sys.excepthook
@@ -78,28 +79,6 @@ def init_process() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-
-
-def keep_freed_memory() -> None:
-    """Let this process keep up to 32 MB of what it frees, for the next clip.
-
-    Otherwise the C library gives the memory of each clip back to the system, which hands it out
-    again page by page, each set to zero before: an eighth of the time of a prepared clip.
-    """
-    with contextlib.suppress(AttributeError, OSError, TypeError):  # another C library than glibc
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(_M_MMAP_THRESHOLD, _KEPT_BYTES)
-        mallopt(_M_TRIM_THRESHOLD, _KEPT_BYTES)
-
-
-def give_back_memory() -> None:
-    """Give the free pages of the heap back to the system, those of holes as well.
-
-    Clips of many sizes leave holes between what stays, and the resident memory of a worker would
-    creep up by a tenth over thousands of reads although what is in use stays the same.
-    """
-    with contextlib.suppress(AttributeError, OSError):
-        ctypes.CDLL(None).malloc_trim(ctypes.c_size_t(0))
 
 
 def _end_with(sentinel: int) -> None:

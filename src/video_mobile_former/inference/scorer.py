@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from ..console import say
 from ..data.transforms import normalize
 from ..errors import UserError, check_at_least
+from ..memory import keep_memory_of_tensors
 from ..models.runnable import RunnableModel, runnable, untrained_head
 from ..models.video_model import VideoModel
 from ..profiling.machine import processor_name
@@ -58,6 +59,8 @@ class Scorer:
         self.average: Average = average
         self.views_at_once = views_at_once
         self.model = _inference_copy(model).to(self.device)
+        if self.device.type == "cpu":
+            keep_memory_of_tensors()
         untrained = untrained_head(model)
         if untrained is not None:
             say(untrained)

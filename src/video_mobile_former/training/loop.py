@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from ..console import say
 from ..data.loading.dataset import Batch
 from ..errors import DataError, UserError
+from ..memory import keep_memory_of_tensors
 from .clips.batches import guarded
 from .clips.file_clips import FileClips
 from .clips.inputs import moved
@@ -116,6 +117,8 @@ class Training:
         callbacks: Sequence[Callback] = (),
     ):
         self.recipe, self.run, self.fabric, self.clips = recipe, run, fabric, clips
+        if fabric.device.type == "cpu":
+            keep_memory_of_tensors()
         self.model, self.objective, self.stop, self.info = model, objective, stop, info
         self.loader, self.val_batches = clips.loaders(
             fabric.global_rank, fabric.world_size, fabric.device
