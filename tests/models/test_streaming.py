@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn import functional
 
 import plain_mobile_former
 from video_mobile_former import create_model, list_models, load_mobile_former
@@ -20,6 +21,7 @@ from video_mobile_former.models.runnable import RunnableModel, StreamingModel, r
 from video_mobile_former.models.streaming import (
     MemoryKind,
     StreamingVideoMobileFormer,
+    causal_kernel,
     stream_of,
 )
 from video_mobile_former.models.variants import STREAMS, VARIANTS, StreamName
@@ -345,6 +347,34 @@ def test_checkpoint_round_trip(tmp_path: Path) -> None:
         load_checkpoint(tmp_path / "stream")
 
 
+def in_time(model: nn.Module) -> set[str]:
+    """Names of the weights that reach over several frames."""
+    return {k for k, v in model.state_dict().items() if v.dim() == 5 and v.shape[2] > 1}
+
+
+@pytest.mark.parametrize("length", [1, 3, 5])
+def test_a_centred_kernel_becomes_one_that_looks_back_only(length: int) -> None:
+    """Where nothing moves, and where it never looked ahead, both give the same."""
+    torch.manual_seed(0)
+    weight, half = torch.randn(4, 3, length, 1, 1, dtype=torch.float64), length // 2
+    moved = causal_kernel(weight)
+    assert not moved[:, :, :half].any()
+
+    def both(x: Tensor, weight: Tensor, moved: Tensor) -> list[Tensor]:
+        centred = functional.conv3d(functional.pad(x, (0,) * 4 + (half, half)), weight)
+        causal = functional.conv3d(functional.pad(x, (0,) * 4 + (length - 1, 0)), moved)
+        return [centred, causal]
+
+    still = torch.randn(2, 3, 1, 2, 2, dtype=torch.float64).expand(-1, -1, 9, -1, -1)
+    one, other = both(still, weight, moved)
+    torch.testing.assert_close(one[:, :, half : 9 - half], other[:, :, half : 9 - half])
+    weight[:, :, half + 1 :] = 0
+    one, other = both(
+        torch.randn(2, 3, 9, 2, 2, dtype=torch.float64), weight, causal_kernel(weight)
+    )
+    torch.testing.assert_close(one, other)
+
+
 @pytest.mark.slow
 def test_weights_of_a_clip_model_load_and_remember_nothing_at_first() -> None:
     torch.manual_seed(0)
@@ -354,8 +384,10 @@ def test_weights_of_a_clip_model_load_and_remember_nothing_at_first() -> None:
     assert (stream.class_names, stream.training) == (clip.class_names, False)
     assert not isinstance(clip, StreamingModel)
     assert isinstance(clip, RunnableModel)
+    own, causal = stream.state_dict(), in_time(stream)
+    assert len(causal) == 9
     for key, value in clip.state_dict().items():
-        assert torch.equal(stream.state_dict()[key], value)
+        assert torch.equal(own[key], causal_kernel(value) if key in causal else value), key
     alone = stream_of(clip, frames_per_update=4, memory="none")
     x = frames().float()
     with torch.no_grad():
@@ -370,9 +402,10 @@ def test_weights_of_a_clip_model_load_and_remember_nothing_at_first() -> None:
 def test_shipped_weights_of_the_variant_start_a_stream() -> None:
     stream = create_model("vmf_500m_stream", 5, weights="procedural")
     clip = create_model("vmf_500m", 5, weights="procedural")
-    own = stream.state_dict()
+    own, causal = stream.state_dict(), in_time(stream)
     for key, value in clip.state_dict().items():
-        assert key.startswith("classifier.") or torch.equal(own[key], value), key
+        moved = causal_kernel(value) if key in causal else value
+        assert key.startswith("classifier.") or torch.equal(own[key], moved), key
     with pytest.raises(UserError, match="procedural weights come"):
         create_model("vmf_2g_stream", weights="procedural")
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..errors import CheckpointError, UserError, known_names
 from .checkpoint import load_weights
-from .streaming import with_memory
+from .streaming import clip_weights, with_memory
 from .variants import STREAMS
 from .video_model import VideoModel
 
@@ -68,7 +68,8 @@ def shipped_arguments(name: str, weights: str) -> dict[str, Any]:
 def load_shipped(model: VideoModel, name: str, weights: str, folder: Path | None = None) -> None:
     """Put shipped weights into a model, all but its head, which stays as it is.
 
-    A streaming model without weights of its own takes those of its variant, with a fresh memory.
+    A streaming model without weights of its own takes those of its variant, see
+    :func:`.streaming.clip_weights`.
 
     Args:
         model: Built from the name ``name``; frames, size and number of classes may be any.
@@ -80,15 +81,16 @@ def load_shipped(model: VideoModel, name: str, weights: str, folder: Path | None
         UserError: If there are none for this name; says which there are.
         CheckpointError: If the model was built with other layers than the weights are of.
     """
-    name = check_shipped(name, weights, folder)
-    file = f"{name}-{weights}.safetensors"
+    found = check_shipped(name, weights, folder)
+    file = f"{found}-{weights}.safetensors"
     try:
         state = load(((folder or FOLDER) / file).read_bytes())
     except SafetensorError as error:
         raise CheckpointError(f"{file} of this installation is broken: {error}") from error
     own: dict[str, Tensor] = model.state_dict()
     state |= {key: value for key, value in own.items() if key.startswith(HEAD)}
-    load_weights(model, with_memory(model, state), f"the {weights} weights of {name}")
+    state = with_memory(model, state) if found == name else clip_weights(model, state)
+    load_weights(model, state, f"the {weights} weights of {found}")
 
 
 def check_shipped(name: str, weights: str, folder: Path | None = None) -> str:

@@ -436,7 +436,7 @@ def reset_streams(state: Mapping[str, Tensor], which: Tensor | Sequence[int]) ->
 
 
 def stream_of(model: VideoMobileFormer, **overrides: Any) -> StreamingVideoMobileFormer:
-    """A streaming model with the weights of a clip model; its memory is fresh.
+    """A streaming model with the weights of a clip model, see :func:`clip_weights`.
 
     Args:
         model: It is not changed.
@@ -448,8 +448,7 @@ def stream_of(model: VideoMobileFormer, **overrides: Any) -> StreamingVideoMobil
     if model.fused:
         raise UserError("a fused model is for inference only; take the model it came from")
     made = StreamingVideoMobileFormer(**{**model.architecture, **overrides})
-    state: dict[str, Tensor] = dict(model.state_dict())
-    load_clip_weights(made, state, "the clip model")
+    load_weights(made, clip_weights(made, model.state_dict()), "the clip model")
     made.class_names, made.multi_label = model.class_names, model.multi_label
     reference = model.classifier.weight
     return made.to(reference.device, reference.dtype).train(model.training)
@@ -461,15 +460,43 @@ def with_memory(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tens
     return {**own, **state}
 
 
-def load_clip_weights(
-    model: StreamingVideoMobileFormer, state: Mapping[str, Tensor], source: str
-) -> None:
-    """Copy weights of a clip model, or of a streaming one, into a streaming model.
+def clip_weights(model: nn.Module, state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Weights of a clip model as those of a streaming one, whose memory stays as it is.
 
-    Raises:
-        CheckpointError: If other entries than those of the memory are missing or do not fit.
+    Kernels in time are moved as :func:`causal_kernel` says; what does not fit is left for loading
+    to refuse. A model that is no streaming one gets the weights as they are.
     """
-    load_weights(model, with_memory(model, state), source)
+    made = with_memory(model, state)
+    if isinstance(model, StreamingVideoMobileFormer):
+        for name, _ in model._convs_in_time():
+            for key in (f"{name}.temporal.weight", f"{name}.conv.weight"):
+                kernel = made.get(key)
+                if kernel is not None and kernel.dim() == 5 and kernel.shape[2] > 1:
+                    exact = torch.promote_types(kernel.dtype, torch.float32)  # half stays no half
+                    made[key] = causal_kernel(kernel.to(exact))
+    return made
+
+
+def causal_kernel(weight: Tensor) -> Tensor:
+    """A centred kernel in time as one that looks back only, without delay.
+
+    A causal convolution reads the centred kernel's taps (k − 1) / 2 frames late, and a network of
+    ten of them answers ten frames late. Here each tap of the past stays at its frame, and the
+    newest one is the sum of the present tap and those of the future: as if the picture stood still
+    from now on. Where nothing moves the result is that of the centred kernel.
+
+    Args:
+        weight: (O, I, k, h, w), k odd.
+
+    Returns:
+        The same shape; the oldest (k − 1) / 2 taps are 0.
+    """
+    length = weight.shape[2]
+    centre = length // 2
+    moved = torch.zeros_like(weight)
+    moved[:, :, length - 1 - centre : -1] = weight[:, :, :centre]
+    moved[:, :, -1] = weight[:, :, centre:].sum(dim=2)
+    return moved
 
 
 def _conv_norms(model: VideoMobileFormer) -> list[ConvNorm]:
