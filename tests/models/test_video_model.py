@@ -10,7 +10,14 @@ import torch
 from video_mobile_former.errors import UserError
 from video_mobile_former.models import create_model
 
-NAMES = ("vmf_500m", "vmf_500m_cnn", "x3d_xs", "movinet_a0", "tsm_mobilenetv2")
+NAMES = (
+    "vmf_500m",
+    "vmf_500m_cnn",
+    "x3d_xs",
+    "movinet_a0",
+    "tsm_mobilenetv2",
+    "video_focalnet_n16",
+)
 
 
 def make(name: str, **arguments: Any) -> Any:

@@ -1,5 +1,6 @@
 """Networks: the family's table is in ``variants.py``, other methods are in ``baselines``."""
 
+from .baselines.focalnet_release import load_focalnet as load_focalnet
 from .baselines.movinet_release import load_movinet as load_movinet
 from .baselines.movinet_release import load_movinet_stream as load_movinet_stream
 from .baselines.tsm_release import load_tsm as load_tsm

@@ -15,6 +15,8 @@ from ..mobile_former_lite import LITES, MobileFormerLite
 from ..variants import VARIANTS
 from ..video_mobile_former import VideoMobileFormer
 from ..video_model import VideoModel
+from .focalnet import FOCALNETS, VideoFocalNet
+from .focalnet_release import load_focalnet
 from .movinet import MoViNet
 from .movinet_release import load_movinet, load_movinet_stream
 from .movinet_stream import MoViNetStream
@@ -100,6 +102,14 @@ def x3d(name: str, top1: tuple[float, float], gmacs: float) -> Baseline:
     return Baseline(X3D, X3DS[name], "X3D (arXiv 2004.04730)", published, load_x3d)
 
 
+def focalnet(name: str, top1: float | None = None) -> Baseline:
+    """A Video-FocalNet, with the accuracy of the authors' weights where there are some."""
+    readme = "TalalWasim/Video-FocalNets, README.md"
+    published = () if top1 is None else (Published("Kinetics-400", top1, 4, 3, None, readme),)
+    source = "Video-FocalNet (arXiv 2307.06947)"
+    return Baseline(VideoFocalNet, FOCALNETS[name], source, published, load_focalnet)
+
+
 TSM_PUBLISHED = Published(
     "Kinetics-400", 69.5, 10, 3, None, "mit-han-lab/temporal-shift-module, README.md"
 )
@@ -124,4 +134,10 @@ BASELINES: dict[str, Baseline] = {
         (TSM_PUBLISHED,),
         load_tsm,
     ),
+    "video_focalnet_t": focalnet("video_focalnet_t", 79.8),
+    "video_focalnet_s": focalnet("video_focalnet_s", 81.4),
+    "video_focalnet_b": focalnet("video_focalnet_b", 83.6),
+    "video_focalnet_n16": focalnet("video_focalnet_n16"),
+    "video_focalnet_n24": focalnet("video_focalnet_n24"),
+    "video_focalnet_n32": focalnet("video_focalnet_n32"),
 }
