@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from ..clip_spec import ClipSpec
@@ -15,7 +16,7 @@ from ..data.index.formats.prepared import is_prepared
 from ..data.index.formats.shards import is_shards
 from ..data.index.index import ClipIndex, load_index
 from ..data.index.quarantine import list_of, read_quarantine, without
-from ..data.index.source import DataSource
+from ..data.index.source import DataSource, WithLabels
 from ..data.index.windows import event_windows
 from ..data.video.backend import Reading
 from ..errors import CheckpointError, DataError, RecipeError, UserError
@@ -31,7 +32,7 @@ from ..models.streaming import stream_of
 from ..models.variants import STREAMS
 from ..models.video_mobile_former import VideoMobileFormer
 from ..models.video_model import VideoModel
-from .objectives.choose import task_of
+from .objectives.choose import TASKS, task_of
 from .recipe.fields import ClipRecipe, DataRecipe, ModelRecipe, Recipe
 
 UNIFORM_SECONDS = 2.0
@@ -85,13 +86,15 @@ def build_indexes(
     data = source = recipe.data
     if not task_of(recipe).labels and _any_videos(source):
         source = dataclasses.replace(source, format="unlabelled")
-    index = load_index(source)
+    faults = WithLabels() if _in_one_list(recipe) else None
+    index = load_index(source, faults=faults)
     start = start_folder(recipe.model)
     if start is not None:
         names = tuple(read_config(start)["class_names"] or ())
         if names != index.class_names and set(names) == set(index.class_names):
             # Refused where the data tells an order of its own.
-            index = load_index(source, class_names=names, class_names_of=f"checkpoint {start}")
+            of = f"checkpoint {start}"
+            index = load_index(source, class_names=names, class_names_of=of, faults=faults)
     train, val = _divide(_without(index, data, source.place, excluded), data, recipe.seed, excluded)
     if train.intervals:
         windows = windows_of(recipe)
@@ -112,6 +115,65 @@ def build_indexes(
     if len(train) < 2:
         raise DataError(f"{train.source}: {len(train)} clip to train on; at least 2 are needed")
     return train, val
+
+
+def _in_one_list(recipe: Recipe) -> bool:
+    """Whether clips with and without labels stand in one list."""
+    data = recipe.data
+    return recipe.pretrain.task == "svformer" and data.unlabelled in (None, data.path)
+
+
+def build_unlabelled(recipe: Recipe, train: ClipIndex, val: ClipIndex | None) -> ClipIndex | None:
+    """Find the clips without labels to learn from; None where the recipe wants none.
+
+    Clips that are validated on, or that stand in another split than the training clips, are
+    excluded: what a model is measured on it may not learn from, not even without labels.
+
+    Args:
+        recipe: Where they are.
+        train: The labelled clips.
+        val: The validation clips.
+
+    Raises:
+        DataError: If there are none, or none is left.
+        RecipeError: If ``pretrain.task`` wants others.
+    """
+    data = recipe.data
+    if task_of(recipe) is not TASKS["svformer"]:
+        if data.unlabelled is not None:
+            raise RecipeError(
+                f"data.unlabelled: pretrain.task {recipe.pretrain.task} takes no clips without "
+                "labels beside the others"
+            )
+        return None
+    place = data.unlabelled or data.place
+    if data.unlabelled is None and not data.listing.is_file():
+        raise RecipeError(
+            "pretrain.task svformer: say where the clips without labels are, --unlabelled FOLDER; "
+            "only in a list may they be the rows without a label"
+        )
+    root = data.root if place == data.path else None
+    found = load_index(DataSource(path=place, format="unlabelled", root=root))
+    measured = set() if val is None else {clip.path for clip in val.clips}
+    present = train.splits()
+    if present or place == data.path:
+        whole = load_index(data, faults=WithLabels() if _in_one_list(recipe) else None)
+        measured |= {c.path for c in whole.clips if c.split not in (None, data.train_split)}
+    kept = [
+        i
+        for i, clip in enumerate(found.clips)
+        if clip.path not in measured and clip.split in (None, data.train_split)
+    ]
+    if len(kept) < len(found):
+        first = next(i for i in range(len(found)) if i not in set(kept))
+        say(
+            f"{place}: {len(found) - len(kept)} clips are measured on and not learned from, "
+            f"such as {found.clips[first].name}"
+        )
+    if not kept:
+        raise DataError(f"{place}: no clip without a label that is not measured on")
+    own = np.array(kept, dtype=np.int64)
+    return dataclasses.replace(found, clips=found.table.take(own))
 
 
 def _any_videos(source: DataSource) -> bool:

@@ -23,7 +23,14 @@ from ..models.video_model import VideoModel
 from ..optional import require
 from ..profiling.machine import processor_name
 from ..version import __version__
-from .build import build_indexes, build_model, excluded_by, reading_of, windows_of
+from .build import (
+    build_indexes,
+    build_model,
+    build_unlabelled,
+    excluded_by,
+    reading_of,
+    windows_of,
+)
 from .clips.file_clips import FileClips
 from .clips.procedural_clips import ProceduralClips, is_procedural
 from .objectives.choose import Known, make_objective, task_of
@@ -163,6 +170,8 @@ def _prepare(
     """Find and make everything that a recipe names; refuse what does not fit together."""
     weights = None
     if is_procedural(recipe.data):
+        if recipe.data.unlabelled is not None or recipe.pretrain.task == "svformer":
+            raise RecipeError("data.unlabelled goes with clips in files, not with generated ones")
         clips: FileClips | ProceduralClips = ProceduralClips(recipe)
         model = build_model(recipe, clips.class_names)
         clips.spec = model.clip
@@ -171,7 +180,8 @@ def _prepare(
         train, val = build_indexes(recipe, excluded=excluded)
         weights = class_weights(recipe.optim.class_weights, train)
         model = build_model(recipe, train.class_names, multi_label=train.multi_label)
-        clips = FileClips(recipe, run, model.clip, train, val, weights)
+        others = build_unlabelled(recipe, train, val)
+        clips = FileClips(recipe, run, model.clip, train, val, weights, others)
     if own is None and not task_of(recipe).labels:
         check_unlabelled(recipe)
     known = Known(recipe, model, weights, clips.targets)

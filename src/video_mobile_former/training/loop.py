@@ -145,6 +145,7 @@ class Training:
         if decay is not None:
             learned = [model, *([objective] if self._has_layers() else [])]
             self.averages = [(WeightAverage(module, decay), module) for module in learned]
+            objective.follow(self.averages[0][0].model)
         if recipe.train.compile:
             model.compile()  # its copy, the average, is not
         state = self._restored()

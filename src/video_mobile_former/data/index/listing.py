@@ -182,6 +182,10 @@ class _RowReader:
         try:
             if not name:
                 raise ValueError("path is empty")
+            if not label and not self._multi_label:
+                label = self._faults.no_label(f"{self._listing}:{line}", name)
+                if not label:
+                    return None
             labels = self._labels.get(label)
             if labels is None:
                 labels = self._labels[label] = _labels(label, multi_label=self._multi_label)

@@ -117,6 +117,27 @@ class Faults:
             raise DataError(f"{where}: {text}")
         self.found.append(Fault(kind, where, name, text))
 
+    def no_label(self, where: str, name: str) -> str:
+        """Note a row of a list whose label is empty.
+
+        Args:
+            where: File and line.
+            name: The clip, as written there.
+
+        Returns:
+            What stands for the label; empty excludes the row.
+        """
+        self.add("malformed", where, "label is empty", name)
+        return ""
+
+
+class WithLabels(Faults):
+    """Rows of lists whose label is empty are excluded; anything else stops at the first."""
+
+    def no_label(self, where: str, name: str) -> str:
+        """Exclude it without a word."""
+        return ""
+
 
 @dataclass(frozen=True)
 class Format:

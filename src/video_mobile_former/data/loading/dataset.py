@@ -105,7 +105,14 @@ class ClipFailure:
         return f"{self.path}: {self.reason}"
 
 
-class Batch(ToAugment, PartsOfBatch, RecordsOfBatch):
+class BesideBatch(TypedDict, total=False):
+    """What some kinds of training learn from beside a batch."""
+
+    unlabelled: Batch
+    """Clips without labels."""
+
+
+class Batch(ToAugment, PartsOfBatch, RecordsOfBatch, BesideBatch):
     """Several items of a data set, without those that failed."""
 
     clips: Tensor

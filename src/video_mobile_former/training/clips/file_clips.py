@@ -15,12 +15,14 @@ from ...data.index.index import ClipIndex
 from ...data.limits import Limits
 from ...data.loading.dataset import Batch, ClipDataset, ClipFailure, clip_name
 from ...data.loading.loader import ClipLoader, make_loader
+from ...data.transforms import TrainTransform
 from ...procedural import Target
 from ..build import reading_of
 from ..recipe.fields import Recipe
 from ..run.run_folder import RunFolder
 from ..samples import SampleClip
 from .inputs import train_transform
+from .paired import PairedLoader
 
 
 class FileClips:
@@ -33,6 +35,7 @@ class FileClips:
         train: Training clips.
         val: Validation clips; None trains without.
         class_weights: (K,) weights of the loss, which the fingerprint covers.
+        unlabelled: Clips without labels, see :class:`.paired.PairedLoader`.
     """
 
     families: tuple[str, ...] | None = None
@@ -46,9 +49,11 @@ class FileClips:
         train: ClipIndex,
         val: ClipIndex | None,
         class_weights: Tensor | None,
+        unlabelled: ClipIndex | None = None,
     ):
         self.recipe, self.run, self.spec = recipe, run, spec
         self.train, self.val, self.class_weights = train, val, class_weights
+        self.unlabelled = unlabelled
 
     @property
     def source(self) -> str:
@@ -109,11 +114,12 @@ class FileClips:
 
     def fingerprint(self) -> str:
         """A short text that changes when the clips, their labels or the weights of these do."""
-        return fingerprint(self.train, self.val, class_weights=self.class_weights)
+        others = () if self.unlabelled is None else (self.unlabelled,)
+        return fingerprint(self.train, self.val, *others, class_weights=self.class_weights)
 
     def loaders(
         self, rank: int, world: int, device: torch.device
-    ) -> tuple[ClipLoader, Iterable[Batch] | None]:
+    ) -> tuple[ClipLoader | PairedLoader, Iterable[Batch] | None]:
         """The training and validation clips of one process of ``world``."""
         recipe, spec, val = self.recipe, self.spec, self.val
         data, reading = recipe.data, reading_of(recipe)
@@ -130,7 +136,7 @@ class FileClips:
             limits=limits,
             reading=reading,
         )
-        train_loader = make_loader(
+        train_loader: ClipLoader | PairedLoader = make_loader(
             clips,
             batch_size=recipe.train.batch_size,
             num_workers=data.num_workers,
@@ -141,6 +147,8 @@ class FileClips:
             shuffle=data.shuffle,
             shard_window=data.shard_window,
         )
+        if self.unlabelled is not None:
+            train_loader = PairedLoader(train_loader, self._others(rank, world, limits))
         if val is None:
             return train_loader, None
         mine = dataclasses.replace(val, clips=val.clips[rank::world])
@@ -153,3 +161,34 @@ class FileClips:
             quarantine=quarantine,
         )
         return train_loader, val_loader
+
+    def _others(self, rank: int, world: int, limits: Limits) -> ClipLoader:
+        """The clips without labels of one process: cropped and flipped, nothing else."""
+        recipe, data, augment = self.recipe, self.recipe.data, self.recipe.augment
+        assert self.unlabelled is not None
+        weak = TrainTransform(
+            self.spec,
+            scale=augment.scale,
+            ratio=augment.ratio,
+            horizontal_flip=augment.horizontal_flip,
+        )
+        clips = ClipDataset(
+            self.unlabelled,
+            self.spec,
+            train=True,
+            transform=weak,
+            seed=recipe.seed,
+            limits=limits,
+            reading=reading_of(recipe),
+        )
+        mine = max(1, len(self.unlabelled) // world)
+        return make_loader(
+            clips,
+            batch_size=min(mine, recipe.train.batch_size * recipe.semi.ratio),
+            num_workers=data.num_workers,
+            rank=rank,
+            world_size=world,
+            quarantine=self.run.quarantine(rank),
+            shuffle=data.shuffle,
+            shard_window=data.shard_window,
+        )

@@ -18,6 +18,7 @@ from .objective import Beside, Objective, channels
 from .smoothness import Smoothness
 from .streams import StreamLabels
 from .supervised import Supervised
+from .svformer import SVFormer
 from .target_heads import KnownTargets, TargetHeads
 
 
@@ -62,8 +63,17 @@ def _streams(known: Known) -> Objective:
     return StreamLabels(known.recipe, known.model, known.class_weights)
 
 
+def _svformer(known: Known) -> Objective:
+    if any(make(known) for make in BESIDE) or known.recipe.distill.teacher is not None:
+        raise RecipeError(
+            "data.unlabelled: goes with no teacher and no loss beside that of the labels"
+        )
+    return SVFormer(known.recipe, known.model, known.class_weights)
+
+
 TASKS: dict[str, Task] = {
     "labels": Task(_labels, labels=True),
+    "svformer": Task(_svformer, labels=True),
     "streams": Task(_streams, labels=True),
     "masked_features": Task(_masked_features, labels=False),
 }
@@ -104,6 +114,8 @@ def task_of(recipe: Recipe) -> Task:
         RecipeError: If it names none.
     """
     name = recipe.pretrain.task
+    if recipe.data.unlabelled is not None and name == "labels":
+        name = "svformer"
     if name not in TASKS:
         raise RecipeError(f"pretrain.task: there is no {name!r}{known_names(name, TASKS)}")
     return TASKS[name]

@@ -38,6 +38,12 @@ class Objective(nn.Module, ABC):
     looks_inside: str | None = None
     """The recipe's field that wants features inside the network, which ``train.compile`` hides."""
 
+    def follow(self, average: nn.Module) -> None:
+        """Get to know the running average of the network, where the run keeps one; in eval mode.
+
+        It is updated after every optimiser step, saved and restored by the loop.
+        """
+
     @abstractmethod
     def step(self, model: Any, batch: Batch, place: Sequence[int]) -> tuple[Tensor, Figures]:
         """Give the loss of a batch.

@@ -266,6 +266,10 @@ class DataRecipe(DataSource):
     """Frames per second of clips that are folders of pictures; Something-Something: 12."""
     val_path: str | None = None
     """Validation clips in a place of their own, in the same format; null = part of `path`."""
+    unlabelled: str | None = None
+    """Clips without labels to learn from beside the others (see semi): a folder of videos, however
+    deep, or a CSV/TSV list, of which the rows with an empty label count; `--unlabelled` in short.
+    Without it, `pretrain.task: svformer` takes the rows of `path` that have no label."""
     train_split: str = "train"
     """Split to train on, where the index has splits."""
     val_split: str = "val"
@@ -400,8 +404,9 @@ class PretrainRecipe(Section):
     section: ClassVar[str] = "pretrain"
 
     task: str = "labels"
-    """labels: the classes of the data; streams: the classes at every moment, by a streaming model
-    (see stream); masked_features: the features of hidden parts of a clip (arXiv 2112.09133), which
+    """labels: the classes of the data; svformer: these, and what the running average of the network
+    sees in clips without labels (see semi; chosen by data.unlabelled); streams: the classes at
+    every moment, by a streaming model (see stream); masked_features: the features of hidden parts of a clip (arXiv 2112.09133), which
     needs no labels."""
     epoch_clips: Annotated[int, Range(2, 1_000_000_000)] = 4096
     """Procedural clips (data.format procedural): number per epoch."""
@@ -459,6 +464,38 @@ class StreamRecipe(Section):
     has a class for it."""
 
 
+@dataclass(frozen=True)
+class SemiRecipe(Section):
+    """Learning from clips without labels beside the others, `data.unlabelled` (SVFormer,
+    arXiv 2211.13222)."""
+
+    section: ClassVar[str] = "semi"
+
+    ratio: Annotated[int, Range(1, 64)] = 1
+    """Clips without labels for each labelled one in a batch."""
+    threshold: Share | None = 0.8
+    """Confidence of the average network from which its label counts; with hundreds of classes 0.3;
+    null = one of each class that rises with its confidence (FreeMatch, arXiv 2205.07246)."""
+    unlabelled_weight: NotNegative = 2.0
+    """Weight of the loss of strongly changed clips."""
+    mixed_weight: NotNegative = 2.0
+    """Weight of the loss of clips into which tubes of others are put."""
+    mixed_on: Literal["probabilities", "logits"] = "probabilities"
+    """What the squared error of mixed clips compares with their labels."""
+    mix_alpha: Positive = 10.0
+    """Both parameters of the beta distribution of the first clip's share."""
+    tube: Annotated[int, Range(1, 512)] = 32
+    """Side of a tube in pixels; 32 is the last stride of the networks, 16 suits small pictures."""
+    warp: bool = True
+    """Strong views show 2, 4 or all of their frames, in order; false = all."""
+    color_jitter: Share = 0.4
+    """Strong views: as augment.color_jitter, where that is less."""
+    randaugment_ops: Annotated[int, Range(0, 64)] = 2
+    """Strong views: as augment.randaugment_ops, with augment.randaugment_magnitude."""
+    channel_dropout: Share = 0.2
+    """Strong views: share in which one of the three colours is missing."""
+
+
 def _numbers(texts: tuple[str, ...]) -> dict[str, float]:
     pairs = (text.partition("=") for text in texts)
     return {name.strip(): float(value) for name, _, value in pairs}
@@ -499,6 +536,8 @@ class Recipe(Section):
     """Distillation."""
     pretrain: PretrainRecipe = field(default_factory=PretrainRecipe)
     """Pre-training: procedural clips, clips without labels."""
+    semi: SemiRecipe = field(default_factory=SemiRecipe)
+    """Clips without labels beside the others."""
     stream: StreamRecipe = field(default_factory=StreamRecipe)
     """Streams for a streaming model."""
     train: TrainRecipe = field(default_factory=TrainRecipe)

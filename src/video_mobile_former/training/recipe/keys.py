@@ -27,6 +27,7 @@ SHORT_OPTIONS: Mapping[str, str] = {
     "frames": "clip.num_frames",
     "size": "clip.crop_size",
     "weights": "model.weights",
+    "unlabelled": "data.unlabelled",
     **{name: f"data.{name}" for name in (*hints(DataSource), "quarantine") if name != "path"},
 }
 """Options that are often wanted, or that other commands have too and that are called the same here:
