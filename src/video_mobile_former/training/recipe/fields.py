@@ -406,8 +406,8 @@ class PretrainRecipe(Section):
     task: str = "labels"
     """labels: the classes of the data; svformer: these, and what the running average of the network
     sees in clips without labels (see semi; chosen by data.unlabelled); streams: the classes at
-    every moment, by a streaming model (see stream); masked_features: the features of hidden parts of a clip (arXiv 2112.09133), which
-    needs no labels."""
+    every moment, by a streaming model (see stream); masked_features: the features of hidden parts
+    of a clip (arXiv 2112.09133), which needs no labels."""
     epoch_clips: Annotated[int, Range(2, 1_000_000_000)] = 4096
     """Procedural clips (data.format procedural): number per epoch."""
     val_clips: Annotated[int, Range(0, 1_000_000_000)] = 960
