@@ -29,7 +29,7 @@ from video_mobile_former.training.recipe.read import load_recipe, recipe_differe
 from video_mobile_former.training.recipe.shipped import shipped_names, shipped_path, shipped_recipe
 
 FILES = [shipped_path(name) for name in shipped_names()]
-SMALL = ("demo", "folder_semi", "folder_small", "folder_small_stream")
+SMALL = ("demo", "folder_imagenet", "folder_semi", "folder_small", "folder_small_stream")
 DRAWN = ("procedural_500m", "procedural_1g", "procedural_2g", "procedural_1g_stream")
 STREAMS = ("folder_small_stream", "procedural_1g_stream")
 FORMATS = {
