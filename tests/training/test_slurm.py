@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from lightning.fabric.utilities import rank_zero_only
 
 from video_mobile_former.training.recipe.fields import Recipe
 from video_mobile_former.training.recipe.read import save_recipe
@@ -39,6 +40,8 @@ def test_torchrun_in_a_job_says_who_is_who(
     small_recipe: Callable[..., Recipe],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # Lightning notes the rank for the rest of this process, where other tests run as well.
+    monkeypatch.setattr(rank_zero_only, "rank", 0, raising=False)
     for name, value in JOB.items():
         monkeypatch.setenv(name, value)
     if torchrun:

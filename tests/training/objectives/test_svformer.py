@@ -101,7 +101,7 @@ class Plain(nn.Module):
         return self.classifier(x.mean(dim=(2, 3, 4)))
 
 
-def batch_of(seed: int, unlabelled: int = 6) -> dict[str, Any]:
+def batch_of(seed: int, unlabelled: int = 6) -> Any:
     made = torch.Generator().manual_seed(seed)
     clips = torch.randint(0, 256, (4, 1, 3, 4, 32, 32), generator=made, dtype=torch.uint8)
     others = torch.randint(0, 256, (unlabelled, 1, 3, 4, 32, 32), generator=made, dtype=torch.uint8)
@@ -174,6 +174,7 @@ def test_the_threshold_of_each_class_rises_with_confidence(make_recipe: Make) ->
     model = Plain()
     one = objective_of(make_recipe, model, Plain(), semi__threshold=None)
     told = torch.tensor([[0.9, 0.05, 0.05], [0.6, 0.3, 0.1], [0.2, 0.2, 0.6]])
+    limits = one._threshold(told, *told.max(1))
     for _ in range(20_000):
         limits = one._threshold(told, *told.max(1))
     mean = told.mean(0)
