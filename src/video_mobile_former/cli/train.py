@@ -19,7 +19,7 @@ from .parser import Parser, add_command, add_field, whole_number
 if TYPE_CHECKING:
     from ..training.recipe.fields import Recipe
 
-_NO_KEYS = ("run", "recipes", "list", "json", "extend", "trials", "search")
+_NO_KEYS = ("run", "recipes", "list", "json", "extend", "trials", "search", "find")
 
 
 def add_train(commands: Any) -> None:
@@ -43,6 +43,12 @@ def _add_options(parser: Parser) -> None:
         type=whole_number(1, 1_000_000),
         metavar="N",
         help="train the finished run in --out for N more epochs: the learning rate begins anew",
+    )
+    parser.add_argument(
+        "--find",
+        choices=("lr", "batch"),
+        help="try learning rates, or batch sizes, on the first steps, and say which suits; trains "
+        "nothing",
     )
     add_recipe_options(parser)
 
@@ -186,6 +192,8 @@ def run(args: argparse.Namespace) -> int:
     else:
         recipe = _fitted(args) if _words(args)[1] and not _words(args)[0] else recipe_of(args)
     check_outside(recipe.out, recipe.data.path, recipe.data.root, recipe.data.val_path)
+    if args.find is not None:
+        return _find(args, recipe)
     from ..training.fit import fit
 
     result = fit(recipe)
@@ -197,6 +205,34 @@ def run(args: argparse.Namespace) -> int:
         checkpoint = result.best or result.last
         print(f"checkpoint  {checkpoint}")
         print(f"next        {_next_words(recipe, checkpoint)}")
+    return 0
+
+
+def _find(args: argparse.Namespace, recipe: Recipe) -> int:
+    """Say which learning rate or batch size suits."""
+    from ..training.finders import find_batch, find_lr
+
+    if args.find == "lr":
+        rate = find_lr(recipe)
+        if args.json:
+            print_json(dataclasses.asdict(rate))
+            return 0
+        few = max(1, len(rate.rates) // 12)
+        print("learning rate   loss")
+        for lr, loss in list(zip(rate.rates, rate.losses, strict=True))[::few]:
+            print(f"{lr:13.2g}   {loss:.3f}")
+        if rate.diverged_at is not None:
+            print(f"{rate.diverged_at:13.2g}   three times the lowest, or no number")
+        print(f"suits           --lr {rate.lr:g}  (the loss falls fastest there)")
+        return 0
+    found = find_batch(recipe)
+    if args.json:
+        print_json(dataclasses.asdict(found))
+        return 0
+    print("clips a batch   ms a clip")
+    for one in found.tried:
+        print(f"{one.batch_size:13}   {f'{one.milliseconds:.1f}' if one.fits else 'no memory'}")
+    print(f"suits           --batch {found.batch_size}")
     return 0
 
 

@@ -122,7 +122,7 @@ def fit(
         check_device(recipe)
         check_loggers(recipe)
         check_callbacks(callbacks)
-        parts = _prepare(recipe, run, objective)
+        parts = prepare_parts(recipe, run, objective)
     if leader:
         # Only now, when all that could be wrong is known to be right, is the folder touched.
         found = run.prepare(recipe)
@@ -156,7 +156,7 @@ def fit(
 
 
 @dataclass(frozen=True)
-class _Parts:
+class Parts:
     """What a run works with."""
 
     clips: FileClips | ProceduralClips
@@ -164,9 +164,9 @@ class _Parts:
     objective: Objective
 
 
-def _prepare(
+def prepare_parts(
     recipe: Recipe, run: RunFolder, own: Callable[[VideoModel], Objective] | None
-) -> _Parts:
+) -> Parts:
     """Find and make everything that a recipe names; refuse what does not fit together."""
     weights = None
     if is_procedural(recipe.data):
@@ -192,13 +192,13 @@ def _prepare(
     if not objective.labels:
         model.class_names = None  # the head is left as it was: it has learned no classes
     check_compile(recipe, objective.looks_inside)
-    return _Parts(clips, model, objective)
+    return Parts(clips, model, objective)
 
 
 def _train(
     recipe: Recipe,
     run: RunFolder,
-    parts: _Parts,
+    parts: Parts,
     stop: StopRequest,
     loggers: Sequence[Logger],
     callbacks: Sequence[Callback],
@@ -227,7 +227,7 @@ def _train(
         raise
 
 
-def _show(recipe: Recipe, run: RunFolder, parts: _Parts) -> None:
+def _show(recipe: Recipe, run: RunFolder, parts: Parts) -> None:
     """Write the page of a finished run; what goes wrong is said and takes nothing from the run."""
     labels = parts.objective.labels
     count = parts.clips.val_clips
