@@ -46,7 +46,7 @@ def test_a_table_with_memory(capsys: pytest.CaptureFixture[str]) -> None:
         (["vmf_500m@2x32", "--threads", "0"], "--threads: must be"),
         (["vmf_500m@2x16"], "32"),
         (["vmf_500m@abc"], "vmf_500m@abc: after @ stand frames"),
-        (["vmf_500m", "--num_frames", "0"], "--num_frames: must be"),
+        (["vmf_500m", "--num_frames", "0"], "--num_frames/--frames: must be"),
         (["vmf_500m", "--form", "rows"], "rows"),
     ],
 )

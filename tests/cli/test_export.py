@@ -78,7 +78,7 @@ def test_an_artefact_is_evaluated_and_the_report_says_so(artefacts, model, clips
         (["--to", "torch", "--out", "m.pt2", "--size", "8"], "at least 32 pixels"),
         (
             ["--to", "torch", "--out", "m.pt2", "--num_frames", "-1"],
-            "argument --num_frames: must be 1 to 1024, not",
+            "argument --num_frames/--frames: must be 1 to 1024, not",
         ),
         (["--to", "onnx", "--out", "m.onnx", "--precision", "int8"], "--calibrate DATA"),
         (["--to", "onnx", "--out", "m.onnx", "--calibrate", "x"], "goes with --precision int8"),

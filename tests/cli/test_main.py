@@ -424,7 +424,7 @@ def test_a_misspelt_model_is_guessed_everywhere(capsys: pytest.CaptureFixture[st
         ["benchmark", "vmf_500"],
         ["models", "vmf_50x"],
     ):
-        assert "; did you mean 'vmf_500m'? Known: vmf_500m, vmf_1g, " in one_error(capsys, words)
+        assert one_error(capsys, words).endswith("; did you mean 'vmf_500m'?")
 
 
 @pytest.mark.slow

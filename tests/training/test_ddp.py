@@ -88,7 +88,7 @@ def test_two_processes_train_quietly_with_batch_statistics(
         train__devices=2, train__batch_size=4, data__num_workers=1, train__epochs=1
     )
     said = _run(recipe, tmp_path)
-    assert [line.split(" ")[0] for line in said.splitlines()] == ["vmf_500m", "epoch"]
+    assert [line.split(" ")[0] for line in said.splitlines()] == ["vmf_500m", "8", "epoch"]
     assert [row["row"] for row in read_metrics(recipe.out)] == ["step"] * 3 + ["train", "val"]
     assert read_metrics(recipe.out)[-1]["clips"] == "8"
 

@@ -562,7 +562,10 @@ def test_cut_off_files(tmp_path: Path, name: str, kind: dict[str, Any], share: f
         pytest.skip("before 17, PyAV does not show the index of a file")
     path = write_video(tmp_path / name, 240, **kind)
     data = path.read_bytes()
-    path.write_bytes(data[: int(len(data) * share)])
+    cut = int(len(data) * share)
+    if name.endswith(".flv") and data[cut : cut + 2] == b"\x09\0":
+        cut += 3  # between two tags a file is whole, and its header alone says otherwise: a note
+    path.write_bytes(data[:cut])
     with pytest.raises(VideoError, match="cut off") as caught, VideoReader(path) as reader:
         reader.frames(reader.timestamps())
     assert "Errno" not in str(caught.value)

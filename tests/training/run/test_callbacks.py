@@ -139,7 +139,7 @@ def test_the_example_of_the_page_runs(
     small_recipe: Make, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = PAGE.read_text(encoding="utf-8").partition("## Callbacks")[2]
-    found = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    found = re.search(r"```python[^\n]*\n(.*?)```", text, re.DOTALL)
     assert found is not None
     code = found[1].replace("GoodEnough(0.9)", "GoodEnough(0)")
     exec(compile(code, "api.md", "exec"), {"recipe": small_recipe()})

@@ -213,7 +213,7 @@ class FocalModulation(nn.Module):
         )
         groups = channels if depthwise else 1
         self.focal_layers_temporal = nn.ModuleList(
-            ConvInTime(channels, channels, k, padding=k // 2, groups=groups, bias=False)
+            nn.Conv2d(channels, channels, (k, 1), padding=(k // 2, 0), groups=groups, bias=False)
             for k in kernels
         )
 
@@ -244,15 +244,6 @@ class FocalModulation(nn.Module):
         return total + everywhere * gates[..., len(layers) :]
 
 
-class ConvInTime(nn.Conv1d):
-    """A kernel over the third axis of (B, C, T, N), weights (C, C / groups, k)."""
-
-    def forward(self, input: Tensor) -> Tensor:
-        """Map (B, C, T, N) to the same shape, zeros beyond both ends of the clip."""
-        padding = (int(self.padding[0]), 0)
-        return F.conv2d(input, self.weight.unsqueeze(-1), None, 1, padding, 1, self.groups)
-
-
 class MeanOverClip(nn.Module):
     """What the classifier takes: the mean over places and frames."""
 
@@ -263,7 +254,7 @@ class MeanOverClip(nn.Module):
 
 def _start(module: nn.Module) -> None:
     """Normal weights of 0.02, biases 0."""
-    if isinstance(module, nn.Linear | nn.Conv1d | nn.Conv2d):
+    if isinstance(module, nn.Linear | nn.Conv2d):
         nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)

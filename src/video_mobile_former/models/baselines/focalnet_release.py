@@ -9,9 +9,11 @@ from __future__ import annotations
 import functools
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from ...errors import UserError
 from ..release import head_classes, load_release, read_release, swap_start
@@ -64,8 +66,17 @@ def load_focalnet(
     )
     model = VideoFocalNet(**{**FOCALNETS[name], **overrides, "num_classes": classes})
     names = functools.partial(rename, depths=model.architecture["depths"])
-    load_release(model, release, names, path, of=name, keep_classifier=keep_classifier)
+    load_release(
+        model, release, names, path, of=name, keep_classifier=keep_classifier, then=_over_columns
+    )
     return model
+
+
+def _over_columns(state: dict[str, Tensor], own: Mapping[str, Tensor]) -> None:
+    """Kernels in time (C, C / groups, k) as they run here, (C, C / groups, k, 1)."""
+    for key, value in state.items():
+        if "focal_layers_temporal" in key and value.dim() == 3:
+            state[key] = value.unsqueeze(-1)
 
 
 def rename(key: str, depths: Sequence[int]) -> str | None:
