@@ -208,6 +208,13 @@ def test_outputs_inside_of_the_data(command, clips, tmp_path, capsys, monkeypatc
     assert "lies inside of" in _refused(words, clips, tmp_path, capsys, monkeypatch)
 
 
+def test_outputs_inside_of_the_clips_without_labels(clips, tmp_path, capsys, monkeypatch):
+    words = list(WORDS["train"])
+    words[words.index("new")] = str(clips.parent / "new")
+    words += ["--unlabelled", str(clips.parent)]
+    assert "lies inside of" in _refused(words, clips, tmp_path, capsys, monkeypatch)
+
+
 @pytest.mark.parametrize(
     "words",
     [

@@ -191,7 +191,8 @@ def run(args: argparse.Namespace) -> int:
         recipe = _extended(args)
     else:
         recipe = _fitted(args) if _words(args)[1] and not _words(args)[0] else recipe_of(args)
-    check_outside(recipe.out, recipe.data.path, recipe.data.root, recipe.data.val_path)
+    data = recipe.data
+    check_outside(recipe.out, data.path, data.root, data.val_path, data.unlabelled)
     if args.find is not None:
         return _find(args, recipe)
     from ..training.fit import fit

@@ -15,7 +15,9 @@ from ..data.index.division import split_index
 from ..data.index.formats.prepared import is_prepared
 from ..data.index.formats.shards import is_shards
 from ..data.index.index import ClipIndex, load_index
+from ..data.index.listing import SPLIT_NAMES
 from ..data.index.quarantine import list_of, read_quarantine, without
+from ..data.index.same_file import in_files
 from ..data.index.source import DataSource, WithLabels
 from ..data.index.windows import event_windows
 from ..data.video.backend import Reading
@@ -127,7 +129,8 @@ def build_unlabelled(recipe: Recipe, train: ClipIndex, val: ClipIndex | None) ->
     """Find the clips without labels to learn from; None where the recipe wants none.
 
     Clips that are validated on, or that stand in another split than the training clips, are
-    excluded: what a model is measured on it may not learn from, not even without labels.
+    excluded, under any name and as copies: what a model is measured on it may not learn from, not
+    even without labels.
 
     Args:
         recipe: Where they are.
@@ -154,26 +157,24 @@ def build_unlabelled(recipe: Recipe, train: ClipIndex, val: ClipIndex | None) ->
         )
     root = data.root if place == data.path else None
     found = load_index(DataSource(path=place, format="unlabelled", root=root))
+    own = {None, SPLIT_NAMES.get(data.train_split, data.train_split)}
     measured = set() if val is None else {clip.path for clip in val.clips}
     present = train.splits()
     if present or place == data.path:
         whole = load_index(data, faults=WithLabels() if _in_one_list(recipe) else None)
-        measured |= {c.path for c in whole.clips if c.split not in (None, data.train_split)}
-    kept = [
-        i
-        for i, clip in enumerate(found.clips)
-        if clip.path not in measured and clip.split in (None, data.train_split)
-    ]
-    if len(kept) < len(found):
-        first = next(i for i in range(len(found)) if i not in set(kept))
+        measured |= {clip.path for clip in whole.clips if clip.split not in own}
+    left_out = set(in_files([clip.path for clip in found.clips], measured))
+    left_out |= {i for i, clip in enumerate(found.clips) if clip.split not in own}
+    kept = [i for i in range(len(found)) if i not in left_out]
+    if left_out:
+        first = min(left_out)
         say(
             f"{place}: {len(found) - len(kept)} clips are measured on and not learned from, "
             f"such as {found.clips[first].name}"
         )
     if not kept:
         raise DataError(f"{place}: no clip without a label that is not measured on")
-    own = np.array(kept, dtype=np.int64)
-    return dataclasses.replace(found, clips=found.table.take(own))
+    return dataclasses.replace(found, clips=found.table.take(np.array(kept, dtype=np.int64)))
 
 
 def _any_videos(source: DataSource) -> bool:

@@ -290,6 +290,48 @@ def test_others_teach_and_what_is_measured_on_does_not(
         assert all(row["loss"] != "nan" for row in csv.DictReader(file))
 
 
+@pytest.mark.parametrize("way", ["link", "detour", "copies"])
+def test_what_is_measured_on_does_not_teach_under_another_name(
+    way: str, make_recipe: Make, clips_csv: Path, tmp_path: Path
+) -> None:
+    """Files are told by what they are: paths of a list may hold ``..``, folders may be links."""
+    folder = clips_csv.parent
+    changes = {"data__unlabelled": str(folder)}
+    if way == "link":
+        (tmp_path / "link").symlink_to(folder)
+        changes["data__unlabelled"] = str(tmp_path / "link")
+    elif way == "copies":
+        shutil.copytree(folder, tmp_path / "copies")
+        changes["data__unlabelled"] = str(tmp_path / "copies")
+    else:
+        with clips_csv.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file))
+        listing = tmp_path / "detour.csv"
+        with listing.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, rows[0].keys())
+            writer.writeheader()
+            writer.writerows({**row, "path": f"{folder}/val/../{row['path']}"} for row in rows)
+        changes["data__path"] = str(listing)
+    recipe = make_recipe(**changes, **SEMI)
+    train, val = build_indexes(recipe)
+    found = build_unlabelled(recipe, train, val)
+    assert val is not None
+    assert found is not None
+    measured = {Path(clip.path).read_bytes() for clip in val.clips}
+    assert len(measured) == 8
+    assert len(found) == 24
+    assert not measured & {Path(clip.path).read_bytes() for clip in found.clips}
+
+
+@pytest.mark.slow
+def test_videos_that_cannot_be_read_are_not_passed_over(small_recipe: Make, tmp_path: Path) -> None:
+    (tmp_path / "bad").mkdir()
+    for number in range(8):
+        (tmp_path / "bad" / f"{number}.mp4").write_bytes(b"no video" * 50)
+    with pytest.raises(DataError, match=r"bad: 8 of 8 clips without labels cannot be read"):
+        fit(small_recipe(data__unlabelled=str(tmp_path / "bad"), **SEMI))
+
+
 @pytest.mark.slow
 def test_labels_may_be_a_column_that_is_mostly_empty(
     make_recipe: Make, clips_csv: Path, tmp_path: Path
@@ -309,6 +351,10 @@ def test_labels_may_be_a_column_that_is_mostly_empty(
         writer.writerows(rows)
     with pytest.raises(DataError, match="label is empty"):
         build_indexes(make_recipe(data__path=str(listing)))
+    nobody = clips_csv.with_name("nobody.csv")
+    nobody.write_text("path,label\n" + "".join(f"{row['path']},\n" for row in rows))
+    with pytest.raises(DataError, match=r"nobody\.csv: no row has a label"):
+        build_indexes(make_recipe(data__path=str(nobody), pretrain__task="svformer"))
     recipe = make_recipe(
         out=str(tmp_path / "run"), data__path=str(listing), pretrain__task="svformer", **SEMI
     )

@@ -189,6 +189,8 @@ def _build(
     columns = builder.build(np.array([position[name] for name in ids], dtype=np.int32))
     index = ClipIndex(ClipTable.of(columns), names, source, multi_label)
     if not len(index):
+        if faults.without_label:
+            raise DataError(f"{source}: no row has a label; a few clips of each class need one")
         raise DataError(f"{source}: lists no clips" + (" that can be used" if faults.found else ""))
     without = [name for name, n in zip(names, index.counts(), strict=True) if not n]
     if without:

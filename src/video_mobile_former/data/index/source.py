@@ -106,6 +106,8 @@ class Faults:
         self.passed_over: list[tuple[str, str]] = []
         """Absolute path and name of files without the ending of a video: no fault, since
         notes and pictures may lie beside videos."""
+        self.without_label = 0
+        """Rows that were excluded because they have no label, which is no fault."""
 
     def add(self, kind: str, where: str, text: str, name: str = "") -> None:
         """Note a wrong row.
@@ -135,7 +137,8 @@ class WithLabels(Faults):
     """Rows of lists whose label is empty are excluded; anything else stops at the first."""
 
     def no_label(self, where: str, name: str) -> str:
-        """Exclude it without a word."""
+        """Exclude it without a word, and count it."""
+        self.without_label += 1
         return ""
 
 
