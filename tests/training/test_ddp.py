@@ -158,14 +158,25 @@ def _second_process(parent: int) -> int:
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds processes in /proc")
+@pytest.mark.parametrize("unlabelled", [False, True])
 def test_a_dead_process_is_said_and_the_run_goes_on(
-    small_recipe: Callable[..., Recipe], read_metrics: Read, tmp_path: Path
+    unlabelled: bool,
+    small_recipe: Callable[..., Recipe],
+    clips_csv: Path,
+    read_metrics: Read,
+    tmp_path: Path,
 ) -> None:
+    semi: dict[str, Any] = {
+        "data__unlabelled": str(clips_csv.parent),
+        "semi__threshold": None,
+        "semi__tube": 16,
+    }
     options: dict[str, Any] = {
+        **(semi if unlabelled else {}),
         "train__devices": 2,
         "train__batch_size": 4,
         "train__checkpoint_every_n_steps": 1,
-        "train__epochs": 4,
+        "train__epochs": 2 if unlabelled else 4,
     }
     whole = small_recipe(out=str(tmp_path / "whole"), **options)
     _run(whole, tmp_path)

@@ -206,6 +206,10 @@ class Training:
                         self.optimizer.zero_grad()
                         for average, module in self.averages:
                             average.update(module)
+                            if self.objective.follows and self.fabric.world_size > 1:
+                                # Of BatchNorm, each process has statistics of its own, and the
+                                # saved state has those of the first.
+                                average.share_buffers()
                         at.step += 1
                     at.batch += 1
                     # While gradients are summed there is nothing to save: no state holds them.

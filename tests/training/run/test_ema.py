@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import pytest
 import torch
@@ -43,6 +44,23 @@ def test_average_follows_its_definition() -> None:
     for key, value in expected.items():
         torch.testing.assert_close(got[key], value)
     assert got["norm.num_batches_tracked"] == 5
+
+
+def test_a_network_that_stands_still_is_approached_geometrically() -> None:
+    """θ_s + Π mᵢ · (θ_0 − θ_s), the decays mᵢ rising to m; a teacher gets no gradient."""
+    net = _Net()
+    average = WeightAverage(net, 0.6)
+    start = average.model.linear.weight.clone()
+    with torch.no_grad():
+        net.linear.weight.normal_()
+    for _ in range(30):
+        average.update(net)
+    rising = [(1 + step) / (10 + step) for step in range(1, 13)]  # 14 / 23 is above 0.6
+    assert rising[-1] < 0.6 < 14 / 23
+    factor = math.prod(rising) * 0.6 ** (30 - len(rising))
+    expected = net.linear.weight + factor * (start - net.linear.weight)
+    torch.testing.assert_close(average.model.linear.weight, expected.detach())
+    assert average.model(torch.randn(2, 3)).requires_grad is False
 
 
 def test_average_stays_apart_from_the_model() -> None:

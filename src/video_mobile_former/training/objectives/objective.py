@@ -38,6 +38,9 @@ class Objective(nn.Module, ABC):
     looks_inside: str | None = None
     """The recipe's field that wants features inside the network, which ``train.compile`` hides."""
 
+    follows: ClassVar[bool] = False
+    """Whether :meth:`step` uses the running average, which is then the same in all processes."""
+
     def follow(self, average: nn.Module) -> None:
         """Get to know the running average of the network, where the run keeps one; in eval mode.
 

@@ -54,6 +54,7 @@ class SVFormer(Objective):
     """
 
     labels = True
+    follows = True
 
     def __init__(self, recipe: Recipe, model: Any, class_weights: Tensor | None = None):
         super().__init__()

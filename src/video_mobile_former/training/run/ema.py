@@ -12,6 +12,7 @@ import itertools
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn
 
@@ -51,6 +52,21 @@ class WeightAverage:
             blend(mine, theirs, self.steps)
         for mine, theirs in counters:
             mine.copy_(theirs)
+
+    @torch.no_grad()
+    def share_buffers(self) -> None:
+        """Take the averages of buffers from the first process, whose state is the saved one.
+
+        Every process calls it at the same time; parameters are the same in all of them.
+        """
+        buffers = [one for one in self.model.buffers() if one.is_floating_point()]
+        for dtype in {one.dtype for one in buffers}:  # one message for all of a type
+            mine = [one for one in buffers if one.dtype == dtype]
+            together = torch.cat([one.flatten() for one in mine])
+            dist.broadcast(together, 0)
+            parts = together.split([one.numel() for one in mine])
+            for one, part in zip(mine, parts, strict=True):
+                one.copy_(part.view_as(one))
 
     def state_dict(self) -> dict[str, Any]:
         """Tensors and counters to resume from."""
