@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -50,7 +51,8 @@ def test_a_network_that_stands_still_is_approached_geometrically() -> None:
     """θ_s + Π mᵢ · (θ_0 − θ_s), the decays mᵢ rising to m; a teacher gets no gradient."""
     net = _Net()
     average = WeightAverage(net, 0.6)
-    start = average.model.linear.weight.clone()
+    linear: Any = average.model.linear
+    start = linear.weight.clone()
     with torch.no_grad():
         net.linear.weight.normal_()
     for _ in range(30):
@@ -59,7 +61,7 @@ def test_a_network_that_stands_still_is_approached_geometrically() -> None:
     assert rising[-1] < 0.6 < 14 / 23
     factor = math.prod(rising) * 0.6 ** (30 - len(rising))
     expected = net.linear.weight + factor * (start - net.linear.weight)
-    torch.testing.assert_close(average.model.linear.weight, expected.detach())
+    torch.testing.assert_close(linear.weight, expected.detach())
     assert average.model(torch.randn(2, 3)).requires_grad is False
 
 
