@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 from typing import Any
 
 
@@ -17,7 +18,7 @@ def render_card(config: Mapping[str, Any], method: str) -> str:
 
     arguments, clip = config["architecture"]["arguments"], config["clip"]
     names, size = config["class_names"], clip["crop_size"]
-    front = {
+    front: dict[str, Any] = {
         "library_name": "video-mobile-former",
         "pipeline_tag": "video-classification",
         "tags": ["video-mobile-former", "action-recognition", "model_hub_mixin"],
@@ -25,6 +26,9 @@ def render_card(config: Mapping[str, Any], method: str) -> str:
     license_ = config.get("license")
     if license_:
         front["license"] = license_
+    results = _results(config)
+    if results:
+        front["model-index"] = [{"name": config["architecture"]["class"], "results": results}]
     # A card is also made of configurations that are not read from a file.
     kind = ", several of them at once" if config.get("multi_label") else ""
     sampling = clip["sampling"]
@@ -70,6 +74,45 @@ def render_card(config: Mapping[str, Any], method: str) -> str:
             body = yaml.safe_dump(values, sort_keys=False, allow_unicode=True).rstrip()
             lines += [f"## {title}", "", "```yaml", body, "```", ""]
     return "\n".join(lines)
+
+
+_METRICS = {
+    "top1": ("accuracy", "top-1"),
+    "top5": ("top_5_accuracy", "top-5"),
+    "mean_class": ("mean_class_accuracy", "mean over the classes"),
+    "map": ("mean_average_precision", "mAP"),
+}
+"""Type and name, for the Hub, of what validation measures."""
+
+
+def _results(config: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What was measured, as the Hub's ``model-index``: of the data only the last part of its path.
+
+    Only what a training run wrote itself is told so; what a person has put into ``measured`` may be
+    of any shape and stands below.
+    """
+    found: list[Any] = [config.get("measured"), config.get("training")]
+    if not all(isinstance(one, Mapping) for one in found):
+        return []
+    measured, recipe = found[0].get("validation"), found[1].get("recipe")
+    if not isinstance(measured, Mapping) or not isinstance(recipe, Mapping):
+        return []
+    data = recipe.get("data") or {}
+    place = str(data.get("path") or data.get("annotations") or data.get("format") or "")
+    name = PurePath(place).parent.name if PurePath(place).suffix else PurePath(place).name
+    if not name:
+        return []
+    metrics = [
+        {"type": kind, "name": title, "value": round(float(measured[key]), 4)}
+        for key, (kind, title) in _METRICS.items()
+        if isinstance(measured.get(key), int | float)
+    ]
+    if not metrics:
+        return []
+    split = str(data.get("val_split") or "validation")
+    dataset = {"type": name.lower().replace(" ", "-"), "name": name, "split": split}
+    task = {"type": "video-classification", "name": "Video classification"}
+    return [{"task": task, "dataset": dataset, "metrics": metrics}]
 
 
 def _numbers(values: list[float]) -> str:
